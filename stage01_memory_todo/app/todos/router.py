@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
-from app.todos.schemas import Limit, Offset, TodoCreate, TodoId, TodoPatch, TodoRead
+from app.parameters import Limit, Offset, RowId
+from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
 from app.todos.store import Todo, TodoStore
 
 router = APIRouter(prefix="/todos", tags=["todos"])
@@ -40,24 +41,24 @@ async def create_todo(todo_in: TodoCreate, store: Store, response: Response) -> 
 
 
 @router.get("/{todo_id}", response_model=TodoRead)
-async def read_todo(todo_id: TodoId, store: Store) -> Todo:
+async def read_todo(todo_id: RowId, store: Store) -> Todo:
     """Return one todo."""
     return store.get(todo_id)
 
 
 @router.put("/{todo_id}", response_model=TodoRead)
-async def replace_todo(todo_id: TodoId, todo_in: TodoCreate, store: Store) -> Todo:
+async def replace_todo(todo_id: RowId, todo_in: TodoCreate, store: Store) -> Todo:
     """Replace a todo: what is not sent gets its default."""
     return store.update(todo_id, todo_in.model_dump())
 
 
 @router.patch("/{todo_id}", response_model=TodoRead)
-async def update_todo(todo_id: TodoId, todo_in: TodoPatch, store: Store) -> Todo:
+async def update_todo(todo_id: RowId, todo_in: TodoPatch, store: Store) -> Todo:
     """Change only the fields that are sent."""
     return store.update(todo_id, todo_in.model_dump())
 
 
 @router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_todo(todo_id: TodoId, store: Store) -> None:
+async def delete_todo(todo_id: RowId, store: Store) -> None:
     """Delete a todo."""
     store.delete(todo_id)

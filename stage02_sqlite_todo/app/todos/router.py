@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response, status
 
 from app.database import SessionDep
+from app.parameters import Limit, Offset, RowId
 from app.todos.models import Todo
-from app.todos.schemas import Limit, Offset, TodoCreate, TodoId, TodoPatch, TodoRead
+from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
 from app.todos.store import TodoStore
 
 router = APIRouter(prefix="/todos", tags=["todos"])
@@ -41,24 +42,24 @@ async def create_todo(todo_in: TodoCreate, store: Store, response: Response) -> 
 
 
 @router.get("/{todo_id}", response_model=TodoRead)
-async def read_todo(todo_id: TodoId, store: Store) -> Todo:
+async def read_todo(todo_id: RowId, store: Store) -> Todo:
     """Return one todo."""
     return await store.get(todo_id)
 
 
 @router.put("/{todo_id}", response_model=TodoRead)
-async def replace_todo(todo_id: TodoId, todo_in: TodoCreate, store: Store) -> Todo:
+async def replace_todo(todo_id: RowId, todo_in: TodoCreate, store: Store) -> Todo:
     """Replace a todo: what is not sent gets its default."""
     return await store.update(todo_id, todo_in.model_dump())
 
 
 @router.patch("/{todo_id}", response_model=TodoRead)
-async def update_todo(todo_id: TodoId, todo_in: TodoPatch, store: Store) -> Todo:
+async def update_todo(todo_id: RowId, todo_in: TodoPatch, store: Store) -> Todo:
     """Change only the fields that are sent."""
     return await store.update(todo_id, todo_in.model_dump())
 
 
 @router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_todo(todo_id: TodoId, store: Store) -> None:
+async def delete_todo(todo_id: RowId, store: Store) -> None:
     """Delete a todo."""
     await store.delete(todo_id)

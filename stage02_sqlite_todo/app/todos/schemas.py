@@ -3,21 +3,15 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Path, Query
 from pydantic import MISSING, BaseModel, ConfigDict, StrictBool, StringConstraints
 
-MAX_INTEGER = 2**63 - 1  # what a database can hold
-NO_NUL = r"^[^\x00]*$"  # not every database can hold a NUL character in text
+from app.parameters import NO_NUL
 
 Title = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_NUL),
 ]
 Description = Annotated[str, StringConstraints(max_length=2000, pattern=NO_NUL)]
-
-TodoId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
-Limit = Annotated[int, Query(ge=1, le=100, description="How many to return at most")]
-Offset = Annotated[int, Query(ge=0, le=MAX_INTEGER, description="How many to skip")]
 
 
 class TodoCreate(BaseModel):
