@@ -48,7 +48,7 @@ def add_error_handlers(app: FastAPI) -> None:
     # FastAPI says 400 when it cannot decode a body at all; to the client that is invalid input too.
     @app.exception_handler(400)
     async def answer_unreadable_body(_request: Request, _error: HTTPException) -> Response:
-        message = "The body could not be read: it must be JSON in UTF-8, not nested too deeply"
+        message = "The body could not be read: is it complete, in UTF-8 and not nested too deeply?"
         return unprocessable([{"type": "body_unreadable", "loc": ["body"], "msg": message}])
 
     # The database is locked for too long, gone, full or damaged, or the pool has run out.
