@@ -45,6 +45,12 @@ def unprocessable(errors: Sequence[Any]) -> Response:
     return Response(content, status_code=422, media_type="application/json")
 
 
+def is_plain_413(message: Message) -> bool:
+    """Return whether this is the start of Starlette's own answer to a body that is too large."""
+    json_type = (b"content-type", b"application/json")
+    return bool(message["status"] == 413) and json_type not in message["headers"]
+
+
 class BodyLimitMiddleware:
     """Refuse a body over `max_body_size` bytes with a JSON 413, also when it comes in chunks.
 
@@ -55,12 +61,12 @@ class BodyLimitMiddleware:
         self.limited_app = RequestBodyLimitMiddleware(app, max_body_size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything through except a 413, which gets our body."""
+        """Pass everything through except Starlette's 413, which gets our body."""
         refused = False
 
         async def send_json(message: Message) -> None:
             nonlocal refused
-            if message["type"] == "http.response.start" and message["status"] == 413:
+            if message["type"] == "http.response.start" and is_plain_413(message):
                 refused = True
                 answer = JSONResponse({"detail": "The request body is too large"}, 413)
                 await answer(scope, receive, send)
