@@ -1,0 +1,38 @@
+"""The settings: read from the environment, then from `.env`, else the default written here."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import StartupError
+
+DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
+
+
+class Settings(BaseSettings):
+    """One field a setting; its name in upper case is the environment variable's."""
+
+    # A wrong value is not printed: it may be a secret.
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+
+    environment: Literal["development", "production"] = "development"
+
+    database_url: str = "sqlite+aiosqlite:///./todo.db"
+
+    jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    access_token_ttl: int = Field(default=1800, ge=1)  # seconds
+    bcrypt_rounds: int = Field(default=12, ge=4, le=20)
+
+
+def load_settings() -> Settings:
+    """Return the settings; raises `StartupError` that names those with a wrong value."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems = [f"{str(at['loc'][0]).upper()}: {at['msg']}" for at in error.errors()]
+        raise StartupError("Wrong settings. " + "; ".join(problems)) from error
+    known_to_everybody = settings.jwt_secret.get_secret_value() == DEVELOPMENT_SECRET
+    if settings.environment == "production" and known_to_everybody:
+        raise StartupError("Wrong settings. JWT_SECRET: production needs one of its own")
+    return settings
