@@ -14,10 +14,8 @@ from app.database import SessionDep
 from app.images.models import Image
 from app.images.schemas import ImageRead
 from app.images.service import ImageNotFound, delete_image, is_own, save_image
-from app.images.storage import MAX_FILE_SIZE, MediaStorage
-from app.parameters import Limit, Offset
-
-FORM_OVERHEAD = 16 * 1024  # bytes that a form adds to the file in it
+from app.images.storage import MediaStorage
+from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
 
 router = APIRouter(prefix="/images", tags=["images"])
 

@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.errors import StartupError, Unavailable
 from app.images.models import Image
 from app.images.pictures import EXTENSIONS
+from app.parameters import MAX_FILE_SIZE
 
-MAX_FILE_SIZE = 5 * 1024 * 1024  # bytes
 CHUNK_SIZE = 64 * 1024  # bytes
 PART_NAME = re.compile(r"([0-9a-f]{32})\.part")
 
