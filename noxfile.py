@@ -118,7 +118,7 @@ def add_stage_session(stage: Stage) -> None:
         session.run("pytest", f"--stage={stage.number}", *(session.posargs or suites))
 
     run.__doc__ = f"Test stage {stage.number}: {stage.title}."
-    nox.session(run, name=stage.name)
+    nox.session(name=stage.name)(run)
 
 
 for _stage in STAGES:
@@ -176,7 +176,7 @@ def check(session: nox.Session) -> None:
     for stage in STAGES:
         app_python(session, stage)
     session.run("python", "-m", "tools.openapi")
-    session.run("pytest", *(session.posargs or ["tests/tools", "tests/harness"]))
+    session.run("pytest", *(session.posargs or ["tests/tools", "tests/harness", "tests/lessons"]))
 
 
 @nox.session(default=False, venv_backend="none")
@@ -194,5 +194,5 @@ def propagate(session: nox.Session) -> None:
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Resolve every requirement again into `constraints.txt`, for Python 3.11 to 3.14."""
-    install(session, "uv")
+    install(session, "filelock", "uv")
     session.run("python", "-m", "tools.lock", *session.posargs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,6 +31,7 @@ class Stage:
     minutes: int
     adds: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    rewrites: tuple[str, ...] = ()  # as `changes`, but earlier stages' edits are not carried here
     removes: tuple[str, ...] = ()
 
     @property
@@ -43,15 +45,7 @@ def load_course(root: Path = ROOT) -> list[Stage]:
     path = root / "stages.toml"
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8")).get("stage", [])
-        stages = [
-            Stage(
-                **{
-                    key: tuple(value) if isinstance(value, list) else value
-                    for key, value in row.items()
-                }
-            )
-            for row in rows
-        ]
+        stages = [Stage(**{key: _frozen(value) for key, value in row.items()}) for row in rows]
     except (OSError, ValueError, TypeError) as error:
         raise CourseError(f"stages.toml: {error}") from error
     if not stages:
@@ -59,6 +53,10 @@ def load_course(root: Path = ROOT) -> list[Stage]:
     if [stage.number for stage in stages] != list(range(1, len(stages) + 1)):
         raise CourseError("stages.toml: the stages are not numbered 1, 2, 3, … in order")
     return stages
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def find_stage(stages: list[Stage], wanted: str) -> Stage:

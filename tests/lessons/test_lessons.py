@@ -1,0 +1,240 @@
+"""What keeps the lessons true: their commands are run, their paths, tables and links compared.
+
+How a lesson page is written (it renders as usual on GitHub, and a reader may paste every block):
+
+    ```sh       commands, run in the page's order by one bash in a copy of the stage, beside its
+                server with reload. They must succeed. Several may form one block.
+    ```output   follows a `sh` block: what that block prints. `…` stands for any text in a line, a
+                line of it alone for any number of lines. The exit status no longer matters then.
+    ```diff     an edit that the reader makes by hand; it is made in the copy. `--- path` begins a
+                file, `@@` a further place in it; the old lines must be there exactly once.
+    ```bash     commands that are not run here: each block is listed below, with the reason.
+    ```text     a drawing; no commands.
+
+A block that touches a file of `app` ends when the server has restarted, as the reader sees it do in
+the first terminal. Ports 8000 and 8001 become free ones. Blocks inside <details> count too.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.lessons.lesson import (
+    Block,
+    Workplace,
+    anchors_of,
+    blocks_of,
+    links_of,
+    matches,
+    prose_of,
+    read,
+    sections_of,
+)
+from tools.course import ROOT, CourseError, Stage, find_stage, load_course
+
+STAGES = load_course()
+LESSONS = [stage for stage in STAGES if (ROOT / stage.directory / "README.md").is_file()]
+PAGES = [ROOT / "README.md", *(ROOT / stage.directory / "README.md" for stage in LESSONS)]
+
+SECTIONS = [
+    "What you build",
+    "Run it",
+    "What changed and why",
+    "How it works",
+    "Try it",
+    "Predict first",
+    "Break it",
+    "Go further",
+    "For production",
+]
+
+# The blocks of the stage lessons that are not run, and why.
+NOT_RUN = {
+    "python3 noxfile.py -s serve -- {number}\n": "it serves until Ctrl-C; the tests serve likewise",
+    "python3 -m venv .venv && . .venv/bin/activate\n"
+    "pip install -r requirements.txt && uvicorn app.main:app --reload\n": (
+        "it installs; tests/stage01/test_standalone.py does the same"
+    ),
+}
+
+# What running the course makes, so that no clone has it.
+MADE_BY_RUNNING = {".venv/", ".nox/", ".env", "todo.db"}
+COMMAND = re.compile(r"^\s*(\$ )?(alembic|curl|git|pip|python3?|uvicorn) ", re.MULTILINE)
+MEDIA_TYPE = re.compile(r"(application|image|multipart|text)/")
+FILE_NAME = re.compile(r".*\.(example|ini|json|lock|mako|md|py|toml|txt|yml)")
+
+needs_a_terminal = pytest.mark.skipif(
+    sys.platform == "win32" or not all(map(shutil.which, ("bash", "curl", "git"))),
+    reason="not checked: needs bash, curl and git",
+)
+each_lesson = pytest.mark.parametrize("stage", LESSONS, ids=lambda stage: stage.name)
+each_page = pytest.mark.parametrize("page", PAGES, ids=["course", *(s.name for s in LESSONS)])
+
+
+def test_every_stage_has_a_lesson() -> None:
+    assert LESSONS == STAGES
+
+
+def lesson_of(stage: Stage) -> str:
+    return read(ROOT / stage.directory / "README.md")
+
+
+@needs_a_terminal
+@each_lesson
+def test_every_command_of_a_lesson_does_what_the_page_says(stage: Stage, tmp_path: Path) -> None:
+    workplace = Workplace(stage, tmp_path)
+    try:
+        blocks = blocks_of(lesson_of(stage))
+        for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+            if block.language == "diff":
+                workplace.edit(block.text)
+            if block.language == "sh":
+                output, status = workplace.run(block.text)
+                where = f"{stage.directory}/README.md:{block.line}\n{block.text}\n"
+                if following and following.language == "output":
+                    as_expected = matches(following.text, output)
+                    assert as_expected, (
+                        f"{where}--- the page says\n{following.text}--- it printed\n{output}"
+                    )
+                else:
+                    assert status == 0, f"{where}--- exit status {status}, it printed\n{output}"
+        # Or the reader's next exercise would start on ruins.
+        assert workplace.changed_files() == "", "the page does not undo all of its edits"
+    except AssertionError as error:
+        error.add_note(f"--- the server's log ends\n{workplace.server.log_tail()}")
+        raise
+    finally:
+        workplace.close()
+
+
+@each_lesson
+def test_no_block_of_a_lesson_escapes_the_tests(stage: Stage) -> None:
+    blocks = blocks_of(lesson_of(stage))
+    before: Block | None = None
+    for block in blocks:
+        if block.language == "bash":
+            assert block.text in {known.format(number=stage.number) for known in NOT_RUN}, block
+        elif block.language == "text":
+            assert not COMMAND.search(block.text), block
+        elif block.language == "output":
+            assert before is not None, block
+            assert before.language == "sh", block
+        else:
+            assert block.language in {"sh", "diff"}, block
+        before = block
+
+
+@each_lesson
+def test_a_lesson_has_every_section_in_order(stage: Stage) -> None:
+    assert list(sections_of(lesson_of(stage))) == SECTIONS
+
+
+@each_lesson
+def test_what_changed_names_every_file_that_changed_and_no_other(stage: Stage) -> None:
+    section = sections_of(lesson_of(stage))["What changed and why"]
+    rows = re.findall(r"^\| (.+?) \| (new|changed|gone) \|", section, re.MULTILINE)
+    told = {(path, how) for paths, how in rows for path in re.findall(r"`([^`]+)`", paths)}
+    declared = {"new": stage.adds, "changed": stage.changes, "gone": stage.removes}
+    assert told == {(path, how) for how, paths in declared.items() for path in paths}
+
+
+def test_the_map_of_the_course_is_what_stages_toml_says() -> None:
+    rows = re.findall(r"^\| (\d) \| (.+) \|$", read(ROOT / "README.md"), re.MULTILINE)
+    told = dict(rows)
+    assert list(told) == [str(number) for number in range(1, 10)], "a row for each of nine stages"
+    for stage in STAGES:
+        link = f"[{stage.directory}]({stage.directory})"
+        expected = f"{link} | {stage.level} | {stage.goal} | {stage.minutes}"
+        assert told[str(stage.number)] == expected
+    for row in rows[len(STAGES) :]:
+        assert row[1].endswith("| in the making"), row
+
+
+@each_page
+def test_every_link_leads_to_something_in_the_repository(page: Path) -> None:
+    broken = []
+    for path, anchor in links_of(read(page)):
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors_of(read(target))):
+            broken.append(f"{path}#{anchor}")
+    assert not broken, broken
+
+
+@each_page
+def test_every_path_that_a_page_names_exists(page: Path) -> None:
+    named = [name for name in re.findall(r"`([^`\n]+)`", prose_of(read(page))) if _is_path(name)]
+    assert named, "no path found: has the pattern gone wrong?"
+    missing = [name for name in named if name not in MADE_BY_RUNNING and not _exists(page, name)]
+    assert not missing, missing
+
+
+def _is_path(name: str) -> bool:
+    if MEDIA_TYPE.match(name) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", name):
+        return False
+    return "/" in name or FILE_NAME.fullmatch(name) is not None or name in MADE_BY_RUNNING
+
+
+def _exists(page: Path, name: str) -> bool:
+    """Tell whether there is such a path beside the page, in the course, or in every stage."""
+    homes = [ROOT / stage.directory for stage in STAGES]
+    return (
+        (page.parent / name).exists()
+        or (ROOT / name).exists()
+        or all((home / name).exists() for home in homes)
+    )
+
+
+@each_page
+def test_every_session_that_a_page_names_exists(page: Path) -> None:
+    noxfile = read(ROOT / "noxfile.py")
+    known = set(re.findall(r"^@nox\.session.*\ndef (\w+)", noxfile, re.MULTILINE))
+    known |= {stage.name for stage in STAGES}
+    commands = re.findall(r"noxfile\.py((?: [\w.=-]+)*)", read(page))
+    assert commands, "no command found: has the pattern gone wrong?"
+    for command in commands:
+        words = command.split()
+        sessions = [word for flag, word in pairwise(words) if flag == "-s"]
+        assert set(sessions) <= known, command
+        if sessions and sessions[0] in {"serve", "diff"} and "--" in words:
+            for word in words[words.index("--") + 1 :]:
+                if word.startswith("-"):
+                    break
+                try:
+                    find_stage(STAGES, word)
+                except CourseError as error:
+                    pytest.fail(f"{command}: {error}")
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        ('{"id":1}', '{"id":2}'),
+        ('{"id":…,"title":"a"}', '{"id":1,"title":"b"}'),
+        ("first", "first\nsecond"),
+        ("first\nsecond", "first"),
+        ("…\nlast", "first"),
+        ("a.c", "abc"),
+    ],
+)
+def test_output_that_differs_is_noticed(expected: str, got: str) -> None:
+    assert not matches(expected, got)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        ('{"id":1}\n', '{"id":1}'),
+        ("HTTP/1.1 200 OK\n\n{}", "HTTP/1.1 200 OK\r\n\r\n{}\n"),
+        ('{"id":…,"title":"a"}', '{"id":1,"title":"a"}'),
+        ("first\n…\nlast", "first\nlast"),
+        ("first\n…\nlast", "first\nmiddle\nmore\nlast"),
+    ],
+)
+def test_output_that_is_as_expected_passes(expected: str, got: str) -> None:
+    assert matches(expected, got)
