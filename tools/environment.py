@@ -76,7 +76,9 @@ def _create(environment: Path, requirements: Path) -> None:
     if uv is not None:
         try:
             _run([*uv, "venv", "--quiet", "--python", sys.executable, str(environment)])
-            _run([*uv, "pip", "install", "--quiet", "--python", str(python_of(environment)), *pins])
+            # Compiled now, as pip does: else each of the many starts in the tests compiles it all.
+            install = ["pip", "install", "--quiet", "--compile-bytecode"]
+            _run([*uv, *install, "--python", str(python_of(environment)), *pins])
             return
         except CourseError as error:
             # uv does not read pip.conf: behind a mirror that only pip knows, pip still works.

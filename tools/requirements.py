@@ -8,7 +8,8 @@ of a stage's suite belongs to at least one requirement, so that no result is lef
 
 from __future__ import annotations
 
-import os
+import contextlib
+import io
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -92,18 +93,13 @@ def collect_tests(root: Path = ROOT) -> list[str]:
 
     Raises `ValueError` when pytest cannot collect them all.
     """
-    collector = _Collector()
-    # Written elsewhere: the list of tests that pytest prints is of no use here.
-    standard_output, sys.stdout = sys.stdout, open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
-    try:
-        exit_code = pytest.main(
-            ["--collect-only", "-q", "-p", "no:cacheprovider", str(root / "tests")], [collector]
-        )
-    finally:
-        sys.stdout.close()
-        sys.stdout = standard_output
+    collector, printed = _Collector(), io.StringIO()
+    options = ["--collect-only", "-q", "-p", "no:cacheprovider"]
+    with contextlib.redirect_stdout(printed):
+        exit_code = pytest.main([*options, str(root / "tests")], [collector])
     if exit_code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        raise ValueError("pytest cannot collect the tests: run pytest --collect-only")
+        errors = [line for line in printed.getvalue().splitlines() if line.startswith("ERROR")]
+        raise ValueError("pytest cannot collect the tests. " + "; ".join(errors))
     return collector.node_ids
 
 

@@ -1,0 +1,171 @@
+"""A client of the course's API that hides what the stages changed.
+
+A test says `api.create_todo(...)`; whether that needs a token is the driver's business. Methods
+named after an operation expect it to succeed and raise an `AssertionError` that shows the exchange
+when it does not; `request` sends anything and judges nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import httpx
+
+from tests.harness.exchange import mask, remember
+from tests.harness.server import Server
+
+Todo = dict[str, Any]
+
+PAGE = 100  # the longest page a list may have
+NO_BODY: Any = object()  # unlike None, which is sent as `null`
+
+
+class Api:
+    """A client of one server, signed in as one user or as nobody.
+
+    The client may be used from many threads. Close it, or use it in a `with` statement.
+    """
+
+    def __init__(
+        self, server: Server, *, client: httpx.Client | None = None, token: str | None = None
+    ) -> None:
+        self.server = server
+        self.token = token
+        # Certificates take a while to load: only where there is one to verify.
+        self._client = client or httpx.Client(
+            trust_env=False, timeout=20, verify=server.base_url.startswith("https:")
+        )
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, those of every driver made by `as_new_user` too."""
+        self._client.close()
+
+    def as_new_user(self) -> Api:
+        """Return a driver for a user who did not exist before; for nobody where there are none."""
+        if not self.server.has_users:
+            return Api(self.server, client=self._client)
+        credentials = {
+            "username": f"user_{secrets.token_hex(6)}",
+            "password": secrets.token_urlsafe(12),
+        }
+        self._expect(201, "POST", "/auth/register", json=credentials)
+        answer = self._expect(200, "POST", "/auth/token", data=credentials)
+        return Api(self.server, client=self._client, token=answer.json()["access_token"])
+
+    def with_token(self, token: str | None) -> Api:
+        """Return a driver that sends this token, or none, over the same connections."""
+        return Api(self.server, client=self._client, token=token)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = NO_BODY,
+        content: bytes | Iterable[bytes] | None = None,
+        data: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        follow_redirects: bool = False,
+    ) -> httpx.Response:
+        """Send a request to a path (or a whole URL) and return the answer, whatever it is.
+
+        `json=None` sends `null`. `content` is sent as it is, as JSON unless `headers` say
+        otherwise; an iterable goes out chunked. Raises `httpx.TransportError` when no answer comes.
+        """
+        url = path if path.startswith(("http:", "https:")) else self.server.base_url + path
+        sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        body: dict[str, Any] = {"content": content, "data": data}
+        if json is None:
+            body = {"content": b"null"}
+            sent["Content-Type"] = "application/json"
+        elif json is not NO_BODY:
+            body = {"json": json}
+        request = self._client.build_request(
+            method, url, params=params, headers=sent | dict(headers or {}), **body
+        )
+        try:
+            response = self._client.send(request, follow_redirects=follow_redirects)
+        except httpx.TransportError as error:
+            self._remember(request, problem=f"{type(error).__name__}: {error}")
+            raise
+        self._remember(response.request, response)
+        return response
+
+    def create_todo(self, title: str | None = None, **fields: Any) -> Todo:
+        """Create a todo, with a title of its own unless one is given, and return it."""
+        fields["title"] = f"todo {secrets.token_hex(4)}" if title is None else title
+        return self._todo(201, "POST", "/todos", json=fields)
+
+    def get_todo(self, todo_id: int) -> Todo:
+        """Return one todo."""
+        return self._todo(200, "GET", f"/todos/{todo_id}")
+
+    def list_todos(self, **query: Any) -> list[Todo]:
+        """Return one page of todos: `completed`, `limit` and `offset` as the contract has them."""
+        todos: list[Todo] = self._expect(200, "GET", "/todos", params=query).json()
+        return todos
+
+    def every_todo(self, **query: Any) -> Iterator[Todo]:
+        """Yield the todos of every page, in the order of the list."""
+        limit = query.pop("limit", PAGE)
+        offset = 0
+        while page := self.list_todos(limit=limit, offset=offset, **query):
+            yield from page
+            offset += len(page)
+
+    def replace_todo(self, todo_id: int, **fields: Any) -> Todo:
+        """Replace a todo with exactly these fields and return it."""
+        return self._todo(200, "PUT", f"/todos/{todo_id}", json=fields)
+
+    def patch_todo(self, todo_id: int, **fields: Any) -> Todo:
+        """Change these fields of a todo and return it."""
+        return self._todo(200, "PATCH", f"/todos/{todo_id}", json=fields)
+
+    def delete_todo(self, todo_id: int) -> None:
+        """Delete a todo."""
+        self._expect(204, "DELETE", f"/todos/{todo_id}")
+
+    def _todo(self, status: int, method: str, path: str, **options: Any) -> Todo:
+        __tracebackhide__ = True
+        todo: Todo = self._expect(status, method, path, **options).json()
+        return todo
+
+    def _expect(self, status: int, method: str, path: str, **options: Any) -> httpx.Response:
+        __tracebackhide__ = True
+        response = self.request(method, path, **options)
+        if response.status_code != status:
+            answer = response.text[:500]
+            raise AssertionError(
+                f"{method} {path}: expected {status}, got {response.status_code} {mask(answer)}"
+            )
+        return response
+
+    def _remember(
+        self, request: httpx.Request, response: httpx.Response | None = None, problem: str = ""
+    ) -> None:
+        try:
+            body = request.content
+        except httpx.RequestNotRead:
+            body = b"(sent in chunks)"
+        remember(
+            self.server,
+            request.method,
+            str(request.url),
+            request.headers.items(),
+            body,
+            status=response.status_code if response else None,
+            response_headers=response.headers.items() if response else (),
+            response_body=response.content if response else b"",
+            problem=problem,
+        )

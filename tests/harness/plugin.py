@@ -1,0 +1,206 @@
+"""What pytest loads: the options, the fixtures and the report of a failure.
+
+    pytest --stage 2                               launch stage 2, run the suites of stages 1 and 2
+    pytest --stage 2 --base-url http://host:8000   the same suites against a server that is up
+
+Against a server that is up, tests that must own the process are skipped as *not checked*.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.exchange import RECENT, report_sections
+from tests.harness.server import (
+    AttachedServer,
+    LaunchedServer,
+    Server,
+    ServerDidNotStart,
+    kill_running_servers,
+    stage_server,
+)
+from tools.course import ROOT, CourseError, Stage, find_stage, load_course
+
+pytest_plugins = ["tests.harness.weather"]
+
+NOT_CHECKED = "not checked: needs control of the server process"
+
+_STAGE = pytest.StashKey[Stage]()
+_ENDED = pytest.StashKey[list[str]]()
+_SUITE = re.compile(r"^stage(\d\d)$")
+
+
+class Launch(Protocol):
+    """Makes private servers of the stage under test, ended with the test."""
+
+    def __call__(self, *, start: bool = True, **settings: str) -> LaunchedServer:
+        """Return a server with these settings, running unless `start` is false."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what chooses the app under test."""
+    group = parser.getgroup("the app under test")
+    group.addoption("--stage", metavar="N", help="the stage to test (default: the furthest)")
+    group.addoption("--base-url", metavar="URL", help="test the server there, launch none")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle the stage and the markers; `pytest.UsageError` for a stage that does not exist."""
+    config.addinivalue_line(
+        "markers",
+        "until(stage, successor): the requirement ends after that stage; `successor` replaces it.",
+    )
+    try:
+        stages = load_course()
+        wanted = config.getoption("stage")
+        config.stash[_STAGE] = find_stage(stages, wanted) if wanted else stages[-1]
+    except CourseError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[_ENDED] = []
+    # A SIGTERM (from CI, from nox) ends pytest in the way a Ctrl-C does: with the servers.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_keyboard_interrupt() -> None:
+    """End the servers at once: whoever interrupts may not leave time for a graceful end."""
+    kill_running_servers()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out what the stage under test does not have yet, or has no longer."""
+    stage = config.stash[_STAGE]
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
+    for item in items:
+        until = item.get_closest_marker("until")
+        ended = until is not None and stage.number > until.kwargs["stage"]
+        if ended and until is not None:
+            config.stash[_ENDED].append(f"{item.name} → row {until.kwargs['successor']}")
+        (dropped if ended or _suite_of(item.path) > stage.number else kept).append(item)
+    if dropped:
+        items[:] = kept
+        config.hook.pytest_deselected(items=dropped)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Say which app is tested, and which tests no longer apply to it."""
+    stage = config.stash[_STAGE]
+    where = config.getoption("base_url") or stage.directory
+    lines = [f"stage {stage.number}: {where}"]
+    lines += [f"ended before this stage: {ended}" for ended in config.stash[_ENDED]]
+    return lines
+
+
+def _suite_of(path: Path) -> int:
+    """Return the number of the stage whose suite a test file belongs to, 0 for none."""
+    matches = [_SUITE.match(part) for part in path.parts]
+    return max((int(match[1]) for match in matches if match), default=0)
+
+
+@pytest.fixture(scope="session")
+def stage(request: pytest.FixtureRequest) -> int:
+    """The number of the stage under test."""
+    return request.config.stash[_STAGE].number
+
+
+@pytest.fixture(scope="session")
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The server that all tests share: launched here, or the one at `--base-url`."""
+    base_url = request.config.getoption("base_url")
+    if base_url:
+        attached = AttachedServer(base_url)
+        try:
+            _ = attached.has_users
+        except httpx.HTTPError as error:
+            pytest.exit(f"nothing usable answers at {base_url}: {error}", returncode=1)
+        yield attached
+        return
+    stage = request.config.stash[_STAGE]
+    try:
+        settings = request.getfixturevalue("provider_settings")
+        launched = stage_server(stage, tmp_path_factory.mktemp("server"), **settings)
+        launched.start()
+    except (ServerDidNotStart, CourseError) as error:
+        # Every test would fail for this one reason: it is said once.
+        pytest.exit(str(error), returncode=1)
+    yield launched
+    launched.stop()
+
+
+@pytest.fixture
+def launched_server(server: Server) -> LaunchedServer:
+    """The shared server, for a test that looks at its files or its log."""
+    if not isinstance(server, LaunchedServer):
+        pytest.skip(NOT_CHECKED)
+    return server
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[Api]:
+    """A driver of the shared server, signed in as a new user where the app has users."""
+    mark = server.log_mark()
+    with Api(server) as visitor:
+        yield visitor.as_new_user()
+    assert "Traceback (most recent call last)" not in server.log_since(mark), (
+        "the server logged a traceback while this test ran"
+    )
+
+
+def _launch(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Launch]:
+    if request.config.getoption("base_url"):
+        pytest.skip(NOT_CHECKED)
+    servers: list[LaunchedServer] = []
+    provider_settings = request.getfixturevalue("provider_settings")
+
+    def make(*, start: bool = True, **settings: str) -> LaunchedServer:
+        directory = tmp_path_factory.mktemp("private")
+        everything = provider_settings | settings
+        server = stage_server(request.config.stash[_STAGE], directory, **everything)
+        servers.append(server)
+        if start:
+            server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.end()
+
+
+launch = pytest.fixture(_launch, name="launch")
+launch.__doc__ = "A maker of private servers, for tests that stop, kill or misconfigure one."
+launch_for_module = pytest.fixture(_launch, scope="module", name="launch_for_module")
+launch_for_module.__doc__ = "The same, for servers that the tests of one file share."
+
+
+@pytest.fixture(scope="session")
+def stage_directory(request: pytest.FixtureRequest) -> Path:
+    """The directory of the stage under test, for what only its source can show."""
+    if request.config.getoption("base_url"):
+        pytest.skip("not checked: needs the source of the app")
+    return ROOT / request.config.stash[_STAGE].directory
+
+
+def pytest_runtest_logstart() -> None:
+    """Forget what the test before said."""
+    RECENT.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failure what was said to the server, and how to say it again."""
+    report = yield
+    if report.failed and report.when != "teardown":
+        report.sections += report_sections()
+    return report

@@ -1,0 +1,355 @@
+"""The app under test as a process of its own, or as a server that somebody else started.
+
+A launched server gets a free port, an empty directory to work in, and an environment that holds
+only what it was given: no variable, `.env` or database of whoever runs the tests reaches it. Only
+processes started here are ever ended here, each with its whole process group.
+"""
+
+from __future__ import annotations
+
+import atexit
+import http.client
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from tools.course import ROOT, Stage
+from tools.environment import stage_python
+
+FIRST_STAGE_WITH_A_DATABASE = 2
+FIRST_STAGE_WITH_USERS = 3
+
+START_DEADLINE = 30.0
+STOP_DEADLINE = 10.0
+_POLL = 0.02
+_PORT_ATTEMPTS = 5
+_PORT_TAKEN = re.compile(r"address already in use|WinError 10048", re.IGNORECASE)
+_LOG_TAIL_BYTES = 16_384
+
+
+class Server(Protocol):
+    """What a test may ask of any server, whoever started it."""
+
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and port, without a slash at the end."""
+
+    @property
+    def has_users(self) -> bool:
+        """Whether todos need a token here (from stage 3 on)."""
+
+    def log_mark(self) -> int:
+        """Return where the log ends now, for `log_since`."""
+
+    def log_since(self, mark: int) -> str:
+        """Return what was logged since `mark`; empty when the log is not ours to read."""
+
+    def log_tail(self, lines: int = 20) -> str:
+        """Return the last lines of the log; empty when the log is not ours to read."""
+
+
+class ServerDidNotStart(Exception):
+    """The process ended, or said nothing over HTTP, before the deadline.
+
+    `exit_code` is None when it was still running; `log` is what it printed in this attempt.
+    """
+
+    def __init__(self, command: Sequence[str], exit_code: int | None, log: str) -> None:
+        self.exit_code = exit_code
+        self.log = log
+        happened = "gave no answer in time" if exit_code is None else f"exit code {exit_code}"
+        tail = "\n".join(log.splitlines()[-20:]) or "(it printed nothing)"
+        super().__init__(f"{' '.join(command)}\ndid not start: {happened}. Its log ends:\n{tail}")
+
+
+class AttachedServer:
+    """A server that somebody else started: it can be asked over HTTP and nothing more."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url.rstrip("/")
+
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and port, without a slash at the end."""
+        return self._base_url
+
+    @cached_property
+    def has_users(self) -> bool:
+        """Whether todos need a token: asked once, without one (`httpx.HTTPError` if it is down)."""
+        answer = httpx.get(f"{self.base_url}/todos", trust_env=False)
+        return answer.status_code == httpx.codes.UNAUTHORIZED and (
+            "www-authenticate" in answer.headers
+        )
+
+    def log_mark(self) -> int:
+        """Return 0: its log is not ours to read."""
+        return 0
+
+    def log_since(self, mark: int) -> str:  # noqa: ARG002 - the protocol's
+        """Return nothing: its log is not ours to read."""
+        return ""
+
+    def log_tail(self, lines: int = 20) -> str:  # noqa: ARG002 - the protocol's
+        """Return nothing: its log is not ours to read."""
+        return ""
+
+
+class LaunchedServer:
+    """A server process that the harness owns.
+
+    `{port}` in an argument of `command` stands for the port. `settings` is the part of its
+    environment that a test chooses; change it before `start` or `restart`. The process works in
+    `data_dir`, which is empty at first; its log is kept outside of it.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        working_directory: Path | None = None,
+        has_users: bool = False,
+    ) -> None:
+        self.command = tuple(command)
+        self.settings = dict(settings or {})
+        self.home = directory / "home"
+        self.data_dir = working_directory or directory / "data"
+        self.log_file = directory / "server.log"
+        self._has_users = has_users
+        self._port: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and port; a restart keeps the port when nobody else took it meanwhile."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def has_users(self) -> bool:
+        """Whether todos need a token here."""
+        return self._has_users
+
+    @property
+    def database_file(self) -> Path:
+        """Where the database of a stage from 2 on is, unless a test set another `DATABASE_URL`."""
+        return self.data_dir / "todo.db"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server; `RuntimeError` when it was never started."""
+        return self._started().pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code (negative: the signal that ended it), None while it runs."""
+        return self._started().poll()
+
+    def start(self, *, within: float = START_DEADLINE) -> None:
+        """Start the process and return once it answers HTTP; raise `ServerDidNotStart` else."""
+        if self in _running:
+            raise RuntimeError("this server is running already")
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            port = self._port or _free_port()
+            try:
+                self._start_on(port, within)
+            except ServerDidNotStart as error:
+                # Between choosing a port and binding it another process may take it.
+                if attempt == _PORT_ATTEMPTS or not _PORT_TAKEN.search(error.log):
+                    raise
+                self._port = None
+            else:
+                return
+
+    def stop(self, signal_number: int = signal.SIGTERM, *, within: float = STOP_DEADLINE) -> int:
+        """Ask the process to end and return its exit code; kill it after `within` seconds (-9)."""
+        process = self._started()
+        process.send_signal(signal_number)
+        try:
+            return process.wait(within)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+        finally:
+            self.kill()  # also what it may have left behind in its group
+
+    def kill(self) -> int:
+        """End the process and its group at once, as a power cut would; return its exit code."""
+        process = self._started()
+        if self not in _running:  # its number may be another process's by now
+            return process.wait()
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            with suppress(ProcessLookupError, PermissionError):  # macOS: only zombies are left
+                os.killpg(process.pid, signal.SIGKILL)
+        _running.discard(self)
+        return process.wait(STOP_DEADLINE)
+
+    def end(self) -> None:
+        """Kill the process if it runs: for a teardown, which may find any state."""
+        if self in _running:
+            self.kill()
+
+    def restart(self) -> None:
+        """Stop the process in good order and start it again on the same data."""
+        if self in _running:
+            self.stop()
+        self.start()
+
+    def run(
+        self, *command: str, cwd: Path | None = None, within: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of the app's environment with the server's settings, to its end.
+
+        Returns its exit code and output (stdout and stderr together, in `stdout`). It works in
+        `data_dir` unless `cwd` says otherwise; `FileNotFoundError` when there is no such command.
+        """
+        environment = self.environment()
+        program = shutil.which(command[0], path=environment["PATH"])
+        if program is None:
+            raise FileNotFoundError(f"no {command[0]} beside {self.command[0]}")
+        return subprocess.run(
+            [program, *command[1:]],
+            cwd=cwd or self.data_dir,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=within,
+            check=False,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Return the whole environment of the process: made from nothing, plus the settings."""
+        programs = str(Path(self.command[0]).parent)
+        environment = {
+            "PATH": os.pathsep.join([programs, os.defpath]),
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        if sys.platform == "win32":  # sockets do not work without it
+            environment["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
+        return environment | self.settings
+
+    def log_mark(self) -> int:
+        """Return the size of the log in bytes."""
+        try:
+            return self.log_file.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def log_since(self, mark: int) -> str:
+        """Return what was logged since `mark`."""
+        if not self.log_file.exists():
+            return ""
+        with self.log_file.open("rb") as log:
+            log.seek(mark)
+            return log.read().decode("utf-8", errors="replace")
+
+    def log_text(self) -> str:
+        """Return the whole log, of every start."""
+        return self.log_since(0)
+
+    def log_tail(self, lines: int = 20) -> str:
+        """Return the last lines of the log."""
+        tail = self.log_since(max(0, self.log_mark() - _LOG_TAIL_BYTES))
+        return "\n".join(tail.splitlines()[-lines:])
+
+    def _start_on(self, port: int, within: float) -> None:
+        command = [argument.replace("{port}", str(port)) for argument in self.command]
+        mark = self.log_mark()
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.data_dir,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A group of its own: a Ctrl-C is ours to handle, and all of it can be ended.
+                start_new_session=True,
+            )
+        _running.add(self)
+        self._port = port
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                exit_code = self.kill()  # itself it is gone; its group may not be
+                raise ServerDidNotStart(command, exit_code, self.log_since(mark))
+            if _answers(port):
+                return
+            time.sleep(_POLL)
+        self.kill()
+        raise ServerDidNotStart(command, None, self.log_since(mark))
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("this server was never started")
+        return self._process
+
+
+def stage_server(stage: Stage, directory: Path, **settings: str) -> LaunchedServer:
+    """Return a server of the stage, not started yet, with the settings that suit a test.
+
+    The app is read from its place in the course and works in `directory`, so a learner's own
+    database and `.env` are neither read nor written. `CourseError` when its environment cannot be
+    made.
+    """
+    command = [str(stage_python(stage)), "-m", "uvicorn", "app.main:app"]
+    command += ["--app-dir", str(ROOT / stage.directory), "--host", "127.0.0.1", "--port", "{port}"]
+    has_users = stage.number >= FIRST_STAGE_WITH_USERS
+    server = LaunchedServer(command, directory, has_users=has_users)
+    if stage.number >= FIRST_STAGE_WITH_A_DATABASE:
+        server.settings["DATABASE_URL"] = f"sqlite+aiosqlite:///{server.database_file.as_posix()}"
+    if has_users:
+        server.settings["BCRYPT_ROUNDS"] = "4"  # the least there is: every test signs somebody up
+        server.settings["JWT_SECRET"] = "of the tests: production takes no default " + "x" * 32
+    server.settings |= settings
+    return server
+
+
+_running: set[LaunchedServer] = set()
+
+
+@atexit.register
+def kill_running_servers() -> None:
+    """End every server that is still running: the last resort, when no teardown could."""
+    for server in list(_running):
+        server.end()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    else:
+        return True
+    finally:
+        connection.close()

@@ -1,0 +1,106 @@
+"""The driver signs in where the app has users, and shows what it was told when that is wrong."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from itertools import repeat
+
+import pytest
+
+from tests.harness.conftest import Sample
+from tests.harness.driver import Api
+from tests.harness.exchange import RECENT
+from tests.harness.raw_http import send_raw
+from tests.harness.sample_server import TOKEN
+from tests.harness.server import AttachedServer
+
+
+def test_where_there_are_users_a_new_one_is_signed_in(sample: Sample) -> None:
+    server = sample("users")
+    server.start()
+    with Api(server) as visitor:
+        assert visitor.request("GET", "/todos").status_code == 401
+        assert visitor.as_new_user().create_todo()["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_where_there_are_none_it_goes_without_a_token(sample: Sample) -> None:
+    server = sample()
+    server.start()
+    with Api(server) as visitor:
+        assert visitor.as_new_user().create_todo()["authorization"] is None
+
+
+@pytest.mark.parametrize("behaviours", [["users"], []])
+def test_an_attached_server_is_asked_whether_it_has_users(
+    sample: Sample, behaviours: list[str]
+) -> None:
+    server = sample(*behaviours)
+    server.start()
+    attached = AttachedServer(server.base_url + "/")
+    assert attached.has_users == bool(behaviours)
+    with Api(attached) as visitor:
+        assert visitor.as_new_user().create_todo()["id"] == 1
+
+
+def test_an_unexpected_answer_is_an_assertion_that_shows_it(sample: Sample) -> None:
+    server = sample("users")
+    server.start()
+    with Api(server) as visitor, pytest.raises(AssertionError) as failed:
+        visitor.create_todo()
+    assert "POST /todos: expected 201, got 401" in str(failed.value)
+    assert "Not authenticated" in str(failed.value)
+
+
+def test_any_json_is_sent_as_it_is(sample: Sample) -> None:
+    server = sample()
+    server.start()
+    with Api(server) as api:
+        assert api.request("POST", "/todos", json=None).json()["sent"] is None
+        assert api.request("POST", "/todos", json=[1]).json()["sent"] == [1]
+        assert api.request("POST", "/todos", content=b'"\xd0\xb6"').json()["sent"] == "ж"
+
+
+def test_what_is_remembered_stays_small(sample: Sample) -> None:
+    server = sample()
+    server.start()
+    with Api(server) as api:
+        for _ in range(50):
+            api.request("POST", "/todos", json={"title": "t" * 100_000})
+    assert len(RECENT) < 20
+    assert sum(len(str(exchange)) for exchange in RECENT) < 100_000
+
+
+@pytest.fixture
+def refusing_server() -> Iterator[AttachedServer]:
+    """A server that answers 413 to the head of a request and closes, the body unread."""
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(1024)
+                connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield AttachedServer(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_an_answer_that_comes_before_the_body_is_sent_can_be_read(
+    refusing_server: AttachedServer,
+) -> None:
+    for _ in range(20):
+        answer = send_raw(refusing_server, "POST", "/todos", repeat(b"x" * 65_536), headers={})
+        assert (answer.status, answer.body) == (413, b"{}")
+
+
+def test_no_answer_at_all_is_an_assertion(sample: Sample) -> None:
+    server = sample()
+    server.start()
+    headers = {"Content-Length": "100"}
+    with pytest.raises(AssertionError, match="no answer"):
+        send_raw(server, "POST", "/todos", [b"{"], headers=headers, within=0.3)

@@ -1,0 +1,204 @@
+"""What a person sees of the harness: options, what is left out, and the report of a failure."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness.conftest import SAMPLE_SERVER, Sample
+from tests.harness.exchange import mask
+from tests.harness.sample_server import TOKEN
+from tests.harness.waiting import eventually
+from tools.course import ROOT, load_course
+
+FURTHEST = len(load_course())
+
+LAUNCH_SAMPLE = f"""
+import sys
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer
+
+def launched(directory):
+    command = [sys.executable, {str(SAMPLE_SERVER)!r}, "{{port}}", "users"]
+    server = LaunchedServer(command, directory, has_users=True)
+    server.start()
+    return server
+"""
+
+
+def command_for(test_file: Path, *options: str) -> list[str]:
+    """Return a pytest command with the harness and no plugin of ours."""
+    plugins = ["-p", "tests.harness.plugin", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    return [sys.executable, "-m", "pytest", *plugins, *options, str(test_file)]
+
+
+def run_pytest(directory: Path, source: str, *options: str) -> str:
+    """Run pytest on a test file with this source; return what it printed."""
+    test_file = directory / "test_sample.py"
+    test_file.write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        command_for(test_file, *options),
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_failure_shows_the_exchange_a_curl_line_and_the_log(tmp_path: Path) -> None:
+    source = f"""{LAUNCH_SAMPLE}
+def test_it(tmp_path):
+    api = Api(launched(tmp_path)).as_new_user()
+    body = {{"title": "it's a \\"quoted\\" title", "password": "-".join(["se", "cret"])}}
+    answer = api.request("POST", "/todos", json=body, headers={{"X-Odd": "a'b"}})
+    assert answer.status_code == 999
+"""
+    printed = run_pytest(tmp_path, source)
+    assert re.search(r"POST http://127\.0\.0\.1:\d+/auth/register\n", printed)
+    assert "→ 201" in printed
+    assert '"POST /todos HTTP/1.1" 201' in printed  # the server's log
+    assert "se-cret" not in printed
+    assert '"password":"***"' in printed
+    assert TOKEN not in printed
+    assert "authorization: Bearer $TOKEN" in printed
+    curl = shlex.split(re.findall(r"^curl .*$", printed, re.MULTILINE)[0])
+    assert curl[:4] == ["curl", "-i", "-X", "POST"]
+    assert curl[4].endswith("/todos")
+    assert "authorization: Bearer $TOKEN" in curl
+    assert "x-odd: a'b" in curl
+    assert json.loads(curl[-1]) == {"title": 'it\'s a "quoted" title', "password": "***"}
+
+
+def test_a_body_that_is_not_text_is_named_and_not_printed(tmp_path: Path) -> None:
+    source = f"""{LAUNCH_SAMPLE}
+def test_it(tmp_path):
+    api = Api(launched(tmp_path))
+    api.request("PUT", "/todos/1", content=bytes(range(256)))
+    assert False
+"""
+    printed = run_pytest(tmp_path, source)
+    assert "(256 bytes, not text)" in printed
+    assert "--data-binary @body" in printed
+
+
+def test_a_test_that_passes_leaves_nothing_in_the_report_of_the_next(tmp_path: Path) -> None:
+    source = f"""{LAUNCH_SAMPLE}
+def test_one(tmp_path):
+    Api(launched(tmp_path)).request("GET", "/of-the-first-test")
+
+def test_two():
+    assert False
+"""
+    assert "of-the-first-test" not in run_pytest(tmp_path, source)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"access_token": "{TOKEN}"}}',
+        '{"password": "hunter2-is-\\"quoted"}',
+        '{"refresh_token": "hunter2-cut-in-the-middle',
+        "username=ann&password=hunter2&scope=",
+        "ws://127.0.0.1/ws/chat?token=hunter2",
+        f"subprotocols bearer, {TOKEN}",
+    ],
+)
+def test_a_secret_is_masked_wherever_it_is(text: str) -> None:
+    assert "hunter2" not in mask(text)
+    assert TOKEN not in mask(text)
+
+
+def test_attached_what_needs_control_is_not_checked(tmp_path: Path, sample: Sample) -> None:
+    server = sample("users")
+    server.start()
+    source = """
+def test_shared(api):
+    assert api.create_todo()["id"] == 1
+
+def test_own(launch):
+    raise AssertionError("must not run")
+
+def test_file(launched_server):
+    raise AssertionError("must not run")
+
+def test_source(stage_directory):
+    raise AssertionError("must not run")
+"""
+    printed = run_pytest(tmp_path, source, f"--base-url={server.base_url}", "-rs")
+    assert "1 passed, 3 skipped" in printed
+    assert "not checked: needs control of the server process" in printed
+    assert "not checked: needs the source of the app" in printed
+    assert server.exit_code is None
+
+
+def test_attached_to_nothing_it_says_so_once(tmp_path: Path) -> None:
+    source = "def test_one(api): ...\ndef test_two(api): ...\n"
+    printed = run_pytest(tmp_path, source, "--base-url=http://127.0.0.1:9")
+    assert printed.count("nothing usable answers at http://127.0.0.1:9") == 1
+
+
+def test_a_requirement_that_ended_is_left_out_and_its_successor_named(tmp_path: Path) -> None:
+    source = f"""
+import pytest
+
+@pytest.mark.until(stage={FURTHEST - 1}, successor="2.3")
+def test_ended():
+    raise AssertionError("must not run")
+
+@pytest.mark.until(stage={FURTHEST}, successor="2.3")
+def test_holds():
+    pass
+"""
+    printed = run_pytest(tmp_path, source)
+    assert "1 passed, 1 deselected" in printed
+    assert "ended before this stage: test_ended → row 2.3" in printed
+
+
+def test_the_suites_of_later_stages_are_left_out(tmp_path: Path) -> None:
+    suite = tmp_path / "stage99"
+    suite.mkdir()
+    assert "1 deselected" in run_pytest(suite, "def test_later(): ...\n", "--stage=1")
+
+
+def test_a_stage_that_does_not_exist_is_one_clear_line(tmp_path: Path) -> None:
+    printed = run_pytest(tmp_path, "def test_it(): ...\n", "--stage=99")
+    assert "there is no stage '99': choose one of 1 (stage01_memory_todo)" in printed
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_no_server_behind(tmp_path: Path, signal_number: int) -> None:
+    test_file = tmp_path / "test_sample.py"
+    source = f"""{LAUNCH_SAMPLE}
+import os, threading
+from pathlib import Path
+
+def test_it(tmp_path):
+    Path({str(tmp_path)!r}, "pid").write_text(str(launched(tmp_path).pid) + "\\n")
+    threading.Event().wait(60)
+"""
+    test_file.write_text(source, encoding="utf-8")
+    pid_file = tmp_path / "pid"
+    process = subprocess.Popen(
+        command_for(test_file),
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        eventually(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"), within=20)
+        process.send_signal(signal_number)
+        process.wait(20)
+    finally:
+        process.kill()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)

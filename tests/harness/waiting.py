@@ -1,0 +1,65 @@
+"""Waiting with a deadline instead of sleeping, and calls that happen at the same time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+
+_POLL = 0.02
+
+
+def eventually(check: Callable[[], Result], *, within: float = 5.0) -> Result:
+    """Call `check` until it returns something true, and return that.
+
+    An `AssertionError` out of `check` counts as "not yet". After `within` seconds the last one is
+    raised, or one that says what `check` returned last.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            result = check()
+            if result:
+                return result
+            failure = AssertionError(f"still {result!r} after {within} s")
+        except AssertionError as error:
+            failure = error
+        if time.monotonic() >= deadline:
+            raise failure
+        time.sleep(_POLL)
+
+
+@dataclass(frozen=True)
+class Outcomes(Generic[Result]):
+    """What became of calls made at once: `results` and `errors`, each in the order of the calls."""
+
+    results: list[Result]
+    errors: list[Exception]
+
+
+def in_parallel(count: int, call: Callable[[int], Result]) -> Outcomes[Result]:
+    """Run `call(0)` … `call(count - 1)` on a thread each, all let go at the same moment."""
+    barrier = threading.Barrier(count)
+    results: dict[int, Result] = {}
+    errors: dict[int, Exception] = {}
+
+    def run(number: int) -> None:
+        barrier.wait()
+        try:
+            results[number] = call(number)
+        except Exception as error:
+            errors[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Outcomes(
+        [results[number] for number in sorted(results)],
+        [errors[number] for number in sorted(errors)],
+    )

@@ -1,0 +1,170 @@
+"""Row 1.6 and the body limit: bodies that no honest client sends get an answer, never a 500."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.raw_http import chunk, connect, head, send_raw
+from tests.harness.server import Server
+
+MIB = 1024 * 1024
+CHUNKED = {"Transfer-Encoding": "chunked"}
+
+BODIES: dict[str, bytes] = {
+    "nothing": b"",
+    "blank": b" ",
+    "null": b"null",
+    "array": b'[{"title": "t"}]',
+    "string": b'"title"',
+    "number": b"1",
+    "not JSON": b"title=t",
+    "cut short": b'{"title": "t"',
+    "trailing comma": b'{"title": "t",}',
+    "two documents": b'{"title": "t"} {"title": "t"}',
+    "single quotes": b"{'title': 't'}",
+    "NaN": b'{"title": NaN}',
+    "NaN beside": b'{"title": "t", "completed": NaN}',
+    "NaN in an unknown field": b'{"title": "t", "x": NaN}',
+    "Infinity": b'{"title": "t", "description": Infinity}',
+    "minus Infinity": b'{"title": -Infinity}',
+    "number too great": b'{"title": 1e999}',
+    "half a surrogate pair": rb'{"title": "\ud800"}',
+    "the other half": rb'{"title": "t", "description": "a\udfffb"}',
+    "half a pair in an unknown field": rb'{"title": "t", "x": "\ud800"}',
+    "half a pair as a key": rb'{"title": "t", "\ud800": 1}',
+    "invalid UTF-8": b'{"title": "\xff\xfe"}',
+    "UTF-8 cut short": b'{"title": "\xd0"}',
+    "overlong UTF-8": b'{"title": "\xc0\xaf"}',
+    "Latin-1": '{"title": "ä"}'.encode("latin-1"),
+    "surrogate in UTF-8": b'{"title": "\xed\xa0\x80"}',
+    "a raw newline": b'{"title": "a\nb"}',
+    "arrays 100 000 deep": b"[" * 100_000,
+    "closed arrays 50 000 deep": b"[" * 50_000 + b"]" * 50_000,
+    "objects 50 000 deep": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+    "deep in a field": b'{"title": ' + b"[" * 2_000 + b"]" * 2_000 + b"}",
+    "a number of 5 000 digits": b'{"title": ' + b"9" * 5_000 + b"}",
+    "an unknown number of 5 000 digits": b'{"title": "t", "x": ' + b"9" * 5_000 + b"}",
+    "ten thousand unknown fields": b'{"title": "t"'
+    + b"".join(b', "f%d": 1' % number for number in range(10_000))
+    + b"}",
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_hostile_body_is_422_and_the_server_lives_on(api: Api, method: str, name: str) -> None:
+    path = "/todos" if method == "POST" else f"/todos/{api.create_todo()['id']}"
+    answer = api.request(method, path, content=BODIES[name])
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+    assert api.create_todo()["id"]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "nonsense",
+        "application/json; charset=utf-16",
+    ],
+)
+def test_a_body_of_another_kind_is_refused_or_read_as_json(api: Api, content_type: str) -> None:
+    headers = {"Content-Type": content_type}
+    answer = api.request("POST", "/todos", content=b'{"title": "t"}', headers=headers)
+    understood = (201, 422) if content_type.startswith("application/json") else (415, 422)
+    assert answer.status_code in understood
+    assert "detail" in answer.json() or answer.json()["title"] == "t"
+
+
+@pytest.mark.parametrize("title", ["a\x00b", "\x00", "a\x7fb", "a\u2028b", "\ufeffa", "a\uffffb"])
+def test_an_odd_character_is_kept_or_refused_but_not_altered(api: Api, title: str) -> None:
+    answer = api.request("POST", "/todos", json={"title": title, "description": title})
+    assert answer.status_code in (201, 422)
+    if answer.status_code == 201:
+        todo = api.get_todo(answer.json()["id"])
+        assert (todo["title"], todo["description"]) == (title, title)
+
+
+def test_a_key_that_is_there_twice_does_no_harm(api: Api) -> None:
+    answer = api.request("POST", "/todos", content=b'{"title": "a", "title": "b"}')
+    assert answer.status_code in (201, 422)
+
+
+def test_a_body_a_little_under_the_limit_is_read(api: Api) -> None:
+    answer = api.request("POST", "/todos", json={"title": "t" * (MIB - 64)})
+    assert answer.status_code == 422
+
+
+def test_a_body_over_the_limit_is_413(api: Api) -> None:
+    answer = api.request("POST", "/todos", json={"title": "t" * (MIB + 1)})
+    assert answer.status_code == 413
+    assert isinstance(answer.json()["detail"], str)
+
+
+def authorized(api: Api, headers: dict[str, str]) -> dict[str, str]:
+    """Return the headers with the driver's token, where it has one."""
+    return headers | ({"Authorization": f"Bearer {api.token}"} if api.token else {})
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_declared_length_over_the_limit_is_413_and_can_be_read(api: Api, method: str) -> None:
+    """The client says 2 MiB and goes on sending: it still learns why that is refused."""
+    path = "/todos" if method == "POST" else f"/todos/{api.create_todo()['id']}"
+    headers = authorized(api, {"Content-Length": str(2 * MIB)})
+    answer = send_raw(api.server, method, path, [b"x" * 65_536] * 32, headers=headers)
+    assert_too_large(answer.status, answer.headers, answer.body)
+
+
+def test_chunks_without_end_are_413(api: Api) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield chunk(b'{"title": "')
+        for _ in range(16 * 16):  # 16 MiB, where 1 MiB is allowed
+            yield chunk(b"x" * 65_536)
+
+    answer = send_raw(api.server, "POST", "/todos", chunks(), headers=authorized(api, CHUNKED))
+    assert_too_large(answer.status, answer.headers, answer.body)
+
+
+def test_a_todo_that_is_sent_in_chunks_is_read(api: Api) -> None:
+    pieces = [b'{"ti', b'tle": "in ', b'chunks"}']
+    answer = api.request("POST", "/todos", content=iter(pieces))
+    assert (answer.status_code, answer.json().get("title")) == (201, "in chunks")
+
+
+def assert_too_large(status: int, headers: dict[str, str], body: bytes) -> None:
+    """Check for a 413 in JSON with a reason."""
+    assert status == 413
+    assert headers["content-type"].startswith(("application/json", "application/problem+json"))
+    assert b'"detail"' in body
+
+
+@pytest.mark.parametrize("headers", [{"Content-Length": "100"}, CHUNKED], ids=str)
+def test_a_client_that_leaves_in_mid_body_does_no_harm(
+    api: Api, server: Server, headers: dict[str, Any]
+) -> None:
+    for _ in range(5):
+        with connect(server) as connection:
+            connection.sendall(head(server, "POST", "/todos", authorized(api, headers)))
+            connection.sendall(b'5\r\n{"tit')
+    assert api.create_todo("after them")["title"] == "after them"
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /todos HTTP/9.9\r\n\r\n",
+        b"GET /todos HTTP/1.1\r\nX-Long: " + b"x" * 200_000 + b"\r\n\r\n",
+    ],
+    ids=["bytes", "no path", "no such version", "an endless header"],
+)
+def test_what_is_not_http_does_no_harm(api: Api, server: Server, request_text: bytes) -> None:
+    with connect(server) as connection:
+        connection.sendall(request_text)
+    assert api.create_todo("after it")["title"] == "after it"

@@ -1,0 +1,80 @@
+"""Row D.2: a stage's directory is all that its app needs, and the app is a well-behaved process."""
+
+import hashlib
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness.driver import Api, Todo
+from tests.harness.server import FIRST_STAGE_WITH_USERS, LaunchedServer
+from tools.course import find_stage, load_course
+from tools.environment import stage_python
+
+# What git ignores: a copy is what a learner gets from the repository.
+NOT_COPIED = shutil.ignore_patterns("__pycache__", ".env", "*.db", "*.db-*", "media", ".*_cache")
+STOPS_WITHIN = 5.0  # seconds
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What was seen of a copy of the stage that was started, used and told to stop."""
+
+    todo: Todo
+    exit_code: int
+    log: str
+    original_before: dict[str, str]
+    original_after: dict[str, str]
+
+
+def contents(directory: Path) -> dict[str, str]:
+    """Return a digest of every file under `directory` by its path, caches of tools aside."""
+    files = {path.relative_to(directory): path for path in directory.rglob("*") if path.is_file()}
+    return {
+        str(name): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files.items()
+        if not any(part == "__pycache__" or part.endswith("_cache") for part in name.parts)
+    }
+
+
+@pytest.fixture(scope="module")
+def visit(stage: int, stage_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Visit:
+    """Run a copy of the stage as its README says: from there, with no setting at all."""
+    directory = tmp_path_factory.mktemp("standalone")
+    copy = directory / "copied"
+    before = contents(stage_directory)
+    shutil.copytree(stage_directory, copy, ignore=NOT_COPIED)
+    server = LaunchedServer(
+        [
+            str(stage_python(find_stage(load_course(), str(stage)))),
+            *("-m", "uvicorn", "app.main:app", "--port", "{port}"),
+        ],
+        directory,
+        working_directory=copy,
+        has_users=stage >= FIRST_STAGE_WITH_USERS,
+    )
+    server.start()
+    try:
+        with Api(server) as visitor:
+            api = visitor.as_new_user()
+            todo = api.get_todo(api.create_todo("on my own")["id"])
+            # The connection is still open, as a browser's would be.
+            exit_code = server.stop(signal.SIGTERM, within=STOPS_WITHIN)
+    finally:
+        server.end()
+    return Visit(todo, exit_code, server.log_text(), before, contents(stage_directory))
+
+
+def test_a_copy_of_the_directory_runs_with_nothing_else(visit: Visit) -> None:
+    assert visit.todo["title"] == "on my own"
+
+
+def test_the_copy_leaves_the_original_alone(visit: Visit) -> None:
+    assert visit.original_after == visit.original_before
+
+
+def test_sigterm_ends_it_in_good_order(visit: Visit) -> None:
+    assert visit.exit_code in (0, -signal.SIGTERM)
+    assert "Traceback" not in visit.log

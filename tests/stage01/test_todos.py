@@ -1,0 +1,163 @@
+"""Rows 1.1 to 1.5: the operations on todos, as a client that does nothing wrong sees them."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.harness.driver import NO_BODY, Api, Todo
+from tests.harness.waiting import eventually, in_parallel
+
+FIELDS = {"id", "title", "description", "completed", "created_at", "updated_at"}
+NO_SUCH_ID = 2**53 - 1  # not reached by counting, exact in every JSON implementation
+LANGUAGES = ["Купить молоко 🥛", "שלום עולם", "日本語のタスク", "👩‍👩‍👧‍👦 é é \u202e"]
+
+
+def without(todo: Todo, *fields: str) -> Todo:
+    """Return the todo without these fields."""
+    return {name: value for name, value in todo.items() if name not in fields}
+
+
+def test_a_new_todo_comes_back_complete(api: Api) -> None:
+    todo = api.create_todo("Buy milk", description="Two litres", completed=True)
+    assert set(todo) == FIELDS
+    assert type(todo["id"]) is int
+    assert without(todo, "id", "created_at", "updated_at") == {
+        "title": "Buy milk",
+        "description": "Two litres",
+        "completed": True,
+    }
+
+
+def test_a_todo_needs_no_more_than_a_title(api: Api) -> None:
+    todo = api.create_todo("Buy milk")
+    assert (todo["description"], todo["completed"]) == (None, False)
+
+
+def test_the_location_of_a_new_todo_leads_to_it(api: Api) -> None:
+    answer = api.request("POST", "/todos", json={"title": "Buy milk"})
+    assert answer.status_code == 201
+    location = urljoin(str(answer.url), answer.headers["location"])
+    assert api.request("GET", location).json() == answer.json()
+
+
+def test_a_todo_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
+    todo = api.create_todo(description="the same everywhere")
+    assert api.get_todo(todo["id"]) == todo
+    assert todo in api.every_todo()
+
+
+def test_answers_are_json_in_utf_8(api: Api) -> None:
+    answer = api.request("GET", "/todos")
+    assert answer.headers["content-type"] in ("application/json", "application/json; charset=utf-8")
+
+
+@pytest.mark.parametrize("text", LANGUAGES)
+def test_every_language_comes_back_as_it_was_sent(api: Api, text: str) -> None:
+    todo = api.create_todo(text, description=text)
+    read = api.get_todo(todo["id"])
+    assert (read["title"], read["description"]) == (text, text)
+
+
+def test_times_are_in_utc_and_near_now(api: Api) -> None:
+    todo = api.create_todo()
+    created, updated = (datetime.fromisoformat(todo[name]) for name in ("created_at", "updated_at"))
+    assert created.utcoffset() == updated.utcoffset() == timedelta(0)
+    assert created == updated
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_change_moves_updated_at_and_leaves_created_at(api: Api, method: str) -> None:
+    todo = api.create_todo()
+    path = f"/todos/{todo['id']}"
+
+    def changed_later() -> Any:
+        # Again until the clock has moved: some tick in milliseconds, or seconds.
+        changed = api.request(method, path, json={"title": "Changed"}).json()
+        assert changed["created_at"] == todo["created_at"]
+        return datetime.fromisoformat(changed["updated_at"]) > datetime.fromisoformat(
+            todo["updated_at"]
+        )
+
+    assert eventually(changed_later)
+
+
+def test_put_replaces_every_field(api: Api) -> None:
+    todo = api.create_todo("Old", description="Old", completed=True)
+    api.replace_todo(todo["id"], title="New")
+    replaced = api.get_todo(todo["id"])
+    assert without(replaced, "updated_at", "created_at") == {
+        "id": todo["id"],
+        "title": "New",
+        "description": None,
+        "completed": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"title": "New"}, {"description": "New"}, {"description": None}, {"completed": False}],
+    ids=str,
+)
+def test_patch_changes_only_what_is_sent(api: Api, change: dict[str, Any]) -> None:
+    todo = api.create_todo("Old", description="Old", completed=True)
+    answered = api.patch_todo(todo["id"], **change)
+    assert without(answered, "updated_at") == without(todo, "updated_at") | change
+    assert api.get_todo(todo["id"]) == answered
+
+
+def test_an_empty_patch_changes_nothing(api: Api) -> None:
+    todo = api.create_todo(description="stays", completed=True)
+    answered = api.patch_todo(todo["id"])
+    assert without(answered, "updated_at") == without(todo, "updated_at")
+
+
+def test_a_deleted_todo_is_gone(api: Api) -> None:
+    todo = api.create_todo()
+    api.delete_todo(todo["id"])
+    assert api.request("GET", f"/todos/{todo['id']}").status_code == 404
+    assert todo not in api.every_todo()
+
+
+def test_deleting_answers_204_with_nothing_in_it_and_then_404(api: Api) -> None:
+    path = f"/todos/{api.create_todo()['id']}"
+    first, second = api.request("DELETE", path), api.request("DELETE", path)
+    assert (first.status_code, first.content) == (204, b"")
+    assert second.status_code == 404
+
+
+def test_deleting_one_leaves_the_others(api: Api) -> None:
+    kept, deleted, kept_too = (api.create_todo() for _ in range(3))
+    api.delete_todo(deleted["id"])
+    assert [api.get_todo(todo["id"]) for todo in (kept, kept_too)] == [kept, kept_too]
+
+
+def test_a_deleted_id_is_never_given_out_again(api: Api) -> None:
+    ids = []
+    for _ in range(3):
+        ids.append(api.create_todo()["id"])
+        api.delete_todo(ids[-1])  # the newest: the one that counting the rows would repeat
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_an_unknown_id_is_404_with_a_reason(api: Api, method: str) -> None:
+    body = {"title": "Nobody's"} if method in ("PUT", "PATCH") else NO_BODY
+    answer = api.request(method, f"/todos/{NO_SUCH_ID}", json=body)
+    assert answer.status_code == 404
+    assert isinstance(answer.json()["detail"], str)
+
+
+def test_fifty_clients_at_once_get_a_todo_each(api: Api) -> None:
+    made = in_parallel(50, lambda number: api.create_todo(f"of client {number}"))
+    assert not made.errors
+    assert len({todo["id"] for todo in made.results}) == 50
+    titles = [api.get_todo(todo["id"])["title"] for todo in made.results]
+    assert titles == [f"of client {number}" for number in range(50)]
+
+
+def test_of_many_clients_who_delete_one_todo_exactly_one_succeeds(api: Api) -> None:
+    path = f"/todos/{api.create_todo()['id']}"
+    answers = in_parallel(10, lambda _: api.request("DELETE", path).status_code)
+    assert sorted(answers.results) == [204] + [404] * 9

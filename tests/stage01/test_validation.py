@@ -1,0 +1,143 @@
+"""Row 1.6: what does not fit is refused with 422, and the refusal says where and why."""
+
+from typing import Any
+
+import pytest
+
+from tests.harness.driver import NO_BODY, Api
+
+LONGEST_TITLE = 200
+LONGEST_DESCRIPTION = 2000
+MARKER = "hunter2-do-not-repeat-me"
+
+WRONG_FIELDS: list[dict[str, Any]] = [
+    {"title": ""},
+    {"title": " \t\n "},
+    {"title": "t" * (LONGEST_TITLE + 1)},
+    {"title": None},
+    {"title": 1},
+    {"title": True},
+    {"title": ["t"]},
+    {"title": {"t": "t"}},
+    {"description": "d" * (LONGEST_DESCRIPTION + 1)},
+    {"description": 1},
+    {"description": ["d"]},
+    {"completed": "yes"},
+    {"completed": "true"},
+    {"completed": 1},
+    {"completed": 0},
+    {"completed": None},
+    {"completed": 1.0},
+    {"surprise": "a field that a todo does not have"},
+    {"id": 1},
+    {"created_at": "2020-01-01T00:00:00Z"},
+]
+IDS = [str(fields)[:40] for fields in WRONG_FIELDS]
+
+
+def assert_explains(answer: Any) -> None:
+    """Check that a 422 has FastAPI's form: where, why and what kind, and not the input."""
+    assert answer.status_code == 422
+    errors = answer.json()["detail"]
+    assert errors
+    for error in errors:
+        assert isinstance(error["loc"], list)
+        assert isinstance(error["msg"], str)
+        assert isinstance(error["type"], str)
+        assert "input" not in error
+
+
+@pytest.mark.parametrize("fields", WRONG_FIELDS, ids=IDS)
+def test_a_wrong_field_of_a_new_todo_is_422(api: Api, fields: dict[str, Any]) -> None:
+    answer = api.request("POST", "/todos", json={"title": "Fine"} | fields)
+    assert_explains(answer)
+    assert next(iter(fields)) in answer.json()["detail"][0]["loc"]
+
+
+@pytest.mark.parametrize("fields", WRONG_FIELDS, ids=IDS)
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_wrong_field_of_a_change_is_422_and_changes_nothing(
+    api: Api, method: str, fields: dict[str, Any]
+) -> None:
+    todo = api.create_todo(description="stays", completed=True)
+    body = {"completed": False} | fields if method == "PATCH" else {"title": "Fine"} | fields
+    assert_explains(api.request(method, f"/todos/{todo['id']}", json=body))
+    assert api.get_todo(todo["id"]) == todo
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_title_is_required(api: Api, method: str) -> None:
+    path = "/todos" if method == "POST" else f"/todos/{api.create_todo()['id']}"
+    answer = api.request(method, path, json={"description": "d", "completed": True})
+    assert_explains(answer)
+    assert "title" in answer.json()["detail"][0]["loc"]
+
+
+def test_every_wrong_field_is_named_at_once(api: Api) -> None:
+    answer = api.request("POST", "/todos", json={"title": 1, "description": 1, "completed": 1})
+    assert_explains(answer)
+    named = {error["loc"][-1] for error in answer.json()["detail"]}
+    assert {"title", "description", "completed"} <= named
+
+
+@pytest.mark.parametrize("length", [1, LONGEST_TITLE])
+@pytest.mark.parametrize("letter", ["t", "ж", "🥛"])
+def test_a_title_has_1_to_200_characters_not_bytes(api: Api, letter: str, length: int) -> None:
+    assert api.create_todo(letter * length)["title"] == letter * length
+
+
+def test_a_description_has_up_to_2000_characters(api: Api) -> None:
+    longest = "ж" * LONGEST_DESCRIPTION
+    assert api.create_todo(description=longest)["description"] == longest
+    assert api.create_todo(description="")["description"] == ""
+
+
+def test_a_title_is_trimmed_and_then_measured(api: Api) -> None:
+    padded = "  " + "t" * LONGEST_TITLE + "\n"
+    todo = api.create_todo(padded)
+    assert todo["title"] == "t" * LONGEST_TITLE
+    assert api.patch_todo(todo["id"], title=" New ")["title"] == "New"
+    assert api.replace_todo(todo["id"], title="\tNewer ")["title"] == "Newer"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"title": [MARKER]},
+        {"title": {"password": MARKER}},
+        {"title": MARKER * 10},
+        {"title": "Fine", "description": {"secret": MARKER}},
+        {"title": "Fine", "completed": MARKER},
+        {"title": "Fine", "surprise": MARKER},
+        [MARKER],
+        MARKER,
+    ],
+    ids=lambda body: str(body)[:40],
+)
+def test_a_refusal_never_repeats_what_was_sent(api: Api, body: Any) -> None:
+    answer = api.request("POST", "/todos", json=body)
+    assert answer.status_code == 422
+    assert MARKER not in answer.text
+
+
+@pytest.mark.parametrize("path", [f"/todos/{MARKER}", f"/todos?limit={MARKER}"])
+def test_a_refused_address_is_not_repeated_either(api: Api, path: str) -> None:
+    answer = api.request("GET", path)
+    assert answer.status_code in (404, 422)
+    assert MARKER not in answer.text
+
+
+@pytest.mark.parametrize(
+    "todo_id",
+    [
+        *("0", "-1", str(2**63 - 1), str(2**63), str(2**64), str(10**30), "9" * 5000),
+        *("abc", "1.5", "1e3", "%00", "%FF", "null", "%F0%9F%A5%9B", "٣"),
+    ],
+    ids=lambda todo_id: todo_id[:20],
+)
+def test_an_impossible_id_is_not_found_or_refused(api: Api, todo_id: str) -> None:
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        body = {"title": "Fine"} if method in ("PUT", "PATCH") else NO_BODY
+        answer = api.request(method, f"/todos/{todo_id}", json=body)
+        assert answer.status_code in (404, 422), method
+        assert "detail" in answer.json()

@@ -1,0 +1,105 @@
+"""Rows 2.3 and 2.4: many writers at once, and another process that holds the database."""
+
+import threading
+import time
+from functools import partial
+from typing import Any
+
+from tests.harness.driver import NO_BODY, Api
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import in_parallel
+from tests.stage02.database import query, write_lock
+
+AT_ONCE = 0.5  # seconds: an answer that waited for nothing
+LONGER_THAN_ANY_WAIT = 20.0  # seconds until a writer must have given up
+
+
+def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
+    api: Api, launched_server: LaunchedServer
+) -> None:
+    finished, mark = threading.Event(), launched_server.log_mark()
+
+    def lock_again_and_again() -> None:
+        while not finished.is_set():
+            with write_lock(launched_server.database_file):
+                finished.wait(0.02)
+            finished.wait(0.05)
+
+    other_process = threading.Thread(target=lock_again_and_again)
+    other_process.start()
+    try:
+        made = in_parallel(50, lambda _: api.create_todo()["id"])
+    finally:
+        finished.set()
+        other_process.join()
+    assert not made.errors
+    assert len(set(made.results)) == 50
+    assert "database is locked" not in launched_server.log_since(mark)
+
+
+def test_changes_of_one_todo_at_once_do_not_undo_each_other(api: Api) -> None:
+    todo = api.create_todo("Old", description="Old", completed=False)
+    for number in range(10):
+        wanted: dict[str, Any] = {
+            "title": f"New {number}",
+            "description": f"New {number}",
+            "completed": number % 2 == 0,
+        }
+        changes = [{name: value} for name, value in wanted.items()]
+        answers = in_parallel(3, partial(patch_with_its_own, api, todo["id"], changes))
+        assert not answers.errors
+        now = api.get_todo(todo["id"])
+        assert {name: now[name] for name in wanted} == wanted
+
+
+def patch_with_its_own(api: Api, todo_id: int, changes: list[dict[str, Any]], client: int) -> None:
+    """Send the change that belongs to this client."""
+    api.patch_todo(todo_id, **changes[client])
+
+
+def test_while_a_write_waits_everyone_else_is_served(
+    api: Api, launched_server: LaunchedServer
+) -> None:
+    answers: list[int] = []
+    body = {"title": "has to wait"}
+    writer = threading.Thread(
+        target=lambda: answers.append(api.request("POST", "/todos", json=body).status_code)
+    )
+    slowest = 0.0
+    with write_lock(launched_server.database_file):
+        writer.start()
+        until = time.monotonic() + 0.7
+        while time.monotonic() < until:
+            for path in ("/openapi.json", "/todos?limit=1"):
+                asked = time.monotonic()
+                assert api.request("GET", path).status_code == 200
+                slowest = max(slowest, time.monotonic() - asked)
+        assert not answers  # it did wait
+    writer.join()
+    assert answers == [201]
+    assert slowest < AT_ONCE
+
+
+def test_a_database_that_stays_locked_is_503_and_then_works_again(
+    api: Api, launched_server: LaunchedServer
+) -> None:
+    todo = api.create_todo("Before")
+    path, body = f"/todos/{todo['id']}", {"title": "never stored"}
+    requests = [("POST", "/todos", body), ("PUT", path, body), ("PATCH", path, body)]
+    requests.append(("DELETE", path, NO_BODY))
+    with write_lock(launched_server.database_file):
+        asked = time.monotonic()
+        refused = in_parallel(
+            len(requests),
+            lambda number: api.request(*requests[number][:2], json=requests[number][2]),
+        )
+        waited = time.monotonic() - asked
+    assert [answer.status_code for answer in refused.results] == [503] * len(requests)
+    for answer in refused.results:
+        assert isinstance(answer.json()["detail"], str)
+        assert int(answer.headers["retry-after"]) > 0
+    assert waited < LONGER_THAN_ANY_WAIT
+    assert api.get_todo(todo["id"]) == todo
+    assert api.patch_todo(todo["id"], title="After")["title"] == "After"
+    stored = "SELECT count(*) FROM todos WHERE title = 'never stored'"
+    assert query(launched_server.database_file, stored) == [(0,)]

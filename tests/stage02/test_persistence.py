@@ -1,0 +1,83 @@
+"""Rows 2.3 and 2.5: what a production server has acknowledged is there after whatever happens."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import in_parallel
+from tests.stage02.database import query
+
+BEFORE_THE_KILL = 20  # todos
+ROUNDS = 2
+
+
+@pytest.fixture(scope="module")
+def private_server(launch_for_module: Launch, stage_directory: Path) -> LaunchedServer:
+    """A server that the tests of this file stop and kill, and always leave running.
+
+    It runs as in production: Alembic has migrated its database by command, from two terminals at
+    once, of which one has to wait for the other.
+    """
+    server = launch_for_module(start=False, ENVIRONMENT="production")
+    command = ("alembic", "upgrade", "head")
+    migrated = in_parallel(2, lambda _: server.run(*command, cwd=stage_directory))
+    assert [done.returncode for done in migrated.results] == [0, 0], migrated
+    server.start()
+    return server
+
+
+@pytest.fixture
+def api(private_server: LaunchedServer) -> Iterator[Api]:
+    """A driver of that server."""
+    with Api(private_server) as visitor:
+        yield visitor.as_new_user()
+
+
+def test_production_starts_once_alembic_has_migrated(api: Api) -> None:
+    assert api.get_todo(api.create_todo("in production")["id"])["title"] == "in production"
+
+
+def test_a_restart_loses_nothing_and_gives_no_id_out_again(
+    api: Api, private_server: LaunchedServer
+) -> None:
+    changed, replaced = api.create_todo("Молоко", description="2 л"), api.create_todo()
+    changed = api.patch_todo(changed["id"], completed=True)
+    replaced = api.replace_todo(replaced["id"], title="Replaced")
+    deleted = api.create_todo()["id"]  # the newest, whose id is the first to be repeated
+    api.delete_todo(deleted)
+    private_server.restart()
+    assert api.get_todo(changed["id"]) == changed
+    assert api.get_todo(replaced["id"]) == replaced
+    assert api.request("GET", f"/todos/{deleted}").status_code == 404
+    assert api.create_todo()["id"] != deleted
+
+
+def test_a_kill_right_after_an_answer_loses_nothing_acknowledged(
+    api: Api, private_server: LaunchedServer
+) -> None:
+    killed = threading.Event()
+    acknowledged: list[int] = []
+
+    def write(enough: int, writer: int) -> None:
+        try:
+            while not killed.is_set() and (writer > 0 or len(acknowledged) < enough):
+                acknowledged.append(api.create_todo()["id"])
+        finally:
+            if writer == 0:  # right after its last answer; the others end with it
+                private_server.end()
+                killed.set()
+
+    for _ in range(ROUNDS):
+        killed.clear()
+        writers = in_parallel(6, partial(write, len(acknowledged) + BEFORE_THE_KILL))
+        private_server.start()
+        # What was on its way at that moment got no answer; nothing was answered with an error.
+        assert [error for error in writers.errors if isinstance(error, AssertionError)] == []
+        assert set(acknowledged) <= {todo["id"] for todo in api.every_todo()}
+    assert query(private_server.database_file, "PRAGMA integrity_check") == [("ok",)]

@@ -1,0 +1,71 @@
+"""Rows 2.2 and 2.4, the part that no client can see: read in the source of the app."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
+# Each of these blocks the event loop while the database works.
+SYNCHRONOUS = {
+    "sqlalchemy.create_engine",
+    "sqlalchemy.orm.Session",
+    "sqlalchemy.orm.sessionmaker",
+    "sqlite3.connect",
+}
+
+
+@pytest.fixture
+def modules(stage_directory: Path) -> dict[str, ast.Module]:
+    """The syntax tree of every module of the app by its path."""
+    return {
+        str(path.relative_to(stage_directory)): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted((stage_directory / "app").rglob("*.py"))
+    }
+
+
+def handlers(module: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the functions that `@router.get(...)` and its like make a route of."""
+    for function in ast.walk(module):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for decorator in function.decorator_list:
+                match decorator:
+                    case ast.Call(func=ast.Attribute(attr=method)) if method in HTTP_METHODS:
+                        yield function
+
+
+def names_used(module: ast.Module) -> set[str]:
+    """Return the names that are imported from a module, or reached through one, with its path."""
+    names = set()
+    for node in ast.walk(module):
+        match node:
+            case ast.ImportFrom(module=str(source)):
+                names |= {f"{source}.{alias.name}" for alias in node.names}
+            case ast.Attribute(value=ast.Name(id=source), attr=name):
+                names.add(f"{source}.{name}")
+    return names
+
+
+def test_every_route_is_async(modules: dict[str, ast.Module]) -> None:
+    found = [(path, handler) for path, module in modules.items() for handler in handlers(module)]
+    assert len(found) >= 6
+    blocking = [
+        f"{path}:{handler.lineno} {handler.name}"
+        for path, handler in found
+        if not isinstance(handler, ast.AsyncFunctionDef)
+    ]
+    assert blocking == []
+
+
+def test_the_database_is_reached_through_async_sqlalchemy_only(
+    modules: dict[str, ast.Module],
+) -> None:
+    used = {path: names_used(module) for path, module in modules.items()}
+    everything = set().union(*used.values())
+    assert {
+        "sqlalchemy.ext.asyncio.create_async_engine",
+        "sqlalchemy.ext.asyncio.AsyncSession",
+        "sqlalchemy.orm.DeclarativeBase",
+    } <= everything
+    assert {path: names & SYNCHRONOUS for path, names in used.items() if names & SYNCHRONOUS} == {}
