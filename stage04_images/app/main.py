@@ -12,6 +12,7 @@ from app.auth.security import PasswordHasher
 from app.config import Settings, load_settings
 from app.database import create_engine
 from app.errors import add_error_handlers
+from app.gallery.router import router as gallery_router
 from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.migrate import prepare_schema
@@ -50,3 +51,4 @@ add_error_handlers(app)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)
+app.include_router(gallery_router)

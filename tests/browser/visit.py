@@ -1,0 +1,58 @@
+"""What `visit` is, and the eye that it keeps on a page."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from playwright.sync_api import ConsoleMessage, Dialog, Page, Request
+
+
+class Visit(Protocol):
+    """Opens pages, each in a tab of its own: what a page keeps for its tab, no other one sees."""
+
+    def __call__(
+        self, url: str, *, color_scheme: Literal["light", "dark"] = "light", width: int = 1280
+    ) -> Page:
+        """Return the page at `url`, in a window that is `width` pixels wide."""
+
+
+class Watch:
+    """Notes in `problems` what a page, or one that it opens, does wrong.
+
+    `url` says which server is the page's own.
+    """
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.problems: list[str] = []
+        self._server = urlsplit(url).netloc
+        self._called: set[str] = set()  # addresses that a script asked for
+        self._watch(page)
+
+    def _watch(self, page: Page) -> None:
+        page.on("request", self._on_request)
+        page.on("console", self._on_console)
+        page.on("dialog", self._on_dialog)
+        page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
+        page.on("popup", self._watch)
+
+    def _on_request(self, request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.netloc not in ("", self._server):  # "" as in data: and blob:
+            self.problems.append(f"asked another server: {request.url}")
+        if request.resource_type in ("fetch", "xhr"):
+            self._called.add(request.url)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        url = message.location["url"]
+        # The browser itself reports every 4xx. To a script that may be an answer like any other,
+        # and the icon is asked for by the browser, for what has none: a picture in its own tab.
+        reported = message.text.startswith("Failed to load resource")
+        if reported and (url in self._called or urlsplit(url).path == "/favicon.ico"):
+            return
+        if message.type in ("error", "warning"):
+            self.problems.append(f"{message.type}: {message.text} ({url})")
+
+    def _on_dialog(self, dialog: Dialog) -> None:
+        self.problems.append(f"{dialog.type}: {dialog.message}")
+        dialog.dismiss()

@@ -1,0 +1,711 @@
+"""The gallery page in a real Chromium, used as people use it: mouse, keyboard, small screen, dark.
+
+Every visit also fails on an error in the console, a violation of the Content-Security-Policy, an
+alert, and a request that leaves the server (tests/browser/plugin.py).
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+import pytest
+from playwright.sync_api import FilePayload, Locator, Page, Request, Route, expect
+
+from tests.browser.visit import Visit
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import AttachedServer, Server
+from tests.harness.waiting import eventually
+
+pytest_plugins = ["tests.browser.plugin"]
+
+PASSWORD = "correct horse"
+GIF = bytes.fromhex(
+    "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
+)
+MARKUP = "<img src=x onerror=alert(1)>.png"
+SHOWN_AT_FIRST = 24
+
+
+def png(width: int = 64, height: int = 48, *, colour: bytes = b"\x20\x90\x70") -> bytes:
+    """Return a picture, not compressed: about three bytes a pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress((b"\0" + colour * width) * height, level=0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def picture_file(
+    name: str, data: bytes | None = None, content_type: str = "image/png"
+) -> FilePayload:
+    """Return a file to choose."""
+    return {"name": name, "mimeType": content_type, "buffer": png() if data is None else data}
+
+
+class Gallery:
+    """The page as somebody sees it: by its words."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.username = f"ada_{secrets.token_hex(6)}"
+        self.form = page.get_by_role("form", name="Sign in")
+        self.heading = page.get_by_role("heading", name="Your pictures", exact=True)
+        self.zone = page.get_by_text("or drop them here")
+        self.files = page.get_by_label("Choose pictures")
+        self.uploads = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+        self.pictures = page.get_by_role("list", name="Pictures").get_by_role("listitem")
+        self.dialog = page.get_by_role("dialog")
+
+    def enter(self, button: str, password: str = PASSWORD) -> None:
+        """Fill in the form and press one of its buttons."""
+        self.page.get_by_label("Username").fill(self.username)
+        self.page.get_by_label("Password").fill(password)
+        self.page.get_by_role("button", name=button).click()
+
+    def register(self) -> None:
+        """Register and come in."""
+        self.enter("Register")
+        expect(self.heading).to_be_visible()
+
+    def choose(self, *files: FilePayload) -> None:
+        """Choose files with the button."""
+        self.files.set_input_files(list(files))
+
+    def add(self, *names: str) -> None:
+        """Upload small pictures one after the other and wait for each to be shown."""
+        for name in names:
+            self.choose(picture_file(name))
+            expect(self.picture(name)).to_be_visible()
+
+    def picture(self, name: str) -> Locator:
+        """Return what is shown of a picture."""
+        return self.pictures.filter(has=self.page.get_by_role("img", name=name, exact=True))
+
+    def upload(self, name: str) -> Locator:
+        """Return the row that tells what becomes of a file."""
+        return self.uploads.filter(has_text=name)
+
+    def names(self) -> list[str]:
+        """Return the names of the pictures, in the order in which they are shown."""
+        return [img.get_attribute("alt") or "" for img in self.pictures.get_by_role("img").all()]
+
+    def drop(self, *paths: Path, on: Locator) -> None:
+        """Drop files of the disk as a mouse does: the browser finds out what is under it."""
+        box = on.bounding_box()
+        assert box is not None
+        session = self.page.context.new_cdp_session(self.page)
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        for event in ("dragEnter", "dragOver", "drop"):
+            session.send("Input.dispatchDragEvent", {"type": event, "data": data, **at})
+
+
+@pytest.fixture
+def address(server: Server) -> str:
+    """Where the page is."""
+    address = f"{server.base_url}/gallery"
+    if isinstance(server, AttachedServer) and httpx.get(address, trust_env=False).is_error:
+        pytest.skip("not checked: there is no gallery page, which the contract does not ask for")
+    return address
+
+
+@pytest.fixture
+def gallery(visit: Visit, address: str) -> Gallery:
+    """The page with somebody new signed in."""
+    gallery = Gallery(visit(address))
+    gallery.register()
+    return gallery
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[Api]:
+    """A driver that nobody is signed in to."""
+    with Api(server) as api:
+        yield api
+
+
+def sign_in(api: Api, username: str) -> Api:
+    """Return a driver signed in as the user of a page: what they do elsewhere."""
+    form = {"username": username, "password": PASSWORD}
+    token: str = api.request("POST", "/auth/token", data=form).json()["access_token"]
+    return Api(api.server, token=token)
+
+
+def upload(api: Api, name: str) -> dict[str, Any]:
+    """Upload a small picture and return it."""
+    head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+    body = head.encode() + b"Content-Type: image/png\r\n\r\n" + png() + b"\r\n--b--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = api.request("POST", "/images", content=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+    image: dict[str, Any] = answer.json()
+    return image
+
+
+def is_displayed(picture: Locator) -> bool:
+    """Return whether the browser has fetched and decoded the picture itself."""
+    return bool(picture.get_by_role("img").evaluate("img => img.complete && img.naturalWidth > 0"))
+
+
+def say_size(page: Page, size: int) -> None:
+    """Tell the page that every file has this many bytes; what is sent is what it is."""
+    page.evaluate(f"Object.defineProperty(File.prototype, 'size', {{ value: {size} }})")
+
+
+# ---- Signing in and out
+
+
+def test_who_registers_is_in_and_finds_no_pictures(gallery: Gallery) -> None:
+    expect(gallery.page.get_by_text(f"Signed in as {gallery.username}")).to_be_visible()
+    expect(gallery.page.get_by_text("No pictures yet")).to_be_visible()
+    expect(gallery.heading).to_be_focused()
+    expect(gallery.form).to_be_hidden()
+
+
+def test_a_refusal_is_told_in_words_and_nothing_typed_is_lost(visit: Visit, address: str) -> None:
+    gallery = Gallery(visit(address))
+    problem = gallery.form.get_by_role("alert")
+    gallery.enter("Sign in")
+    expect(problem).to_have_text("Wrong username or password")
+    gallery.enter("Register", password="short")
+    expect(problem).to_contain_text("at least 8 characters")
+    expect(gallery.page.get_by_label("Username")).to_have_value(gallery.username)
+    expect(gallery.page.get_by_label("Password")).to_have_value("short")
+    gallery.register()
+    gallery.page.get_by_role("button", name="Sign out").click()
+    gallery.enter("Register")
+    expect(problem).to_have_text("This username is taken")
+    gallery.enter("Sign in")
+    expect(gallery.heading).to_be_visible()
+
+
+def test_a_reload_keeps_the_session_and_a_new_tab_does_not(gallery: Gallery) -> None:
+    gallery.add("kept.png")
+    gallery.page.reload()
+    expect(gallery.picture("kept.png")).to_be_visible()
+    expect(gallery.page.get_by_text(f"Signed in as {gallery.username}")).to_be_visible()
+    other = gallery.page.context.new_page()
+    other.goto(gallery.page.url)
+    expect(Gallery(other).form).to_be_visible()
+
+
+def test_signing_out_leaves_nothing_behind(gallery: Gallery) -> None:
+    gallery.add("private.png")
+    gallery.choose(picture_file("refused.png", GIF))
+    expect(gallery.upload("refused.png")).to_contain_text("Only JPEG and PNG")
+    gallery.page.get_by_role("button", name="Sign out").click()
+    expect(gallery.page.get_by_label("Password")).to_be_focused()
+    expect(gallery.page.get_by_label("Password")).to_have_value("")
+    gallery.username = "somebody_else_" + secrets.token_hex(4)
+    gallery.register()
+    expect(gallery.page.get_by_text("No pictures yet")).to_be_visible()
+    assert "private.png" not in gallery.page.content()
+    assert "refused.png" not in gallery.page.content()
+
+
+def test_an_expired_token_leads_back_to_the_form(visit: Visit, launch: Launch) -> None:
+    server = launch(ACCESS_TOKEN_TTL="1")
+    gallery = Gallery(visit(f"{server.base_url}/gallery"))
+    with gallery.page.expect_response("**/auth/token") as answer:
+        gallery.register()
+    with Api(server, token=answer.value.json()["access_token"]) as api:
+        eventually(lambda: api.request("GET", "/users/me").status_code == 401)
+    gallery.choose(picture_file("too late.png"))
+    expect(gallery.form.get_by_role("alert")).to_contain_text("session has ended")
+    expect(gallery.page.get_by_label("Username")).to_have_value(gallery.username)
+    expect(gallery.page.get_by_label("Password")).to_be_focused()
+
+
+def test_an_upload_that_meets_the_end_of_the_session_goes_on_in_the_next(gallery: Gallery) -> None:
+    detail = {"detail": "The access token is not valid: sign in again"}
+    gallery.page.route("**/images", lambda route: route.fulfill(status=401, json=detail), times=1)
+    gallery.choose(*(picture_file(f"{number}.png") for number in range(4)))
+    expect(gallery.form).to_be_visible()
+    gallery.enter("Sign in")
+    for number in range(4):
+        expect(gallery.picture(f"{number}.png")).to_be_visible()
+
+
+# ---- Uploading
+
+
+def test_a_chosen_file_is_uploaded_and_displayed(gallery: Gallery) -> None:
+    gallery.choose(picture_file("Озеро.png", png(640, 480)))
+    expect(gallery.upload("Озеро.png")).to_contain_text("Uploaded")
+    expect(gallery.upload("Озеро.png").get_by_role("progressbar")).to_have_js_property("value", 1)
+    picture = gallery.picture("Озеро.png")
+    expect(picture).to_contain_text("640 × 480")
+    expect(picture).to_contain_text("920 kB")
+    expect(picture.locator("time")).to_have_attribute(
+        "datetime", re.compile(r"^\d{4}-.*(Z|\+00:00)$")
+    )
+    eventually(lambda: is_displayed(picture))
+    expect(gallery.page.get_by_role("log")).to_contain_text("Озеро.png: Uploaded")
+    expect(gallery.page.get_by_text("No pictures yet")).to_be_hidden()
+
+
+def test_dropped_files_are_uploaded_wherever_they_are_dropped(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    for name in ("on the zone.png", "beside it.png"):
+        (tmp_path / name).write_bytes(png())
+    gallery.drop(tmp_path / "on the zone.png", on=gallery.zone)
+    eventually(lambda: is_displayed(gallery.picture("on the zone.png")))
+    gallery.drop(tmp_path / "beside it.png", on=gallery.heading)
+    eventually(lambda: is_displayed(gallery.picture("beside it.png")))
+
+
+def test_a_picture_can_be_pasted(gallery: Gallery) -> None:
+    gallery.page.evaluate(
+        """bytes => {
+          const clipboardData = new DataTransfer();
+          const options = { type: "image/png" };
+          clipboardData.items.add(new File([new Uint8Array(bytes)], "pasted.png", options));
+          const paste = new ClipboardEvent("paste", { clipboardData, bubbles: true });
+          document.body.dispatchEvent(paste);
+        }""",
+        list(png()),
+    )
+    expect(gallery.picture("pasted.png")).to_be_visible()
+
+
+def test_progress_is_that_of_the_upload(gallery: Gallery) -> None:
+    throttle = {"offline": False, "latency": 0, "downloadThroughput": -1}
+    session = gallery.page.context.new_cdp_session(gallery.page)
+    session.send("Network.enable")
+    session.send("Network.emulateNetworkConditions", {**throttle, "uploadThroughput": 1_000_000})
+    gallery.choose(picture_file("slow.png", png(400, 500)))  # 600 kB: 0.6 seconds
+    progress = gallery.upload("slow.png").get_by_role("progressbar")
+    seen: set[float] = set()
+
+    def has_moved() -> bool:
+        seen.add(progress.evaluate("bar => bar.value"))
+        return len([value for value in seen if 0 < value < 1]) > 2
+
+    eventually(has_moved)
+    expect(gallery.upload("slow.png")).to_contain_text("Uploaded")
+
+
+def test_two_uploads_run_at_once_and_the_others_wait(gallery: Gallery) -> None:
+    running: set[Request] = set()
+    most = 0
+
+    def started(request: Request) -> None:
+        nonlocal most
+        if request.method == "POST":
+            running.add(request)
+            most = max(most, len(running))
+
+    gallery.page.on("request", started)
+    gallery.page.on("response", lambda response: running.discard(response.request))
+    names = [f"{number}.png" for number in range(6)]
+    gallery.choose(*(picture_file(name) for name in names))
+    for name in names:
+        expect(gallery.picture(name)).to_be_visible()
+    assert most == 2
+
+
+def test_a_refused_file_is_told_in_words_and_the_others_are_taken(gallery: Gallery) -> None:
+    broken = png()[:-30]
+    gallery.choose(
+        picture_file("gif.png", GIF),
+        picture_file("broken.png", broken),
+        picture_file("animation.gif", GIF, "image/gif"),
+        picture_file("good.png"),
+    )
+    expect(gallery.upload("gif.png")).to_contain_text("Only JPEG and PNG pictures can be uploaded")
+    expect(gallery.upload("broken.png")).to_contain_text("broken")
+    expect(gallery.upload("animation.gif")).to_contain_text("Not a JPEG or PNG")
+    expect(gallery.picture("good.png")).to_be_visible()
+    expect(gallery.pictures).to_have_count(1)
+    expect(gallery.page.get_by_role("button", name="Retry")).to_have_count(0)
+    gallery.upload("gif.png").get_by_role("button", name="Dismiss").click()
+    expect(gallery.upload("gif.png")).to_have_count(0)
+    expect(gallery.files).to_be_focused()
+
+
+def test_a_file_that_is_too_large_is_told_in_words(gallery: Gallery) -> None:
+    requests: list[str] = []
+    gallery.page.on("request", lambda request: requests.append(request.method))
+    say_size(gallery.page, 5 * 1024 * 1024 + 1)
+    gallery.choose(picture_file("large.png"))
+    expect(gallery.upload("large.png")).to_contain_text("more than 5 MiB")
+    assert "POST" not in requests  # the trip was saved
+
+
+def test_the_server_decides_what_is_too_large(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(png(1400, 1300))
+    say_size(gallery.page, 1)
+    gallery.files.set_input_files(tmp_path / "large.png")
+    expect(gallery.upload("large.png")).to_contain_text(re.compile("too large|at most"))
+    expect(gallery.pictures).to_have_count(0)
+
+
+def test_after_a_lost_connection_an_upload_can_be_tried_again(gallery: Gallery) -> None:
+    gallery.page.context.set_offline(True)
+    gallery.choose(picture_file("patient.png"))
+    expect(gallery.upload("patient.png")).to_contain_text("connection was lost")
+    gallery.page.context.set_offline(False)
+    gallery.upload("patient.png").get_by_role("button", name="Retry").click()
+    expect(gallery.picture("patient.png")).to_be_visible()
+    expect(gallery.upload("patient.png")).to_contain_text("Uploaded")
+
+
+def test_when_the_server_is_busy_an_upload_can_be_tried_again(gallery: Gallery) -> None:
+    detail = {"detail": "The database is not available right now: try again"}
+    gallery.page.route("**/images", lambda route: route.fulfill(status=503, json=detail), times=1)
+    gallery.choose(picture_file("patient.png"))
+    expect(gallery.upload("patient.png")).to_contain_text(detail["detail"])
+    gallery.upload("patient.png").get_by_role("button", name="Retry").click()
+    expect(gallery.picture("patient.png")).to_be_visible()
+
+
+# ---- Pictures
+
+
+def test_the_newest_picture_is_first_also_after_a_reload(gallery: Gallery) -> None:
+    gallery.add("first.png", "second.png")
+    assert gallery.names() == ["second.png", "first.png"]
+    gallery.page.reload()
+    expect(gallery.pictures).to_have_count(2)
+    assert gallery.names() == ["second.png", "first.png"]
+
+
+def test_a_picture_opens_in_full(gallery: Gallery) -> None:
+    gallery.add("open.png")
+    with gallery.page.expect_popup() as opened:
+        gallery.picture("open.png").get_by_role("link").click()
+    assert httpx.get(opened.value.url, trust_env=False).content == png()
+
+
+def test_a_deleted_picture_is_gone(gallery: Gallery) -> None:
+    gallery.add("stays.png", "goes.png")
+    link = gallery.picture("goes.png").get_by_role("link")
+    file_address = str(link.evaluate("link => link.href"))
+    assert httpx.get(file_address, trust_env=False).status_code == 200
+    delete = gallery.page.get_by_role("button", name="Delete goes.png")
+    delete.click()
+    gallery.dialog.get_by_role("button", name="Cancel").click()
+    expect(gallery.dialog).to_be_hidden()
+    expect(gallery.picture("goes.png")).to_be_visible()
+    delete.click()
+    expect(gallery.dialog).to_contain_text("Delete goes.png?")
+    gallery.dialog.get_by_role("button", name="Delete").click()
+    expect(gallery.pictures).to_have_count(1)
+    assert httpx.get(file_address, trust_env=False).status_code == 404
+    expect(gallery.page.get_by_role("log")).to_contain_text("goes.png: deleted")
+    expect(gallery.picture("stays.png").get_by_role("link")).to_be_focused()
+    gallery.page.reload()
+    expect(gallery.picture("stays.png")).to_be_visible()
+    expect(gallery.pictures).to_have_count(1)
+
+
+def test_a_failed_deletion_is_told_and_can_be_tried_again(gallery: Gallery) -> None:
+    gallery.add("stubborn.png")
+    gallery.page.get_by_role("button", name="Delete stubborn.png").click()
+    gallery.page.context.set_offline(True)
+    confirm = gallery.dialog.get_by_role("button", name="Delete")
+    confirm.click()
+    expect(gallery.dialog.get_by_role("alert")).to_contain_text("connection was lost")
+    gallery.page.context.set_offline(False)
+    confirm.click()
+    expect(gallery.page.get_by_text("No pictures yet")).to_be_visible()
+    expect(gallery.heading).to_be_focused()
+
+
+def test_nobody_sees_the_pictures_of_somebody_else(
+    gallery: Gallery, visit: Visit, address: str
+) -> None:
+    gallery.add("mine.png")
+    other = Gallery(visit(address))
+    other.register()
+    expect(other.page.get_by_text("No pictures yet")).to_be_visible()
+    assert "mine.png" not in other.page.content()
+
+
+def test_a_file_name_is_text_whatever_is_in_it(gallery: Gallery) -> None:
+    gallery.add(MARKUP)
+    expect(gallery.upload(MARKUP)).to_be_visible()
+    gallery.page.reload()
+    expect(gallery.picture(MARKUP)).to_contain_text(MARKUP)
+    gallery.page.get_by_role("button", name=f"Delete {MARKUP}").click()
+    expect(gallery.dialog).to_contain_text(MARKUP)
+    assert gallery.page.locator("[onerror], [src=x]").count() == 0
+
+
+def test_more_pictures_come_without_a_gap_or_a_repetition(gallery: Gallery, api: Api) -> None:
+    with sign_in(api, gallery.username) as elsewhere:
+        images = [upload(elsewhere, f"{number}.png") for number in range(2 * SHOWN_AT_FIRST)]
+        gallery.page.reload()
+        expect(gallery.pictures).to_have_count(SHOWN_AT_FIRST)
+        # Meanwhile, on another device: what we see moves up by more than a page, then down a bit.
+        for image in images[-SHOWN_AT_FIRST + 5 :]:
+            elsewhere.request("DELETE", f"/images/{image['id']}")
+        upload(elsewhere, "new.png")
+        more = gallery.page.get_by_role("button", name="Load more")
+        more.click()
+        first_new = gallery.picture(f"{SHOWN_AT_FIRST - 1}.png")
+        expect(first_new.get_by_role("link")).to_be_focused()
+        more.click()
+        expect(gallery.picture("0.png")).to_be_visible()
+        expect(more).to_be_hidden()
+        names = [name for name in gallery.names() if name != "new.png"]
+        assert names == [f"{number}.png" for number in reversed(range(2 * SHOWN_AT_FIRST))]
+
+
+def test_the_next_pictures_come_whatever_was_added_elsewhere(gallery: Gallery, api: Api) -> None:
+    with sign_in(api, gallery.username) as elsewhere:
+        for number in range(SHOWN_AT_FIRST + 1):
+            upload(elsewhere, f"{number}.png")
+        gallery.page.reload()
+        expect(gallery.pictures).to_have_count(SHOWN_AT_FIRST)
+        for number in range(SHOWN_AT_FIRST - 1):
+            upload(elsewhere, f"new {number}.png")
+    gallery.page.get_by_role("button", name="Load more").click()
+    expect(gallery.picture("0.png")).to_be_visible()
+    assert len(set(gallery.names())) == len(gallery.names()) == SHOWN_AT_FIRST + 1
+
+
+def test_a_list_that_cannot_be_loaded_is_told_and_can_be_tried_again(gallery: Gallery) -> None:
+    gallery.add("there.png")
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, json={"detail": "The database is not available right now"})
+
+    gallery.page.route("**/images?*", refuse, times=1)
+    gallery.page.reload()
+    expect(gallery.page.get_by_role("status")).to_contain_text("not available right now")
+    gallery.page.get_by_role("button", name="Load more").click()
+    expect(gallery.picture("there.png")).to_be_visible()
+    expect(gallery.page.get_by_role("status")).to_be_empty()
+
+
+# ---- For everybody
+
+
+def test_the_keyboard_is_enough(visit: Visit, address: str) -> None:
+    gallery = Gallery(visit(address))
+    keyboard = gallery.page.keyboard
+    press = keyboard.press
+    gallery.page.on("filechooser", lambda _: None)  # from now on the test is asked, not the user
+    expect(gallery.form).to_be_visible()
+    press("Tab")
+    keyboard.type(gallery.username)
+    press("Tab")
+    keyboard.type(PASSWORD)
+    press("Tab")
+    press("Tab")
+    expect(gallery.page.get_by_role("button", name="Register")).to_be_focused()
+    press("Enter")
+    expect(gallery.heading).to_be_focused()
+    press("Tab")
+    expect(gallery.files).to_be_focused()
+    with gallery.page.expect_file_chooser() as chooser:
+        press("Enter")
+    chooser.value.set_files([picture_file("typed.png"), picture_file("other.png")])
+    expect(gallery.pictures).to_have_count(2)
+    press("Tab")
+    press("Tab")
+    press("Enter")
+    expect(gallery.dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    press("Tab")
+    press("Enter")
+    expect(gallery.pictures).to_have_count(1)
+    expect(gallery.pictures.get_by_role("link")).to_be_focused()
+    press("Shift+Tab")
+    expect(gallery.files).to_be_focused()
+    press("Shift+Tab")
+    press("Enter")
+    expect(gallery.page.get_by_label("Password")).to_be_focused()
+    keyboard.type(PASSWORD)
+    press("Enter")
+    expect(gallery.pictures).to_have_count(1)
+
+
+# Returns what is missing for people who hear a page instead of seeing it.
+ACCESSIBILITY = """() => {
+  const visible = (selector) => [...document.querySelectorAll(selector)]
+    .filter((element) => element.checkVisibility());
+  const problems = [];
+  if (!document.documentElement.lang) problems.push("no language");
+  if (!document.title) problems.push("no title");
+  if (visible("h1").length !== 1) problems.push("not exactly one h1");
+  if (visible("main").length !== 1) problems.push("not exactly one main");
+  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+  if (new Set(ids).size < ids.length) problems.push("an id is there twice");
+  for (const attribute of ["aria-labelledby", "aria-describedby", "for"])
+    for (const element of document.querySelectorAll(`[${attribute}]`))
+      if (!ids.includes(element.getAttribute(attribute)))
+        problems.push(`${attribute} of nothing: ${element.outerHTML}`);
+  for (const input of document.querySelectorAll("input, progress"))
+    if (!input.labels.length && !input.ariaLabel) problems.push(`no label: ${input.outerHTML}`);
+  for (const image of document.querySelectorAll("img"))
+    if (!image.alt || !image.getAttribute("width")) problems.push(`no alt: ${image.outerHTML}`);
+  for (const control of document.querySelectorAll("a, button"))
+    if (!(control.ariaLabel || control.textContent.trim()))
+      problems.push(`no name: ${control.outerHTML}`);
+  return problems;
+}"""
+
+# Returns the texts whose contrast to what is behind them is under 4.5 : 1 (WCAG 2.2, 1.4.3).
+LOW_CONTRAST = """() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = (colour) => numbers(colour).slice(0, 3).map((value) => value / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+  const behind = (element) => {
+    const colour = getComputedStyle(element).backgroundColor;
+    const transparent = numbers(colour)[3] === 0 && element.parentElement;
+    return transparent ? behind(element.parentElement) : colour;
+  };
+  const hasText = (element) => [...element.childNodes]
+    .some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+  return [...document.body.querySelectorAll("*")]
+    .filter((element) => hasText(element) && element.checkVisibility())
+    .map((element) => {
+      const [a, b] = [getComputedStyle(element).color, behind(element)].map(luminance);
+      const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+      return [element.textContent.trim(), contrast];
+    })
+    .filter(([, contrast]) => contrast < 4.5);
+}"""
+
+SHIFTS = """() => new Promise((resolve) => {
+  let sum = 0;
+  new PerformanceObserver((list) => {
+    for (const shift of list.getEntries()) sum += shift.value;
+  }).observe({ type: "layout-shift", buffered: true });
+  requestAnimationFrame(() => requestAnimationFrame(() => resolve(sum)));
+})"""
+
+
+def test_screen_readers_find_what_they_need(visit: Visit, address: str) -> None:
+    gallery = Gallery(visit(address))
+    expect(gallery.form).to_be_visible()
+    assert gallery.page.evaluate(ACCESSIBILITY) == []
+    gallery.register()
+    gallery.add("one.png")
+    gallery.choose(picture_file("gif.png", GIF))
+    expect(gallery.upload("gif.png")).to_contain_text("Only JPEG and PNG")
+    assert gallery.page.evaluate(ACCESSIBILITY) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out(
+    visit: Visit, address: str, scheme: Literal["light", "dark"]
+) -> None:
+    gallery = Gallery(visit(address, color_scheme=scheme))
+    gallery.enter("Sign in")
+    expect(gallery.form.get_by_role("alert")).not_to_be_empty()
+    assert gallery.page.evaluate(LOW_CONTRAST) == []
+    gallery.register()
+    gallery.add("one.png")
+    gallery.choose(picture_file("gif.png", GIF))
+    expect(gallery.upload("gif.png")).to_contain_text("Only JPEG and PNG")
+    gallery.page.get_by_role("button", name="Delete one.png").click()
+    assert gallery.page.evaluate(LOW_CONTRAST) == []
+    page_colour = gallery.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(re.findall(r"\d+", page_colour)[0]) < 128) is (scheme == "dark")
+
+
+def test_a_small_screen_is_never_scrolled_sideways(visit: Visit, address: str) -> None:
+    gallery = Gallery(visit(address, width=360))
+    sideways = "document.documentElement.scrollWidth - innerWidth"
+    gallery.username = "w" * 40 + secrets.token_hex(5)
+    expect(gallery.form).to_be_visible()
+    assert gallery.page.evaluate(sideways) == 0
+    gallery.register()
+    gallery.add("w" * 200 + ".png", "one.png", "two.png")
+    gallery.choose(picture_file("m" * 200 + ".png", GIF))
+    expect(gallery.upload("mmm")).to_contain_text("Only JPEG and PNG")
+    assert gallery.page.evaluate(sideways) == 0
+    one, two = gallery.picture("one.png").bounding_box(), gallery.picture("two.png").bounding_box()
+    assert one is not None
+    assert two is not None
+    assert one["y"] == two["y"]  # two columns
+    gallery.page.get_by_role("button", name=f"Delete {'w' * 200}.png").click()
+    assert gallery.page.evaluate(sideways) == 0
+
+
+def test_nothing_jumps_when_the_pictures_come(gallery: Gallery) -> None:
+    gallery.add("one.png", "two.png")
+    held: list[Route] = []
+    gallery.page.route("**/file", lambda route: held.append(route))
+    gallery.page.reload()
+    expect(gallery.pictures).to_have_count(2)
+    assert gallery.page.evaluate(SHIFTS) < 0.01
+    eventually(lambda: gallery.page.evaluate("true") and len(held) == 2)
+    for request in held:
+        request.continue_()
+    eventually(lambda: is_displayed(gallery.picture("one.png")))
+    assert gallery.page.evaluate(SHIFTS) < 0.01
+
+
+def test_it_works_behind_a_path_prefix(visit: Visit, server: Server, address: str) -> None:
+    page = visit(address)  # says which server is ours; what follows is what a proxy would do
+    page.goto("about:blank")
+    prefix = f"{server.base_url}/some/prefix"
+
+    def strip_prefix(route: Route) -> None:
+        route.continue_(url=route.request.url.replace("/some/prefix", ""))
+
+    page.route(f"{prefix}/**", strip_prefix)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{prefix}/gallery")
+    gallery = Gallery(page)
+    gallery.register()
+    gallery.add("far away.png")
+    eventually(lambda: is_displayed(gallery.picture("far away.png")))
+    assert [url for url in asked if not url.startswith(prefix)] == []
+
+
+# ---- What is served
+
+
+@pytest.mark.usefixtures("address")
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/gallery", "text/html"),
+        ("/gallery/gallery.css", "text/css"),
+        ("/gallery/gallery.js", "text/javascript"),
+    ],
+)
+def test_the_page_is_served_strictly_and_only_once(api: Api, path: str, content_type: str) -> None:
+    served = api.request("GET", path)
+    assert served.status_code == 200
+    assert served.headers["content-type"] == f"{content_type}; charset=utf-8"
+    policy = dict(
+        part.split(maxsplit=1) for part in served.headers["content-security-policy"].split("; ")
+    )
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    # Without JavaScript the form must not put a password into the address of the page.
+    assert policy["form-action"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert served.headers["x-content-type-options"] == "nosniff"
+    assert served.headers["referrer-policy"] == "no-referrer"
+    assert served.headers["cache-control"] == "no-cache"
+    same = api.request("GET", path, headers={"If-None-Match": served.headers["etag"]})
+    assert (same.status_code, same.content) == (304, b"")
+    assert same.headers["content-security-policy"] == served.headers["content-security-policy"]
+
+
+@pytest.mark.usefixtures("address")
+def test_nothing_else_of_the_directory_is_served(api: Api) -> None:
+    for name in ("router.py", "__init__.py", "..%2Fmain.py", "%2e%2e/main.py", "gallery.html"):
+        assert api.request("GET", f"/gallery/{name}").status_code == 404
+    paths = api.request("GET", "/openapi.json").json()["paths"]
+    assert [path for path in paths if "gallery" in path] == []
