@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import StartupError
 
+MIN_SECRET_LENGTH = 16  # characters
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
 
@@ -35,7 +36,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         problems = [f"{str(at['loc'][0]).upper()}: {at['msg']}" for at in error.errors()]
         raise StartupError("Wrong settings. " + "; ".join(problems)) from error
-    known_to_everybody = settings.jwt_secret.get_secret_value() == DEVELOPMENT_SECRET
-    if settings.environment == "production" and known_to_everybody:
-        raise StartupError("Wrong settings. JWT_SECRET: production needs one of its own")
+    secret = settings.jwt_secret.get_secret_value()
+    can_be_guessed = secret == DEVELOPMENT_SECRET or len(secret) < MIN_SECRET_LENGTH
+    if settings.environment == "production" and can_be_guessed:
+        raise StartupError("Wrong settings. JWT_SECRET: production needs a long one of its own")
     return settings

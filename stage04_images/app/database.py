@@ -59,7 +59,11 @@ def create_engine(database_url: str) -> AsyncEngine:
     if make_url(database_url).get_backend_name() != "sqlite":
         raise StartupError("DATABASE_URL: this stage speaks SQLite only (sqlite+aiosqlite:///…)")
     # IMMEDIATE: a transaction that writes waits for its turn when it begins.
-    engine = create_async_engine(database_url, connect_args={"isolation_level": "IMMEDIATE"})
+    engine = create_async_engine(
+        database_url,
+        connect_args={"isolation_level": "IMMEDIATE"},
+        hide_parameters=True,  # an error shows the statement in the log, not people's data
+    )
     event.listen(engine.sync_engine, "connect", prepare_connection)
     return engine
 
