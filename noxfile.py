@@ -110,12 +110,17 @@ def chosen_stage(session: nox.Session, wanted: str) -> Stage:
 
 def add_stage_session(stage: Stage) -> None:
     """Give the stage its session: its own suites and those of every stage before it."""
-    suites = [f"tests/{earlier.name}" for earlier in STAGES[: stage.number]]
+    so_far = STAGES[: stage.number]
+    suites = [f"tests/{earlier.name}" for earlier in so_far]
+    further_runs = [arguments for earlier in so_far for arguments in earlier.also]
 
     def run(session: nox.Session) -> None:
         install(session, "-r", "tests/requirements.txt")
         app_python(session, stage)
-        session.run("pytest", f"--stage={stage.number}", *(session.posargs or suites))
+        test = ["pytest", f"--stage={stage.number}"]
+        session.run(*test, *(session.posargs or suites))
+        for again in [] if session.posargs else further_runs:
+            session.run(*test, *again.split())
 
     run.__doc__ = f"Test stage {stage.number}: {stage.title}."
     nox.session(name=stage.name)(run)
@@ -140,6 +145,13 @@ def serve(session: nox.Session) -> None:
         python, "-m", "uvicorn", "app.main:app", "--reload", "--reload-dir", "app", *options,
         external=True,
     )  # fmt: skip
+
+
+@nox.session(name="fake-weather", default=False, venv_backend="none")
+def fake_weather(session: nox.Session) -> None:
+    """Run a weather provider on this machine (`--port 8090`), for stage 6 without internet."""
+    command = [sys.executable, "-m", "tools.fake_weather", *session.posargs]
+    session.run(*command, external=True)
 
 
 @nox.session

@@ -33,6 +33,7 @@ class Stage:
     changes: tuple[str, ...] = ()
     rewrites: tuple[str, ...] = ()  # as `changes`, but earlier stages' edits are not carried here
     removes: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()  # arguments of further test runs, in this stage and all later ones
 
     @property
     def name(self) -> str:

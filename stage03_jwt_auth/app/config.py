@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import StartupError
 
-MIN_SECRET_LENGTH = 16  # characters
+MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
 
@@ -34,7 +34,7 @@ def load_settings() -> Settings:
         problems = [f"{str(at['loc'][0]).upper()}: {at['msg']}" for at in error.errors()]
         raise StartupError("Wrong settings. " + "; ".join(problems)) from error
     secret = settings.jwt_secret.get_secret_value()
-    can_be_guessed = secret == DEVELOPMENT_SECRET or len(secret) < MIN_SECRET_LENGTH
+    can_be_guessed = secret == DEVELOPMENT_SECRET or len(secret.encode()) < MIN_SECRET_LENGTH
     if settings.environment == "production" and can_be_guessed:
         raise StartupError("Wrong settings. JWT_SECRET: production needs a long one of its own")
     return settings

@@ -86,7 +86,7 @@ def read_access_token(token: str, *, secret: str) -> int:
             options={f"require_{claim}": True for claim in ("sub", "iat", "exp", "jti")},
         )
         user_id = int(claims["sub"])
-    except (JOSEError, ValueError, TypeError, OverflowError) as error:
+    except (JOSEError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidToken from error
     if not 1 <= user_id <= MAX_INTEGER:
         raise InvalidToken

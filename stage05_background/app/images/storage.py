@@ -103,8 +103,15 @@ class MediaStorage:
             logger.error("Media directory: %s", error)
 
     async def sweep(self, session: AsyncSession) -> None:
-        """Finish what a killed server left: a `.part` file with a row is kept, one without goes."""
-        for file_name in await aiofiles.os.listdir(self._directory):
+        """Finish what a killed server left: a `.part` file with a row is kept, one without goes.
+
+        Raises `StartupError` when the directory cannot be read.
+        """
+        try:
+            file_names = await aiofiles.os.listdir(self._directory)
+        except OSError as error:
+            raise StartupError(f"MEDIA_DIR: {error}") from error
+        for file_name in file_names:
             if match := PART_NAME.fullmatch(file_name):
                 names = [f"{match[1]}.{extension}" for extension in EXTENSIONS.values()]
                 name = await session.scalar(select(Image.path).where(Image.path.in_(names)))

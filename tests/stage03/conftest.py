@@ -1,0 +1,19 @@
+"""Who comes to the shared server without a token."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import Server
+
+
+@pytest.fixture
+def visitor(server: Server) -> Iterator[Api]:
+    """A driver of the shared server that is signed in as nobody."""
+    mark = server.log_mark()
+    with Api(server) as visitor:
+        yield visitor
+    assert "Traceback (most recent call last)" not in server.log_since(mark), (
+        "the server logged a traceback while this test ran"
+    )

@@ -1,0 +1,143 @@
+"""Rows 3.2 and 3.4: what the API says of itself, and the "Authorize" button of its docs page.
+
+The docs page of FastAPI loads Swagger UI from a content delivery network, which tests must not
+need. Here the browser gets the same program from a package of the test environment
+(`swagger-ui-bundle-v2`), and only that: page, description and answers are the server's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Route, expect
+
+from tests.harness.driver import Api
+from tests.harness.server import AttachedServer
+from tests.stage03.accounts import PASSWORD, new_account
+
+pytest_plugins = ["tests.browser.plugin"]
+
+(PROGRAM,) = Path(str(files("swagger_ui_bundle"))).rglob("swagger-ui-bundle.js")
+PROTECTED = [
+    ("get", "/users/me"),
+    ("get", "/todos"),
+    ("post", "/todos"),
+    ("get", "/todos/{todo_id}"),
+    ("put", "/todos/{todo_id}"),
+    ("patch", "/todos/{todo_id}"),
+    ("delete", "/todos/{todo_id}"),
+]
+OPEN = [("post", "/auth/register"), ("post", "/auth/token")]
+
+
+@pytest.fixture
+def openapi(visitor: Api) -> dict[str, Any]:
+    """The description of the API."""
+    answer = visitor.request("GET", "/openapi.json")
+    if answer.status_code == 404 and isinstance(visitor.server, AttachedServer):
+        pytest.skip("not checked: this server does not publish OpenAPI")
+    description: dict[str, Any] = answer.json()
+    return description
+
+
+@pytest.fixture
+def password_scheme(openapi: dict[str, Any]) -> tuple[str, str]:
+    """The name of the security scheme with OAuth2's password flow, and its token's address."""
+    schemes = openapi["components"]["securitySchemes"]
+    ((name, address),) = [
+        (name, scheme["flows"]["password"]["tokenUrl"])
+        for name, scheme in schemes.items()
+        if scheme["type"] == "oauth2" and "password" in scheme["flows"]
+    ]
+    return name, address
+
+
+def operation(openapi: dict[str, Any], method: str, path: str) -> dict[str, Any]:
+    """Return the description of an operation, whatever its parameters are called."""
+    start = path.partition("{")[0]
+    found: dict[str, Any] = next(
+        operations[method]
+        for described, operations in openapi["paths"].items()
+        if described.partition("{")[0] == start
+        and described.count("{") == path.count("{")
+        and described.endswith("}") == path.endswith("}")
+        and method in operations
+    )
+    return found
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+def test_a_protected_operation_says_that_it_needs_a_token(
+    openapi: dict[str, Any], password_scheme: tuple[str, str], method: str, path: str
+) -> None:
+    requirements = operation(openapi, method, path)["security"]
+    assert password_scheme[0] in {name for requirement in requirements for name in requirement}
+
+
+@pytest.mark.parametrize(("method", "path"), OPEN)
+def test_an_open_operation_says_that_it_needs_none(
+    openapi: dict[str, Any], method: str, path: str
+) -> None:
+    assert not operation(openapi, method, path).get("security")
+
+
+def test_the_description_leads_to_a_token_as_the_button_follows_it(
+    visitor: Api, password_scheme: tuple[str, str]
+) -> None:
+    """The exchange of the "Authorize" button: with its empty client, and as a script."""
+    address = urljoin(f"{visitor.server.base_url}/docs", password_scheme[1])
+    form = {"grant_type": "password", "username": new_account(visitor), "password": PASSWORD}
+    headers = {"Authorization": "Basic Og==", "X-Requested-With": "XMLHttpRequest"}
+    answer = visitor.request("POST", address, data=form, headers=headers)
+    assert answer.status_code == 200
+    me = visitor.with_token(answer.json()["access_token"]).request("GET", "/users/me")
+    assert me.json()["username"] == form["username"]
+
+
+def serve_swagger_ui(route: Route) -> None:
+    """Answer a request to the network with a file of the same name from the package."""
+    file = PROGRAM.with_name(Path(urlsplit(route.request.url).path).name)
+    if file.is_file():
+        route.fulfill(path=file)
+    else:
+        route.fulfill(status=404)
+
+
+@pytest.fixture
+def docs_page(browser_context: BrowserContext, visitor: Api) -> Iterator[Page]:
+    """The docs page, loaded."""
+    answer = visitor.request("GET", "/docs")
+    if answer.status_code == 404 and isinstance(visitor.server, AttachedServer):
+        pytest.skip("not checked: this server has no docs page")
+    page = browser_context.new_page()
+    page.route(lambda url: not url.startswith(visitor.server.base_url), serve_swagger_ui)
+    page.goto(f"{visitor.server.base_url}/docs")
+    yield page
+    page.close()
+
+
+def test_the_authorize_button_of_the_docs_signs_in(docs_page: Page, visitor: Api) -> None:
+    username = new_account(visitor)
+    docs_page.get_by_role("button", name="Authorize").click()
+    dialog = docs_page.locator(".modal-ux")
+    dialog.get_by_label("username").fill(username)
+    dialog.get_by_label("password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Apply credentials").or_(
+        dialog.locator("button.authorize")
+    ).first.click()
+    expect(dialog.get_by_text("Authorized", exact=True)).to_be_visible()
+    dialog.get_by_role("button", name="Close").last.click()
+
+    operation = docs_page.locator(".opblock").filter(has_text="/users/me").first
+    operation.click()
+    operation.get_by_role("button", name="Try it out").click()
+    with docs_page.expect_response("**/users/me") as answered:
+        operation.get_by_role("button", name="Execute").click()
+    assert answered.value.status == 200
+    assert json.loads(answered.value.body())["username"] == username

@@ -1,0 +1,153 @@
+"""Row 3.4: without a token nothing opens, and with one only what is one's own."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from tests.harness.driver import NO_BODY, Api
+from tests.harness.raw_http import connect, head, send_raw
+from tests.stage03.accounts import PASSWORD, new_account, token_of
+
+NO_SUCH_ID = 2**53 - 1
+
+PROTECTED: list[tuple[str, str, Any]] = [
+    ("GET", "/users/me", NO_BODY),
+    ("GET", "/todos", NO_BODY),
+    ("GET", "/todos?limit=0", NO_BODY),
+    ("POST", "/todos", {"title": "Fine"}),
+    ("POST", "/todos", {"title": ""}),
+    ("POST", "/todos", []),
+    ("POST", "/todos", NO_BODY),
+    ("GET", "/todos/{id}", NO_BODY),
+    ("PUT", "/todos/{id}", {"title": "Fine"}),
+    ("PUT", "/todos/{id}", {"title": 1, "surprise": True}),
+    ("PATCH", "/todos/{id}", {"title": "Fine"}),
+    ("PATCH", "/todos/{id}", {"completed": "maybe"}),
+    ("DELETE", "/todos/{id}", NO_BODY),
+    ("GET", f"/todos/{NO_SUCH_ID}", NO_BODY),
+    ("PUT", f"/todos/{NO_SUCH_ID}", {"title": "Fine"}),
+    ("PATCH", f"/todos/{NO_SUCH_ID}", {}),
+    ("DELETE", f"/todos/{NO_SUCH_ID}", NO_BODY),
+    ("GET", "/todos/not-an-id", NO_BODY),
+]
+
+
+def assert_unauthorized(answer: Any) -> None:
+    """Check for a 401 that says how to come in (RFC 6750, section 3)."""
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].split()[0] == "Bearer"
+    assert isinstance(answer.json()["detail"], str)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), PROTECTED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize("token", [None, "garbage"])
+def test_without_a_good_token_every_operation_is_401(
+    api: Api, method: str, path: str, body: Any, token: str | None
+) -> None:
+    todo = api.create_todo("Untouched")
+    address = path.format(id=todo["id"])
+    assert_unauthorized(api.with_token(token).request(method, address, json=body))
+    assert api.get_todo(todo["id"]) == todo
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_body_that_cannot_be_read_opens_nothing_either(api: Api, method: str) -> None:
+    todo = api.create_todo("Untouched")
+    path = "/todos" if method == "POST" else f"/todos/{todo['id']}"
+    answer = api.with_token(None).request(method, path, content=b'{"title": ')
+    # Some frameworks read the body before they ask who sends it.
+    assert answer.status_code in (401, 422)
+    assert api.get_todo(todo["id"]) == todo
+
+
+def basic(username: str) -> str:
+    """Return the header of HTTP's oldest scheme."""
+    return "Basic " + base64.b64encode(f"{username}:{PASSWORD}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        *("", " ", "Bearer", "Bearer ", "Bearer  ", "{token}", "Token {token}", "JWT {token}"),
+        *("Basic {token}", "Bearer: {token}", 'Bearer "{token}"', "Bearer {token} {token}"),
+        *("Bearer {token},", "Bearer\t{token}x", "bearer", "Bearer é", "Bearer \x7f", "Digest a=b"),
+        "Bearer null",
+    ],
+    ids=ascii,
+)
+def test_a_header_of_another_form_is_401(visitor: Api, template: str) -> None:
+    token = token_of(visitor, new_account(visitor))
+    headers = {"Authorization": template.format(token=token)}
+    answer = send_raw(visitor.server, "GET", "/users/me", [], headers=headers)
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"].split()[0] == "Bearer"
+    assert b'"detail"' in answer.body
+
+
+def test_name_and_password_in_a_basic_header_open_nothing(visitor: Api) -> None:
+    headers = {"Authorization": basic(new_account(visitor))}
+    assert_unauthorized(visitor.request("GET", "/users/me", headers=headers))
+
+
+def test_a_token_elsewhere_than_in_its_header_opens_nothing(visitor: Api) -> None:
+    token = token_of(visitor, new_account(visitor))
+    for name in ("token", "access_token", "authorization"):
+        assert_unauthorized(visitor.request("GET", "/users/me", params={name: token}))
+        headers = {"Cookie": f"{name}={token}"}
+        assert_unauthorized(visitor.request("GET", "/users/me", headers=headers))
+
+
+def test_an_endless_token_does_no_harm(api: Api) -> None:
+    headers = {"Authorization": "Bearer " + "x" * 1_000_000}
+    with connect(api.server) as connection:
+        connection.sendall(head(api.server, "GET", "/users/me", headers))
+    assert api.create_todo("after it")["title"] == "after it"
+
+
+def test_what_needs_no_token_takes_a_wrong_one_too(visitor: Api) -> None:
+    """Who signs in again may still send the token that expired."""
+    stranger = visitor.with_token("expired")
+    assert token_of(stranger, new_account(stranger))
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_a_todo_of_somebody_else_is_as_unknown_as_one_that_never_was(api: Api, method: str) -> None:
+    todo, somebody = api.create_todo("Mine", description="Private"), api.as_new_user()
+    body = {"title": "Yours"} if method in ("PUT", "PATCH") else NO_BODY
+    answer = somebody.request(method, f"/todos/{todo['id']}", json=body)
+    never_was = somebody.request(method, f"/todos/{NO_SUCH_ID}", json=body)
+    assert (answer.status_code, never_was.status_code) == (404, 404)
+    said, said_of_none = answer.json()["detail"], never_was.json()["detail"]
+    assert said.replace(str(todo["id"]), "#") == said_of_none.replace(str(NO_SUCH_ID), "#")
+    assert api.get_todo(todo["id"]) == todo
+
+
+def test_an_empty_patch_does_not_show_somebody_elses_todo(api: Api) -> None:
+    todo = api.create_todo("Mine")
+    answer = api.as_new_user().request("PATCH", f"/todos/{todo['id']}", json={})
+    assert answer.status_code == 404
+    assert "Mine" not in answer.text
+
+
+def test_everyone_lists_their_own_todos_only(api: Api) -> None:
+    somebody = api.as_new_user()
+    mine = [api.create_todo(completed=number == 1) for number in range(3)]
+    theirs = [somebody.create_todo(completed=number == 1) for number in range(2)]
+    assert api.list_todos() == mine
+    assert somebody.list_todos() == theirs
+    assert somebody.list_todos(completed="true") == [theirs[1]]
+    assert somebody.list_todos(offset=1) == theirs[1:]
+    assert api.as_new_user().list_todos() == []
+
+
+@pytest.mark.parametrize("field", ["owner_id", "user_id", "owner", "user"])
+def test_nobody_can_give_a_todo_to_somebody_else(api: Api, field: str) -> None:
+    todo, somebody = api.create_todo("Mine"), api.as_new_user()
+    other = somebody.request("GET", "/users/me").json()
+    body = {"title": "A present", field: other["id"]}
+    assert api.request("POST", "/todos", json=body).status_code == 422
+    for method in ("PUT", "PATCH"):
+        assert api.request(method, f"/todos/{todo['id']}", json=body).status_code == 422
+    assert somebody.list_todos() == []
+    assert api.get_todo(todo["id"]) == todo

@@ -1,0 +1,143 @@
+"""Rows 3.4 and 2.5: todos that were there before there were users are kept, for nobody to see."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.driver import NO_BODY, Api, Todo
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer, stage_server
+from tests.stage02.database import change, query
+from tests.stage02.test_migrations import COMMANDS
+from tests.stage03.accounts import new_username, register, sign_in, token_of
+from tests.stage03.database import copy_database
+from tools.course import find_stage, load_course
+
+KEEPER = "unowned-todos"
+COLUMNS = "id, title, description, completed, created_at, updated_at"
+ROWS = f"SELECT {COLUMNS} FROM todos ORDER BY id"  # noqa: S608 - our own constant
+OWNERS = "SELECT DISTINCT users.username FROM todos JOIN users ON users.id = todos.owner_id"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A database that stage 2 filled and the stage under test works with now."""
+
+    server: LaunchedServer
+    database_file: Path
+    todos: list[Todo]  # as stage 2 returned them
+    deleted_id: int  # the highest of all
+    rows_before: list[tuple[Any, ...]]
+    rows_after: list[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def stage_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
+    """A server of stage 2, with the directory and the environment of stage 2."""
+    stage = find_stage(load_course(), "2")
+    server = stage_server(stage, tmp_path_factory.mktemp("stage_2"))
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="module")
+def moved(stage_2: LaunchedServer, launch_for_module: Launch) -> Moved:
+    """Fill a database with stage 2, then start the stage under test on it."""
+    stage_2.start()
+    with Api(stage_2) as api:
+        api.create_todo("Купить молоко 🥛", description="2 л", completed=True)
+        api.create_todo("Second", description=None)
+        api.create_todo("Third")
+        todos = api.list_todos()
+        deleted_id = api.create_todo("Deleted")["id"]
+        api.delete_todo(deleted_id)
+    stage_2.stop()
+    rows_before = query(stage_2.database_file, ROWS)
+    server = launch_for_module(DATABASE_URL=stage_2.settings["DATABASE_URL"])
+    rows_after = query(stage_2.database_file, ROWS)
+    return Moved(server, stage_2.database_file, todos, deleted_id, rows_before, rows_after)
+
+
+@pytest.fixture
+def visitor(moved: Moved) -> Iterator[Api]:
+    """A driver of the server that took over, signed in as nobody."""
+    with Api(moved.server) as visitor:
+        yield visitor
+
+
+def test_nothing_is_lost_and_nothing_is_changed(moved: Moved) -> None:
+    assert len(moved.rows_before) == 3
+    assert moved.rows_after == moved.rows_before
+
+
+def test_the_todos_of_nobody_belong_to_a_user_without_a_password(moved: Moved) -> None:
+    ids = ", ".join(str(todo["id"]) for todo in moved.todos[1:])
+    owners = query(moved.database_file, f"{OWNERS} WHERE todos.id IN ({ids})")
+    assert owners == [(KEEPER,)]
+    statement = "SELECT password_hash FROM users WHERE username = ?"
+    assert query(moved.database_file, statement, KEEPER) == [(None,)]
+
+
+@pytest.mark.parametrize("password", ["", KEEPER, "None", "null", "password", "\0"])
+def test_nobody_can_sign_in_as_that_user(visitor: Api, password: str) -> None:
+    assert sign_in(visitor, KEEPER, password).status_code in (401, 422)
+
+
+@pytest.mark.parametrize("name", [KEEPER, KEEPER.upper(), KEEPER.title()])
+def test_nobody_can_register_as_that_user(visitor: Api, name: str) -> None:
+    assert register(visitor, name).status_code == 409
+
+
+def test_a_new_user_sees_none_of_them(visitor: Api, moved: Moved) -> None:
+    api = visitor.as_new_user()
+    assert api.list_todos() == []
+    for todo in moved.todos[1:]:
+        for method in ("GET", "PUT", "PATCH", "DELETE"):
+            body = {"title": "Mine now"} if method in ("PUT", "PATCH") else NO_BODY
+            assert api.request(method, f"/todos/{todo['id']}", json=body).status_code == 404
+    assert query(moved.database_file, ROWS)[: len(moved.todos)] == moved.rows_before
+
+
+def test_ids_are_counted_on(visitor: Api, moved: Moved) -> None:
+    assert visitor.as_new_user().create_todo()["id"] > moved.deleted_id
+
+
+def test_a_todo_that_is_given_to_a_user_is_as_it_was(visitor: Api, moved: Moved) -> None:
+    username = new_username()
+    user_id = register(visitor, username).json()["id"]
+    todo = moved.todos[0]
+    statement = "UPDATE todos SET owner_id = ? WHERE id = ?"
+    change(moved.database_file, statement, user_id, todo["id"])
+    api = visitor.with_token(token_of(visitor, username))
+    assert api.list_todos() == [todo]
+
+
+def test_stage_2_gets_everything_back_and_can_give_it_again(
+    visitor: Api, moved: Moved, stage_2: LaunchedServer, stage_directory: Path
+) -> None:
+    user = visitor.as_new_user()
+    made_later, deleted = user.create_todo("Made later"), user.create_todo()
+    user.delete_todo(deleted["id"])
+    copy = moved.database_file.with_name("copy.db")
+    copy_database(moved.database_file, copy)
+    rows = query(copy, ROWS)
+    address = f"sqlite+aiosqlite:///{copy.as_posix()}"
+    moved.server.settings["DATABASE_URL"] = stage_2.settings["DATABASE_URL"] = address
+    commands = ["check", "downgrade 0001", "upgrade head", "check", "downgrade 0001"]
+    done = moved.server.run("python", "-c", COMMANDS, *commands, cwd=stage_directory)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("No new upgrade operations") == 2
+    assert query(copy, ROWS) == rows
+    stage_2.start()
+    with Api(stage_2) as api:
+        assert api.get_todo(moved.todos[1]["id"]) == moved.todos[1]
+        assert api.get_todo(made_later["id"]) == made_later
+        assert api.create_todo()["id"] > deleted["id"]
+
+
+def test_a_file_without_todos_needs_no_user_to_keep_them(launched_server: LaunchedServer) -> None:
+    statement = "SELECT count(*) FROM users WHERE username = ?"
+    assert query(launched_server.database_file, statement, KEEPER) == [(0,)]

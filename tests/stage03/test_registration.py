@@ -1,0 +1,271 @@
+"""Rows 3.1 and 3.5: who can register, under which name, and with which password."""
+
+import json
+import secrets
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import in_parallel
+from tests.stage02.database import write_lock
+from tests.stage03.accounts import (
+    PASSWORD,
+    PASSWORD_LONGEST,
+    PASSWORD_SHORTEST,
+    USERNAME_CHARACTERS,
+    USERNAME_LENGTHS,
+    new_account,
+    new_username,
+    register,
+    sign_in,
+    token_of,
+)
+
+SHORTEST_NAME, LONGEST_NAME = USERNAME_LENGTHS
+MARKER = "hunter2-do-not-repeat-me"
+AT_ONCE = 20
+A_MOMENT = 0.4  # seconds: in it, all of them have come as far as they can
+
+
+def random_name(length: int) -> str:
+    """Return a name of this length, of any characters that a name may have."""
+    return "".join(secrets.choice(USERNAME_CHARACTERS) for _ in range(length))
+
+
+def test_a_new_user_comes_back_without_any_secret(visitor: Api) -> None:
+    username = new_username()
+    answer = register(visitor, username)
+    assert answer.status_code == 201
+    user = answer.json()
+    assert {"id", "username", "created_at"} <= set(user) <= {"id", "username", "created_at", "role"}
+    assert type(user["id"]) is int
+    assert user["username"] == username
+    assert datetime.fromisoformat(user["created_at"]).utcoffset() == timedelta(0)
+    assert PASSWORD not in answer.text
+    assert "$2" not in answer.text
+
+
+def test_the_location_of_a_new_user_leads_to_it(visitor: Api) -> None:
+    username = new_username()
+    answer = register(visitor, username)
+    user = visitor.with_token(token_of(visitor, username))
+    location = urljoin(str(answer.url), answer.headers["location"])
+    assert user.request("GET", location).json() == answer.json()
+
+
+def test_a_signed_in_user_can_ask_who_they_are(visitor: Api) -> None:
+    username = new_username()
+    registered = register(visitor, username).json()
+    answer = visitor.with_token(token_of(visitor, username)).request("GET", "/users/me")
+    assert (answer.status_code, answer.json()) == (200, registered)
+
+
+@pytest.mark.parametrize("length", USERNAME_LENGTHS)
+def test_a_name_has_3_to_50_characters(visitor: Api, length: int) -> None:
+    for _ in range(5):  # somebody may have a short one already
+        name = random_name(length)
+        answer = register(visitor, name)
+        if answer.status_code != 409:
+            break
+    assert (answer.status_code, answer.json()["username"]) == (201, name)
+
+
+@pytest.mark.parametrize("length", [0, SHORTEST_NAME - 1, LONGEST_NAME + 1, 5000])
+def test_a_name_of_another_length_is_422(visitor: Api, length: int) -> None:
+    answer = register(visitor, random_name(length))
+    assert answer.status_code == 422
+    assert "username" in answer.json()["detail"][0]["loc"]
+
+
+@pytest.mark.parametrize("start", ["-._", "___", "...", "123"])
+def test_a_name_may_have_each_of_the_allowed_characters(visitor: Api, start: str) -> None:
+    name = f"{start}{new_username()}{start}"
+    answer = register(visitor, name)
+    assert (answer.status_code, answer.json()["username"]) == (201, name)
+    assert sign_in(visitor, name).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *("\n", "\r\n", " ", "\t", "\0", "é", "ж", "ａ", "\u212a", "ı", "\u200b", "\u0301", "🥛"),
+        *("@", "/", "\\", "%", "+", "'", '"', "<", "$", "|", "\u2028", "\ud800", "٣"),
+    ],
+    ids=ascii,
+)
+def test_a_name_may_not_have_other_characters(visitor: Api, odd: str) -> None:
+    name = new_username()
+    for placed in (odd + name, f"{name[:5]}{odd}{name[5:]}", name + odd, odd * 5):
+        assert register(visitor, placed).status_code == 422, ascii(placed)
+
+
+@pytest.mark.parametrize("change", [str.lower, str.upper, str.swapcase], ids=lambda f: f.__name__)
+def test_a_name_is_taken_in_upper_and_lower_case(
+    visitor: Api, change: Callable[[str], str]
+) -> None:
+    username = new_account(visitor)
+    answer = register(visitor, change(username), "another password")
+    assert answer.status_code == 409
+    assert isinstance(answer.json()["detail"], str)
+    assert sign_in(visitor, username).status_code == 200  # nobody's password was changed
+    assert sign_in(visitor, username, "another password").status_code == 401
+
+
+def test_of_twenty_who_register_one_name_at_once_exactly_one_gets_it(visitor: Api) -> None:
+    username = new_username()
+    spellings = [str.lower, str.upper, str.swapcase, str.title]
+    attempts = [(spellings[n % 4](username), f"password {n:04}") for n in range(AT_ONCE)]
+    answers = in_parallel(AT_ONCE, lambda number: register(visitor, *attempts[number]))
+    assert not answers.errors
+    statuses = [answer.status_code for answer in answers.results]
+    assert sorted(statuses) == [201] + [409] * (AT_ONCE - 1)
+    winner = statuses.index(201)
+    assert answers.results[winner].json()["username"] == attempts[winner][0]
+    able = [sign_in(visitor, username, password).status_code for _, password in attempts[::5]]
+    assert able.count(200) == (winner % 5 == 0)
+    assert sign_in(visitor, *attempts[winner]).status_code == 200
+
+
+def test_of_those_whom_a_busy_database_lets_go_at_once_exactly_one_gets_the_name(
+    visitor: Api, launched_server: LaunchedServer
+) -> None:
+    """Whoever looks first and then adds finds the name free here, every time."""
+    username = new_username()
+    busy, free = threading.Event(), threading.Event()
+
+    def keep_busy() -> None:
+        with write_lock(launched_server.database_file):
+            busy.set()
+            free.wait(A_MOMENT)
+
+    other_program = threading.Thread(target=keep_busy)
+    other_program.start()
+    busy.wait()
+    answers = in_parallel(AT_ONCE, lambda _: register(visitor, username).status_code)
+    other_program.join()
+    assert not answers.errors
+    assert sorted(answers.results) == [201] + [409] * (AT_ONCE - 1)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("p" * PASSWORD_SHORTEST, "p" * PASSWORD_LONGEST),
+        *("é" * PASSWORD_SHORTEST, "é" * (PASSWORD_LONGEST // 2)),
+        *("🥛" * PASSWORD_SHORTEST, "🥛" * (PASSWORD_LONGEST // 4)),
+        *("        ", "  a space at each end  ", "tab\tand\nnewline", "%41+&=%zz;\"'\\"),
+        "\ufeffa byte order mark",
+    ],
+    ids=ascii,
+)
+def test_a_password_of_8_characters_to_72_bytes_signs_in(visitor: Api, password: str) -> None:
+    username = new_account(visitor, password)
+    assert sign_in(visitor, username, password).status_code == 200
+    assert sign_in(visitor, username, password.strip() + "?").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("", "p" * (PASSWORD_SHORTEST - 1), "🥛" * (PASSWORD_SHORTEST - 1)),
+        *("p" * (PASSWORD_LONGEST + 1), "é" * (PASSWORD_LONGEST // 2 + 1)),
+        *("é" * (PASSWORD_LONGEST // 2) + "p", "🥛" * (PASSWORD_LONGEST // 4) + "p", "p" * 100_000),
+        *("a NUL \0 in the middle", "a NUL at the end\0"),
+        *("half a pair \ud800", "\udfff the other half"),
+    ],
+    ids=lambda password: ascii(password)[:40],
+)
+def test_a_password_that_bcrypt_cannot_hold_or_that_is_short_is_422(
+    visitor: Api, password: str
+) -> None:
+    answer = register(visitor, new_username(), password)
+    assert answer.status_code == 422
+    assert "password" in answer.json()["detail"][0]["loc"]
+    assert not password or password not in answer.text
+
+
+def test_every_byte_of_a_password_counts(visitor: Api) -> None:
+    """bcrypt looks at 72 bytes: what is longer must be refused, not cut."""
+    longest = "p" * (PASSWORD_LONGEST - 1) + "1"
+    username = new_account(visitor, longest)
+    for wrong in (longest[:-1] + "2", longest[:-1], longest + "1", longest + "\0", longest * 2):
+        assert sign_in(visitor, username, wrong).status_code == 401
+    letters = "é" * (PASSWORD_LONGEST // 2)
+    username = new_account(visitor, letters)
+    for wrong in (letters[:-1] + "è", letters + "é", letters[:-1]):
+        assert sign_in(visitor, username, wrong).status_code == 401
+    username = new_account(visitor, "12345678")
+    for wrong in ("12345678\0", "12345678\0" + "9" * 8, "1234567"):
+        assert sign_in(visitor, username, wrong).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"role": "admin"},
+        {"id": 1},
+        {"is_admin": True},
+        {"password_hash": "$2b$04$" + "a" * 53},
+        {"created_at": "2020-01-01T00:00:00Z"},
+        {"email": "a@example.org"},
+    ],
+    ids=str,
+)
+def test_an_unknown_field_is_422(visitor: Api, extra: dict[str, Any]) -> None:
+    username = new_username()
+    body = {"username": username, "password": PASSWORD} | extra
+    assert visitor.request("POST", "/auth/register", json=body).status_code == 422
+    assert sign_in(visitor, username).status_code == 401  # and nobody was registered
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"username": "x", "password": MARKER},
+        {"username": MARKER + "\n", "password": MARKER},
+        {"username": [MARKER], "password": MARKER},
+        {"username": None, "password": MARKER},
+        {"usernam": MARKER, "password": MARKER},
+        {"password": MARKER},
+        {"username": "somebody", "password": [MARKER]},
+        {"username": "somebody", "password": {"password": MARKER}},
+        {"username": "somebody", "password": MARKER * 5},
+        {"username": "somebody", "password": MARKER + "\0"},
+        {"username": "somebody", "password": MARKER + "\ud800"},
+        {"username": "somebody", "password": MARKER, "password_again": MARKER},
+        {"username": "somebody", "password": None},
+        {"username": "somebody", "password": 12345678},
+        {"username": "somebody"},
+        [MARKER],
+        MARKER,
+        None,
+    ],
+    ids=lambda body: ascii(body)[:60],
+)
+def test_a_refusal_repeats_neither_the_name_nor_the_password(visitor: Api, body: Any) -> None:
+    content = json.dumps(body).encode("ascii")
+    answer = visitor.request("POST", "/auth/register", content=content)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+    assert MARKER not in answer.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"username": "somebody", "password": "%s"',
+        '{"username": "somebody", "password": NaN, "again": "%s"}',
+        "username=somebody&password=%s",
+    ],
+)
+def test_a_body_that_cannot_be_read_is_not_repeated(visitor: Api, text: str) -> None:
+    content = (text % MARKER).encode()
+    answer = visitor.request("POST", "/auth/register", content=content)
+    assert answer.status_code == 422
+    assert MARKER not in answer.text

@@ -1,0 +1,101 @@
+"""Row 3.5: a password exists as a bcrypt hash in one column, and nowhere else at all."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer
+from tests.stage02.database import query
+from tests.stage03.accounts import FORM, new_account, new_username, register, sign_in, token_of
+
+HASH_LENGTH = 60
+LOWEST_COST = "$2b$04$"  # what BCRYPT_ROUNDS=4 gives
+
+
+def stored_hash(server: LaunchedServer, username: str) -> str:
+    """Return what the database keeps instead of the password."""
+    statement = "SELECT password_hash FROM users WHERE username = ?"
+    found: str = query(server.database_file, statement, username)[0][0]
+    return found
+
+
+def files_of(server: LaunchedServer) -> list[Path]:
+    """Return every file that the server has written: the database, what belongs to it, all."""
+    return [path for path in server.data_dir.rglob("*") if path.is_file()]
+
+
+def test_the_database_holds_a_bcrypt_hash_of_the_cost_that_is_set(
+    visitor: Api, launched_server: LaunchedServer
+) -> None:
+    found = stored_hash(launched_server, new_account(visitor))
+    assert found.startswith(LOWEST_COST)
+    assert len(found) == HASH_LENGTH
+
+
+def test_two_users_with_one_password_have_different_hashes(
+    visitor: Api, launched_server: LaunchedServer
+) -> None:
+    hashes = {stored_hash(launched_server, new_account(visitor)) for _ in range(3)}
+    assert len(hashes) == 3
+
+
+def test_the_hash_is_no_password(visitor: Api, launched_server: LaunchedServer) -> None:
+    username = new_account(visitor)
+    found = stored_hash(launched_server, username)
+    assert sign_in(visitor, username, found).status_code == 401
+
+
+def test_no_answer_holds_a_hash(api: Api, visitor: Api, launched_server: LaunchedServer) -> None:
+    username = new_username()
+    registered = register(visitor, username)
+    signed_in = sign_in(visitor, username)
+    user = visitor.with_token(signed_in.json()["access_token"])
+    answers = [registered, signed_in, user.request("GET", "/users/me")]
+    answers += [sign_in(visitor, username, "wrong password"), register(visitor, username)]
+    user.create_todo()
+    answers += [user.request("GET", "/todos"), api.request("GET", "/users/me")]
+    found = stored_hash(launched_server, username)
+    for answer in answers:
+        everything = answer.text + str(answer.headers)
+        assert found not in everything
+        assert "password" not in answer.json()
+        assert "password_hash" not in answer.json()
+
+
+def test_no_password_and_no_token_is_in_the_log_or_in_any_file(
+    visitor: Api, launched_server: LaunchedServer
+) -> None:
+    mark, password = launched_server.log_mark(), f"only-here-{secrets.token_hex(12)}"
+    username = new_account(visitor, password)
+    token = token_of(visitor, username, password)
+    user = visitor.with_token(token)
+    user.create_todo()
+    # Whatever may go wrong with it, too.
+    register(visitor, username, password)
+    register(visitor, "x", password)
+    register(visitor, new_username(), password * 3)
+    visitor.request("POST", "/auth/register", content=f'{{"password": "{password}'.encode())
+    visitor.request("POST", "/auth/register", json={"username": [password], "password": [password]})
+    sign_in(visitor, username, password + "?")
+    sign_in(visitor, "nobody", password)
+    sign_in(visitor, "nobody\0", password + "\0")
+    visitor.request("POST", "/auth/token", content=f"password={password}".encode(), headers=FORM)
+    visitor.with_token(token[:-5]).request("GET", "/users/me")
+    user.request("POST", "/todos", content=b"{")
+
+    log = launched_server.log_since(mark)
+    assert "/auth/token" in log  # it is the log of this
+    stored = {path: path.read_bytes() for path in files_of(launched_server)}
+    assert any(username.encode() in content for content in stored.values())
+    _, payload, signed = token.split(".")
+    for secret in (password, payload, signed):
+        assert secret not in log
+        assert [path for path, content in stored.items() if secret.encode() in content] == []
+
+
+@pytest.mark.parametrize("setting", ["JWT_SECRET", "BCRYPT_ROUNDS", "DATABASE_URL"])
+def test_no_setting_is_in_the_log(launched_server: LaunchedServer, setting: str) -> None:
+    value = launched_server.settings.get(setting)
+    assert not value or len(value) < 8 or value not in launched_server.log_text()

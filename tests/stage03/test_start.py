@@ -1,0 +1,69 @@
+"""Rows 3.3 and 3.5: settings that would make sign-in unsafe stop the start with one clear line."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import in_parallel
+
+SECRET = "a-secret-that-must-not-be-printed-7f3a"
+
+# Settings by what is wrong with them, and the names that the line must say.
+WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
+    "production without a secret": ({"ENVIRONMENT": "production"}, ["JWT_SECRET"]),
+    "production with an empty secret": (
+        {"ENVIRONMENT": "production", "JWT_SECRET": ""},
+        ["JWT_SECRET"],
+    ),
+    "a cost that is no number and no time to live": (
+        {"BCRYPT_ROUNDS": "abc", "ACCESS_TOKEN_TTL": "0", "JWT_SECRET": SECRET},
+        ["BCRYPT_ROUNDS", "ACCESS_TOKEN_TTL"],
+    ),
+}
+
+Refused = dict[str, LaunchedServer]
+
+
+@pytest.fixture(scope="module")
+def default_secret(stage_directory: Path) -> str:
+    """The secret that everybody can read in the course."""
+    lines = (stage_directory / ".env.example").read_text(encoding="utf-8").splitlines()
+    (value,) = [line.partition("=")[2] for line in lines if line.startswith("JWT_SECRET=")]
+    return value
+
+
+@pytest.fixture(scope="module")
+def refused(launch_for_module: Launch) -> Refused:
+    """Every server with wrong settings, after its attempt to start: all at once."""
+    servers = {}
+    for problem, (settings, _) in WRONG.items():
+        servers[problem] = launch_for_module(start=False)
+        del servers[problem].settings["JWT_SECRET"]
+        servers[problem].settings |= settings
+    in_parallel(len(servers), lambda number: list(servers.values())[number].start())
+    return servers
+
+
+@pytest.mark.parametrize("problem", WRONG)
+def test_it_does_not_start_and_one_line_names_the_setting(refused: Refused, problem: str) -> None:
+    server = refused[problem]
+    assert server.exit_code not in (0, None)
+    lines = server.log_text().splitlines()
+    reasons = [line for line in lines if line.startswith("ERROR") and "Exiting" not in line]
+    assert len(reasons) == 1, server.log_text()
+    for name in WRONG[problem][1]:
+        assert name in reasons[0]
+    assert "Traceback" not in server.log_text()
+
+
+@pytest.mark.parametrize("problem", WRONG)
+def test_no_secret_is_printed(refused: Refused, problem: str, default_secret: str) -> None:
+    log = refused[problem].log_text()
+    assert SECRET not in log
+    assert default_secret not in log
+
+
+def test_what_is_wrong_is_not_a_reason_to_touch_the_database(refused: Refused) -> None:
+    assert [server for server in refused.values() if server.database_file.exists()] == []

@@ -1,0 +1,308 @@
+"""Rows 3.3 and 3.6: what is in a token, and which tokens are believed."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer
+from tests.stage02.database import change
+from tests.stage03.accounts import (
+    PASSWORD,
+    new_account,
+    new_username,
+    register,
+    sign_in,
+    token_of,
+)
+from tests.stage03.tokens import (
+    claims_of,
+    decode,
+    encode,
+    forge,
+    good_claims,
+    header_of,
+    is_signed_with,
+)
+
+TWENTY_KB = 20_000
+UNSIGNED = b'{"alg":"none","typ":"JWT"}'
+
+
+def assert_refused(api: Api, token: str) -> None:
+    """Check that the server does not believe this token, and says so as it should."""
+    answer = api.with_token(token).request("GET", "/users/me")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].split()[0] == "Bearer"
+    assert isinstance(answer.json()["detail"], str)
+
+
+# --- What anybody can see, and try, without the secret
+
+
+def test_a_token_says_whose_it_is_and_until_when(visitor: Api) -> None:
+    username = new_account(visitor)
+    answer = sign_in(visitor, username).json()
+    token = answer["access_token"]
+    assert header_of(token)["alg"] == "HS256"
+    claims = claims_of(token)
+    me = visitor.with_token(token).request("GET", "/users/me").json()
+    assert claims["sub"] == str(me["id"])
+    assert type(claims["iat"]) is int
+    assert type(claims["exp"]) is int
+    assert claims["exp"] - claims["iat"] == answer["expires_in"]
+    assert claims["jti"]
+    assert isinstance(claims["jti"], str)
+    assert PASSWORD not in str(claims)
+
+
+def test_every_token_is_another_one(visitor: Api) -> None:
+    username = new_account(visitor)
+    tokens = [token_of(visitor, username) for _ in range(5)]
+    assert len({claims_of(token)["jti"] for token in tokens}) == 5
+    for token in tokens:
+        assert visitor.with_token(token).request("GET", "/users/me").status_code == 200
+
+
+def without_signature(token: str) -> str:
+    """Take the signature off."""
+    return token.rpartition(".")[0] + "."
+
+
+def called_unsigned(token: str) -> str:
+    """Say in the header that there is no signature, and take it off."""
+    return f"{encode(UNSIGNED)}.{token.split('.')[1]}."
+
+
+def called_unsigned_in_capitals(token: str) -> str:
+    """The same in a spelling that a naive comparison does not know."""
+    return f"{encode(UNSIGNED.replace(b'none', b'NoNe'))}.{token.split('.')[1]}."
+
+
+def called_unsigned_but_signed(token: str) -> str:
+    """Say in the header that there is no signature, and leave it."""
+    _, payload, signed = token.split(".")
+    return f"{encode(UNSIGNED)}.{payload}.{signed}"
+
+
+def of_another_user(token: str) -> str:
+    """Change whose it is."""
+    header, payload, signed = token.split(".")
+    changed = decode(payload).replace(b'"sub":"', b'"sub":"1').replace(b'"sub": "', b'"sub": "1')
+    return f"{header}.{encode(changed)}.{signed}"
+
+
+def signed_a_little_otherwise(token: str) -> str:
+    """Change a character in the middle of the signature."""
+    middle = len(token) - 20
+    return token[:middle] + ("B" if token[middle] == "A" else "A") + token[middle + 1 :]
+
+
+def cut_short(token: str) -> str:
+    """Leave the end out."""
+    return token[:-4]
+
+
+def with_something_after_it(token: str) -> str:
+    """Add a part."""
+    return token + ".e30"
+
+
+def signed_with_another_secret(token: str) -> str:
+    """Make the same token with a secret that is not the server's."""
+    return forge(claims_of(token), "not the secret of this server")
+
+
+def signed_with_no_secret(token: str) -> str:
+    """Make the same token with an empty secret."""
+    return forge(claims_of(token), "")
+
+
+def signed_with_a_well_known_secret(token: str) -> str:
+    """Make the same token with the secret of a thousand tutorials."""
+    return forge(claims_of(token), "secret")
+
+
+TAMPERINGS = [
+    without_signature,
+    called_unsigned,
+    called_unsigned_in_capitals,
+    called_unsigned_but_signed,
+    of_another_user,
+    signed_a_little_otherwise,
+    cut_short,
+    with_something_after_it,
+    signed_with_another_secret,
+    signed_with_no_secret,
+    signed_with_a_well_known_secret,
+]
+
+
+@pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
+def test_a_token_that_was_tampered_with_is_401(visitor: Api, tamper: Callable[[str], str]) -> None:
+    token = token_of(visitor, new_account(visitor))
+    assert tamper(token) != token
+    assert_refused(visitor, tamper(token))
+
+
+def with_header(header: bytes) -> str:
+    """Return a token with this header, and nothing right in it."""
+    return f"{encode(header)}.{encode(b'{}')}.{encode(b'signature')}"
+
+
+GARBAGE: dict[str, str] = {
+    "a word": "garbage",
+    "three words": "a.b.c",
+    "dots": "..",
+    "one dot": ".",
+    "many dots": "." * 1000,
+    "20 kB": "x" * TWENTY_KB,
+    "20 kB in parts": ".".join(["x" * (TWENTY_KB // 3)] * 3),
+    "not Base64": "!!!.???.###",
+    "a header that is no JSON": with_header(b"garbage"),
+    "a header that is no text": with_header(b"\xff\xfe\0"),
+    "a header that is a list": with_header(b"[1]"),
+    "a header that is a number": with_header(b"1"),
+    "a header that is null": with_header(b"null"),
+    "an algorithm that is a list": with_header(b'{"alg": ["HS256"]}'),
+    "an algorithm that is an object": with_header(b'{"alg": {}}'),
+    "an algorithm that is null": with_header(b'{"alg": null}'),
+    "an unknown algorithm": with_header(b'{"alg": "HS1"}'),
+    "a public key's algorithm": with_header(b'{"alg": "RS256"}'),
+    "no algorithm": with_header(b'{"typ": "JWT"}'),
+    "lists 15 000 deep in the header": with_header(b"[" * 15_000),
+    "objects 3 000 deep in the header": with_header(b'{"a":' * 3_000),
+    "closed lists 5 000 deep": with_header(b'{"alg":' + b"[" * 5_000 + b"]" * 5_000 + b"}"),
+    "a number of 5 000 digits": with_header(b'{"alg": "HS256", "x": ' + b"9" * 5_000 + b"}"),
+    "a key in the header": with_header(b'{"alg":"HS256","jwk":{"kty":"oct","k":"c2VjcmV0"}}'),
+    "an address of a key": with_header(b'{"alg":"HS256","jku":"http://127.0.0.1:9/keys"}'),
+    "an encrypted token": with_header(b'{"alg":"dir","enc":"A256GCM","zip":"DEF"}') + ".a.b",
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_what_is_no_token_is_401(visitor: Api, name: str) -> None:
+    assert_refused(visitor, GARBAGE[name])
+
+
+# --- What only somebody who knows the secret can make
+
+
+@pytest.fixture
+def secret(launched_server: LaunchedServer) -> str:
+    """The secret of the shared server."""
+    return launched_server.settings["JWT_SECRET"]
+
+
+@pytest.fixture
+def user_id(visitor: Api) -> int:
+    """The id of a user of the shared server."""
+    registered: int = register(visitor, new_username()).json()["id"]
+    return registered
+
+
+def test_a_token_is_signed_with_our_secret_just_now(visitor: Api, secret: str) -> None:
+    asked = time.time()
+    token = token_of(visitor, new_account(visitor))
+    assert is_signed_with(token, secret)
+    assert abs(claims_of(token)["iat"] - asked) < 60
+
+
+def test_a_token_that_is_forged_well_is_believed(visitor: Api, secret: str, user_id: int) -> None:
+    """The proof that the forgeries below are refused for what is wrong with them."""
+    token = forge(good_claims(user_id), secret)
+    me = visitor.with_token(token).request("GET", "/users/me")
+    assert (me.status_code, me.json()["id"]) == (200, user_id)
+
+
+WRONG_CLAIMS: dict[str, dict[str, Any]] = {
+    "expired": {"exp": int(time.time()) - 5},
+    "expired long ago": {"exp": 0},
+    "expired before there was time": {"exp": -1},
+    "not yet": {"nbf": int(time.time()) + 3600},
+    "exp is text": {"exp": "tomorrow"},
+    "exp is null": {"exp": None},
+    "exp is a list": {"exp": [int(time.time()) + 600]},
+    "exp is true": {"exp": True},
+    "exp is infinite": {"exp": float("inf")},
+    "exp is minus infinite": {"exp": float("-inf")},
+    "exp is not a number": {"exp": float("nan")},
+    "iat is text": {"iat": "yesterday"},
+    "sub is a number": {"sub": 1},
+    "sub is a word": {"sub": "admin"},
+    "sub is empty": {"sub": ""},
+    "sub is null": {"sub": None},
+    "sub is zero": {"sub": "0"},
+    "sub is negative": {"sub": "-1"},
+    "sub is a fraction": {"sub": "1.5"},
+    "sub is a float": {"sub": 1.0},
+    "sub is true": {"sub": True},
+    "sub is a list": {"sub": ["1"]},
+    "sub is an object": {"sub": {"id": "1"}},
+    "sub is over 64 bits": {"sub": str(2**63)},
+    "sub is enormous": {"sub": "9" * 5000},
+    "sub is a NUL": {"sub": "\0"},
+    "sub is half a pair": {"sub": "\ud800"},
+    "sub is nobody's": {"sub": str(2**53 - 1)},
+    "sub is SQL": {"sub": "1 OR 1=1"},
+    "for somebody else's service": {"aud": "another-service"},
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CLAIMS)
+def test_a_token_of_ours_with_a_wrong_claim_is_401(
+    visitor: Api, secret: str, user_id: int, name: str
+) -> None:
+    assert_refused(visitor, forge(good_claims(user_id) | WRONG_CLAIMS[name], secret))
+
+
+@pytest.mark.parametrize("claim", ["sub", "iat", "exp", "jti"])
+def test_a_token_of_ours_without_one_of_its_claims_is_401(
+    visitor: Api, secret: str, user_id: int, claim: str
+) -> None:
+    claims = good_claims(user_id)
+    del claims[claim]
+    assert_refused(visitor, forge(claims, secret))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [[], "text", 1, None, b"garbage", b"\xff", b"", b"[" * 10_000],
+    ids=lambda payload: str(payload)[:20],
+)
+def test_a_token_of_ours_that_holds_no_claims_is_401(
+    visitor: Api, secret: str, payload: Any
+) -> None:
+    assert_refused(visitor, forge(payload, secret))
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
+def test_the_right_secret_with_another_algorithm_is_401(
+    visitor: Api, secret: str, user_id: int, algorithm: str
+) -> None:
+    assert_refused(visitor, forge(good_claims(user_id), secret, algorithm=algorithm))
+
+
+@pytest.mark.parametrize("algorithm", ["none", "RS256", "ES256", "hs256", "", None])
+def test_the_right_signature_under_another_name_is_401(
+    visitor: Api, secret: str, user_id: int, algorithm: str | None
+) -> None:
+    header = {"alg": algorithm, "typ": "JWT"}
+    assert_refused(visitor, forge(good_claims(user_id), secret, header=header))
+
+
+def test_a_user_who_is_gone_is_401_and_whoever_comes_next_is_somebody_else(
+    visitor: Api, launched_server: LaunchedServer
+) -> None:
+    username = new_account(visitor)
+    user = visitor.with_token(token_of(visitor, username))
+    gone = user.request("GET", "/users/me").json()["id"]
+    change(launched_server.database_file, "DELETE FROM users WHERE id = ?", gone)
+    assert_refused(visitor, user.token or "")
+    assert user.request("GET", "/todos").status_code == 401
+    assert sign_in(visitor, username).status_code == 401
+    # The highest id of all was just deleted: the token must not open the next one's door.
+    assert register(visitor, username).json()["id"] != gone
+    assert_refused(visitor, user.token or "")

@@ -1,0 +1,29 @@
+"""Files and rows of images, seen from outside: each must have the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.harness.server import LaunchedServer
+from tests.stage02.database import query
+
+ROWS = "SELECT path, size FROM images"
+
+
+def media_of(server: LaunchedServer) -> Path:
+    """Return the directory of the server's pictures."""
+    return server.data_dir / server.settings.get("MEDIA_DIR", "media")
+
+
+def files_in(media: Path) -> dict[str, int]:
+    """Return the size of every file below a directory by its path there."""
+    return {
+        path.relative_to(media).as_posix(): path.stat().st_size
+        for path in media.rglob("*")
+        if path.is_file()
+    }
+
+
+def rows_of(server: LaunchedServer) -> dict[str, int]:
+    """Return the size of every picture that the database knows by its stored path."""
+    return dict(query(server.database_file, ROWS))

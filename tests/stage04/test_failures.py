@@ -1,0 +1,119 @@
+"""Row 4.2: when database or disk fail, row and file stay together and nobody sees a 500."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import in_parallel
+from tests.stage02.database import write_lock
+from tests.stage04.pictures import JPEG, exif, jpeg, png
+from tests.stage04.storage import files_in, rows_of
+from tests.stage04.uploads import list_images, new_image, upload
+
+
+def test_a_database_that_stays_locked_leaves_no_file_and_takes_none(
+    api: Api, launched_server: LaunchedServer, media: Path
+) -> None:
+    kept = new_image(api)
+    before = files_in(media)
+    attempts: list[Callable[[], int]] = [
+        lambda: upload(api, png()).status_code,
+        lambda: upload(api, jpeg(), content_type=JPEG).status_code,
+        lambda: upload(api, jpeg(exif=exif(location=True)), content_type=JPEG).status_code,
+        lambda: api.request("DELETE", f"/images/{kept['id']}").status_code,
+    ]
+    with write_lock(launched_server.database_file):
+        refused = in_parallel(len(attempts), lambda number: attempts[number]())
+    assert refused.results == [503] * len(attempts)
+    assert files_in(media) == before
+    assert list_images(api) == [kept]
+    assert api.request("GET", kept["url"]).content == png()
+    assert new_image(api)["id"]
+    assert api.request("DELETE", f"/images/{kept['id']}").status_code == 204
+
+
+@contextmanager
+def away(media: Path) -> Iterator[None]:
+    """Take a directory away for a while, as a disk that is not mounted."""
+    elsewhere = media.rename(media.with_name("not mounted"))
+    try:
+        yield
+    finally:
+        elsewhere.rename(media)
+
+
+def test_a_directory_that_goes_away_is_503_and_then_works_again(api: Api, media: Path) -> None:
+    stored = new_image(api)
+    with away(media):
+        answer = upload(api, png())
+        assert answer.status_code == 503
+        assert isinstance(answer.json()["detail"], str)
+        assert int(answer.headers["retry-after"]) > 0
+        assert str(media) not in answer.text
+        assert api.request("GET", stored["url"]).status_code == 404
+        assert list_images(api) == [stored]
+        assert api.create_todo("goes on")["title"] == "goes on"
+    assert api.request("GET", stored["url"]).content == png()
+    assert new_image(api)["id"]
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() == 0, reason="not checked: root may write anywhere"
+)
+def test_a_directory_that_becomes_read_only_is_503_and_loses_nothing(
+    api: Api, media: Path, launched_server: LaunchedServer
+) -> None:
+    stored = new_image(api)
+    mode = media.stat().st_mode
+    media.chmod(0o555)
+    try:
+        assert upload(api, png()).status_code == 503
+        assert api.request("DELETE", f"/images/{stored['id']}").status_code == 503
+    finally:
+        media.chmod(mode)
+    assert api.request("GET", stored["url"]).content == png()
+    assert files_in(media).keys() >= rows_of(launched_server).keys()
+
+
+def a_file_instead(server: LaunchedServer) -> None:
+    """Leave a file where the directory should be."""
+    (server.data_dir / "media").write_text("not a directory", encoding="utf-8")
+
+
+def not_writable(server: LaunchedServer) -> None:
+    """Ask for a directory that nobody can write to, root neither."""
+    server.settings["MEDIA_DIR"] = "/proc/self/media" if os.name == "posix" else "\\\\?\\nowhere"
+
+
+Spoil = Callable[[LaunchedServer], None]
+SPOILS: list[Spoil] = [a_file_instead, not_writable]
+
+
+@pytest.fixture(scope="module")
+def refused(launch_for_module: Launch) -> dict[Spoil, LaunchedServer]:
+    """Every spoiled server, after its attempt to start: all at once."""
+    servers = {spoil: launch_for_module(start=False) for spoil in SPOILS}
+    for spoil, server in servers.items():
+        spoil(server)
+    in_parallel(len(servers), lambda number: servers[SPOILS[number]].start())
+    return servers
+
+
+@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
+def test_without_a_place_for_pictures_it_does_not_start_and_one_line_says_why(
+    refused: dict[Spoil, LaunchedServer], spoil: Spoil
+) -> None:
+    server = refused[spoil]
+    assert server.exit_code not in (0, None)
+    lines = server.log_text().splitlines()
+    reasons = [line for line in lines if line.startswith("ERROR") and "Exiting" not in line]
+    assert len(reasons) == 1, server.log_text()
+    assert "MEDIA_DIR" in reasons[0]
+    assert "Traceback" not in server.log_text()

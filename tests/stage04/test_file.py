@@ -1,0 +1,131 @@
+"""Row 4.4: the picture itself, as browsers ask for it: cached, in parts, and without a token."""
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.stage04.pictures import JPEG, PNG, jpeg, png
+from tests.stage04.uploads import Image, new_image
+
+LENGTH = len(png())
+
+
+@pytest.fixture
+def stored(api: Api) -> Image:
+    """A PNG that was uploaded."""
+    return new_image(api)
+
+
+@pytest.mark.parametrize(("content", "content_type"), [(png(), PNG), (jpeg(), JPEG)])
+def test_the_picture_is_shown_in_its_place_and_as_nothing_else(
+    api: Api, content: bytes, content_type: str
+) -> None:
+    answer = api.request("GET", new_image(api, content, content_type)["url"])
+    assert answer.status_code == 200
+    assert answer.content == content
+    assert answer.headers["content-type"] == content_type
+    assert answer.headers["content-length"] == str(len(content))
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-disposition"].partition(";")[0] == "inline"
+    assert answer.headers["etag"].strip('"')
+
+
+@pytest.mark.parametrize("token", [None, "expired"])
+def test_whoever_knows_the_address_sees_the_picture(
+    api: Api, stored: Image, token: str | None
+) -> None:
+    """`<img src>` sends no token."""
+    assert api.with_token(token).request("GET", stored["url"]).content == png()
+    assert api.as_new_user().request("GET", stored["url"]).content == png()
+
+
+@pytest.mark.parametrize("template", ["{tag}", "W/{tag}", '"x", {tag}', '"x",{tag},"y"', "*"])
+def test_a_picture_that_a_browser_has_is_not_sent_again(
+    api: Api, stored: Image, template: str
+) -> None:
+    tag = api.request("GET", stored["url"]).headers["etag"]
+    headers = {"If-None-Match": template.format(tag=tag)}
+    answer = api.request("GET", stored["url"], headers=headers)
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert answer.headers["etag"] == tag
+    assert "content-type" not in answer.headers or answer.headers["content-type"] == PNG
+
+
+@pytest.mark.parametrize("tag", ['"another"', 'W/"another"', "", "nonsense", '"' + "x" * 5000])
+def test_another_tag_gets_the_picture(api: Api, stored: Image, tag: str) -> None:
+    answer = api.request("GET", stored["url"], headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.content) == (200, png())
+
+
+def test_a_tag_belongs_to_one_picture(api: Api, stored: Image) -> None:
+    other = new_image(api, jpeg(), JPEG)
+    tags = {api.request("GET", url).headers["etag"] for url in (stored["url"], other["url"])}
+    assert len(tags) == 2
+    again = api.request("GET", stored["url"]).headers["etag"]
+    assert again in tags
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("0-9", 0, 9),
+        ("10-", 10, LENGTH - 1),
+        ("-10", LENGTH - 10, LENGTH - 1),
+        ("0-0", 0, 0),
+        (f"0-{LENGTH * 10}", 0, LENGTH - 1),
+        (f"{LENGTH - 1}-", LENGTH - 1, LENGTH - 1),
+    ],
+)
+def test_a_part_of_the_picture_can_be_asked_for(
+    api: Api, stored: Image, asked: str, first: int, last: int
+) -> None:
+    answer = api.request("GET", stored["url"], headers={"Range": f"bytes={asked}"})
+    assert answer.status_code == 206
+    assert answer.headers["content-range"] == f"bytes {first}-{last}/{LENGTH}"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.content == png()[first : last + 1]
+
+
+@pytest.mark.parametrize("asked", [f"{LENGTH}-", "99999-100000", "9" * 30 + "-"])
+def test_a_part_behind_the_end_is_416(api: Api, stored: Image, asked: str) -> None:
+    answer = api.request("GET", stored["url"], headers={"Range": f"bytes={asked}"})
+    assert answer.status_code == 416
+    assert answer.headers["content-range"] == f"bytes */{LENGTH}"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *("bytes=", "bytes=x-y", "bytes=5-2", "bytes=-", "bytes=--1", "items=0-1", "nonsense"),
+        *(
+            "bytes=0-0,2-3",
+            "bytes=0-0,-1,5-",
+            "bytes=" + "0-0," * 2000 + "1-1",
+            "bytes=" + "9" * 5000,
+        ),
+    ],
+    ids=lambda asked: asked[:20],
+)
+def test_a_strange_range_does_no_harm(api: Api, stored: Image, asked: str) -> None:
+    answer = api.request("GET", stored["url"], headers={"Range": asked})
+    assert answer.status_code in (200, 206, 400, 416)
+    assert answer.status_code != 200 or answer.content == png()
+    assert len(answer.content) < 100 * LENGTH
+
+
+def test_a_part_is_sent_only_of_the_picture_that_is_meant(api: Api, stored: Image) -> None:
+    tag = api.request("GET", stored["url"]).headers["etag"]
+    headers = {"Range": "bytes=0-9"}
+    same = api.request("GET", stored["url"], headers=headers | {"If-Range": tag})
+    assert (same.status_code, same.content) == (206, png()[:10])
+    other = api.request("GET", stored["url"], headers=headers | {"If-Range": '"another"'})
+    assert (other.status_code, other.content) == (200, png())
+
+
+def test_a_picture_that_was_deleted_is_404_even_to_a_browser_that_has_it(
+    api: Api, stored: Image
+) -> None:
+    tag = api.request("GET", stored["url"]).headers["etag"]
+    api.request("DELETE", f"/images/{stored['id']}")
+    answer = api.request("GET", stored["url"], headers={"If-None-Match": tag})
+    assert answer.status_code == 404
+    assert isinstance(answer.json()["detail"], str)

@@ -1,0 +1,101 @@
+"""Row 4.3: a file's name is text to show. It is never a path, a header or markup."""
+
+import unicodedata
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer
+from tests.stage02.database import query
+from tests.stage04.pictures import png
+from tests.stage04.storage import files_in, media_of
+from tests.stage04.uploads import list_images, upload
+
+LONGEST = 255  # characters: what every file system and the table can hold
+
+PLAIN = [
+    *("photo.png", "My photo (1).png", "кот.png", "写真.png", "🥛.png", "é.png", "no extension"),
+    *("a;b.png", "a'b.png", "a=b&c.png", "%41%00.png", "a%2Fb.png", ".hidden", "..", "CON", "-rf"),
+    *("<script>alert(1)</script>.png", "{{7*7}}.png", "$(id).png", "x.png.html", "x.php"),
+]
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_name_comes_back_as_it_was_sent(api: Api, name: str) -> None:
+    answer = upload(api, png(), filename=name)
+    assert (answer.status_code, answer.json()["filename"]) == (201, name)
+    assert list_images(api)[0]["filename"] == name
+
+
+HOSTILE: dict[str, bytes] = {
+    "up and away": b'filename="../../x.png"',
+    "up and away without quotes": b"filename=../../x.png",
+    "up, escaped": b'filename="..%2F..%2Fx.png"',
+    "up on Windows": rb'filename="..\\..\\x.png"',
+    "up on Windows, one step": rb'filename="..\x"',
+    "a share": rb'filename="\\\\host\\share\\x.png"',
+    "a drive": rb'filename="C:\\Windows\\x.png"',
+    "absolute": b'filename="/etc/passwd"',
+    "home": b'filename="~/.ssh/authorized_keys"',
+    "a directory": b'filename="x/"',
+    "NUL": b'filename="a\0b.png"',
+    "NUL at the end": b'filename="page.html\0.png"',
+    "control characters": b'filename="a\x01\x1b[31m\x7f\x85b.png"',
+    "a tab": b'filename="a\tb.png"',
+    "300 characters": b'filename="' + b"x" * 300 + b'.png"',
+    "300 letters": b'filename="' + "ж".encode() * 300 + b'"',
+    "a quote": rb'filename="a\"; filename=\"b.png"',
+    "a quote, escaped": b'filename="a%22b.png"',
+    "line ends, escaped": b'filename="a%0D%0AX-Injected: yes%0D%0A.png"',
+    "line ends": b'filename="a\r\nX-Injected: yes\r\n.png"',
+    "RFC 5987": b"filename*=UTF-8''%D0%BA%D0%BE%D1%82.png",
+    "RFC 5987 and plain": b"filename=\"a.png\"; filename*=UTF-8''..%2F..%2Fx.png",
+    "RFC 5987 of a NUL": b"filename*=UTF-8''a%00b.png",
+    "RFC 5987 of nothing": b"filename*=UTF-8''%ED%A0%80%FF",
+    "RFC 5987 in an unknown charset": b"filename*=no-such''x.png",
+    "no UTF-8": b'filename="\xff\xfe.png"',
+    "a surrogate": b'filename="\xed\xa0\x80.png"',
+    "Latin-1": 'filename="ä.png"'.encode("latin-1"),
+    "right to left": 'filename="\u202egnp.exe"'.encode(),
+    "two names": b'filename="a.png"; filename="../b.png"',
+    "nothing": b'filename=""',
+    "spaces": b'filename="   "',
+    "no quote at the end": b'filename="a.png',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_is_harmless_text_or_refused(
+    api: Api, launched_server: LaunchedServer, name: str
+) -> None:
+    media = media_of(launched_server)
+    before, elsewhere = files_in(media), set(launched_server.data_dir.parent.rglob("*"))
+    header = b'form-data; name="file"; ' + HOSTILE[name]
+    answer = upload(api, png(), content_disposition=header)
+    assert answer.status_code in (201, 422)
+    added = set(files_in(media)) - set(before)
+    assert len(added) == (answer.status_code == 201)
+    for path in set(launched_server.data_dir.parent.rglob("*")) - elsewhere:
+        assert path.parent == media or path.name.startswith(launched_server.database_file.name)
+    if answer.status_code == 422:
+        return
+
+    shown = answer.json()["filename"]
+    assert 0 < len(shown) <= LONGEST
+    assert not [letter for letter in shown if unicodedata.category(letter) in ("Cc", "Cs")]
+    (stored,) = added
+    assert shown not in stored
+    file = api.request("GET", answer.json()["url"])
+    assert file.status_code == 200
+    assert "x-injected" not in {*file.headers, *answer.headers}
+    assert file.headers["content-disposition"].partition(";")[0] == "inline"
+    assert api.request("GET", f"/images/{answer.json()['id']}").json() == answer.json()
+    statement = "SELECT filename FROM images WHERE path = ?"
+    assert query(launched_server.database_file, statement, stored) == [(shown,)]
+
+
+def test_an_answer_with_a_name_in_it_is_json_and_no_page(api: Api) -> None:
+    answer = upload(api, png(), filename="<script>alert(1)</script>")
+    assert answer.headers["content-type"].startswith("application/json")
+    listed = api.request("GET", "/images")
+    assert listed.headers["content-type"].startswith("application/json")

@@ -1,0 +1,127 @@
+"""Row 4.4: everyone lists, reads and deletes their own images, and only those."""
+
+import uuid
+from functools import partial
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.waiting import in_parallel
+from tests.stage04.pictures import png
+from tests.stage04.uploads import list_images, new_image
+
+PAGE = 20  # images on a page unless asked otherwise
+
+ODD_IDS = [
+    *("x", "1", "0", "-1", "null", "%00", "%FF", "%2e%2e", "9" * 5000, "٣"),
+    *("00000000-0000-0000-0000-00000000000", "00000000-0000-0000-0000-0000000000000"),
+    "zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz",
+]
+
+
+def test_an_image_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
+    stored = new_image(api)
+    assert api.request("GET", f"/images/{stored['id']}").json() == stored
+    assert list_images(api) == [stored]
+
+
+def test_an_id_is_a_random_uuid(api: Api) -> None:
+    ids = [uuid.UUID(new_image(api)["id"]) for _ in range(3)]
+    assert {image_id.version for image_id in ids} == {4}  # 122 random bits: nobody guesses one
+
+
+def test_the_list_holds_ones_own_images_newest_first(api: Api) -> None:
+    somebody = api.as_new_user()
+    first, theirs, second, third = (new_image(who) for who in (api, somebody, api, api))
+    assert list_images(api) == [third, second, first]
+    assert list_images(somebody) == [theirs]
+    assert list_images(api.as_new_user()) == []
+
+
+def test_the_list_comes_in_pages(api: Api) -> None:
+    made = in_parallel(PAGE + 2, lambda _: new_image(api))
+    assert not made.errors
+    everything = list_images(api, limit=100)
+    assert len(everything) == PAGE + 2
+    times = [stored["uploaded_at"] for stored in everything]
+    assert times == sorted(times, reverse=True)
+    assert list_images(api) == everything[:PAGE]
+    assert list_images(api, limit=3, offset=2) == everything[2:5]
+    assert list_images(api, offset=PAGE) == everything[PAGE:]
+    assert list_images(api, offset=1000) == []
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "limit=x", "offset=-1", "offset=x", "offset=" + "9" * 5000]
+)
+def test_a_query_that_makes_no_sense_is_422(api: Api, query: str) -> None:
+    assert api.request("GET", f"/images?{query}").status_code == 422
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_image_of_somebody_else_is_as_unknown_as_one_that_never_was(
+    api: Api, method: str
+) -> None:
+    stored, somebody, none = new_image(api), api.as_new_user(), str(uuid.uuid4())
+    answer = somebody.request(method, f"/images/{stored['id']}")
+    never_was = somebody.request(method, f"/images/{none}")
+    assert (answer.status_code, never_was.status_code) == (404, 404)
+    said, said_of_none = answer.json()["detail"], never_was.json()["detail"]
+    assert said.replace(stored["id"], "#") == said_of_none.replace(none, "#")
+    assert api.request("GET", f"/images/{stored['id']}").json() == stored
+    assert api.request("GET", stored["url"]).content == png()
+
+
+@pytest.mark.parametrize("image_id", [str(uuid.UUID(int=0)), str(uuid.uuid4()), *ODD_IDS])
+def test_an_unknown_or_odd_id_is_not_found_or_refused(api: Api, image_id: str) -> None:
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/file")):
+        answer = api.request(method, f"/images/{image_id}{path}")
+        assert answer.status_code in (404, 422), (method, path)
+        assert answer.json()["detail"]
+
+
+def test_an_id_in_another_spelling_does_no_harm(api: Api) -> None:
+    """A UUID may be read in upper case; it is the same one then, for its owner."""
+    stored, somebody = new_image(api), api.as_new_user()
+    for spelling in (stored["id"].upper(), f"{{{stored['id']}}}", stored["id"].replace("-", "")):
+        answer = api.request("GET", f"/images/{spelling}")
+        assert answer.status_code in (404, 422) or answer.json() == stored
+        assert somebody.request("DELETE", f"/images/{spelling}").status_code in (404, 422)
+    assert api.request("GET", stored["url"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/images"), ("GET", "/images/{id}"), ("DELETE", "/images/{id}")]
+)
+@pytest.mark.parametrize("token", [None, "garbage"])
+def test_without_a_good_token_every_operation_is_401(
+    api: Api, method: str, path: str, token: str | None
+) -> None:
+    stored = new_image(api)
+    answer = api.with_token(token).request(method, path.format(id=stored["id"]))
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].split()[0] == "Bearer"
+    assert api.request("GET", stored["url"]).status_code == 200
+
+
+def test_a_deleted_image_is_gone_with_its_file(api: Api) -> None:
+    kept, stored = new_image(api), new_image(api)
+    answer = api.request("DELETE", f"/images/{stored['id']}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    for method, path in (("GET", ""), ("GET", "/file"), ("DELETE", "")):
+        assert api.request(method, f"/images/{stored['id']}{path}").status_code == 404
+    assert list_images(api) == [kept]
+    assert api.request("GET", kept["url"]).content == png()
+
+
+def status_of_delete(api: Api, path: str, _client: int) -> int:
+    """Delete what is at this path and return the status."""
+    return api.request("DELETE", path).status_code
+
+
+def test_of_two_who_delete_one_image_at_once_exactly_one_succeeds(api: Api) -> None:
+    for _ in range(5):
+        path = f"/images/{new_image(api)['id']}"
+        answers = in_parallel(2, partial(status_of_delete, api, path))
+        assert sorted(answers.results) == [204, 404]
+    assert list_images(api) == []

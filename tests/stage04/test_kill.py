@@ -1,0 +1,144 @@
+"""Row 4.2: a server that is killed at any moment leaves no file without a row, nor the reverse."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.raw_http import connect, head
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually, in_parallel
+from tests.stage02.database import query, write_lock
+from tests.stage04.pictures import JPEG, PNG, jpeg, png
+from tests.stage04.storage import files_in, media_of, rows_of
+from tests.stage04.uploads import Image, disposition, form, list_images, new_image, part, upload
+
+WORKERS = 4
+BEFORE_THE_KILL = 10  # acknowledged requests
+NOT_OURS = ["holiday.part", "holiday.jpg", "notes.txt", "0" * 31 + ".part", "0" * 32 + ".jpg"]
+
+
+@pytest.fixture(scope="module")
+def private_server(launch_for_module: Launch) -> LaunchedServer:
+    """A server that the tests of this file kill, and always leave running."""
+    return launch_for_module()
+
+
+@pytest.fixture
+def api(private_server: LaunchedServer) -> Iterator[Api]:
+    """A driver of that server."""
+    with Api(private_server) as visitor:
+        yield visitor.as_new_user()
+
+
+def assert_in_order(server: LaunchedServer) -> None:
+    """Check that every row has its file, of the size it says, and every file its row."""
+    assert files_in(media_of(server)) == rows_of(server)
+
+
+def file_of(server: LaunchedServer, stored: Image) -> Path:
+    """Return the file of an image."""
+    statement = "SELECT path FROM images WHERE id = ?"
+    path: str = query(server.database_file, statement, stored["id"].replace("-", ""))[0][0]
+    return media_of(server) / path
+
+
+def half_an_upload(api: Api) -> socket.socket:
+    """Begin to upload and return the connection, on which the other half is missing."""
+    body, headers = form(part(disposition("half.png"), png(), PNG))
+    headers |= {"Content-Length": str(len(body)), "Authorization": f"Bearer {api.token}"}
+    connection = connect(api.server)
+    connection.sendall(head(api.server, "POST", "/images", headers) + body[: len(body) // 2])
+    return connection
+
+
+def test_a_kill_while_many_upload_loses_nothing_acknowledged(
+    api: Api, private_server: LaunchedServer
+) -> None:
+    killed = threading.Event()
+    acknowledged: dict[str, bytes] = {}
+
+    def work(worker: int) -> None:
+        content, content_type = (png(), PNG) if worker % 2 else (jpeg(), JPEG)
+        while not killed.is_set():
+            stored = new_image(api, content, content_type)
+            acknowledged[stored["url"]] = content
+            if len(acknowledged) > BEFORE_THE_KILL and not killed.is_set():
+                killed.set()
+                private_server.kill()
+
+    with ExitStack() as connections:
+        for _ in range(3):
+            connections.enter_context(half_an_upload(api))
+        in_parallel(WORKERS, work)  # the last calls fail, and may
+    private_server.start()
+    assert_in_order(private_server)
+    for url, content in acknowledged.items():
+        assert api.request("GET", url).content == content
+    assert new_image(api)["id"]
+
+
+def test_a_kill_at_the_moment_a_file_goes_leaves_both_or_neither(
+    api: Api, private_server: LaunchedServer
+) -> None:
+    stored = new_image(api)
+    path, media = f"/images/{stored['id']}", media_of(private_server)
+    before = len(files_in(media))
+    deleting = threading.Thread(target=in_parallel, args=(1, lambda _: api.request("DELETE", path)))
+    deleting.start()
+    deadline = time.monotonic() + 5
+    while len(os.listdir(media)) == before and time.monotonic() < deadline:  # noqa: PTH208
+        pass  # without a pause: between the file and the row there is a millisecond or two
+    private_server.kill()
+    deleting.join()
+    private_server.start()
+    assert_in_order(private_server)
+    there = api.request("GET", path).status_code
+    assert (there, api.request("GET", stored["url"]).status_code) in ((200, 200), (404, 404))
+
+
+def test_a_kill_between_file_and_row_leaves_neither(
+    api: Api, private_server: LaunchedServer
+) -> None:
+    """The file is written, the row waits for a busy database: the worst moment of all."""
+    kept, media = new_image(api), media_of(private_server)
+    before = len(files_in(media))
+    with write_lock(private_server.database_file):
+        waiting = threading.Thread(target=in_parallel, args=(3, lambda _: upload(api, png())))
+        waiting.start()
+        eventually(lambda: len(files_in(media)) == before + 3)
+        private_server.kill()
+        waiting.join()
+    private_server.start()
+    assert_in_order(private_server)
+    assert list_images(api) == [kept]
+    assert api.request("GET", kept["url"]).content == png()
+
+
+def test_the_next_start_keeps_what_has_a_row_and_all_that_is_not_ours(
+    api: Api, private_server: LaunchedServer
+) -> None:
+    """A file has `.part` in its name until its row is certain: here the kill came right after.
+
+    The others lie there because somebody named the wrong directory.
+    """
+    stored, media = new_image(api), media_of(private_server)
+    file = file_of(private_server, stored)
+    private_server.kill()
+    file.rename(file.with_suffix(".part"))
+    theirs = [media / other for other in NOT_OURS]
+    for other in theirs:
+        other.write_bytes(b"not ours")
+    private_server.start()
+    assert [other.read_bytes() for other in theirs] == [b"not ours"] * len(theirs)
+    for other in theirs:
+        other.unlink()
+    assert_in_order(private_server)
+    assert api.request("GET", stored["url"]).content == png()

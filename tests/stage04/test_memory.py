@@ -1,0 +1,68 @@
+"""Rows 4.6 and 4.7: many uploads at once cost little memory, and nobody else waits for them.
+
+Run with `-rP` (or look into the JUnit report) to see the figures.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.waiting import in_parallel
+from tests.stage03.figures import measure_the_list
+from tests.stage04.pictures import JPEG, jpeg, jpeg_of_size, png
+from tests.stage04.uploads import MAX_FILE_SIZE, new_image, upload
+
+AT_ONCE = 20
+MIB = 1024 * 1024
+MEMORY_BOUND = 64 * MIB
+P95_BOUND = 150.0  # milliseconds over idle
+CAMERA = (4000, 3000)  # pixels: 12 million, a telephone's usual photo
+LARGE = (6000, 6000)
+
+Record = Callable[[str, object], None]
+
+
+def memory_of(pid: int) -> dict[str, int]:
+    """Return what Linux says of a process: bytes resident now (VmRSS), at most ever (VmHWM)."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return {name: int(kib) * 1024 for name, kib in re.findall(r"(Vm\w+):\s+(\d+) kB", status)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
+def test_twenty_uploads_of_5_mib_at_once_take_less_than_64_mib(
+    launch: Launch, record_property: Record
+) -> None:
+    photo = jpeg_of_size(jpeg(*CAMERA), MAX_FILE_SIZE)
+    server = launch()
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        new_image(api)  # what is loaded only once is loaded now
+        before = memory_of(server.pid)
+        answers = in_parallel(AT_ONCE, lambda _: upload(api, photo, content_type=JPEG).status_code)
+        peak = memory_of(server.pid)["VmHWM"]
+    growth = peak - before["VmRSS"]
+    figures = {
+        "before_mib": round(before["VmRSS"] / MIB, 1),
+        "peak_mib": round(peak / MIB, 1),
+        "growth_mib": round(growth / MIB, 1),
+    }
+    for name, value in figures.items():
+        record_property(f"uploads_{name}", value)
+    print(f"{AT_ONCE} uploads of 5 MiB, {CAMERA[0]} x {CAMERA[1]} pixels, at once: {figures}")
+    assert answers.results == [201] * AT_ONCE
+    assert growth < MEMORY_BOUND, figures
+
+
+def test_the_list_is_fast_while_a_large_picture_is_looked_at(
+    api: Api, record_property: Record
+) -> None:
+    picture, answers = png(*LARGE), list[int]()
+    figures = measure_the_list(api, lambda: answers.append(upload(api, picture).status_code))
+    figures.record("a_large_picture", record_property)
+    assert answers == [201]
+    assert figures.busy_p95 < figures.idle_p95 + P95_BOUND, figures

@@ -1,0 +1,33 @@
+"""Rows 4.3 and 2.5: images come to a database of stage 3, and go again; its people stay."""
+
+from pathlib import Path
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
+from tests.stage02.database import query
+from tests.stage02.test_migrations import COMMANDS
+from tests.stage03.database import copy_database
+from tests.stage04.uploads import new_image
+
+PEOPLE = "SELECT id, username, username_folded, password_hash, created_at FROM users ORDER BY id"
+TODOS = "SELECT id, owner_id, title, description, completed, updated_at FROM todos ORDER BY id"
+IMAGES = "SELECT count(*) FROM images"
+INDEXES = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'images'"
+
+
+def test_images_come_and_go_and_users_and_todos_are_untouched(
+    api: Api, launched_server: LaunchedServer, launch: Launch, stage_directory: Path
+) -> None:
+    api.create_todo("Stays", description="2 л")
+    new_image(api)
+    server = launch(start=False)
+    copy_database(launched_server.database_file, server.database_file)
+    before = [query(server.database_file, statement) for statement in (PEOPLE, TODOS, INDEXES)]
+    commands = ["check", "downgrade 0002", "upgrade head", "check"]
+    done = server.run("python", "-c", COMMANDS, *commands, cwd=stage_directory)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("No new upgrade operations") == 2
+    after = [query(server.database_file, statement) for statement in (PEOPLE, TODOS, INDEXES)]
+    assert after == before
+    assert query(server.database_file, IMAGES) == [(0,)]

@@ -1,0 +1,113 @@
+"""Row 4.6: five MiB of file and not a byte more, however it is sent."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.raw_http import chunk, send_raw
+from tests.stage04.pictures import JPEG, PNG, jpeg, jpeg_of_size, png_of_size
+from tests.stage04.uploads import MAX_FILE_SIZE, disposition, form, new_image, part, upload
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+MIB = 1024 * 1024
+TOO_MUCH = 8 * MIB
+PIECE = b"x" * 65_536
+
+
+def take_away(api: Api, image_id: str) -> None:
+    """Delete an image, so that nothing is left."""
+    assert api.request("DELETE", f"/images/{image_id}").status_code == 204
+
+
+def test_a_png_of_exactly_5_mib_is_taken(api: Api) -> None:
+    content = png_of_size(MAX_FILE_SIZE)
+    stored = new_image(api, content)
+    assert stored["size"] == len(content) == MAX_FILE_SIZE
+    assert api.request("GET", stored["url"]).content == content
+    take_away(api, stored["id"])
+
+
+def test_a_jpeg_of_exactly_5_mib_is_taken_with_a_long_name(api: Api) -> None:
+    content = jpeg_of_size(jpeg(), MAX_FILE_SIZE)
+    answer = upload(api, content, content_type=JPEG, filename="ж" * 200)
+    assert (answer.status_code, answer.json().get("size")) == (201, MAX_FILE_SIZE)
+    take_away(api, answer.json()["id"])
+
+
+@pytest.mark.parametrize("excess", [1, 2, 1000, 100_000])
+def test_a_picture_that_is_larger_is_413(api: Api, excess: int) -> None:
+    answer = upload(api, png_of_size(MAX_FILE_SIZE + excess))
+    assert answer.status_code == 413
+    assert isinstance(answer.json()["detail"], str)
+
+
+def test_what_is_larger_and_no_picture_is_413_too(api: Api) -> None:
+    assert upload(api, b"x" * (MAX_FILE_SIZE + 1)).status_code == 413
+
+
+def request_of(size: int) -> tuple[bytes, bytes, dict[str, str]]:
+    """Return what comes before and after a file in a form, and the header that goes with it."""
+    mark = b"the file goes here"
+    body, headers = form(part(disposition("large.png"), mark, PNG))
+    before, after = body.split(mark)
+    assert size > len(body)
+    return before, after, headers
+
+
+@pytest.mark.parametrize("size", [TOO_MUCH, 10**12, 2**63, 10**30])
+def test_a_declared_length_over_the_limit_is_413_before_it_is_sent(api: Api, size: int) -> None:
+    before, _, headers = request_of(TOO_MUCH)
+    headers |= {"Content-Length": str(size), "Authorization": f"Bearer {api.token}"}
+    pieces = [before, *[PIECE] * (TOO_MUCH // len(PIECE))]
+    answer = send_raw(api.server, "POST", "/images", pieces, headers=headers)
+    assert answer.status in (400, 413) if size > 2**62 else answer.status == 413
+    assert b"detail" in answer.body or size > 2**62
+
+
+def test_chunks_over_the_limit_are_413(api: Api) -> None:
+    before, after, headers = request_of(TOO_MUCH)
+    headers |= {"Transfer-Encoding": "chunked", "Authorization": f"Bearer {api.token}"}
+
+    def pieces() -> Iterator[bytes]:
+        yield chunk(before)
+        for _ in range(TOO_MUCH // len(PIECE)):
+            yield chunk(PIECE)
+        yield chunk(after)
+        yield chunk(b"")
+
+    answer = send_raw(api.server, "POST", "/images", pieces(), headers=headers)
+    assert answer.status == 413
+    assert answer.headers["content-type"].startswith(("application/json", "application/problem"))
+    assert b'"detail"' in answer.body
+
+
+def test_a_picture_that_is_sent_in_chunks_is_taken(api: Api) -> None:
+    content = png_of_size(MAX_FILE_SIZE // 2)
+    body, headers = form(part(disposition("chunks.png"), content, PNG))
+    pieces = (body[start : start + 50_000] for start in range(0, len(body), 50_000))
+    answer = api.request("POST", "/images", content=pieces, headers=headers)
+    assert (answer.status_code, answer.json().get("size")) == (201, len(content))
+    take_away(api, answer.json()["id"])
+
+
+@pytest.mark.parametrize("content_type", ["application/json", PNG, "text/plain"])
+def test_a_body_that_is_no_form_has_a_limit_too(api: Api, content_type: str) -> None:
+    headers = {"Content-Type": content_type}
+    answer = api.request("POST", "/images", content=b"x" * TOO_MUCH, headers=headers)
+    assert answer.status_code == 413
+    assert isinstance(answer.json()["detail"], str)
+
+
+def test_a_text_in_the_form_has_a_limit_too(api: Api) -> None:
+    text = part(b'form-data; name="description"', b"x" * (2 * MIB), None)
+    body, headers = form(text, part(disposition("small.png"), png_of_size(1000), PNG))
+    answer = api.request("POST", "/images", content=body, headers=headers)
+    assert answer.status_code in (413, 422)
+
+
+def test_the_larger_limit_is_for_pictures_only(api: Api) -> None:
+    for path in ("/todos", "/auth/register", "/auth/token", "/images/x"):
+        answer = api.request("POST", path, content=b"x" * (MIB + 1))
+        assert answer.status_code in ((405, 413) if path == "/images/x" else (413,)), path

@@ -1,0 +1,72 @@
+"""Rows 4.5 and 4.7, the part that no client can see: read in the source of the app."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.stage02.test_source import names_used
+from tests.stage03.test_source import calls, packages_imported
+
+# Each of these holds the event loop while a disk works.
+BLOCKING_METHODS = {"read_bytes", "write_bytes", "read_text", "write_text", "unlink", "rename"}
+BLOCKING_FUNCTIONS = {
+    "open",
+    "os.replace",
+    "os.rename",
+    "os.remove",
+    "os.unlink",
+    "shutil.copyfileobj",
+}
+
+
+@pytest.fixture(scope="module")
+def modules(stage_directory: Path) -> dict[str, ast.Module]:
+    """The syntax tree of every module of the images by its path."""
+    return {
+        path.relative_to(stage_directory).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted((stage_directory / "app" / "images").rglob("*.py"))
+    }
+
+
+def test_files_are_written_and_removed_by_aiofiles(modules: dict[str, ast.Module]) -> None:
+    used = {
+        ast.unparse(node.func)
+        for module in modules.values()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call)
+    }
+    assert {"aiofiles.open", "aiofiles.os.unlink", "aiofiles.os.replace"} <= used
+
+
+def test_no_async_function_touches_the_disk_by_itself(modules: dict[str, ast.Module]) -> None:
+    blocking = []
+    for path, module in modules.items():
+        for function in ast.walk(module):
+            if not isinstance(function, ast.AsyncFunctionDef):
+                continue
+            for node in ast.walk(function):
+                match node:
+                    case ast.Call(func=ast.Attribute(attr=method)) if method in BLOCKING_METHODS:
+                        called = ast.unparse(node.func)
+                        if not called.startswith("aiofiles."):
+                            blocking.append(f"{path}:{node.lineno} {called}")
+                    case ast.Call(func=callee) if ast.unparse(callee) in BLOCKING_FUNCTIONS:
+                        blocking.append(f"{path}:{node.lineno} {ast.unparse(callee)}")
+    assert blocking == []
+
+
+def test_pillow_opens_two_formats_only_in_one_module_and_off_the_event_loop(
+    modules: dict[str, ast.Module],
+) -> None:
+    users = {path for path, module in modules.items() if "PIL" in packages_imported(module)}
+    assert users == {"app/images/pictures.py"}
+    module = modules["app/images/pictures.py"]
+    opening = [call for call in calls(module, "open") if ast.unparse(call.func) == "Image.open"]
+    assert opening
+    for call in opening:
+        (formats,) = [keyword.value for keyword in call.keywords if keyword.arg == "formats"]
+        assert sorted(ast.literal_eval(formats)) == ["JPEG", "PNG"]
+    assert "to_thread.run_sync" in names_used(module)
+    assert "LOAD_TRUNCATED_IMAGES" not in ast.unparse(module)
+    assert "MAX_IMAGE_PIXELS = None" not in ast.unparse(module)

@@ -1,0 +1,213 @@
+"""Row 4.5: what a file is, its bytes say; what they contradict or cannot carry is refused."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.stage04.pictures import (
+    END_OF_JPEG,
+    JPEG,
+    PNG,
+    PNG_SIGNATURE,
+    image,
+    is_zip_archive,
+    jpeg,
+    jpeg_that_says_it_is,
+    png,
+    png_bomb,
+    saved,
+    with_wrong_checksum,
+    zip_archive,
+)
+from tests.stage04.uploads import disposition, form, new_image, part, upload
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+PAGE = b"<!DOCTYPE html><script>alert(document.domain)</script>"
+DRAWING = (
+    b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">'
+    b"<script>alert(1)</script></svg>"
+)
+AT_ONCE = 2.0  # seconds: long enough for a busy machine, too short to decode a bomb
+
+# By what the file is: its bytes, its name, and what it is declared to be.
+OTHERS: dict[str, tuple[bytes, str, str]] = {
+    "a GIF named .png": (saved(image(), "GIF"), "picture.png", PNG),
+    "a GIF": (saved(image(), "GIF"), "picture.gif", "image/gif"),
+    "a WebP named .jpg": (saved(image(), "WEBP"), "picture.jpg", JPEG),
+    "a BMP named .png": (saved(image(), "BMP"), "picture.png", PNG),
+    "a TIFF named .jpg": (saved(image(), "TIFF"), "picture.jpg", JPEG),
+    "an icon named .png": (saved(image(16, 16), "ICO"), "picture.png", PNG),
+    "a JPEG 2000 named .jpg": (saved(image(), "JPEG2000"), "picture.jpg", JPEG),
+    "a PDF named .jpg": (saved(image(), "PDF"), "picture.jpg", JPEG),
+    "text": (b"Not a picture at all", "picture.png", PNG),
+    "a page": (PAGE, "picture.png", PNG),
+    "a drawing": (DRAWING, "picture.svg", "image/svg+xml"),
+    "a drawing named .png": (DRAWING, "picture.png", PNG),
+    "an archive": (zip_archive(), "picture.png", PNG),
+    "a JPEG behind a page": (PAGE + jpeg(), "picture.jpg", JPEG),
+    "a PNG behind a line end": (b"\n" + png(), "picture.png", PNG),
+    "a PNG whose line ends were changed": (
+        png().replace(b"\r\n", b"\n", 1),
+        "picture.png",
+        PNG,
+    ),
+    "zeros": (bytes(1000), "picture.png", PNG),
+    "one byte": (b"\x89", "picture.png", PNG),
+    "nothing": (b"", "picture.png", PNG),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_neither_jpeg_nor_png_is_415(api: Api, name: str) -> None:
+    content, filename, declared = OTHERS[name]
+    answer = upload(api, content, content_type=declared, filename=filename)
+    assert answer.status_code == 415
+    assert isinstance(answer.json()["detail"], str)
+
+
+@pytest.mark.parametrize(
+    ("content", "declared"),
+    [
+        (jpeg(), PNG),
+        (png(), JPEG),
+        (png(), "application/pdf"),
+        (jpeg(), "text/html"),
+        (png(), "image/svg+xml"),
+        (jpeg(), "image/gif"),
+        (png(), "image/*"),
+        (png(), "nonsense"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[1:4].decode("latin-1"),
+)
+def test_what_is_declared_to_be_something_else_is_415(
+    api: Api, content: bytes, declared: str
+) -> None:
+    answer = upload(api, content, content_type=declared)
+    assert answer.status_code == 415
+    assert isinstance(answer.json()["detail"], str)
+
+
+def test_a_name_decides_nothing(api: Api) -> None:
+    stored = upload(api, jpeg(), content_type=JPEG, filename="really.png").json()
+    assert (stored["filename"], stored["content_type"]) == ("really.png", JPEG)
+    assert api.request("GET", stored["url"]).headers["content-type"] == JPEG
+    assert api.request("DELETE", f"/images/{stored['id']}").status_code == 204
+
+
+LONG_JPEG, LONG_PNG = jpeg(300, 200), png(300, 200)
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "half a JPEG": (LONG_JPEG[: len(LONG_JPEG) // 2], JPEG),
+    "the first bytes of a JPEG": (LONG_JPEG[:20], JPEG),
+    "a JPEG without its end": (LONG_JPEG[:-2], JPEG),
+    "a JPEG without its last byte": (LONG_JPEG[:-1], JPEG),
+    "a JPEG without pixels": (LONG_JPEG[: LONG_JPEG.index(b"\xff\xda")] + END_OF_JPEG, JPEG),
+    "a JPEG without its tables": (LONG_JPEG.replace(b"\xff\xdb", b"\xff\xfe"), JPEG),
+    "half a PNG": (LONG_PNG[: len(LONG_PNG) // 2], PNG),
+    "the first bytes of a PNG": (LONG_PNG[:20], PNG),
+    "a PNG without its end": (LONG_PNG[:-12], PNG),
+    "a PNG without its last byte": (LONG_PNG[:-1], PNG),
+    "half a PNG with an end": (LONG_PNG[: len(LONG_PNG) // 2] + LONG_PNG[-12:], PNG),
+    "a PNG without pixels": (LONG_PNG[:33] + LONG_PNG[-12:], PNG),
+    "a JPEG's first bytes and garbage": (b"\xff\xd8\xff\xe0" + b"garbage" * 50, JPEG),
+    "a JPEG's first bytes and a script": (b"\xff\xd8\xff" + PAGE, JPEG),
+    "a PNG's first bytes and garbage": (PNG_SIGNATURE + b"garbage" * 50, PNG),
+    "a PNG's first bytes and a script": (PNG_SIGNATURE + PAGE, PNG),
+    "a PNG with a wrong checksum of its header": (with_wrong_checksum(LONG_PNG, b"IHDR"), PNG),
+    "a PNG with a wrong checksum of its pixels": (with_wrong_checksum(LONG_PNG, b"IDAT"), PNG),
+    "a PNG with a wrong checksum of its end": (with_wrong_checksum(LONG_PNG, b"IEND"), PNG),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_picture_is_422(api: Api, name: str) -> None:
+    content, declared = BROKEN[name]
+    answer = upload(api, content, content_type=declared)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+BOMBS: dict[str, tuple[bytes, str]] = {
+    "a PNG of 20 000 x 20 000": (png_bomb(20_000), PNG),
+    "a JPEG that says it has 20 000 x 20 000": (jpeg_that_says_it_is(20_000, 20_000), JPEG),
+    "a JPEG that says it has 65 000 x 65 000": (jpeg_that_says_it_is(65_000, 65_000), JPEG),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_an_absurdly_large_picture_is_422_at_once(api: Api, name: str) -> None:
+    content, declared = BOMBS[name]
+    assert len(content) < 100_000
+    asked = time.monotonic()
+    answer = upload(api, content, content_type=declared)
+    assert answer.status_code == 422
+    assert time.monotonic() - asked < AT_ONCE
+
+
+def test_a_camera_s_picture_is_not_absurdly_large(api: Api) -> None:
+    stored = new_image(api, jpeg(4000, 3000), JPEG)
+    assert (stored["width"], stored["height"]) == (4000, 3000)
+    assert api.request("DELETE", f"/images/{stored['id']}").status_code == 204
+
+
+IEND = png()[-12:]
+TWO_IN_ONE: dict[str, tuple[bytes, str]] = {
+    "a JPEG and an archive": (jpeg() + zip_archive(), JPEG),
+    "a PNG and an archive": (png() + zip_archive(), PNG),
+    "a JPEG and a page": (jpeg() + PAGE, JPEG),
+    "a PNG and a page": (png() + PAGE, PNG),
+    # The same by somebody who knows that only the last bytes are looked at.
+    "a JPEG and an archive that ends as a JPEG": (jpeg() + zip_archive(END_OF_JPEG), JPEG),
+    "a PNG and an archive that ends as a PNG": (png() + zip_archive(IEND), PNG),
+    "a JPEG and a page that ends as a JPEG": (jpeg() + PAGE + END_OF_JPEG, JPEG),
+    "a PNG and a page that ends as a PNG": (png() + PAGE + IEND, PNG),
+}
+
+
+@pytest.mark.parametrize("name", TWO_IN_ONE)
+def test_a_picture_that_is_something_else_too_is_422(api: Api, name: str) -> None:
+    content, declared = TWO_IN_ONE[name]
+    assert is_zip_archive(content) == ("archive" in name)
+    assert upload(api, content, content_type=declared).status_code == 422
+
+
+PICTURE = part(disposition("picture.png"), png(), PNG)
+NO_FORMS: dict[str, tuple[bytes, dict[str, str]]] = {
+    "nothing": (b"", {}),
+    "JSON": (b'{"file": "picture.png"}', {"Content-Type": "application/json"}),
+    "the picture itself": (png(), {"Content-Type": PNG}),
+    "another kind of form": (
+        b"file=picture.png",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+    ),
+    "a form without fields": form(),
+    "a form without the field": form(part(disposition("a.png", "picture"), png(), PNG)),
+    "text in the field": form(part(b'form-data; name="file"', b"picture.png", None)),
+    "text of a type in the field": form(part(b'form-data; name="file"', png(), PNG)),
+    "two pictures": form(PICTURE, PICTURE),
+    "a form without a boundary": (form(PICTURE)[0], {"Content-Type": "multipart/form-data"}),
+    "another boundary": (
+        form(PICTURE)[0],
+        {"Content-Type": "multipart/form-data; boundary=another"},
+    ),
+    "a form cut short": (form(PICTURE)[0][:-100], form(PICTURE)[1]),
+    "a part without a header": form(b"\r\n" + png()),
+    "a part with a line of 20 kB": form(part(disposition("x" * 20_000), png(), PNG)),
+    "a thousand fields": form(*[part(b'form-data; name="x"', b"", None)] * 1001, PICTURE),
+}
+
+
+@pytest.mark.parametrize("name", NO_FORMS)
+def test_a_form_without_exactly_one_file_is_422(api: Api, name: str) -> None:
+    content, headers = NO_FORMS[name]
+    answer: Any = api.request("POST", "/images", content=content, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+def test_an_input_that_nobody_chose_a_file_in_is_refused(api: Api) -> None:
+    """What a browser sends for an empty `<input type=file>`."""
+    answer = upload(api, b"", content_type="application/octet-stream", filename="")
+    assert answer.status_code in (415, 422)

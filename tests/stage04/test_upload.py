@@ -1,0 +1,122 @@
+"""Rows 4.1 and 4.3: a JPEG or PNG goes in, and what it is comes back."""
+
+from datetime import datetime, timedelta
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.waiting import in_parallel
+from tests.stage04.pictures import (
+    HEIGHT,
+    JPEG,
+    PNG,
+    SIDEWAYS,
+    WIDTH,
+    exif,
+    image,
+    jpeg,
+    png,
+    saved,
+)
+from tests.stage04.uploads import FIELDS, disposition, form, list_images, new_image, part, upload
+
+PICTURES: dict[str, tuple[bytes, str]] = {
+    "JPEG": (jpeg(), JPEG),
+    "progressive JPEG": (jpeg(progressive=True), JPEG),
+    "grey JPEG": (saved(image(mode="L"), "JPEG"), JPEG),
+    "CMYK JPEG": (saved(image(mode="CMYK"), "JPEG"), JPEG),
+    "JPEG of two pictures": (saved(image(), "MPO", save_all=True, append_images=[image()]), JPEG),
+    "PNG": (png(), PNG),
+    "PNG with alpha": (saved(image(mode="RGBA"), "PNG"), PNG),
+    "PNG with a palette": (saved(image(mode="P"), "PNG"), PNG),
+    "PNG of 1 bit": (saved(image(mode="1"), "PNG"), PNG),
+    "PNG of 16 bits": (saved(image(mode="I;16"), "PNG"), PNG),
+    "animated PNG": (saved(image(), "PNG", save_all=True, append_images=[image(mode="RGB")]), PNG),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_comes_back_complete_and_byte_for_byte(api: Api, name: str) -> None:
+    content, content_type = PICTURES[name]
+    answer = upload(api, content, content_type=content_type, filename=f"{name}.file")
+    assert answer.status_code == 201
+    stored = answer.json()
+    assert set(stored) == FIELDS
+    assert stored["filename"] == f"{name}.file"
+    assert stored["content_type"] == content_type
+    assert stored["size"] == len(content)
+    assert (stored["width"], stored["height"]) == (WIDTH, HEIGHT)
+    assert datetime.fromisoformat(stored["uploaded_at"]).utcoffset() == timedelta(0)
+    file = api.request("GET", stored["url"])
+    assert (file.status_code, file.headers["content-type"]) == (200, content_type)
+    assert file.content == content
+
+
+def test_the_location_of_a_new_image_leads_to_it(api: Api) -> None:
+    answer = upload(api, png())
+    location = urljoin(str(answer.url), answer.headers["location"])
+    assert api.request("GET", location).json() == answer.json()
+
+
+@pytest.mark.parametrize(("content_type", "make"), [(JPEG, jpeg), (PNG, png)])
+@pytest.mark.parametrize("orientation", [1, 3, SIDEWAYS, 8])
+def test_width_and_height_are_as_the_picture_is_shown(
+    api: Api, content_type: str, make: object, orientation: int
+) -> None:
+    assert callable(make)
+    content = make(exif=exif(orientation=orientation))
+    stored = new_image(api, content, content_type)
+    shown = (HEIGHT, WIDTH) if orientation >= SIDEWAYS else (WIDTH, HEIGHT)
+    assert (stored["width"], stored["height"]) == shown
+    assert api.request("GET", stored["url"]).content == content  # nothing to take out of it
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_is_none(api: Api, orientation: int) -> None:
+    stored = new_image(api, jpeg(exif=exif(orientation=orientation)), JPEG)
+    assert (stored["width"], stored["height"]) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
+def test_a_picture_may_be_tiny_or_thin(api: Api, size: tuple[int, int]) -> None:
+    stored = new_image(api, png(*size))
+    assert (stored["width"], stored["height"]) == size
+
+
+@pytest.mark.parametrize("declared", ["IMAGE/PNG", "image/png; charset=binary", "Image/Png ; a=b"])
+def test_a_type_is_declared_in_any_spelling(api: Api, declared: str) -> None:
+    assert upload(api, png(), content_type=declared).json()["content_type"] == PNG
+
+
+def test_other_fields_of_the_form_do_no_harm(api: Api) -> None:
+    text = part(b'form-data; name="description"', b"At the sea", None)
+    picture = part(disposition("sea.png"), png(), PNG)
+    body, headers = form(text, picture)
+    assert api.request("POST", "/images", content=body, headers=headers).status_code == 201
+
+
+def test_the_same_picture_twice_is_two_images(api: Api) -> None:
+    first, second = new_image(api), new_image(api)
+    assert first["id"] != second["id"]
+    assert first["url"] != second["url"]
+    api.request("DELETE", f"/images/{first['id']}")
+    assert api.request("GET", second["url"]).status_code == 200
+
+
+def test_many_uploads_at_once_are_an_image_each(api: Api) -> None:
+    contents = [png(number + 1, 5) for number in range(20)]
+    made = in_parallel(20, lambda number: new_image(api, contents[number]))
+    assert not made.errors
+    assert [stored["width"] for stored in made.results] == [number + 1 for number in range(20)]
+    for stored, content in zip(made.results, contents, strict=True):
+        assert api.request("GET", stored["url"]).content == content
+    assert len(list_images(api, limit=100)) == 20
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.parametrize("token", [None, "garbage"])
+def test_without_a_good_token_nothing_is_taken(api: Api, token: str | None) -> None:
+    answer = upload(api.with_token(token), png())
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].split()[0] == "Bearer"
