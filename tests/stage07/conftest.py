@@ -1,0 +1,53 @@
+"""Who comes to the shared server: nobody, and one of each role."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer, Server
+from tests.stage07.people import Person, first_admin, new_person, person
+
+NO_ADMIN = "not checked: needs an administrator (--admin-username and --admin-password)"
+
+
+@pytest.fixture(scope="session")
+def signed_out(server: Server) -> Iterator[Api]:
+    """A driver of the shared server for as long as the tests run, signed in as nobody."""
+    with Api(server) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def admin(request: pytest.FixtureRequest, server: Server, signed_out: Api) -> Person:
+    """An administrator of the shared server, whom no test may demote."""
+    if isinstance(server, LaunchedServer):
+        return first_admin(server, signed_out)
+    username = request.config.getoption("admin_username")
+    password = request.config.getoption("admin_password")
+    if not username or not password:
+        pytest.skip(NO_ADMIN)
+    return person(signed_out, username, password)
+
+
+@pytest.fixture
+def visitor(server: Server) -> Iterator[Api]:
+    """A driver of the shared server that is signed in as nobody."""
+    mark = server.log_mark()
+    with Api(server) as visitor:
+        yield visitor
+    assert "Traceback (most recent call last)" not in server.log_since(mark), (
+        "the server logged a traceback while this test ran"
+    )
+
+
+@pytest.fixture
+def user(visitor: Api) -> Person:
+    """Somebody with the role that everybody begins with."""
+    return new_person(visitor)
+
+
+@pytest.fixture
+def author(visitor: Api, admin: Person) -> Person:
+    """Somebody who may write posts."""
+    return new_person(visitor, admin, "author")

@@ -1,0 +1,144 @@
+"""Rows 7.2 and 7.6: comments on posts."""
+
+import json
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.stage07.people import IMPOSSIBLE_ID, Json, Person, comments, expect, new_person, read
+from tests.stage07.test_posts import TIME, ids
+
+COMMENT_FIELDS = {"id", "post_id", "body", "author", "created_at", "updated_at"}
+
+
+def test_a_new_comment_is_answered_as_it_is_listed(
+    author: Person, user: Person, visitor: Api
+) -> None:
+    post = author.write_post()
+    path = f"/posts/{post['id']}/comments"
+    answer = user.api.request("POST", path, json={"body": "  Хорошо 🥛\n"})
+    assert answer.status_code == 201
+    comment = answer.json()
+    assert set(comment) == COMMENT_FIELDS
+    assert (comment["post_id"], comment["body"]) == (post["id"], "Хорошо 🥛")
+    assert comment["author"] == {"id": user.id, "username": user.username}
+    assert comment["created_at"] == comment["updated_at"]
+    assert TIME.match(comment["created_at"])
+    assert comments(visitor, post) == [comment]
+    found = expect(200, visitor, "GET", answer.headers["location"])
+    assert found == comment or comment in found
+
+
+def test_comments_keep_their_order_page_by_page(author: Person, user: Person, visitor: Api) -> None:
+    post = author.write_post()
+    written = [who.comment_on(post)["id"] for who in (user, author, user, user, author)]
+    whole = ids(comments(visitor, post))
+    assert whole in (written, written[::-1])  # the contract leaves open which
+    pages = [ids(comments(visitor, post, limit=2, offset=at)) for at in (0, 2, 4, 6)]
+    assert pages == [whole[:2], whole[2:4], whole[4:], []]
+
+
+def test_a_comment_belongs_to_one_post(author: Person, user: Person, visitor: Api) -> None:
+    first, second = author.write_post(), author.write_post()
+    comment = user.comment_on(first)
+    assert comments(visitor, first) == [comment]
+    assert comments(visitor, second) == []
+    assert (read(visitor, first)["comments_count"], read(visitor, second)["comments_count"]) == (
+        1,
+        0,
+    )
+
+
+def test_the_count_is_right_after_each_step(
+    author: Person, user: Person, admin: Person, visitor: Api
+) -> None:
+    post = author.write_post()
+
+    def counts() -> set[int]:
+        """Return what each way to read the post says."""
+        (listed,) = expect(200, visitor, "GET", "/posts", params={"author": author.id})
+        changed = expect(200, author.api, "PATCH", f"/posts/{post['id']}", json={"title": "Now"})
+        return {
+            listed["comments_count"],
+            changed["comments_count"],
+            read(visitor, post)["comments_count"],
+            len(comments(visitor, post)),
+        }
+
+    first, second = user.comment_on(post), author.comment_on(post)
+    assert counts() == {2}
+    user.delete("comments", first)
+    assert counts() == {1}
+    admin.delete("comments", second)
+    assert counts() == {0}
+    assert admin.restore("comments", first) == first
+    assert counts() == {1}
+    author.delete("posts", post)
+    assert admin.restore("posts", post)["comments_count"] == 1
+    assert counts() == {1}
+
+
+def test_an_edited_comment_keeps_its_author(author: Person, user: Person, admin: Person) -> None:
+    post = author.write_post()
+    comment = user.comment_on(post)
+    path = f"/comments/{comment['id']}"
+    for editor, body in ((user, "Better"), (admin, "Best")):
+        changed = expect(200, editor.api, "PATCH", path, json={"body": body})
+        assert changed["updated_at"] > comment["updated_at"]
+        assert changed == comment | {"body": body, "updated_at": changed["updated_at"]}
+        assert comments(user.api, post) == [changed]
+
+
+WRONG: dict[str, Json | None] = {
+    "null": None,
+    "null body": {"body": None},
+    "blank": {"body": " \n "},
+    "a number": {"body": 1},
+    "NUL": {"body": "a\0b"},
+    "endless": {"body": "c" * 500_000},
+    "another post": {"body": "b", "post_id": 1},
+    "another author": {"body": "b", "author_id": 1},
+    "unknown field": {"body": "b", "colour": "red"},
+    "half a surrogate pair": {"body": "\udc00"},
+}
+
+
+@pytest.mark.parametrize("problem", WRONG)
+def test_a_comment_that_is_not_valid_is_422(author: Person, user: Person, problem: str) -> None:
+    post = author.write_post()
+    body = json.dumps(WRONG[problem]).encode("ascii")
+    path = f"/posts/{post['id']}/comments"
+    assert user.api.request("POST", path, content=body).status_code == 422
+    assert comments(user.api, post) == []
+    comment = user.comment_on(post)
+    changing = user.api.request("PATCH", f"/comments/{comment['id']}", content=body)
+    assert changing.status_code == 422
+    assert comments(user.api, post) == [comment]
+
+
+def test_a_new_comment_needs_a_body(author: Person, user: Person) -> None:
+    post = author.write_post()
+    answer = user.api.request("POST", f"/posts/{post['id']}/comments", json={})
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("comment_id", [IMPOSSIBLE_ID, -1, 0, "x"])
+def test_an_id_that_no_comment_can_have_is_no_error_of_ours(
+    user: Person, comment_id: int | str
+) -> None:
+    for method in ("PATCH", "DELETE"):
+        answer = user.api.request(method, f"/comments/{comment_id}", json={"body": "b"})
+        assert answer.status_code in (404, 422)
+
+
+def test_a_user_who_becomes_an_author_keeps_the_comments(
+    author: Person, admin: Person, visitor: Api
+) -> None:
+    post, somebody = author.write_post(), new_person(visitor)
+    comment = somebody.comment_on(post)
+    expect(200, admin.api, "PUT", f"/users/{somebody.id}/role", json={"role": "author"})
+    path = f"/comments/{comment['id']}"
+    assert (
+        expect(200, somebody.api, "PATCH", path, json={"body": "B"})["author"]
+        == (comment["author"])
+    )

@@ -1,0 +1,175 @@
+"""Row 7.3: there is a first administrator, made once from the settings, and always a last one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import FIRST_ADMIN, LaunchedServer
+from tests.harness.waiting import in_parallel
+from tests.stage02.database import query
+from tests.stage07.people import Json, Person, expect, first_admin, give_role, new_person
+from tests.stage07.test_roles import everybody
+
+NAME, PASSWORD = FIRST_ADMIN
+SECRET = "only-for-the-first-admin-93c1"
+USERS = "SELECT id, username, role, password_hash FROM users ORDER BY id"
+
+# Settings by what is wrong with them, and the names that the line must say.
+WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
+    "a name only": ({NAME: "boss", PASSWORD: ""}, [PASSWORD]),
+    "a password only, which bcrypt would cut": (
+        {NAME: "", PASSWORD: SECRET * 3},
+        [NAME, PASSWORD],
+    ),
+    "a name that nobody may have": ({NAME: "the boss!", PASSWORD: SECRET}, [NAME]),
+}
+ROUNDS = 20
+
+Refused = dict[str, LaunchedServer]
+
+
+@pytest.fixture(scope="module")
+def refused(launch_for_module: Launch) -> Refused:
+    """Every server with wrong settings, after its attempt to start: all at once."""
+    servers = {
+        problem: launch_for_module(start=False, **settings)
+        for problem, (settings, _) in WRONG.items()
+    }
+    in_parallel(len(servers), lambda number: list(servers.values())[number].start())
+    return servers
+
+
+@pytest.mark.parametrize("problem", WRONG)
+def test_it_does_not_start_and_one_line_names_the_setting(refused: Refused, problem: str) -> None:
+    server = refused[problem]
+    assert server.exit_code not in (0, None)
+    log = server.log_text()
+    reasons = [
+        line for line in log.splitlines() if line.startswith("ERROR") and "Exiting" not in line
+    ]
+    assert len(reasons) == 1, log
+    assert {name for name in FIRST_ADMIN if name in reasons[0]} == set(WRONG[problem][1])
+    assert "Traceback" not in log
+    assert SECRET not in log
+
+
+def admins(admin: Person) -> list[Json]:
+    """Return the administrators there are."""
+    return [somebody for somebody in everybody(admin) if somebody["role"] == "admin"]
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two processes that started at the same moment on one new database."""
+
+    first: LaunchedServer
+    second: LaunchedServer
+
+
+@pytest.fixture(scope="module")
+def twins(launch_for_module: Launch) -> Twins:
+    """Both, running."""
+    first, second = launch_for_module(start=False), launch_for_module(start=False)
+    second.settings["DATABASE_URL"] = first.settings["DATABASE_URL"]
+    outcomes = in_parallel(2, lambda number: (first, second)[number].start())
+    assert outcomes.errors == []
+    return Twins(first, second)
+
+
+def test_two_processes_that_start_at_once_make_one_administrator(twins: Twins) -> None:
+    found = query(twins.first.database_file, "SELECT username FROM users WHERE role = 'admin'")
+    assert found == [(FIRST_ADMIN[NAME],)]
+    for server in (twins.first, twins.second):
+        with Api(server) as visitor:
+            assert first_admin(server, visitor).username == FIRST_ADMIN[NAME]
+
+
+def test_the_password_and_its_hash_are_not_in_the_log(twins: Twins) -> None:
+    ((password_hash,),) = query(
+        twins.first.database_file,
+        "SELECT password_hash FROM users WHERE username = ?",
+        FIRST_ADMIN[NAME],
+    )
+    assert password_hash.startswith("$2b$")
+    for server in (twins.first, twins.second):
+        log = server.log_text()
+        assert FIRST_ADMIN[PASSWORD] not in log
+        assert password_hash not in log
+        assert "Traceback" not in log
+
+
+@pytest.fixture
+def only_admin(twins: Twins) -> Iterator[Person]:
+    """The only administrator of the twins' database."""
+    with Api(twins.first) as visitor:
+        administrator = first_admin(twins.first, visitor)
+        yield administrator
+        for somebody in admins(administrator):
+            if somebody["id"] != administrator.id:
+                path = f"/users/{somebody['id']}/role"
+                expect(200, administrator.api, "PUT", path, json={"role": "user"})
+
+
+def test_a_restart_undoes_nothing_while_there_is_an_administrator(
+    twins: Twins, only_admin: Person
+) -> None:
+    file, server = twins.first.database_file, twins.second
+    successor = new_person(only_admin.api, only_admin, "admin")
+    give_role(successor, only_admin, "user")
+    try:
+        before = query(file, USERS)
+        server.settings[PASSWORD] = SECRET  # of no account
+        server.restart()
+        assert query(file, USERS) == before
+        assert expect(200, only_admin.api, "GET", "/users/me")["role"] == "user"
+        assert SECRET not in server.log_text()
+    finally:
+        server.settings |= FIRST_ADMIN
+        give_role(successor, only_admin, "admin")
+
+
+def test_the_last_administrator_cannot_be_demoted(only_admin: Person) -> None:
+    path = f"/users/{only_admin.id}/role"
+    for role in ("user", "author"):
+        detail = expect(409, only_admin.api, "PUT", path, json={"role": role})["detail"]
+        assert isinstance(detail, str)
+    give_role(only_admin, only_admin, "admin")  # that is no demotion
+    assert [somebody["id"] for somebody in admins(only_admin)] == [only_admin.id]
+
+
+def test_with_another_administrator_there_one_may_step_down(only_admin: Person) -> None:
+    second = new_person(only_admin.api, only_admin, "admin")
+    expect(200, second.api, "PUT", f"/users/{second.id}/role", json={"role": "user"})
+    expect(409, only_admin.api, "PUT", f"/users/{only_admin.id}/role", json={"role": "user"})
+
+
+@pytest.mark.parametrize("each", ["the other", "themselves"])
+def test_two_administrators_who_demote_at_once_leave_one(
+    twins: Twins, only_admin: Person, each: str
+) -> None:
+    second = new_person(only_admin.api, only_admin, "admin")
+    both = (only_admin, second)
+    # Through a process each: nothing but the database knows of both.
+    with Api(twins.first) as line_1, Api(twins.second) as line_2:
+        lines = [line_1.with_token(both[0].api.token), line_2.with_token(both[1].api.token)]
+        for _ in range(ROUNDS):
+
+            def demote(number: int) -> int:
+                target = both[1 - number] if each == "the other" else both[number]
+                path = f"/users/{target.id}/role"
+                return lines[number].request("PUT", path, json={"role": "user"}).status_code
+
+            outcomes = in_parallel(2, demote)
+            assert outcomes.errors == []
+            # 403: the demotion was over before the other one's role was looked at.
+            refused = {409} if each == "themselves" else {403, 409}
+            assert min(outcomes.results) == 200
+            assert max(outcomes.results) in refused
+            demoter = outcomes.results.index(200)
+            left = both[demoter] if each == "the other" else both[1 - demoter]
+            assert [somebody["id"] for somebody in admins(left)] == [left.id]
+            for somebody in both:
+                give_role(left, somebody, "admin")

@@ -1,0 +1,219 @@
+"""Rows 7.3 and 7.5: who may do what to what: every role, every action, every state."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.harness.driver import NO_BODY, Api
+from tests.stage07.people import (
+    NO_SUCH_ID,
+    Json,
+    Person,
+    comments,
+    expect,
+    give_role,
+    new_person,
+    read,
+)
+
+# Who: `nobody` has no token. `owner` wrote the thing that the row is about: the post as an author,
+# the comment as a user. `demoted` wrote it as an author and is a user now. The others did not
+# write it.
+# What: an action and the state of its thing. `hidden` is a comment whose post was deleted.
+MATRIX = """
+action                state      nobody  user  author  owner  demoted  admin
+
+list posts            live       200     200   200     200    200      200
+list deleted posts    live       40x     403   403     403    403      200
+read post             live       200     200   200     200    200      200
+read post             deleted    404     404   404     404    404      404
+read post             unknown    404     404   404     404    404      404
+read deleted post     live       40x     403   403     403    403      200
+read deleted post     deleted    40x     403   403     403    403      200
+read deleted post     unknown    40x     403   403     403    403      404
+create post           live       401     403   201     201    403      201
+edit post             live       401     403   403     200    403      200
+edit post             deleted    401     403   404     404    403      404
+edit post             unknown    401     403   404     404    403      404
+delete post           live       401     403   403     204    403      204
+delete post           deleted    401     403   404     404    403      404
+delete post           unknown    401     403   404     404    403      404
+restore post          live       401     403   403     403    403      200
+restore post          deleted    401     403   403     403    403      200
+restore post          unknown    401     403   403     403    403      404
+
+list comments         live       200     200   200     200    200      200
+list comments         hidden     404     404   404     404    404      404
+list comments         unknown    404     404   404     404    404      404
+create comment        live       401     201   201     201    201      201
+create comment        hidden     401     404   404     404    404      404
+create comment        unknown    401     404   404     404    404      404
+edit comment          live       401     403   403     200    200      200
+edit comment          deleted    401     404   404     404    404      404
+edit comment          hidden     401     404   404     404    404      404
+edit comment          unknown    401     404   404     404    404      404
+delete comment        live       401     403   403     204    204      204
+delete comment        deleted    401     404   404     404    404      404
+delete comment        hidden     401     404   404     404    404      404
+delete comment        unknown    401     404   404     404    404      404
+restore comment       live       401     403   403     403    403      200
+restore comment       deleted    401     403   403     403    403      200
+restore comment       hidden     401     403   403     403    403      200
+restore comment       unknown    401     403   403     403    403      404
+
+list users            live       401     403   403     403    403      200
+set role              live       401     403   403     403    403      200
+set role              unknown    401     403   403     403    403      404
+"""
+HEADINGS, *LINES = [line for line in MATRIX.splitlines() if line]
+WHO = HEADINGS.split()[2:]
+ROWS = {
+    " ".join(words[: -len(WHO)]): dict(zip(WHO, words[-len(WHO) :], strict=True))
+    for words in map(str.split, LINES)
+}
+
+REQUESTS = {
+    "list posts": "GET /posts",
+    "list deleted posts": "GET /posts?include_deleted=true",
+    "read post": "GET /posts/{post}",
+    "read deleted post": "GET /posts/{post}?include_deleted=true",
+    "create post": "POST /posts",
+    "edit post": "PATCH /posts/{post}",
+    "delete post": "DELETE /posts/{post}",
+    "restore post": "POST /posts/{post}/restore",
+    "list comments": "GET /posts/{post}/comments",
+    "create comment": "POST /posts/{post}/comments",
+    "edit comment": "PATCH /comments/{comment}",
+    "delete comment": "DELETE /comments/{comment}",
+    "restore comment": "POST /comments/{comment}/restore",
+    "list users": "GET /users",
+    "set role": "PUT /users/{person}/role",
+}
+BODIES = {
+    "create post": {"title": "New", "body": "New"},
+    "edit post": {"title": "Changed"},
+    "create comment": {"body": "New"},
+    "edit comment": {"body": "Changed"},
+    "set role": {"role": "user"},
+}
+EITHER = {"40x": ("401", "403")}  # the contract leaves open which
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who plays in all scenes: nothing that they do changes them."""
+
+    nobody: Api
+    user: Person
+    author: Person
+    owner: Person  # of the posts: an author
+    commenter: Person  # the owner of the comments: a user
+    demoted: Person  # an author only while writing
+    admin: Person
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Who does it, the post that it is about, and the ids that the request names."""
+
+    actor: Api
+    post: Json
+    ids: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def cast(signed_out: Api, admin: Person) -> Cast:
+    """The people, made once."""
+    return Cast(
+        nobody=signed_out,
+        user=new_person(signed_out),
+        author=new_person(signed_out, admin, "author"),
+        owner=new_person(signed_out, admin, "author"),
+        commenter=new_person(signed_out),
+        demoted=new_person(signed_out),
+        admin=admin,
+    )
+
+
+def arrange(cast: Cast, who: str, action: str, state: str) -> Scene:
+    """Write a post and a comment, bring them into the state, and say who acts."""
+    about_comment = action in ("edit comment", "delete comment", "restore comment")
+    if who == "demoted":
+        give_role(cast.admin, cast.demoted, "author")
+    post = (cast.demoted if who == "demoted" else cast.owner).write_post()
+    comment = (cast.demoted if who == "demoted" else cast.commenter).comment_on(post)
+    if who == "demoted":
+        give_role(cast.admin, cast.demoted, "user")
+    if state == "deleted" and about_comment:
+        cast.admin.delete("comments", comment)
+    elif state in ("deleted", "hidden"):
+        cast.admin.delete("posts", post)
+    actors = {
+        "nobody": cast.nobody,
+        "user": cast.user.api,
+        "author": cast.author.api,
+        "owner": cast.commenter.api if about_comment else cast.owner.api,
+        "demoted": cast.demoted.api,
+        "admin": cast.admin.api,
+    }
+    ids = {"post": post["id"], "comment": comment["id"], "person": cast.user.id}
+    return Scene(actors[who], post, dict.fromkeys(ids, NO_SUCH_ID) if state == "unknown" else ids)
+
+
+def shown(cast: Cast, scene: Scene) -> tuple[Json, list[Json]]:
+    """Return what an administrator sees of the post and its comments."""
+    query = {"include_deleted": "true"}
+    post = expect(200, cast.admin.api, "GET", f"/posts/{scene.post['id']}", params=query)
+    return post, [] if post["deleted_at"] else comments(cast.admin.api, scene.post)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_role_may_do_what_the_table_says(cast: Cast, row: str) -> None:
+    action, state = row.rsplit(" ", 1)
+    method, path = REQUESTS[action].split()
+    wrong = []
+    for who, expected in ROWS[row].items():
+        scene = arrange(cast, who, action, state)
+        writes = method != "GET" and expected.startswith("4")
+        before = shown(cast, scene) if writes else None
+        answer = scene.actor.request(
+            method, path.format(**scene.ids), json=BODIES.get(action, NO_BODY)
+        )
+        if str(answer.status_code) not in EITHER.get(expected, (expected,)):
+            wrong.append(f"{who}: expected {expected}, got {answer.status_code}")
+        if answer.status_code == 401 and "www-authenticate" not in answer.headers:
+            wrong.append(f"{who}: no WWW-Authenticate")
+        if writes and shown(cast, scene) != before:
+            wrong.append(f"{who}: refused, and yet something changed")
+    assert wrong == [], f"{row}: {wrong}"
+
+
+def test_who_did_not_sign_in_hears_that_before_anything_else(cast: Cast) -> None:
+    post = cast.owner.write_post()
+    for method, path in [
+        ("POST", "/posts"),
+        ("PATCH", f"/posts/{post['id']}"),
+        ("PATCH", f"/posts/{NO_SUCH_ID}"),
+        ("POST", f"/posts/{post['id']}/comments"),
+        ("PUT", f"/users/{cast.user.id}/role"),
+    ]:
+        answer = cast.nobody.request(method, path, json={"nonsense": 1})
+        assert answer.status_code == 401, (method, path)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        wrong_token = cast.nobody.with_token("wrong").request(method, path, json={"nonsense": 1})
+        assert wrong_token.status_code == 401, (method, path)
+
+
+def test_who_may_not_do_it_hears_that_before_what_is_wrong_with_the_input(cast: Cast) -> None:
+    for method, path in [("POST", "/posts"), ("PUT", f"/users/{cast.user.id}/role")]:
+        answer = cast.user.api.request(method, path, json={"nonsense": 1})
+        assert answer.status_code == 403
+        assert isinstance(answer.json()["detail"], str)
+
+
+def test_a_refusal_says_nothing_about_who_wrote_it(cast: Cast) -> None:
+    post = cast.owner.write_post(body="private until it is read")
+    answer = cast.author.api.request("PATCH", f"/posts/{post['id']}", json={"title": "Mine"})
+    assert answer.status_code == 403
+    assert cast.owner.username not in answer.text
+    assert read(cast.nobody, post) == post

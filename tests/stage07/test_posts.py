@@ -1,0 +1,183 @@
+"""Rows 7.1 and 7.6: posts, what they look like, and the list of them."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.stage07.people import (
+    IMPOSSIBLE_ID,
+    NO_SUCH_ID,
+    Json,
+    Person,
+    expect,
+    new_person,
+    posts,
+    read,
+)
+
+TITLE_LONGEST = 200  # characters
+POST_FIELDS = {"id", "title", "body", "author", "comments_count", "created_at", "updated_at"}
+TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)$")
+
+
+def post_request(author: Person, **fields: Any) -> Any:
+    """Ask for a new post and return the answer, whatever it is."""
+    return author.api.request("POST", "/posts", json=fields)
+
+
+def ids(page: list[Json]) -> list[int]:
+    """Return the ids of a page in its order."""
+    return [post["id"] for post in page]
+
+
+def test_a_new_post_is_answered_as_it_is_read(author: Person, visitor: Api) -> None:
+    answer = post_request(author, title="Привет 🥛", body="Line one\nline two")
+    assert answer.status_code == 201
+    post = answer.json()
+    assert set(post) - {"deleted_at"} == POST_FIELDS
+    assert post.get("deleted_at") is None
+    assert (post["title"], post["body"]) == ("Привет 🥛", "Line one\nline two")
+    assert post["author"] == {"id": author.id, "username": author.username}
+    assert post["comments_count"] == 0
+    assert post["created_at"] == post["updated_at"]
+    assert TIME.match(post["created_at"])
+    assert read(visitor, post) == post
+    assert posts(visitor, author=author.id) == [post]
+
+
+def test_the_location_of_a_new_post_leads_to_it(author: Person, visitor: Api) -> None:
+    answer = post_request(author, title="Here", body="It is")
+    assert answer.headers["location"].endswith(f"/posts/{answer.json()['id']}")
+    assert expect(200, visitor, "GET", answer.headers["location"]) == answer.json()
+
+
+def test_posts_come_newest_first_page_by_page(author: Person, visitor: Api) -> None:
+    written = [author.write_post()["id"] for _ in range(7)]
+    newest_first = written[::-1]
+    assert ids(posts(visitor, author=author.id)) == newest_first
+    pages = [ids(posts(visitor, author=author.id, limit=3, offset=at)) for at in (0, 3, 6, 9)]
+    assert pages == [newest_first[:3], newest_first[3:6], newest_first[6:], []]
+    # Of everybody's: others may write meanwhile, the order stays.
+    everybodys = [post["id"] for post in posts(visitor, limit=100) if post["id"] in written]
+    assert everybodys == newest_first
+
+
+def test_a_change_moves_no_post(author: Person, visitor: Api) -> None:
+    first, second = author.write_post(), author.write_post()
+    expect(200, author.api, "PATCH", f"/posts/{first['id']}", json={"title": "Changed"})
+    assert ids(posts(visitor, author=author.id)) == [second["id"], first["id"]]
+
+
+def test_the_list_has_20_posts_unless_asked(author: Person, visitor: Api) -> None:
+    for _ in range(21):
+        author.write_post()
+    assert len(posts(visitor, author=author.id)) == 20
+    assert len(posts(visitor, author=author.id, limit=100)) == 21
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "offset=-1", "offset=x"])
+def test_a_page_that_cannot_be_is_422(visitor: Api, query: str) -> None:
+    assert visitor.request("GET", f"/posts?{query}").status_code == 422
+
+
+def test_the_list_is_narrowed_to_an_author_by_id_or_by_name(
+    author: Person, visitor: Api, admin: Person
+) -> None:
+    other = new_person(visitor, admin, "author")
+    mine, theirs = author.write_post(), other.write_post()
+    for name in (author.id, author.username, author.username.upper(), author.username.lower()):
+        assert posts(visitor, author=name) == [mine]
+    assert posts(visitor, author=other.username) == [theirs]
+
+
+@pytest.mark.parametrize(
+    "name", ["nobody-of-that-name", NO_SUCH_ID, "0", "9" * 50, "%", "' OR 1=1 --", "\0", "²", "😀"]
+)
+def test_an_author_who_is_not_there_wrote_nothing(visitor: Api, name: str | int) -> None:
+    answer = visitor.request("GET", "/posts", params={"author": str(name)})
+    assert (answer.status_code, answer.json()) == (200, [])
+
+
+def test_only_what_is_sent_changes(author: Person, visitor: Api) -> None:
+    post = author.write_post(body="First")
+    path = f"/posts/{post['id']}"
+    changed = expect(200, author.api, "PATCH", path, json={"title": "Second"})
+    assert changed["updated_at"] > post["updated_at"]
+    assert changed == post | {"title": "Second", "updated_at": changed["updated_at"]}
+    again = expect(200, author.api, "PATCH", path, json={"body": "Third"})
+    assert (again["title"], again["body"]) == ("Second", "Third")
+    assert read(visitor, post) == again
+
+
+def test_an_empty_patch_changes_nothing(author: Person, visitor: Api) -> None:
+    post = author.write_post()
+    assert expect(200, author.api, "PATCH", f"/posts/{post['id']}", json={}) == post
+    assert read(visitor, post) == post
+
+
+def test_an_administrator_changes_anyones_post_and_it_stays_theirs(
+    author: Person, admin: Person
+) -> None:
+    post = author.write_post()
+    changed = expect(200, admin.api, "PATCH", f"/posts/{post['id']}", json={"title": "Better"})
+    assert changed["author"] == post["author"]
+
+
+def test_a_title_is_trimmed_and_counted_after_that(author: Person) -> None:
+    longest = "ю" * TITLE_LONGEST
+    assert author.write_post(f"  {longest}\n")["title"] == longest
+    post = author.write_post()
+    body = {"title": f"  {longest} "}
+    assert expect(200, author.api, "PATCH", f"/posts/{post['id']}", json=body)["title"] == longest
+
+
+WRONG: dict[str, Json] = {
+    "no title": {"body": "b"},
+    "no body": {"title": "t"},
+    "blank title": {"title": " \n\t ", "body": "b"},
+    "long title": {"title": "t" * (TITLE_LONGEST + 1), "body": "b"},
+    "NUL in the title": {"title": "t\0t", "body": "b"},
+    "title is a number": {"title": 1, "body": "b"},
+    "title is null": {"title": None, "body": "b"},
+    "blank body": {"title": "t", "body": " \n "},
+    "endless body": {"title": "t", "body": "b" * 500_000},
+    "NUL in the body": {"title": "t", "body": "b\0b"},
+    "body is a list": {"title": "t", "body": ["b"]},
+    "somebody else's": {"title": "t", "body": "b", "author_id": 1},
+    "deleted at once": {"title": "t", "body": "b", "deleted_at": "2020-01-01T00:00:00Z"},
+    "a field that is not there": {"title": "t", "body": "b", "colour": "red"},
+    "half a surrogate pair": {"title": "\ud800", "body": "b"},
+}
+
+
+@pytest.mark.parametrize("problem", WRONG)
+def test_a_post_that_is_not_valid_is_422(author: Person, visitor: Api, problem: str) -> None:
+    fields = WRONG[problem]
+    ascii_body = json.dumps(fields).encode("ascii")
+    answer = author.api.request("POST", "/posts", content=ascii_body)
+    assert answer.status_code == 422
+    assert isinstance(answer.json()["detail"], list)
+    assert posts(visitor, author=author.id) == []
+    if problem.startswith("no "):
+        return
+    post = author.write_post()
+    assert (
+        author.api.request("PATCH", f"/posts/{post['id']}", content=ascii_body).status_code == 422
+    )
+    assert read(visitor, post) == post
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+@pytest.mark.parametrize("post_id", [IMPOSSIBLE_ID, -1, 0, "x"])
+def test_an_id_that_no_post_can_have_is_no_error_of_ours(
+    author: Person, method: str, post_id: int | str
+) -> None:
+    answer = author.api.request(method, f"/posts/{post_id}", json={"title": "t"})
+    assert answer.status_code in (404, 422)
+
+
+def test_a_body_of_a_mebibyte_is_too_large(author: Person) -> None:
+    assert post_request(author, title="t", body="b" * 1024 * 1024).status_code == 413

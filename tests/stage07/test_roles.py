@@ -1,0 +1,139 @@
+"""Rows 7.3 and 7.4: roles are given by administrators, and hold from the next request on."""
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.stage03.accounts import PASSWORD, new_username, register
+from tests.stage03.tokens import claims_of
+from tests.stage07.people import (
+    IMPOSSIBLE_ID,
+    ROLES,
+    Json,
+    Person,
+    expect,
+    give_role,
+    read,
+)
+from tests.stage07.test_posts import TIME
+
+USER_FIELDS = {"id", "username", "role", "created_at"}
+
+
+def everybody(admin: Person) -> list[Json]:
+    """Return the users of all pages."""
+    found: list[Json] = []
+    while page := expect(
+        200, admin.api, "GET", "/users", params={"limit": 100, "offset": len(found)}
+    ):
+        found += page
+    return found
+
+
+def test_who_registers_is_a_user(visitor: Api) -> None:
+    answer = register(visitor, new_username())
+    assert answer.status_code == 201
+    assert set(answer.json()) == USER_FIELDS
+    assert answer.json()["role"] == "user"
+
+
+def test_nobody_registers_with_a_role(visitor: Api) -> None:
+    for extra in ({"role": "admin"}, {"role": "user"}, {"is_admin": True}):
+        body = {"username": new_username(), "password": PASSWORD} | extra
+        assert visitor.request("POST", "/auth/register", json=body).status_code == 422
+
+
+def test_the_list_shows_every_user_with_a_role_and_no_secret(
+    admin: Person, author: Person, user: Person
+) -> None:
+    found = everybody(admin)
+    ids = [somebody["id"] for somebody in found]
+    assert ids == sorted(set(ids))
+    by_id = {somebody["id"]: somebody for somebody in found}
+    for somebody, role in ((admin, "admin"), (author, "author"), (user, "user")):
+        shown = by_id[somebody.id]
+        assert set(shown) == USER_FIELDS
+        assert (shown["username"], shown["role"]) == (somebody.username, role)
+        assert TIME.match(shown["created_at"])
+        assert shown == expect(200, somebody.api, "GET", "/users/me")
+
+
+def test_users_come_page_by_page(admin: Person, user: Person) -> None:
+    assert len(expect(200, admin.api, "GET", "/users", params={"limit": 1})) == 1
+    first_two = expect(200, admin.api, "GET", "/users", params={"limit": 2})
+    second = expect(200, admin.api, "GET", "/users", params={"limit": 1, "offset": 1})
+    assert second == first_two[1:]
+    assert user.id in {somebody["id"] for somebody in everybody(admin)}
+    for query in ("limit=0", "limit=101", "offset=-1"):
+        assert admin.api.request("GET", f"/users?{query}").status_code == 422
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_giving_a_role_answers_with_the_user(admin: Person, user: Person, role: str) -> None:
+    before = expect(200, user.api, "GET", "/users/me")
+    assert give_role(admin, user, role) == before | {"role": role}
+    assert give_role(admin, user, role) == before | {"role": role}  # again is no harm
+    assert expect(200, user.api, "GET", "/users/me")["role"] == role
+    give_role(admin, user, "user")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"role": "root"},
+        {"role": "Admin"},
+        {"role": " admin"},
+        {"role": ""},
+        {"role": None},
+        {"role": 1},
+        {"role": ["admin"]},
+        {},
+        None,
+        {"role": "author", "username": "somebody"},
+    ],
+    ids=str,
+)
+def test_a_role_that_does_not_exist_is_422(admin: Person, user: Person, body: Json | None) -> None:
+    answer = admin.api.request("PUT", f"/users/{user.id}/role", json=body)
+    assert answer.status_code == 422
+    assert expect(200, user.api, "GET", "/users/me")["role"] == "user"
+
+
+@pytest.mark.parametrize("user_id", [IMPOSSIBLE_ID, 0, -1, "x"])
+def test_an_id_that_no_user_can_have_is_no_error_of_ours(admin: Person, user_id: int | str) -> None:
+    answer = admin.api.request("PUT", f"/users/{user_id}/role", json={"role": "user"})
+    assert answer.status_code in (404, 422)
+
+
+def test_a_promotion_holds_at_once_with_the_same_token(admin: Person, user: Person) -> None:
+    post = {"title": "t", "body": "b"}
+    expect(403, user.api, "POST", "/posts", json=post)
+    give_role(admin, user, "author")
+    expect(201, user.api, "POST", "/posts", json=post)
+    expect(403, user.api, "GET", "/users")
+    give_role(admin, user, "admin")
+    expect(200, user.api, "GET", "/users")
+    give_role(admin, user, "user")
+
+
+def test_a_demotion_holds_at_once_with_the_same_token(
+    admin: Person, author: Person, visitor: Api
+) -> None:
+    post = author.write_post()
+    path = f"/posts/{post['id']}"
+    give_role(admin, author, "admin")
+    expect(200, author.api, "GET", "/users")
+    give_role(admin, author, "author")
+    expect(403, author.api, "GET", "/users")
+    expect(403, author.api, "GET", path, params={"include_deleted": "true"})
+    give_role(admin, author, "user")
+    expect(403, author.api, "POST", "/posts", json={"title": "t", "body": "b"})
+    expect(403, author.api, "PATCH", path, json={"title": "Mine, still?"})
+    expect(403, author.api, "DELETE", path)
+    assert read(visitor, post) == post
+    give_role(admin, author, "author")
+    expect(204, author.api, "DELETE", path)
+
+
+def test_the_token_says_nothing_about_the_role(author: Person) -> None:
+    assert author.api.token is not None
+    assert "author" not in claims_of(author.api.token).values()

@@ -1,0 +1,143 @@
+"""Row 7.7: what is deleted is hidden from everybody, kept in the database, and can come back."""
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer
+from tests.stage02.database import query
+from tests.stage07.people import Json, Person, comments, expect, posts, read
+from tests.stage07.test_posts import TIME, ids
+
+WITH_DELETED = {"include_deleted": "true"}
+
+
+def row_of(server: LaunchedServer, table: str, thing: Json) -> tuple[str, str | None]:
+    """Return the body and the time of deletion that the database file holds."""
+    statement = f"SELECT body, deleted_at FROM {table} WHERE id = ?"  # noqa: S608 - our own names
+    ((body, deleted_at),) = query(server.database_file, statement, thing["id"])
+    return body, deleted_at
+
+
+def test_a_deleted_post_is_hidden_everywhere(
+    author: Person, user: Person, admin: Person, visitor: Api
+) -> None:
+    post, kept = author.write_post(), author.write_post()
+    comment = user.comment_on(post)
+    author.delete("posts", post)
+    for api in (visitor, user.api, author.api, admin.api):
+        assert posts(api, author=author.id) == [kept]
+        assert posts(api, author=author.username) == [kept]
+        assert post["id"] not in ids(posts(api, limit=100))
+        expect(404, api, "GET", f"/posts/{post['id']}")
+        expect(404, api, "GET", f"/posts/{post['id']}/comments")
+    for api in (user.api, admin.api):
+        expect(404, api, "PATCH", f"/comments/{comment['id']}", json={"body": "Still there?"})
+        expect(404, api, "DELETE", f"/comments/{comment['id']}")
+        expect(404, api, "POST", f"/posts/{post['id']}/comments", json={"body": "Still?"})
+
+
+def test_the_row_of_a_deleted_post_stays_and_so_do_its_comments(
+    author: Person, user: Person, admin: Person, launched_server: LaunchedServer
+) -> None:
+    post = author.write_post(body="kept")
+    comment = user.comment_on(post, "kept too")
+    author.delete("posts", post)
+    body, deleted_at = row_of(launched_server, "posts", post)
+    assert (body, bool(deleted_at)) == ("kept", True)
+    assert row_of(launched_server, "comments", comment) == ("kept too", None)
+    admin.restore("posts", post)
+    assert row_of(launched_server, "posts", post) == ("kept", None)
+
+
+def test_the_row_of_a_deleted_comment_stays(
+    author: Person, user: Person, launched_server: LaunchedServer
+) -> None:
+    comment = user.comment_on(author.write_post(), "kept")
+    user.delete("comments", comment)
+    body, deleted_at = row_of(launched_server, "comments", comment)
+    assert (body, bool(deleted_at)) == ("kept", True)
+
+
+def test_a_restored_post_is_as_it_was_with_its_comments(
+    author: Person, user: Person, admin: Person, visitor: Api
+) -> None:
+    post = author.write_post()
+    first, gone, last = (user.comment_on(post) for _ in range(3))
+    user.delete("comments", gone)  # by itself: that it comes back is not asked for
+    before, listed = read(visitor, post), comments(visitor, post)
+    admin.delete("posts", post)
+    assert admin.restore("posts", post) == before
+    assert read(visitor, post) == before
+    assert posts(visitor, author=author.id) == [before]
+    assert comments(visitor, post) == listed
+    assert sorted(ids(listed)) == [first["id"], last["id"]]
+
+
+def test_a_restored_comment_is_as_it_was(
+    author: Person, user: Person, admin: Person, visitor: Api
+) -> None:
+    post = author.write_post()
+    written = [user.comment_on(post) for _ in range(3)]
+    before = comments(visitor, post)
+    user.delete("comments", written[1])
+    assert sorted(ids(comments(visitor, post))) == [written[0]["id"], written[2]["id"]]
+    assert admin.restore("comments", written[1]) == written[1]
+    assert comments(visitor, post) == before
+
+
+def test_a_comment_restored_under_a_deleted_post_waits_for_the_post(
+    author: Person, user: Person, admin: Person, visitor: Api
+) -> None:
+    post = author.write_post()
+    comment = user.comment_on(post)
+    user.delete("comments", comment)
+    author.delete("posts", post)
+    admin.restore("comments", comment)
+    expect(404, visitor, "GET", f"/posts/{post['id']}/comments")
+    expect(404, user.api, "PATCH", f"/comments/{comment['id']}", json={"body": "b"})
+    admin.restore("posts", post)
+    assert comments(visitor, post) == [comment]
+
+
+@pytest.mark.parametrize("kind", ["posts", "comments"])
+def test_deleting_twice_is_404_and_restoring_twice_is_no_harm(
+    author: Person, admin: Person, kind: str
+) -> None:
+    post = author.write_post()
+    thing = post if kind == "posts" else author.comment_on(post)
+    author.delete(kind, thing)
+    for who in (author, admin):
+        expect(404, who.api, "DELETE", f"/{kind}/{thing['id']}")
+    restored = admin.restore(kind, thing)
+    assert admin.restore(kind, thing) == restored
+    author.delete(kind, thing)  # it is a thing like any other again
+
+
+def test_an_administrator_sees_what_was_deleted_and_when(
+    author: Person, admin: Person, user: Person
+) -> None:
+    post, kept = author.write_post(), author.write_post()
+    user.comment_on(post)
+    author.delete("posts", post)
+    query = WITH_DELETED | {"author": author.username}
+    found = expect(200, admin.api, "GET", "/posts", params=query)
+    assert ids(found) == [kept["id"], post["id"]]  # in its place, not at the end
+    assert found[0].get("deleted_at") is None
+    assert TIME.match(found[1]["deleted_at"])
+    assert found[1]["deleted_at"] >= post["created_at"]
+    one = expect(200, admin.api, "GET", f"/posts/{post['id']}", params=WITH_DELETED)
+    assert one == found[1]
+    assert one["comments_count"] == 1
+    assert posts(admin.api, author=author.id, include_deleted="false") == [kept]
+
+
+@pytest.mark.parametrize("value", ["2", "x", "maybe", ""])
+def test_include_deleted_is_yes_or_no(admin: Person, value: str) -> None:
+    answer = admin.api.request("GET", "/posts", params={"include_deleted": value})
+    assert answer.status_code == 422
+
+
+def test_the_id_of_a_deleted_post_is_not_given_out_again(author: Person) -> None:
+    post = author.write_post()
+    author.delete("posts", post)
+    assert author.write_post()["id"] > post["id"]

@@ -1,0 +1,78 @@
+"""Rows 7.5 and 7.6, the part that no client can see: the source and the tables of the app."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.harness.server import LaunchedServer
+from tests.stage02.database import query
+from tests.stage02.test_source import handlers
+from tests.stage03.test_source import calls, leads_to, needed, parameters, reachable
+
+ROUTERS = ("app/blog/router.py", "app/users/router.py")
+OPEN_TO_ALL = {"list_posts", "read_post", "list_comments"}  # the contract's, by their handlers
+GUARDS = {"require_role", "get_current_user"}
+FOREIGN_KEYS = 'SELECT "from", "table" FROM pragma_foreign_key_list(\'{}\') ORDER BY 1'
+
+
+@pytest.fixture(scope="module")
+def modules(stage_directory: Path) -> dict[str, ast.Module]:
+    """The syntax tree of every module of the app by its path."""
+    return {
+        path.relative_to(stage_directory).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted((stage_directory / "app").rglob("*.py"))
+    }
+
+
+def test_a_post_has_one_author_and_a_comment_one_post(launched_server: LaunchedServer) -> None:
+    file = launched_server.database_file
+    assert query(file, FOREIGN_KEYS.format("posts")) == [("author_id", "users")]
+    assert query(file, FOREIGN_KEYS.format("comments")) == [
+        ("author_id", "users"),
+        ("post_id", "posts"),
+    ]
+
+
+def test_no_relation_loads_by_itself(modules: dict[str, ast.Module]) -> None:
+    relations = [call for module in modules.values() for call in calls(module, "relationship")]
+    assert len(relations) >= 3  # a user's posts, a post's author, a post's comments
+    for relation in relations:
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in relation.keywords}
+        assert given.get("lazy") in ("'raise'", "'raise_on_sql'"), ast.unparse(relation)
+
+
+def test_every_handler_that_is_not_open_asks_for_a_guard(modules: dict[str, ast.Module]) -> None:
+    graph = leads_to(modules)
+    unguarded, found = set(), 0
+    for path in ROUTERS:
+        module = modules[path]
+        of_all = [
+            keyword.value
+            for call in calls(module, "APIRouter")
+            for keyword in call.keywords
+            if keyword.arg == "dependencies"
+        ]
+        for handler in handlers(module):
+            found += 1
+            asked = [needed(parameter.annotation) for parameter in parameters(handler)]
+            asked += [needed(value) for value in of_all]
+            if not reachable(set().union(*asked), graph) & GUARDS:
+                unguarded.add(handler.name)
+    assert found >= 13
+    assert unguarded <= OPEN_TO_ALL
+    assert "Depends" in ast.unparse(modules["app/auth/dependencies.py"])
+
+
+def test_no_handler_looks_at_a_role_by_itself(modules: dict[str, ast.Module]) -> None:
+    looking = [
+        f"{path}: {handler.name}"
+        for path in ROUTERS
+        for handler in handlers(modules[path])
+        for node in ast.walk(ast.Module(handler.body, []))
+        if isinstance(node, ast.Attribute)
+        and node.attr == "role"
+        and isinstance(node.value, ast.Name)
+        and node.value.id in {argument.arg for argument in parameters(handler)} - {"role_in"}
+    ]
+    assert looking == []

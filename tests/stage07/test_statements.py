@@ -1,0 +1,152 @@
+"""Row 7.6: a list costs as many SQL statements for 60 posts as for 3, and each finds its index.
+
+The app runs unchanged, under a small program that notes what SQLAlchemy logs.
+"""
+
+import json
+import re
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
+from tests.stage02.database import query
+from tests.stage07.people import Person, comments, first_admin, new_person, posts, read
+
+LAUNCHER = """
+import json, logging, sys
+import uvicorn
+
+class Notebook(logging.Handler):
+    def emit(self, record):
+        text = record.getMessage()
+        if not text.startswith("["):  # those are the parameters
+            with open(sys.argv[3], "a", encoding="utf-8") as notes:
+                notes.write(json.dumps(text) + "\\n")
+
+logger = logging.getLogger("sqlalchemy.engine")
+logger.setLevel(logging.INFO)
+logger.addHandler(Notebook())
+uvicorn.run("app.main:app", app_dir=sys.argv[1], host="127.0.0.1", port=int(sys.argv[2]))
+"""
+NOW = "2026-01-01 00:00:00.{:06}"
+MANY = 5_000
+# Others belong to what the server does beside: it looks for jobs that are due.
+OURS = re.compile(r"\b(FROM|INTO|UPDATE) (posts|comments|users)\b")
+REQUESTS = (
+    "list posts",
+    "list posts by id",
+    "list posts by name",
+    "list comments",
+    "list posts signed in",
+)
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A server whose statements are noted, with one author of posts."""
+
+    server: LaunchedServer
+    notes: Path
+    author: Person
+    first_post: int
+
+    def statements(self, visitor: Api, request: str) -> list[str]:
+        """Send a request, which must succeed, and return the statements that it took."""
+        before = len(self.notes.read_text(encoding="utf-8").splitlines())
+        filters: dict[str, dict[str, int | str]] = {
+            "list posts by id": {"author": self.author.id},
+            "list posts by name": {"author": self.author.username},
+        }
+        if request == "list comments":
+            assert comments(visitor, {"id": self.first_post}, limit=100)
+        elif request == "list posts signed in":
+            assert posts(self.author.api, limit=100)
+        else:
+            assert posts(visitor, limit=100, **filters.get(request, {}))
+        read(visitor, {"id": self.first_post})  # its statements follow all of the list's
+        lines = self.notes.read_text(encoding="utf-8").splitlines()[before:]
+        statements = [" ".join(json.loads(line).split()) for line in lines]
+        return [statement for statement in statements if OURS.search(statement)]
+
+
+def write(server: LaunchedServer, author: Person, post_count: int, comments_each: int) -> None:
+    """Put posts with comments into the database file."""
+    with closing(sqlite3.connect(server.database_file, timeout=10)) as database, database:
+        for number in range(post_count):
+            now = NOW.format(number)
+            post_id = database.execute(
+                "INSERT INTO posts (author_id, title, body, created_at, updated_at)"
+                " VALUES (?, 'title', 'body', ?, ?)",
+                (author.id, now, now),
+            ).lastrowid
+            database.executemany(
+                "INSERT INTO comments (post_id, author_id, body, created_at, updated_at)"
+                " VALUES (?, ?, 'body', ?, ?)",
+                [(post_id, author.id, now, now)] * comments_each,
+            )
+
+
+@pytest.fixture(scope="module")
+def costs(
+    launch_for_module: Launch, tmp_path_factory: pytest.TempPathFactory, stage_directory: Path
+) -> tuple[dict[str, list[list[str]]], LaunchedServer]:
+    """What each request took with few, with more and with very many rows; the server, stopped."""
+    directory = tmp_path_factory.mktemp("launcher")
+    script, notes = directory / "launcher.py", directory / "statements.jsonl"
+    script.write_text(LAUNCHER, encoding="utf-8")
+    server = launch_for_module(start=False)
+    python = server.command[0]
+    server.command = (python, str(script), str(stage_directory), "{port}", str(notes))
+    server.start()
+    taken: dict[str, list[list[str]]] = {request: [] for request in REQUESTS}
+    with Api(server) as visitor:
+        admin = first_admin(server, visitor)
+        author, crowd = (new_person(visitor, admin, "author") for _ in range(2))
+        first = author.write_post()
+        author.comment_on(first)
+        noted = Noted(server, notes, author, first["id"])
+        for who, post_count, comments_each in ((author, 2, 2), (author, 60, 10), (crowd, MANY, 1)):
+            write(server, who, post_count, comments_each)
+            for request in REQUESTS:
+                taken[request].append(noted.statements(visitor, request))
+    server.stop()
+    return taken, server
+
+
+Costs = tuple[dict[str, list[list[str]]], LaunchedServer]
+
+
+@pytest.mark.parametrize("request_name", REQUESTS)
+def test_a_list_costs_the_same_statements_whatever_its_length(
+    costs: Costs, request_name: str
+) -> None:
+    few, more, many = costs[0][request_name]
+    assert 1 < len(few) <= 5  # with those of the post that is read after the list
+    assert few == more == many
+
+
+@pytest.mark.parametrize("request_name", REQUESTS)
+def test_a_list_reads_no_table_from_end_to_end_and_sorts_nothing(
+    costs: Costs, request_name: str
+) -> None:
+    taken, server = costs
+    indexes = dict(query(server.database_file, "SELECT name, sql FROM sqlite_master"))
+    used = set()
+    for statement in taken[request_name][-1]:
+        parameters = [None] * statement.count("?")
+        plan = query(server.database_file, f"EXPLAIN QUERY PLAN {statement}", *parameters)
+        for *_, step in plan:
+            assert "TEMP B-TREE" not in step, (step, statement)
+            assert "AUTOMATIC" not in step, (step, statement)
+            # In the order of an index, until the page is full.
+            by_index = "INDEX" in step and request_name in ("list posts", "list posts signed in")
+            assert not step.startswith("SCAN") or by_index, (step, statement)
+            used |= {name for name in indexes if name in step.split()}
+    partial = {name for name in used if "WHERE" in (indexes[name] or "").upper()}
+    assert partial, used

@@ -1,0 +1,170 @@
+"""Chatting as any program would: a socket for each person, and frames as the contract has them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
+
+from tests.harness.driver import Api
+from tests.harness.server import Server
+
+Frame = dict[str, Any]
+
+PATIENCE = 20.0  # seconds
+LONGEST_TEXT = 2000  # characters
+REFUSED = {401, 403, 1008}  # statuses of the handshake, or the code that the socket closes with
+LARGE = 64 * 1024 * 1024  # bytes of a frame that we would take
+
+
+def socket_address(server: Server, query: str = "") -> str:
+    """Return where the chat's socket is."""
+    return server.base_url.replace("http", "ws", 1) + "/ws/chat" + query
+
+
+def new_text(start: str = "") -> str:
+    """Return a text that nobody has written before."""
+    return f"{start}{secrets.token_hex(8)}"
+
+
+def open_socket(
+    server: Server,
+    *,
+    header: str | None = None,
+    subprotocols: list[str] | None = None,
+    query: str = "",
+    origin: str | None = None,
+) -> ClientConnection:
+    """Open a socket; the errors are those of `websockets`."""
+    return connect(
+        socket_address(server, query),
+        additional_headers={"Authorization": header} if header else None,
+        subprotocols=[Subprotocol(name) for name in subprotocols] if subprotocols else None,
+        origin=Origin(origin) if origin else None,
+        proxy=None,
+        open_timeout=PATIENCE,
+        close_timeout=1,
+        max_size=LARGE,
+        max_queue=None,  # what comes is always taken: only a client that never reads is cut off
+    )
+
+
+def refusal(server: Server, **options: Any) -> int:
+    """Return how a socket is refused: a status, or a close code; 0 when it stays open."""
+    try:
+        with open_socket(server, **options) as socket:
+            # Refused or not, it is said with the first frame: who comes in is told who is there.
+            socket.recv(timeout=PATIENCE)
+            return 0
+    except InvalidStatus as error:
+        return error.response.status_code
+    except ConnectionClosed as error:
+        return error.rcvd.code if error.rcvd else 1006
+
+
+class Person:
+    """Somebody with one open socket."""
+
+    def __init__(self, api: Api, socket: ClientConnection) -> None:
+        self.api = api
+        self.socket = socket
+        self.user: Frame = who_is(api)
+        self.received: list[Frame] = []
+
+    def say(self, text: str, **fields: Any) -> None:
+        """Send a message, and do not wait for it to come back."""
+        self.socket.send(json.dumps({"text": text, **fields}))
+
+    def tell(self, text: str, **fields: Any) -> Frame:
+        """Send a message and return it as it comes back."""
+        self.say(text, **fields)
+        return self.message(text)
+
+    def receive(self, wanted: Callable[[Frame], bool], *, within: float = PATIENCE) -> Frame:
+        """Return the next frame that is wanted; others are only kept in `received`."""
+        __tracebackhide__ = True
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                frame = self.socket.recv(timeout=max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                raise AssertionError(
+                    f"not received in {within} s; received: {self.received[-5:]}"
+                ) from None
+            assert isinstance(frame, str), "frames are text"
+            decoded: Frame = json.loads(frame)
+            self.received.append(decoded)
+            if wanted(decoded):
+                return decoded
+
+    def message(self, text: str) -> Frame:
+        """Return the message with this text."""
+        return self.receive(lambda frame: frame["type"] == "message" and frame["text"] == text)
+
+    def error(self) -> Frame:
+        """Return the next error."""
+        return self.receive(lambda frame: frame["type"] == "error")
+
+    def presence(self, event: str, user: Frame) -> Frame:
+        """Return the frame that says that this user came or went."""
+        return self.receive(
+            lambda frame: (
+                frame["type"] == "presence"
+                and frame["event"] == event
+                and frame["user"]["id"] == user["id"]
+            )
+        )
+
+    def close_code(self, *, within: float = PATIENCE) -> int:
+        """Wait until the server closes the socket and return its code."""
+        try:
+            self.receive(lambda _: False, within=within)
+        except ConnectionClosed as error:
+            return error.rcvd.code if error.rcvd else 1006
+        raise AssertionError("unreachable")
+
+    def settle(self) -> list[Frame]:
+        """Return all that was received up to a message of our own, sent now."""
+        self.tell(new_text("settled "))
+        return self.received
+
+
+def who_is(api: Api) -> Frame:
+    """Return the signed-in user as the chat shows it."""
+    answer = api.request("GET", "/users/me")
+    assert answer.status_code == httpx.codes.OK
+    return {name: answer.json()[name] for name in ("id", "username")}
+
+
+@contextmanager
+def person(api: Api, server: Server | None = None) -> Iterator[Person]:
+    """Give the user of this driver a socket, and see them join."""
+    with open_socket(server or api.server, header=f"Bearer {api.token}") as socket:
+        somebody = Person(api, socket)
+        somebody.presence("joined", somebody.user)
+        yield somebody
+
+
+def history(api: Api, **query: int) -> list[Frame]:
+    """Return a page of messages."""
+    answer = api.request("GET", "/chat/messages", params=query)
+    assert answer.status_code == httpx.codes.OK, answer.text
+    messages: list[Frame] = answer.json()
+    return messages
+
+
+def everything_after(api: Api, message_id: int) -> list[Frame]:
+    """Return all messages after this one, page by page."""
+    messages: list[Frame] = []
+    while page := history(api, after=message_id, limit=100):
+        messages += page
+        message_id = page[-1]["id"]
+    return messages

@@ -1,0 +1,129 @@
+"""Rows 8.1 and 8.6: who may open a socket. A token is checked, and so is the page it comes from."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
+from tests.stage03.tokens import forge, good_claims
+from tests.stage08.chat import PATIENCE, REFUSED, open_socket, refusal, who_is
+from tests.stage08.conftest import Join
+
+FOREIGN_ORIGINS = ["https://evil.example", "null", "http://127.0.0.1:1", "http://[", "x"]
+
+
+def test_a_token_in_the_header_opens_a_socket(api: Api) -> None:
+    with open_socket(api.server, header=f"Bearer {api.token}") as socket:
+        assert '"joined"' in socket.recv(timeout=PATIENCE, decode=True)
+        assert socket.subprotocol is None
+
+
+def test_a_browser_brings_the_token_as_a_subprotocol(api: Api) -> None:
+    assert api.token is not None
+    with open_socket(api.server, subprotocols=["bearer", api.token]) as socket:
+        assert '"joined"' in socket.recv(timeout=PATIENCE, decode=True)
+        assert socket.subprotocol == "bearer"
+
+
+def test_a_token_in_the_query_opens_a_socket(api: Api) -> None:
+    with open_socket(api.server, query=f"?token={api.token}") as socket:
+        assert '"joined"' in socket.recv(timeout=PATIENCE, decode=True)
+
+
+def test_without_a_token_nobody_comes_in(api: Api) -> None:
+    assert refusal(api.server) in REFUSED
+    assert refusal(api.server, subprotocols=["bearer"]) in REFUSED
+    assert refusal(api.server, header="Basic YTpi") in REFUSED
+    assert refusal(api.server, query="?token=") in REFUSED
+
+
+def unsigned(user_id: int, _secret: str) -> str:
+    """Return a token that says that it has no signature."""
+    token = forge(good_claims(user_id), "", header={"alg": "none", "typ": "JWT"})
+    return token.rpartition(".")[0] + "."
+
+
+def expired(user_id: int, secret: str) -> str:
+    """Return a token that was good a minute ago."""
+    return forge(good_claims(user_id) | {"exp": int(time.time()) - 60}, secret)
+
+
+def of_nobody(_user_id: int, secret: str) -> str:
+    """Return a token for a user who does not exist."""
+    return forge(good_claims(2**62), secret)
+
+
+def signed_otherwise(user_id: int, _secret: str) -> str:
+    """Return a token that somebody else signed."""
+    return forge(good_claims(user_id), "another secret")
+
+
+@pytest.mark.parametrize("make", [unsigned, expired, of_nobody, signed_otherwise])
+def test_a_bad_token_opens_nothing(
+    api: Api, launched_server: LaunchedServer, make: Callable[[int, str], str]
+) -> None:
+    secret = launched_server.settings["JWT_SECRET"]
+    user_id = who_is(api)["id"]
+    assert refusal(api.server, header=f"Bearer {forge(good_claims(user_id), secret)}") == 0
+    token = make(user_id, secret)
+    assert refusal(api.server, header=f"Bearer {token}") in REFUSED
+    assert refusal(api.server, subprotocols=["bearer", token]) in REFUSED
+    assert refusal(api.server, query=f"?token={token}") in REFUSED
+
+
+def test_nonsense_for_a_token_opens_nothing(api: Api) -> None:
+    for token in ("x", "a.b.c", "%00", "x" * 4000):
+        assert refusal(api.server, query=f"?token={token}") in REFUSED
+
+
+@pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
+def test_a_foreign_page_is_refused_whatever_token_it_has(api: Api, origin: str) -> None:
+    assert refusal(api.server, header=f"Bearer {api.token}", origin=origin) in REFUSED
+    assert refusal(api.server, query=f"?token={api.token}", origin=origin) in REFUSED
+
+
+def test_our_own_page_is_let_in(api: Api) -> None:
+    assert refusal(api.server, query=f"?token={api.token}", origin=api.server.base_url) == 0
+
+
+def test_other_pages_can_be_allowed(launch: Launch) -> None:
+    server = launch(CHAT_ALLOWED_ORIGINS="https://a.example, https://b.example:8443")
+    with Api(server) as visitor:
+        query = f"?token={visitor.as_new_user().token}"
+    for origin in ("https://a.example", "https://b.example:8443", server.base_url):
+        assert refusal(server, query=query, origin=origin) == 0
+    for origin in ("http://a.example", "https://b.example", "https://c.example", "null"):
+        assert refusal(server, query=query, origin=origin) in REFUSED
+
+
+def test_no_token_is_ever_logged(api: Api, launched_server: LaunchedServer) -> None:
+    mark = launched_server.log_mark()
+    assert api.token is not None
+    bad = f"bad{secrets.token_hex(8)}"
+    assert refusal(api.server, query=f"?token={api.token}") == 0
+    assert refusal(api.server, query=f"?%74oken={api.token}&a=b") == 0
+    assert refusal(api.server, query=f"?a=b&token={bad}") in REFUSED
+    assert refusal(api.server, subprotocols=["bearer", api.token]) == 0
+    assert refusal(api.server, header=f"Bearer {api.token}") == 0
+    for path in ("/ws/chat", "/chat", "/todos", "/nowhere"):
+        api.request("GET", f"{path}?token={bad}")
+    log = launched_server.log_since(mark)
+    assert "/ws/chat" in log
+    assert "/nowhere" in log
+    assert "Logging error" not in log
+    signature = api.token.rpartition(".")[2]
+    assert bad not in log
+    assert signature not in log
+
+
+def test_whoever_hangs_up_harms_nobody(join: Join) -> None:
+    stays, goes = join(), join()
+    goes.socket.socket.close()
+    stays.presence("left", goes.user)
+    assert stays.tell("still here")

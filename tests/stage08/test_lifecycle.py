@@ -1,0 +1,139 @@
+"""How a visit ends, and what survives: expiry, stop, kill, a locked database, a deleted user."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.waiting import in_parallel
+from tests.stage08.chat import everything_after, history, new_text, person
+
+STOPPED = {1012, 1001}
+STOP_WITHIN = 5.0  # seconds
+
+
+@contextmanager
+def locked(database_file: Path) -> Iterator[None]:
+    """Hold the database's write lock, as another program may."""
+    with closing(sqlite3.connect(database_file, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def test_the_socket_closes_when_the_token_expires(launch: Launch) -> None:
+    with Api(launch(ACCESS_TOKEN_TTL="4")) as visitor:
+        api = visitor.as_new_user()
+        signed_in = time.monotonic()
+        with person(api) as ada:
+            assert ada.tell(new_text())
+            assert ada.close_code() == 1008
+            assert 2 < time.monotonic() - signed_in < 15
+
+
+def test_the_server_stops_soon_and_says_so_to_everybody(launch: Launch) -> None:
+    server = launch()
+    with ExitStack() as stack:
+        visitor = stack.enter_context(Api(server))
+        people = [stack.enter_context(person(visitor.as_new_user())) for _ in range(20)]
+        people[0].tell(new_text())
+        asked = time.monotonic()
+        server.stop()
+        assert time.monotonic() - asked < STOP_WITHIN
+        assert {somebody.close_code() for somebody in people} <= STOPPED
+    assert "Traceback" not in server.log_text()
+
+
+def test_what_was_acknowledged_survives_a_kill(launch: Launch) -> None:
+    server = launch()
+    with Api(server) as visitor:
+        api, reader = visitor.as_new_user(), visitor.as_new_user()
+        with person(api) as ada, person(reader) as bob:
+            seen = bob.message(ada.tell(new_text())["text"])
+            bob.socket.close()
+            acknowledged = [ada.tell(new_text()) for _ in range(10)]
+            server.kill()
+            with pytest.raises(ConnectionClosed):
+                ada.receive(lambda _: False)
+        server.start()
+        assert everything_after(reader, seen["id"]) == acknowledged
+        with person(api) as ada:
+            again = acknowledged[-1]["text"]
+            assert ada.tell(new_text())["id"] > acknowledged[-1]["id"]
+            assert again in [message["text"] for message in history(api)]
+
+
+def test_a_kill_while_everybody_talks_loses_and_doubles_nothing(launch: Launch) -> None:
+    server = launch()
+    with Api(server) as visitor:
+        apis = [visitor.as_new_user() for _ in range(5)]
+        run = new_text()
+        with ExitStack() as stack:
+            people = [stack.enter_context(person(api)) for api in apis]
+            for number, somebody in enumerate(people):
+                for count in range(10):
+                    somebody.say(f"{run} {number} {count}", client_id=f"{run} {count}")
+            people[0].message(f"{run} 0 3")
+            server.kill()
+        server.start()
+        with ExitStack() as stack:
+            people = [stack.enter_context(person(api)) for api in apis]
+
+            def send_again(number: int) -> None:
+                for count in range(10):
+                    people[number].tell(f"{run} {number} {count}", client_id=f"{run} {count}")
+
+            assert in_parallel(len(people), send_again).errors == []
+        texts = sorted(message["text"] for message in everything_after(apis[0], 0))
+        assert texts == [f"{run} {number} {count}" for number in range(5) for count in range(10)]
+
+
+def test_a_locked_database_is_an_error_and_not_a_dead_socket(launch: Launch) -> None:
+    server = launch()
+    with Api(server) as visitor, person(visitor.as_new_user()) as ada:
+        text = new_text()
+        with locked(server.database_file):
+            ada.say(text, client_id=text)
+            assert "try again" in ada.error()["detail"]
+        assert history(ada.api) == []
+        stored = ada.tell(text, client_id=text)
+        assert history(ada.api) == [stored]
+    assert "Traceback" not in server.log_text()
+
+
+def test_who_was_deleted_is_shown_out(launch: Launch) -> None:
+    server = launch()
+    with Api(server) as visitor:
+        api, other = visitor.as_new_user(), visitor.as_new_user()
+        with person(other) as bob, person(api) as ada:
+            with closing(sqlite3.connect(server.database_file)) as database:
+                database.execute("PRAGMA foreign_keys = ON")
+                database.execute("DELETE FROM users WHERE id = ?", (ada.user["id"],))
+                database.commit()
+            ada.say(new_text())
+            assert ada.close_code() == 1008
+            bob.presence("left", ada.user)
+            assert history(other) == []
+            assert bob.tell(new_text())
+    assert "Traceback" not in server.log_text()
+
+
+def test_what_is_stored_is_heard_by_all_also_when_its_author_has_left(launch: Launch) -> None:
+    server = launch()
+    with Api(server) as visitor, person(visitor.as_new_user()) as bob:
+        api = visitor.as_new_user()
+        with locked(server.database_file):
+            with person(api) as ada:
+                ada.say("the last word")
+                ada.socket.socket.close()
+            with person(api):  # frames to a socket that is gone: that is how the server finds out
+                pass
+        heard = [frame["text"] for frame in bob.settle() if frame["type"] == "message"]
+        assert heard == [message["text"] for message in history(bob.api)]

@@ -1,0 +1,201 @@
+"""Many people at once, and one who does not read: everybody gets everything, and soon.
+
+Figures are printed and kept in the report; only what must hold on any machine is asserted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from statistics import quantiles
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import Server
+from tests.stage08.chat import LARGE, new_text, socket_address, who_is
+from tests.stage08.stuck import stuck_client
+
+PEOPLE = 300
+SPEAKERS = 20
+MESSAGES = 40  # in a measurement
+BEAT = 0.2  # seconds from one message to the next
+DEADLINE = 120.0
+STOP_WITHIN = 5.0
+
+Record = Callable[[str, object], None]
+
+
+class Listener:
+    """A socket that is always read. It notes when each of the awaited texts came."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.heard: list[tuple[str, float]] = []
+        self.joined: set[int] = set()
+        self.left: set[int] = set()
+        self._task = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        with suppress(ConnectionClosed):
+            await self._take_all()
+
+    async def _take_all(self) -> None:
+        async for data in self.socket:
+            came = time.perf_counter()
+            frame = json.loads(data)
+            if frame["type"] == "message":
+                self.heard.append((frame["text"][:40], came))
+            elif frame["type"] == "presence":
+                who = self.joined if frame["event"] == "joined" else self.left
+                who.add(frame["user"]["id"])
+
+    async def say(self, text: str) -> None:
+        """Send a message."""
+        await self.socket.send(json.dumps({"text": text}, ensure_ascii=False))
+
+
+@asynccontextmanager
+async def crowd(server: Server, tokens: Sequence[str]) -> AsyncIterator[list[Listener]]:
+    """Have somebody connected with each of these tokens, a few at a time."""
+    async with AsyncExitStack() as stack:
+        limit = asyncio.Semaphore(10)
+
+        async def enter(token: str) -> Listener:
+            async with limit:
+                socket = await connect(
+                    socket_address(server),
+                    additional_headers={"Authorization": f"Bearer {token}"},
+                    proxy=None,
+                    compression=None,
+                    open_timeout=DEADLINE,
+                    ping_interval=None,
+                    max_size=LARGE,
+                    max_queue=None,
+                )
+            stack.push_async_callback(close_soon, socket)
+            return Listener(socket)
+
+        yield await asyncio.gather(*(enter(token) for token in tokens))
+
+
+async def close_soon(socket: ClientConnection) -> None:
+    """Close without waiting for the other side."""
+    socket.transport.abort()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition; `AssertionError` at the deadline."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while not condition():  # noqa: ASYNC110 - what is waited for is in many places
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"not so after {DEADLINE} s") from None
+
+
+async def measure(people: list[Listener], filling: str) -> tuple[float, float]:
+    """Send messages in turn; return p50 and p99 of the milliseconds until each has each of them."""
+    run = new_text()
+    sent: dict[str, float] = {}
+    for number in range(MESSAGES):
+        text = f"{run} {number}".ljust(40)
+        sent[text] = time.perf_counter()
+        await people[number % SPEAKERS].say(text + filling)
+        await asyncio.sleep(BEAT)
+    texts = list(sent)
+    own = [[pair for pair in each.heard if pair[0] in sent] for each in people]
+
+    def all_heard() -> bool:
+        own[:] = [[pair for pair in each.heard if pair[0] in sent] for each in people]
+        return all(len(heard) >= MESSAGES for heard in own)
+
+    await until(all_heard)
+    first = [text for text, _ in own[0]]
+    assert sorted(first) == sorted(texts)
+    assert all([text for text, _ in heard] == first for heard in own)  # one order, none doubled
+    times = [(came - sent[text]) * 1000 for heard in own for text, came in heard]
+    cuts = quantiles(times, n=100)
+    return round(cuts[49], 1), round(cuts[98], 1)
+
+
+def tokens_of(visitor: Api, count: int) -> list[str]:
+    """Return the tokens of as many new users."""
+    return [visitor.as_new_user().token or "" for _ in range(count)]
+
+
+def test_300_people_hear_everything_and_one_who_does_not_read_delays_none(
+    launch: Launch, record_property: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = launch()
+    with Api(server) as visitor:
+        tokens = tokens_of(visitor, PEOPLE)
+        stuck = visitor.as_new_user()
+        user = who_is(stuck)["id"]
+
+        async def scenario() -> dict[str, tuple[float, float]]:
+            async with crowd(server, tokens) as people:
+                await measure(people, "")  # everybody has come in, and everything is warm
+                figures = {"short": await measure(people, "")}
+                figures["long"] = await measure(people, "x" * 1900)
+                with stuck_client(stuck):
+                    # That somebody comes is itself a long frame for everyone: not measured here.
+                    await until(lambda: all(user in each.joined for each in people))
+                    figures["long, one does not read"] = await measure(people, "x" * 1900)
+                return figures
+
+        figures = asyncio.run(scenario())
+    for name, (p50, p99) in figures.items():
+        record_property(name, (p50, p99))
+        with capsys.disabled():
+            print(f"\n{PEOPLE} people, {name}: p50 {p50} ms, p99 {p99} ms", end="")
+    alone, beside = figures["long"][1], figures["long, one does not read"][1]
+    assert beside < 4 * alone + 2000
+    assert "Traceback" not in server.log_text()
+
+
+def test_a_client_that_never_reads_is_cut_off_and_delays_no_one(
+    launch: Launch, record_property: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system itself keeps megabytes for it, so it takes many long messages."""
+    server = launch()
+    emoji = "😀" * 1900  # four bytes each
+    with Api(server) as visitor, ExitStack() as stack:
+        tokens = tokens_of(visitor, 2 * SPEAKERS)
+        stuck = visitor.as_new_user()
+        user = who_is(stuck)["id"]
+
+        async def scenario() -> dict[str, tuple[float, float]]:
+            async with crowd(server, tokens) as people:
+                figures = {"nobody stuck": await measure(people, "")}
+                with stuck_client(stuck):
+
+                    async def speak(somebody: Listener) -> None:
+                        for number in range(40):
+                            await somebody.say(new_text().ljust(40) + emoji)
+                            await asyncio.sleep(0 if number < 18 else 0.25)
+
+                    speaking = [asyncio.create_task(speak(each)) for each in people[SPEAKERS:]]
+                    await until(lambda: user in people[0].left)
+                    await asyncio.gather(*speaking)
+                    figures["one was cut off"] = await measure(people, "")
+                    assert all(user in each.left for each in people)
+                    # One that is stuck but not cut off yet must not hold up the stop either.
+                    stack.enter_context(stuck_client(stuck))
+                    asked = time.monotonic()
+                    await asyncio.to_thread(server.stop)
+                    assert time.monotonic() - asked < STOP_WITHIN
+                return figures
+
+        figures = asyncio.run(scenario())
+    for name, (p50, p99) in figures.items():
+        record_property(name, (p50, p99))
+        with capsys.disabled():
+            print(f"\n{2 * SPEAKERS} people, {name}: p50 {p50} ms, p99 {p99} ms", end="")
+    assert "Traceback" not in server.log_text()

@@ -1,0 +1,200 @@
+"""Rows 8.2, 8.3 and 8.7: what one says everybody gets at once, in one order, after it is stored."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import in_parallel
+from tests.stage08.chat import LONGEST_TEXT, Person, history, new_text, person
+from tests.stage08.conftest import Join
+
+SENDERS, MESSAGES, RECEIVERS = 10, 20, 5
+
+
+def test_a_message_goes_to_everybody_the_sender_too(ada: Person, bob: Person, join: Join) -> None:
+    carol = join()
+    text = new_text()
+    sent = ada.tell(text)
+    assert sent == bob.message(text) == carol.message(text)
+
+
+def test_a_message_says_who_said_it_and_when(ada: Person) -> None:
+    text = new_text()
+    message = ada.tell(text, client_id="of my own")
+    assert message.keys() == {"type", "id", "user", "text", "sent_at", "client_id"}
+    assert isinstance(message["id"], int)
+    assert (message["type"], message["text"]) == ("message", text)
+    assert message["user"] == ada.user
+    assert message["client_id"] == "of my own"
+    sent_at = datetime.fromisoformat(message["sent_at"])
+    assert sent_at.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - sent_at) < timedelta(minutes=1)
+
+
+def test_a_client_id_is_not_needed(ada: Person) -> None:
+    assert ada.tell(new_text()).get("client_id") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x", "x" * LONGEST_TEXT, "😀" * LONGEST_TEXT, "Привет", " a\nb ", "<b>&amp;</b>", '"\\u0041'],
+    ids=["shortest", "longest", "longest of emoji", "Russian", "spaces", "markup", "escapes"],
+)
+def test_a_text_arrives_as_it_was_sent(ada: Person, bob: Person, text: str) -> None:
+    sent = ada.tell(text)
+    assert bob.message(text) == sent
+    assert history(bob.api, after=sent["id"] - 1) == [sent]
+
+
+def test_a_message_is_stored_before_anybody_gets_it(ada: Person, bob: Person) -> None:
+    for _ in range(10):
+        text = new_text()
+        ada.say(text)
+        message = bob.message(text)
+        assert message in history(bob.api)
+
+
+def test_the_database_ties_a_message_to_its_user(
+    ada: Person, launched_server: LaunchedServer
+) -> None:
+    message = ada.tell(new_text())
+    with closing(sqlite3.connect(launched_server.database_file)) as database:
+        row = database.execute(
+            "SELECT m.text, u.username FROM messages m JOIN users u ON u.id = m.user_id"
+            " WHERE m.id = ?",
+            (message["id"],),
+        ).fetchone()
+        tied = database.execute("PRAGMA foreign_key_list(messages)").fetchall()
+    assert row == (message["text"], ada.user["username"])
+    assert [(key[2], key[3]) for key in tied] == [("users", "user_id")]
+
+
+def test_all_get_everything_in_one_order(join: Join) -> None:
+    receivers = [join() for _ in range(RECEIVERS)]
+    senders = [join() for _ in range(SENDERS)]
+    run = new_text()
+
+    def speak(number: int) -> None:
+        for count in range(MESSAGES):
+            senders[number].say(f"{run} {number} {count}")
+
+    def listen(number: int) -> list[tuple[int, str]]:
+        heard: list[tuple[int, str]] = []
+        while len(heard) < SENDERS * MESSAGES:
+            frame = receivers[number].receive(
+                lambda frame: frame["type"] == "message" and frame["text"].startswith(run)
+            )
+            heard.append((frame["id"], frame["text"]))
+        return heard
+
+    def act(number: int) -> Any:
+        return speak(number) if number < SENDERS else listen(number - SENDERS)
+
+    outcomes = in_parallel(SENDERS + RECEIVERS, act)
+    assert outcomes.errors == []
+    first, *others = outcomes.results[SENDERS:]
+    assert all(other == first for other in others)
+    ids = [number for number, _ in first]
+    assert ids == sorted(set(ids))
+    texts = [text for _, text in first]
+    assert set(texts) == {f"{run} {n} {c}" for n in range(SENDERS) for c in range(MESSAGES)}
+    for number in range(SENDERS):  # what one person says stays in the order in which it was said
+        own = [text for text in texts if text.startswith(f"{run} {number} ")]
+        assert own == [f"{run} {number} {count}" for count in range(MESSAGES)]
+
+
+def test_a_message_that_is_sent_twice_is_stored_once(ada: Person, bob: Person) -> None:
+    text = new_text()
+    first = ada.tell(text, client_id=text)
+    assert ada.tell(text, client_id=text) == first
+    end = new_text()
+    ada.tell(end)
+    bob.message(end)
+    assert [frame for frame in bob.received if frame.get("text") == text] == [first]
+    assert [each["text"] for each in history(ada.api, after=first["id"] - 1)] == [text, end]
+
+
+def test_a_message_that_is_sent_again_from_another_socket_is_stored_once(ada: Person) -> None:
+    text = new_text()
+    first = ada.tell(text, client_id=text)
+    with person(ada.api) as again:
+        assert again.tell(text, client_id=text) == first
+
+
+def test_a_client_id_is_its_users_own(ada: Person, bob: Person) -> None:
+    client_id, hers, his = new_text(), new_text(), new_text()
+    assert ada.tell(hers, client_id=client_id)["id"] != bob.tell(his, client_id=client_id)["id"]
+
+
+BAD_FRAMES: dict[str, str | bytes] = {
+    "no text": "{}",
+    "empty text": '{"text": ""}',
+    "blank text": '{"text": " \\n\\t "}',
+    "too long": json.dumps({"text": "x" * (LONGEST_TEXT + 1)}),
+    "no string": '{"text": 1}',
+    "null": '{"text": null}',
+    "not JSON": "hello",
+    "nothing": "",
+    "half of it": '{"text": "x"',
+    "bytes": b'{"text": "x"}',
+    "no UTF-8": b"\xff\xfe",
+    "a list": '[{"text": "x"}]',
+    "NaN": "NaN",
+    "NaN for a text": '{"text": NaN}',
+    "half a surrogate pair": '{"text": "\\ud800"}',
+    "half a surrogate pair in a name": '{"text": "x", "\\ud800": 1}',
+    "NUL": '{"text": "a\\u0000b"}',
+    "an unknown field": '{"text": "x", "user": 1}',
+    "an empty client_id": '{"text": "x", "client_id": ""}',
+    "a long client_id": json.dumps({"text": "x", "client_id": "x" * 65}),
+    "deep": "[" * 10_000,
+    "large": json.dumps({"text": "x" * 100_000}),
+    "huge": "x" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("frame", BAD_FRAMES.values(), ids=BAD_FRAMES)
+def test_a_bad_frame_is_answered_with_an_error_and_the_socket_stays_open(
+    ada: Person, bob: Person, frame: str | bytes
+) -> None:
+    before = ada.tell(new_text())
+    ada.socket.send(frame)
+    error = ada.error()
+    assert error.keys() == {"type", "detail"}
+    assert isinstance(error["detail"], str)
+    assert 0 < len(error["detail"]) < 1000
+    after = ada.tell(new_text())
+    assert bob.message(after["text"]) == after
+    assert history(ada.api, after=before["id"]) == [after]
+    assert [frame for frame in bob.received if frame["type"] == "error"] == []
+
+
+def test_who_is_too_fast_gets_errors_and_not_a_dead_socket(ada: Person, bob: Person) -> None:
+    run = new_text()
+    for number in range(1000):
+        ada.say(f"{run} {number}")
+    replies = [
+        ada.receive(lambda frame: frame["type"] == "error" or run in frame.get("text", ""))
+        for _ in range(1000)
+    ]
+    stored = [frame for frame in replies if frame["type"] == "message"]
+    assert MESSAGES <= len(stored) < 500
+    assert all("fast" in frame["detail"] for frame in replies if frame["type"] == "error")
+    end = new_text()
+
+    def tell_when_let(frame: dict[str, Any]) -> bool:
+        return frame.get("text") == end or frame["type"] == "error"
+
+    while True:  # somebody who is told to be slower waits a moment
+        ada.say(end, client_id=end)
+        if ada.receive(tell_when_let)["type"] == "message":
+            break
+    bob.message(end)
+    assert [each for each in bob.received if run in each.get("text", "")] == stored

@@ -1,0 +1,322 @@
+"""The chat's page in a real Chromium, with two people: live, through a kill, by keyboard, small.
+
+Every visit also fails on an error in the console, a violation of the Content-Security-Policy, an
+alert, and a request that leaves the server (tests/browser/plugin.py).
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sqlite3
+from contextlib import closing
+from typing import Literal
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.visit import Visit
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import AttachedServer, Server
+from tests.stage08.chat import everything_after, history, new_text, person
+
+pytest_plugins = ["tests.browser.plugin"]
+
+PASSWORD = "correct horse"
+MARKUP = "<img src=x onerror=alert(1)> &amp; <b>bold</b>"
+PATIENCE = 30_000  # milliseconds; reconnecting takes its time
+SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
+
+
+class ChatPage:
+    """The page as somebody sees it: by its words."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.username = f"ada_{secrets.token_hex(6)}"
+        self.form = page.get_by_role("form", name="Sign in")
+        self.log = page.get_by_role("log", name="Messages")
+        self.text = page.get_by_label("Your message")
+        self.status = page.get_by_role("status")
+        self.online = page.get_by_role("list", name="Online").get_by_role("listitem")
+        self.new_messages = page.get_by_role("button", name=re.compile("new messages?"))
+        page.set_default_timeout(PATIENCE)
+
+    def enter(self, button: str) -> None:
+        """Fill in the form and press one of its buttons."""
+        self.page.get_by_label("Username").fill(self.username)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name=button).click()
+
+    def register(self) -> None:
+        """Register and come in."""
+        self.enter("Register")
+        self.is_connected()
+
+    def is_connected(self) -> None:
+        """Wait until the page says so."""
+        expect(self.status).to_have_text("Connected", timeout=PATIENCE)
+
+    def say(self, text: str) -> None:
+        """Write a message and press Enter."""
+        self.text.fill(text)
+        self.text.press("Enter")
+
+    def message(self, text: str) -> Locator:
+        """Return what is shown of a message."""
+        exactly = self.page.get_by_text(text, exact=True)
+        return self.log.get_by_role("article").filter(has=exactly)
+
+    def is_confirmed(self, text: str) -> None:
+        """Wait until a message is shown, once, and not as one that is on its way."""
+        expect(self.message(text)).to_have_count(1, timeout=PATIENCE)
+        expect(self.message(text)).not_to_contain_text("Sending", timeout=PATIENCE)
+
+    def texts(self, start: str) -> list[str]:
+        """Return the texts that begin so, in the order in which they are shown."""
+        texts = self.log.locator(".text").all_text_contents()
+        return [text for text in texts if text.startswith(start)]
+
+
+@pytest.fixture
+def address(server: Server) -> str:
+    """Where the page is."""
+    address = f"{server.base_url}/chat"
+    if isinstance(server, AttachedServer) and httpx.get(address, trust_env=False).is_error:
+        pytest.skip("not checked: there is no page at /chat")
+    return address
+
+
+@pytest.fixture
+def ada(visit: Visit, address: str) -> ChatPage:
+    """The page of somebody new."""
+    ada = ChatPage(visit(address))
+    ada.register()
+    return ada
+
+
+@pytest.fixture
+def bob(visit: Visit, address: str) -> ChatPage:
+    """The page of somebody else, in a tab of their own."""
+    bob = ChatPage(visit(address))
+    bob.register()
+    return bob
+
+
+def test_two_people_see_each_others_messages_live(ada: ChatPage, bob: ChatPage) -> None:
+    hello, answer = new_text("hello "), new_text("answer ")
+    ada.say(hello)
+    bob.is_confirmed(hello)
+    expect(bob.message(hello)).to_contain_text(ada.username)
+    bob.say(answer)
+    ada.is_confirmed(answer)
+    ada.is_confirmed(hello)
+    for one, other in ((ada, bob), (bob, ada)):
+        expect(one.online.filter(has_text=other.username)).to_have_count(1)
+        expect(one.online.filter(has_text=f"{one.username} (you)")).to_have_count(1)
+    bob.page.close()
+    expect(ada.online.filter(has_text=bob.username)).to_have_count(0)
+
+
+def test_an_own_message_is_there_at_once_and_confirmed_later(ada: ChatPage) -> None:
+    text = new_text()
+    ada.page.context.set_offline(True)
+    expect(ada.status).to_have_text("Offline")
+    ada.say(text)
+    expect(ada.message(text)).to_contain_text("Sending")
+    expect(ada.text).to_have_value("")
+    ada.page.context.set_offline(False)
+    ada.is_confirmed(text)
+
+
+def test_a_server_that_is_killed_loses_and_doubles_nothing(launch: Launch, visit: Visit) -> None:
+    server = launch()
+    ada, bob = (ChatPage(visit(f"{server.base_url}/chat")) for _ in range(2))
+    ada.register()
+    bob.register()
+    run = new_text()
+    ada.say(f"{run} 0")
+    bob.is_confirmed(f"{run} 0")
+    for number in range(1, 4):
+        ada.say(f"{run} {number}")  # perhaps it arrives, perhaps it does not
+    server.kill()
+    expect(ada.status).to_have_text(re.compile("Reconnecting|Connecting"))
+    expect(bob.status).to_have_text(re.compile("Reconnecting|Connecting"))
+    for number in range(4, 7):
+        ada.say(f"{run} {number}")
+    expect(ada.message(f"{run} 6")).to_contain_text("Sending")
+    server.start()
+    with Api(server) as visitor, person(visitor.as_new_user()) as carol:
+        meanwhile = carol.tell(f"{run} meanwhile")["text"]
+        for page in (ada, bob):
+            page.is_connected()
+            page.is_confirmed(f"{run} 6")
+            page.is_confirmed(meanwhile)
+        stored = [each["text"] for each in everything_after(carol.api, 0)]
+    own = [f"{run} {number}" for number in range(7)]
+    assert sorted(stored) == sorted([*own, meanwhile])
+    for page in (ada, bob):
+        assert page.texts(run) == stored
+        assert [text for text in page.texts(run) if text != meanwhile] == own
+
+
+def test_a_text_is_text_whatever_is_in_it(ada: ChatPage, bob: ChatPage) -> None:
+    ada.say(MARKUP)
+    for page in (ada, bob):
+        expect(page.message(MARKUP).last).to_be_visible()
+        assert page.page.locator("[onerror], [src=x], article b").count() == 0
+
+
+def test_the_keyboard_is_enough(visit: Visit, address: str) -> None:
+    ada = ChatPage(visit(address))
+    keyboard = ada.page.keyboard
+    expect(ada.form).to_be_visible()
+    for _ in range(2):
+        keyboard.press("Tab")
+        if ada.page.evaluate("document.activeElement.id") == "username":
+            break
+    keyboard.type(ada.username)
+    keyboard.press("Tab")
+    keyboard.type(PASSWORD)
+    keyboard.press("Tab")
+    keyboard.press("Tab")
+    keyboard.press("Enter")
+    ada.is_connected()
+    expect(ada.text).to_be_focused()
+    first, second = new_text(), new_text()
+    keyboard.type(first)
+    keyboard.press("Shift+Enter")
+    keyboard.type(second)
+    keyboard.press("Enter")
+    expect(ada.log.locator(".text", has_text=first)).to_have_text(f"{first}\n{second}")
+    expect(ada.text).to_be_focused()
+    keyboard.press("Shift+Tab")  # to the messages, or to "Earlier messages" among them
+    within = "document.querySelector('#log').contains(document.activeElement)"
+    assert ada.page.evaluate(within)
+    keyboard.press("Home")
+    assert ada.page.evaluate(within), "what was focused has not vanished"
+
+
+def test_history_comes_page_by_page_and_stays_in_place(ada: ChatPage, api: Api) -> None:
+    run = new_text()
+    with person(api) as carol:
+        for number in range(19):
+            carol.tell(f"{run} {number}\n" + "line\n" * 8)
+        with person(api.as_new_user()) as dave:
+            for number in range(19, 38):
+                dave.tell(f"{run} {number}\n" + "line\n" * 8)
+        with person(api.as_new_user()) as erin:
+            for number in range(38, 57):
+                erin.tell(f"{run} {number}\n" + "line\n" * 8)
+    ada.page.reload()
+    ada.is_connected()
+    assert len(ada.texts(run)) == 50
+    bottom = (
+        "document.querySelector('#log').scrollHeight - document.querySelector('#log').scrollTop"
+    )
+    bottom += " - document.querySelector('#log').clientHeight"
+    assert ada.page.evaluate(bottom) < 2
+    ada.log.evaluate("log => { log.scrollTop = 50 }")
+    top = ada.log.locator(".text", has_text=f"{run} 8\n")
+    expect(ada.log.locator(".text", has_text=f"{run} 0\n")).to_have_count(1)
+    box = top.bounding_box()
+    assert box is not None
+    assert 0 < box["y"] < 740, "what was read is still in sight"
+    texts = [text.split("\n")[0] for text in ada.texts(run)]
+    assert texts == [f"{run} {number}" for number in range(57)]
+    with person(api) as carol:
+        carol.tell(f"{run} late")
+    expect(ada.new_messages).to_be_visible()
+    assert ada.page.evaluate(bottom) > 1000
+    ada.new_messages.click()
+    expect(ada.new_messages).to_be_hidden()
+    assert ada.page.evaluate(bottom) < 2
+
+
+def test_a_refused_message_says_why_and_can_be_tried_again(launch: Launch, visit: Visit) -> None:
+    server = launch()
+    ada = ChatPage(visit(f"{server.base_url}/chat"))
+    ada.register()
+    text = new_text()
+    with closing(sqlite3.connect(server.database_file, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        ada.say(text)
+        expect(ada.message(text)).to_contain_text("could not be stored", timeout=PATIENCE)
+    ada.message(text).get_by_role("button", name="Retry").click()
+    ada.is_confirmed(text)
+    expect(ada.message(text)).not_to_contain_text("Not sent")
+
+
+def test_an_expired_token_leads_to_the_form_and_keeps_the_draft(
+    launch: Launch, visit: Visit
+) -> None:
+    server = launch(ACCESS_TOKEN_TTL="6")
+    ada = ChatPage(visit(f"{server.base_url}/chat"))
+    ada.register()
+    ada.text.fill("half a thought")
+    expect(ada.form.get_by_role("alert")).to_contain_text("session has ended", timeout=PATIENCE)
+    expect(ada.page.get_by_label("Password")).to_be_focused()
+    ada.enter("Sign in")
+    ada.is_connected()
+    expect(ada.text).to_have_value("half a thought")
+
+
+def test_a_long_text_is_counted_and_not_sent(ada: ChatPage, api: Api) -> None:
+    before = history(api, limit=1)
+    ada.text.fill("😀" * 1990)
+    expect(ada.page.get_by_text("Characters left: 10")).to_be_visible()
+    ada.text.fill("x" * 2001)
+    expect(ada.page.get_by_text("Too long by 1")).to_be_visible()
+    ada.text.press("Enter")
+    expect(ada.text).to_have_value("x" * 2001)
+    assert history(api, limit=1) == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_small_screen_is_never_scrolled_sideways(
+    visit: Visit, address: str, scheme: Literal["light", "dark"], ada: ChatPage
+) -> None:
+    small = ChatPage(visit(address, width=360, color_scheme=scheme))
+    small.username = "w" * 40 + secrets.token_hex(5)
+    assert small.page.evaluate(SIDEWAYS) == 0
+    small.register()
+    text = "w" * 400 + new_text()
+    ada.say(text)
+    small.is_confirmed(text)
+    small.say(new_text("m" * 300))
+    assert small.page.evaluate(SIDEWAYS) == 0
+    assert small.page.evaluate("document.documentElement.scrollHeight - innerHeight") == 0
+    small.page.context.set_offline(True)
+    expect(small.status).to_have_text("Offline")
+    assert small.page.evaluate(SIDEWAYS) == 0
+
+
+def test_a_second_tab_is_no_second_person(ada: ChatPage, visit: Visit, address: str) -> None:
+    second = ChatPage(visit(address))
+    second.username = ada.username
+    second.enter("Sign in")
+    second.is_connected()
+    text = new_text()
+    ada.say(text)
+    second.is_confirmed(text)
+    for tab in (ada, second):
+        expect(tab.online.filter(has_text=ada.username)).to_have_count(1)
+
+
+@pytest.mark.usefixtures("address")
+@pytest.mark.parametrize("path", ["/chat", "/chat/chat.css", "/chat/chat.js", "/chat/chat.svg"])
+def test_the_page_is_served_strictly(api: Api, path: str) -> None:
+    served = api.with_token(None).request("GET", path)
+    assert served.status_code == 200
+    policy = dict(
+        part.split(maxsplit=1) for part in served.headers["content-security-policy"].split("; ")
+    )
+    assert policy["default-src"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert served.headers["x-content-type-options"] == "nosniff"
+    same = api.request("GET", path, headers={"If-None-Match": served.headers["etag"]})
+    assert (same.status_code, same.content) == (304, b"")
+    assert api.request("GET", "/chat/page.py").status_code == 404
+    assert "/chat" not in api.request("GET", "/openapi.json").json()["paths"]

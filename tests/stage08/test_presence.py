@@ -1,0 +1,55 @@
+"""Who is there: everybody is told when somebody comes or goes; tabs of one user count once."""
+
+from __future__ import annotations
+
+from tests.stage08.chat import Frame, Person, new_text, person
+from tests.stage08.conftest import Join
+
+
+def ids(frame: Frame) -> list[int]:
+    """Return whom a presence frame says to be online."""
+    return [user["id"] for user in frame["online"]]
+
+
+def test_everybody_is_told_who_comes_and_goes(ada: Person, join: Join) -> None:
+    bob = join()
+    came = ada.presence("joined", bob.user)
+    assert came.keys() == {"type", "event", "user", "online"}
+    assert came["user"] == bob.user
+    assert ada.user in came["online"]
+    assert bob.user in came["online"]
+    bob.socket.close()
+    went = ada.presence("left", bob.user)
+    assert ada.user in went["online"]
+    assert bob.user not in went["online"]
+
+
+def test_who_comes_is_told_who_is_there(ada: Person, bob: Person) -> None:
+    (joined,) = [frame for frame in bob.received if frame["type"] == "presence"]
+    assert {ada.user["id"], bob.user["id"]} <= set(ids(joined))
+    assert len(ids(joined)) == len(set(ids(joined)))
+
+
+def test_two_tabs_of_one_user_are_one_person(ada: Person, bob: Person) -> None:
+    ada.presence("joined", bob.user)
+    mark = len(ada.received)
+    with person(bob.api) as second_tab:
+        joined = second_tab.received[-1]
+        assert ids(joined).count(bob.user["id"]) == 1
+        text = new_text()
+        bob.say(text)
+        assert second_tab.message(text) == bob.message(text)
+    ada.settle()
+    about_bob = [frame for frame in ada.received[mark:] if frame["type"] == "presence"]
+    assert about_bob == []
+    bob.socket.close()
+    assert bob.user["id"] not in ids(ada.presence("left", bob.user))
+
+
+def test_a_user_whose_first_tab_is_closed_is_still_there(ada: Person, bob: Person) -> None:
+    with person(bob.api) as second_tab:
+        bob.socket.close()
+        ada.settle()
+        assert second_tab.tell(new_text())
+        assert not [frame for frame in ada.received if frame.get("event") == "left"]
+    ada.presence("left", bob.user)

@@ -1,0 +1,41 @@
+"""Row 8.4: the handler is async. What no client sees is read from the source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.harness.driver import Api
+from tests.stage08.chat import Person, new_text
+
+
+def test_the_handler_of_the_socket_is_async(stage_directory: Path) -> None:
+    handlers = [
+        node
+        for path in sorted((stage_directory / "app").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any(
+            isinstance(decorator, ast.Call)
+            and isinstance(decorator.func, ast.Attribute)
+            and decorator.func.attr == "websocket"
+            for decorator in node.decorator_list
+        )
+    ]
+    assert handlers
+    assert all(isinstance(handler, ast.AsyncFunctionDef) for handler in handlers)
+
+
+def test_an_open_socket_holds_up_nobody(api: Api, ada: Person, bob: Person) -> None:
+    """Both handlers wait for their clients, and the same process answers others meanwhile."""
+    assert api.request("GET", "/todos").status_code == 200
+    text = new_text()
+    ada.say(text)
+    assert bob.message(text)
+
+
+def test_half_open_peers_are_looked_for(stage_directory: Path) -> None:
+    """uvicorn pings every 20 seconds and closes what does not answer, unless it is told not to."""
+    for path in [*stage_directory.rglob("*.py"), *stage_directory.glob("*.md")]:
+        assert "ws-ping-interval" not in path.read_text(encoding="utf-8")
+        assert "ws_ping_interval" not in path.read_text(encoding="utf-8")
