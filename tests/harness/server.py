@@ -30,6 +30,12 @@ from tools.environment import stage_python
 
 FIRST_STAGE_WITH_A_DATABASE = 2
 FIRST_STAGE_WITH_USERS = 3
+FIRST_STAGE_WITH_ROLES = 7
+
+FIRST_ADMIN = {
+    "FIRST_ADMIN_USERNAME": "first-admin",
+    "FIRST_ADMIN_PASSWORD": "of the tests: administers 1",
+}
 
 START_DEADLINE = 30.0
 STOP_DEADLINE = 10.0
@@ -321,6 +327,8 @@ def stage_server(stage: Stage, directory: Path, **settings: str) -> LaunchedServ
     if has_users:
         server.settings["BCRYPT_ROUNDS"] = "4"  # the least there is: every test signs somebody up
         server.settings["JWT_SECRET"] = "of the tests: production takes no default " + "x" * 32
+    if stage.number >= FIRST_STAGE_WITH_ROLES:
+        server.settings |= FIRST_ADMIN
     server.settings |= settings
     return server
 
