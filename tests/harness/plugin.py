@@ -29,7 +29,7 @@ from tests.harness.server import (
 )
 from tools.course import ROOT, CourseError, Stage, find_stage, load_course
 
-pytest_plugins = ["tests.harness.weather"]
+pytest_plugins = ["tests.harness.queue", "tests.harness.weather"]
 
 NOT_CHECKED = "not checked: needs control of the server process"
 
@@ -50,6 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("the app under test")
     group.addoption("--stage", metavar="N", help="the stage to test (default: the furthest)")
     group.addoption("--base-url", metavar="URL", help="test the server there, launch none")
+    group.addoption("--admin-username", metavar="NAME", help="an administrator of that server")
+    group.addoption("--admin-password", metavar="PASSWORD", help="and that one's password")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -129,6 +131,7 @@ def server(
     try:
         settings = request.getfixturevalue("provider_settings")
         launched = stage_server(stage, tmp_path_factory.mktemp("server"), **settings)
+        request.getfixturevalue("queue").serve(launched)
         launched.start()
     except (ServerDidNotStart, CourseError) as error:
         # Every test would fail for this one reason: it is said once.
@@ -182,6 +185,8 @@ launch = pytest.fixture(_launch, name="launch")
 launch.__doc__ = "A maker of private servers, for tests that stop, kill or misconfigure one."
 launch_for_module = pytest.fixture(_launch, scope="module", name="launch_for_module")
 launch_for_module.__doc__ = "The same, for servers that the tests of one file share."
+launch_for_session = pytest.fixture(_launch, scope="session", name="launch_for_session")
+launch_for_session.__doc__ = "The same, for servers that all tests share."
 
 
 @pytest.fixture(scope="session")

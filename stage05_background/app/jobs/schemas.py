@@ -15,6 +15,10 @@ def check_text(text: str) -> str:
         raise ValueError("Text should not be empty")
     if "\0" in text:
         raise ValueError("Text should not contain a NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("Text should not contain half of a surrogate pair") from None
     return text
 
 

@@ -82,7 +82,7 @@ async def run(engine: AsyncEngine, claimed: Claim) -> None:
         logger.warning("Job %s: the lease ran out, somebody else has it", claimed.job_id)
     except Exception as error:  # whatever it is, the job must come to an end
         logger.error("Job %s, attempt %d: %r", claimed.job_id, claimed.attempts, error)
-        await retry_or_fail(engine, claimed, type(error).__name__)
+        await retry_or_fail(engine, claimed)
     except BaseException:
         # The server stops: another worker, or this one after its restart, begins anew.
         await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
@@ -107,13 +107,13 @@ async def analyse(engine: AsyncEngine, claimed: Claim) -> dict[str, object]:
     return await to_thread.run_sync(summarize, counts)
 
 
-async def retry_or_fail(engine: AsyncEngine, claimed: Claim, reason: str) -> None:
+async def retry_or_fail(engine: AsyncEngine, claimed: Claim) -> None:
     """Let the job wait for its next attempt, or give up."""
     if claimed.attempts < MAX_ATTEMPTS:
         delay = FIRST_RETRY * 2 ** (claimed.attempts - 1)
         await update_held(engine, claimed, **waiting_again(delay))
     else:
-        message = f"The analysis was tried {claimed.attempts} times and failed: {reason}"
+        message = f"The text could not be analysed: {claimed.attempts} attempts failed"
         await finish(engine, claimed, status=JobStatus.FAILED, error=message)
 
 

@@ -1,0 +1,46 @@
+"""A server with its own Redis, Celery workers and beat: processes that a test may stop and kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.harness.driver import Api
+from tests.harness.queue import BEAT, WORKER, Process, Redis, celery_process
+from tests.harness.server import LaunchedServer
+from tests.stage05.jobs import Ledger
+
+
+class Cluster:
+    """The processes, none of them started; `server` is to be one that was not started either."""
+
+    def __init__(self, server: LaunchedServer, directory: Path) -> None:
+        self.server = server
+        self.redis = Redis(directory / "redis")
+        server.settings["REDIS_URL"] = self.redis.url
+        self.workers = [
+            celery_process(server, directory / f"{name}.log", *WORKER, "-n", f"{name}@%h")
+            for name in ("worker1", "worker2")
+        ]
+        self.beat = celery_process(server, directory / "beat.log", *BEAT)
+
+    @property
+    def worker(self) -> Process:
+        """The first of the two workers."""
+        return self.workers[0]
+
+    def start(self) -> tuple[Api, Ledger]:
+        """Start Redis and the server; return a user of it and the ledger of its jobs."""
+        self.redis.start()
+        self.server.start()
+        return Api(self.server).as_new_user(), Ledger(self.server.database_file)
+
+    def logs(self) -> str:
+        """Return all that the app's processes have printed."""
+        processes = [*self.workers, self.beat]
+        return self.server.log_text() + "".join(process.log_text() for process in processes)
+
+    def end(self) -> None:
+        """Kill what runs."""
+        for process in (*self.workers, self.beat, self.redis.process):
+            process.end()
+        self.server.end()

@@ -1,0 +1,212 @@
+"""Asking for jobs as any program would, waiting for them, and what the database says of them."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.harness.driver import Api
+from tests.harness.waiting import eventually
+from tests.stage02.database import change, query
+from tests.stage04.uploads import disposition, form, part
+
+FIELDS = {
+    *("id", "status", "progress", "created_at", "run_at", "started_at"),
+    *("finished_at", "attempts", "result", "error"),
+}
+RESULT_FIELDS = {
+    *("characters", "words", "unique_words", "sentences", "lines"),
+    *("reading_time_seconds", "top_words"),
+}
+FINISHED = ("succeeded", "failed", "cancelled")
+MAX_ATTEMPTS = 3
+MIB = 1024 * 1024
+MAX_FILE_SIZE = 5 * MIB
+FAR_AWAY = "2099-01-01T00:00:00Z"
+SLOWEST = 60.0  # seconds: generous, the machine may be busy with other things
+FILE_FIELD = disposition("text.txt")
+
+Job = dict[str, Any]
+
+
+def ask(api: Api, **fields: Any) -> httpx.Response:
+    """Ask for a job and return the answer, whatever it is."""
+    return api.request("POST", "/jobs", json=fields)
+
+
+def submit(api: Api, text: str = "Hello world.", **fields: Any) -> Job:
+    """Ask for a job and return it as it was accepted."""
+    return accepted(ask(api, text=text, **fields))
+
+
+def upload(api: Api, content: bytes, *, run_at: str | None = None) -> httpx.Response:
+    """Ask for a job with a file and return the answer, whatever it is."""
+    parts = [part(FILE_FIELD, content, "text/plain")]
+    if run_at is not None:
+        parts.append(part(b'form-data; name="run_at"', run_at.encode(), None))
+    body, headers = form(*parts)
+    return api.request("POST", "/jobs/file", content=body, headers=headers)
+
+
+def submit_file(api: Api, content: bytes, *, run_at: str | None = None) -> Job:
+    """Ask for a job with a file and return it as it was accepted."""
+    return accepted(upload(api, content, run_at=run_at))
+
+
+def accepted(answer: httpx.Response) -> Job:
+    """Return the job of an answer that must be a 202."""
+    assert answer.status_code == httpx.codes.ACCEPTED, answer.text[:500]
+    job: Job = answer.json()
+    return job
+
+
+def read(api: Api, job_id: str) -> Job:
+    """Return one job."""
+    answer = api.request("GET", f"/jobs/{job_id}")
+    assert answer.status_code == httpx.codes.OK, answer.text[:500]
+    job: Job = answer.json()
+    return job
+
+
+def listed(api: Api, **parameters: Any) -> list[Job]:
+    """Return one page of one's own jobs."""
+    answer = api.request("GET", "/jobs", params=parameters)
+    assert answer.status_code == httpx.codes.OK, answer.text[:500]
+    jobs: list[Job] = answer.json()
+    return jobs
+
+
+def ended(api: Api, job_id: str, *, within: float = SLOWEST) -> Job:
+    """Wait for the job's end, whichever, and return the job."""
+
+    def look() -> Job:
+        job = read(api, job_id)
+        assert job["status"] in FINISHED, f"after {within} s the job is still {job['status']}"
+        return job
+
+    return eventually(look, within=within)
+
+
+def has_status(api: Api, job_id: str, *statuses: str, within: float = SLOWEST) -> Job:
+    """Wait until the job has one of these statuses and return it."""
+
+    def look() -> Job:
+        job = read(api, job_id)
+        assert job["status"] in statuses, job
+        return job
+
+    return eventually(look, within=within)
+
+
+def succeeded(api: Api, job_id: str, *, within: float = SLOWEST) -> Job:
+    """Wait for the job's end, which must be a success, and return the job."""
+    job = ended(api, job_id, within=within)
+    assert job["status"] == "succeeded", job
+    return job
+
+
+def analysed(api: Api, text: str) -> dict[str, Any]:
+    """Return what the analysis of a text finds."""
+    result: dict[str, Any] = succeeded(api, submit(api, text)["id"])["result"]
+    return result
+
+
+def moment(value: str) -> datetime:
+    """Return a time of an answer, which must say that it is in UTC."""
+    time_read = datetime.fromisoformat(value)
+    assert time_read.utcoffset() == timedelta(0), value
+    return time_read
+
+
+def seconds_from_now(seconds: float) -> str:
+    """Return the time in so many seconds."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def prose(size: int) -> bytes:
+    """Return `size` bytes of words, many of them different, in lines and sentences."""
+    lines = []
+    length = number = 0
+    while length < size:
+        line = f"The {number % 7919}th fox jumps over dog w{number}, and says «привет».\n".encode()
+        lines.append(line)
+        length += len(line)
+        number += 1
+    # Cut in ASCII: the last line is the one that may be incomplete.
+    return b"".join(lines)[: size - 100].decode("utf-8", "ignore").encode().ljust(size, b"x")
+
+
+LARGE = prose(MAX_FILE_SIZE)
+
+# Every change of a job's status, noted by the database itself, whoever makes it.
+_NOTE_CHANGES = """
+CREATE TRIGGER note_changes AFTER UPDATE OF status ON jobs WHEN OLD.status != NEW.status
+BEGIN
+    INSERT INTO changes_of_jobs VALUES (
+        OLD.id, OLD.status, NEW.status, (julianday('now') - 2440587.5) * 86400.0
+    );
+END
+"""
+
+
+class Ledger:
+    """What happened to every job, written down in the database file from outside the app."""
+
+    def __init__(self, database_file: Path) -> None:
+        self._file = database_file
+        change(database_file, "CREATE TABLE changes_of_jobs (job_id, old, new, at)")
+        change(database_file, _NOTE_CHANGES)
+
+    def claims(self, job_id: str) -> list[float]:
+        """Return when the job began to run, each time, in seconds since 1970."""
+        statement = (
+            "SELECT at FROM changes_of_jobs WHERE job_id = ? AND new = 'running' ORDER BY at"
+        )
+        return [at for (at,) in query(self._file, statement, _hex(job_id))]
+
+    def ends(self, job_id: str) -> list[str]:
+        """Return every end that the job came to: one, if all is well."""
+        statement = (
+            "SELECT new FROM changes_of_jobs WHERE job_id = ?"
+            " AND new IN ('succeeded', 'failed', 'cancelled') ORDER BY at"
+        )
+        return [status for (status,) in query(self._file, statement, _hex(job_id))]
+
+    def status(self, job_id: str) -> str:
+        """Return the status in the job's row now."""
+        ((status,),) = query(self._file, "SELECT status FROM jobs WHERE id = ?", _hex(job_id))
+        return str(status)
+
+    def use_attempts_up(self, job_id: str) -> None:
+        """Leave the job one attempt only."""
+        statement = "UPDATE jobs SET attempts = ? WHERE id = ?"
+        change(self._file, statement, MAX_ATTEMPTS - 1, _hex(job_id))
+
+    def damage(self, job_id: str) -> None:
+        """Make the job's text one that nobody can read: bytes that are no UTF-8."""
+        change(
+            self._file,
+            "UPDATE jobs SET text = CAST(x'736563726574ff' AS TEXT) WHERE id = ?",
+            _hex(job_id),
+        )
+
+
+def _hex(job_id: str) -> str:
+    return job_id.replace("-", "")
+
+
+class Timer:
+    """How long something took: `with Timer() as timer: …`, then `timer.seconds`."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> Timer:
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.monotonic() - self._began

@@ -1,0 +1,109 @@
+"""Row 5.2: what the analysis counts, in every language."""
+
+import unicodedata
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.stage05.jobs import MIB, analysed, submit_file, succeeded
+
+RUSSIAN = "Мороз и солнце; день чудесный!\nЕщё ты дремлешь, друг прелестный."
+
+# Texts by what is special about them: words, different words, sentences, lines.
+COUNTS: dict[str, tuple[str, tuple[int, int, int, int]]] = {
+    "English": ("The cat saw the other cat. It ran away!", (9, 7, 2, 1)),
+    "Russian": (RUSSIAN, (10, 10, 2, 2)),
+    "Russian in two cases": ("Ёж ёж ЁЖ", (3, 1, 1, 1)),
+    "mixed scripts": ("Hello мир, γειά σου! Hello МИР?", (6, 4, 2, 1)),
+    "apostrophes": ("Don't say it isn't so.", (5, 5, 1, 1)),
+    "hyphens": ("Кто-то сказал кое-что.", (3, 3, 1, 1)),
+    "accents": ("Café élève, naïve.", (3, 3, 1, 1)),
+    "stress marks": ("за\u0301мок или замо\u0301к", (3, 3, 1, 1)),
+    "vowel signs": ("नमस्ते दुनिया", (2, 2, 1, 1)),
+    "CRLF": ("One two.\r\nThree four.\r\n", (4, 4, 2, 2)),
+    "emoji": ("Hello 👋🏽 world 👨‍👩‍👧‍👦!", (2, 2, 1, 1)),
+    "only punctuation": ("... !!! ??? --- ''", (0, 0, 0, 1)),
+    "no full stop": ("A first sentence. A second one", (6, 5, 2, 1)),
+    "many marks": ("What?! No... Yes!!!", (3, 3, 3, 1)),
+    "quotes": ("«Привет!» Да. (Нет.) Ну", (4, 4, 4, 1)),
+    "digits": ("In 1984 and 1984", (4, 3, 1, 1)),
+    "one word": ("word", (1, 1, 1, 1)),
+    "a blank line": ("One.\n\nTwo.", (2, 2, 2, 3)),
+    "a space before": ("  \n one", (1, 1, 1, 2)),
+    "signs": ("a + b = c/d", (4, 4, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", COUNTS)
+def test_words_sentences_and_lines_are_counted(api: Api, kind: str) -> None:
+    text, expected = COUNTS[kind]
+    result = analysed(api, text)
+    counted = tuple(result[name] for name in ("words", "unique_words", "sentences", "lines"))
+    assert counted == expected, result
+    assert result["characters"] == len(text)
+    assert sum(top["count"] for top in result["top_words"]) <= result["words"]
+
+
+def test_a_word_keeps_its_apostrophe_and_its_hyphen(api: Api) -> None:
+    top = analysed(api, "Don't DON'T кто-то Кто-то Кто-ТО")["top_words"]
+    assert top == [{"word": "кто-то", "count": 3}, {"word": "don't", "count": 2}]
+
+
+def test_a_letter_is_the_same_with_its_accent_in_one_piece_or_in_two(api: Api) -> None:
+    text = "Café ёлка й Ångström, café Ёлка."
+    together, apart = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    assert together != apart
+    results = [analysed(api, one) for one in (together, apart, f"{together} {apart}")]
+    for result in results:
+        assert result["unique_words"] == 4
+    assert results[0]["top_words"] == results[1]["top_words"]
+    assert results[2]["top_words"][0]["count"] == 4
+
+
+def test_the_ten_most_frequent_words_come_in_order(api: Api) -> None:
+    frequent = [f"w{chr(ord('a') + number)}" for number in range(12)]
+    text = " ".join(word for number, word in enumerate(frequent) for _ in range(12 - number))
+    top = analysed(api, text)["top_words"]
+    assert top == [{"word": frequent[number], "count": 12 - number} for number in range(10)]
+
+
+def test_words_that_are_as_frequent_as_each_other_come_by_the_alphabet(api: Api) -> None:
+    top = analysed(api, "pear apple Яблоко fig груша fig Apple pear")["top_words"]
+    expected = [("apple", 2), ("fig", 2), ("pear", 2), ("груша", 1), ("яблоко", 1)]
+    assert [(one["word"], one["count"]) for one in top] == expected
+
+
+@pytest.mark.parametrize(("words", "seconds"), [(1, 1), (3, 1), (4, 2), (200, 60), (201, 61)])
+def test_reading_takes_a_minute_for_200_words(api: Api, words: int, seconds: int) -> None:
+    result = analysed(api, "word " * words)
+    assert result["words"] == words
+    assert result["reading_time_seconds"] == seconds
+
+
+def test_nothing_to_read_takes_no_time(api: Api) -> None:
+    assert analysed(api, "…")["reading_time_seconds"] == 0
+
+
+def test_a_text_of_many_pieces_is_counted_as_one(api: Api) -> None:
+    sentence = "Длинный don't-stop текст: 'раз' и \"два\".\r\n"
+    times = 2 * MIB // len(sentence.encode())
+    result = succeeded(api, submit_file(api, (sentence * times).encode())["id"])["result"]
+    assert result["characters"] == len(sentence) * times
+    assert result["words"] == 6 * times
+    assert result["unique_words"] == 6
+    assert result["sentences"] == result["lines"] == times
+    assert {top["count"] for top in result["top_words"]} == {times}
+
+
+def test_a_sentence_stays_one_however_much_comes_after_its_last_word(api: Api) -> None:
+    assert analysed(api, "word " * 20_000 + "* " * 100_000)["sentences"] == 1
+
+
+def test_one_huge_word_is_one_word(api: Api) -> None:
+    text = "ы" * 500_000
+    result = analysed(api, text)
+    assert (result["words"], result["unique_words"], result["sentences"]) == (1, 1, 1)
+    assert result["characters"] == len(text)
+    (top,) = result["top_words"]
+    assert top["count"] == 1
+    assert text.startswith(top["word"].rstrip("….")[:50])

@@ -1,0 +1,159 @@
+"""Row 5.6: progress is streamed as server-sent events to whoever waits for it."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.waiting import eventually
+from tests.stage05.jobs import (
+    FAR_AWAY,
+    FIELDS,
+    MIB,
+    SLOWEST,
+    Job,
+    Timer,
+    prose,
+    read,
+    seconds_from_now,
+    submit,
+    submit_file,
+    succeeded,
+)
+
+WATCHERS = 30  # more than a pool of database connections has
+STOPS_WITHIN = 8.0  # seconds; five, and some for a busy machine
+
+
+@contextmanager
+def stream(api: Api, job_id: str) -> Iterator[httpx.Response]:
+    """Open the stream of a job's events over a connection of its own."""
+    with httpx.stream(
+        "GET",
+        f"{api.server.base_url}/jobs/{job_id}/events",
+        headers={"Authorization": f"Bearer {api.token}"},
+        timeout=SLOWEST,
+        trust_env=False,
+    ) as response:
+        yield response
+
+
+def jobs_in(response: httpx.Response) -> Iterator[Job]:
+    """Yield the job that each event of the stream carries."""
+    for line in response.iter_lines():
+        if line.startswith("data:"):
+            job: Job = json.loads(line.removeprefix("data:"))
+            yield job
+
+
+def watched(api: Api, job_id: str) -> list[Job]:
+    """Return what the stream of a job tells, from its begin to its end."""
+    with stream(api, job_id) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        return list(jobs_in(response))
+
+
+def test_the_stream_tells_every_step_and_ends_with_the_job(api: Api) -> None:
+    job_id = submit(api, run_at=seconds_from_now(1.5))["id"]
+    told = watched(api, job_id)
+    assert [set(job) for job in told] == [FIELDS] * len(told)
+    assert {job["id"] for job in told} == {job_id}
+    statuses = [job["status"] for job in told]
+    assert (statuses[0], statuses[-1]) == ("scheduled", "succeeded")
+    order = ["scheduled", "queued", "running", "succeeded"]
+    assert statuses == sorted(statuses, key=order.index)
+    assert told[-1] == read(api, job_id)
+
+
+def test_progress_never_goes_back(api: Api) -> None:
+    told = watched(api, submit_file(api, prose(3 * MIB))["id"])
+    progress = [job["progress"] for job in told]
+    assert progress == sorted(progress)
+    assert progress[-1] == 100
+
+
+def test_a_job_that_has_ended_is_told_once(api: Api) -> None:
+    job = succeeded(api, submit(api)["id"])
+    assert watched(api, job["id"]) == [job]
+
+
+def test_the_stream_ends_when_the_job_is_cancelled(api: Api) -> None:
+    job_id = submit(api, run_at=FAR_AWAY)["id"]
+    with stream(api, job_id) as response:
+        told = jobs_in(response)
+        assert next(told)["status"] == "scheduled"
+        api.request("DELETE", f"/jobs/{job_id}")
+        assert [job["status"] for job in told] == ["cancelled"]
+
+
+def test_what_may_not_be_watched_is_refused_before_the_stream(api: Api) -> None:
+    job_id = submit(api, run_at=FAR_AWAY)["id"]
+    for user, status in ((api.with_token("none"), 401), (api.as_new_user(), 404)):
+        with stream(user, job_id) as response:
+            assert response.status_code == status
+            assert response.headers["content-type"] == "application/json"
+            assert "detail" in json.loads(response.read())
+    api.request("DELETE", f"/jobs/{job_id}")
+
+
+def test_many_who_watch_and_leave_do_not_use_the_server_up(api: Api) -> None:
+    job_id = submit(api, run_at=FAR_AWAY)["id"]
+    for _ in range(2):
+        opened, leave = threading.Semaphore(0), threading.Event()
+
+        def watch(opened: threading.Semaphore = opened, leave: threading.Event = leave) -> None:
+            with stream(api, job_id) as response:
+                next(jobs_in(response))
+                opened.release()
+                leave.wait(SLOWEST)
+
+        watchers = [threading.Thread(target=watch) for _ in range(WATCHERS)]
+        for watcher in watchers:
+            watcher.start()
+        try:
+            for _ in watchers:
+                assert opened.acquire(timeout=SLOWEST)
+            # All of them look again and again meanwhile; nobody else is kept out.
+            with Timer() as timer:
+                succeeded(api, submit(api)["id"])
+                api.list_todos()
+            assert timer.seconds < 10
+        finally:
+            leave.set()
+            for watcher in watchers:
+                watcher.join()
+    api.request("DELETE", f"/jobs/{job_id}")
+    assert watched(api, job_id)[-1]["status"] == "cancelled"
+
+
+@pytest.mark.queue("local")
+def test_a_server_stops_in_time_with_an_open_stream(launch: Launch) -> None:
+    server = launch()
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        job_id = submit(api, run_at=FAR_AWAY)["id"]
+        ended = threading.Event()
+
+        def watch() -> None:
+            with stream(api, job_id) as response:
+                assert [job["status"] for job in jobs_in(response)] == ["scheduled"]
+            ended.set()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        eventually(lambda: "/events" in server.log_text())
+        began = time.monotonic()
+        exit_code = server.stop(within=SLOWEST)
+        assert time.monotonic() - began < STOPS_WITHIN
+        assert exit_code != -9
+        watcher.join(SLOWEST)
+        assert ended.is_set()  # the stream was ended, not cut
+        assert "Traceback" not in server.log_text()
+        assert "Application shutdown complete" in server.log_text()

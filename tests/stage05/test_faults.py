@@ -1,0 +1,99 @@
+"""Rows 5.2 and 5.4: an accepted job comes to one end, whatever happens to the server that runs it.
+
+The faults take seconds of waiting each, so all of them happen at once, each to a server of its own
+(`faults.py`), while the other tests run.
+"""
+
+import re
+
+import pytest
+
+from tests.stage05.conftest import Evidences
+from tests.stage05.faults import (
+    fails_every_time,
+    killed_in_mid_job,
+    killed_in_the_last_attempt,
+    stopped_in_mid_job,
+)
+from tests.stage05.jobs import MAX_ATTEMPTS, Job
+
+pytestmark = pytest.mark.queue("local")
+
+TRACES = ("Traceback", "sqlite", "SELECT", "jobs.text", "secret", "codec")
+
+
+def test_after_a_kill_every_job_comes_to_one_end(evidence: Evidences) -> None:
+    seen = evidence(killed_in_mid_job)
+    assert "running" in seen["statuses"].values()
+    assert "queued" in seen["statuses"].values()
+    assert seen["statuses"][seen["later"]] == "scheduled"
+    for job_id, job in seen["jobs"].items():
+        assert job["status"] == "succeeded", job
+        assert seen["ledger"].ends(job_id) == ["succeeded"]
+
+
+def test_after_a_kill_a_job_that_was_running_had_another_attempt(evidence: Evidences) -> None:
+    seen = evidence(killed_in_mid_job)
+    for job_id, status in seen["statuses"].items():
+        claims = seen["ledger"].claims(job_id)
+        assert seen["jobs"][job_id]["attempts"] == len(claims)
+        assert len(claims) == (2 if status == "running" else 1), status
+
+
+def test_after_a_kill_what_is_scheduled_still_waits(evidence: Evidences) -> None:
+    assert evidence(killed_in_mid_job)["waits"]["status"] == "scheduled"
+
+
+def test_a_stop_in_mid_job_gives_the_job_back(evidence: Evidences) -> None:
+    seen = evidence(stopped_in_mid_job)
+    assert seen["exit_code"] != -9
+    assert seen["took"] < 10
+    assert seen["status"] == "queued"
+    assert seen["ledger"].ends(seen["job"]["id"]) == ["succeeded"]
+    assert len(seen["ledger"].claims(seen["job"]["id"])) == 2
+    assert "Traceback" not in seen["log"]
+
+
+def test_what_has_ended_is_kept_for_its_time_whatever_happens(evidence: Evidences) -> None:
+    before, after = evidence(stopped_in_mid_job)["done"]
+    assert before == after
+
+
+def test_a_job_that_fails_is_tried_again_a_bounded_number_of_times(evidence: Evidences) -> None:
+    seen = evidence(fails_every_time)
+    job: Job = seen["job"]
+    assert (job["status"], job["attempts"]) == ("failed", MAX_ATTEMPTS)
+    assert (job["result"], seen["report"], seen["cancel"]) == (None, 409, 409)
+    assert job["finished_at"] is not None
+    assert seen["ledger"].ends(job["id"]) == ["failed"]
+
+
+def test_a_job_that_fails_waits_longer_each_time(evidence: Evidences) -> None:
+    seen = evidence(fails_every_time)
+    first, second, third = seen["ledger"].claims(seen["job"]["id"])
+    assert second - first >= 0.5
+    assert third - second > 1.2 * (second - first)
+
+
+def test_a_failure_is_told_in_words_that_give_nothing_away(evidence: Evidences) -> None:
+    seen = evidence(fails_every_time)
+    error = seen["job"]["error"]
+    assert 10 <= len(error) <= 500
+    assert "\n" not in error
+    assert not [trace for trace in TRACES if trace.lower() in error.lower()], error
+    assert not re.search(r"[A-Z]\w*(Error|Exception)\b", error), error
+
+
+def test_a_job_that_fails_keeps_nobody_else_waiting(evidence: Evidences) -> None:
+    seen = evidence(fails_every_time)
+    assert seen["other"]["finished_at"] < seen["job"]["finished_at"]
+
+
+def test_a_job_whose_server_dies_each_time_fails_in_the_end(evidence: Evidences) -> None:
+    seen = evidence(killed_in_the_last_attempt)
+    job: Job = seen["job"]
+    assert seen["status"] == "running"
+    assert (job["status"], job["attempts"], job["result"]) == ("failed", MAX_ATTEMPTS, None)
+    assert not [trace for trace in TRACES if trace.lower() in job["error"].lower()]
+    assert seen["ledger"].ends(job["id"]) == ["failed"]
+    assert len(seen["ledger"].claims(job["id"])) == 1

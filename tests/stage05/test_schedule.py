@@ -1,0 +1,135 @@
+"""Row 5.7: a job can be for later, and what has ended is removed in time."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.waiting import eventually, in_parallel
+from tests.stage05.conftest import EveryMinute
+from tests.stage05.jobs import (
+    FAR_AWAY,
+    has_status,
+    listed,
+    moment,
+    read,
+    seconds_from_now,
+    submit,
+    submit_file,
+    succeeded,
+)
+
+ON_TIME = 2.0  # seconds after its time in which a job must have begun
+
+
+def test_a_scheduled_job_waits_for_its_time_and_then_runs(api: Api) -> None:
+    run_at = seconds_from_now(2)
+    job = submit(api, run_at=run_at)
+    assert job["status"] == "scheduled"
+    assert moment(job["run_at"]) == moment(run_at)
+    job = succeeded(api, job["id"])
+    late = (moment(job["started_at"]) - moment(run_at)).total_seconds()
+    assert 0 <= late <= ON_TIME
+    assert moment(job["run_at"]) == moment(run_at)
+
+
+def test_many_jobs_for_the_same_time_all_run(api: Api) -> None:
+    run_at = seconds_from_now(1.5)
+    asked = in_parallel(20, lambda _: submit(api, run_at=run_at)["id"])
+    assert not asked.errors
+    for job_id in asked.results:
+        assert moment(succeeded(api, job_id)["started_at"]) >= moment(run_at)
+
+
+@pytest.mark.parametrize("run_at", ["1999-12-31T23:59:59Z", "2020-02-29T12:00:00+05:30"])
+def test_a_job_for_a_time_that_has_passed_runs_at_once(api: Api, run_at: str) -> None:
+    job = submit(api, run_at=run_at)
+    assert job["status"] != "scheduled"
+    assert moment(job["run_at"]) == datetime.fromisoformat(run_at).astimezone(UTC)
+    succeeded(api, job["id"])
+
+
+def test_a_time_in_another_zone_is_told_in_utc(api: Api) -> None:
+    job = submit(api, run_at="2099-06-01T12:00:00+05:30")
+    assert moment(job["run_at"]) == datetime(2099, 6, 1, 6, 30, tzinfo=UTC)
+    api.request("DELETE", f"/jobs/{job['id']}")
+
+
+@pytest.mark.parametrize(
+    "run_at",
+    [
+        "2099-01-01T00:00:00",
+        "2099-13-01T00:00:00Z",
+        "2099-02-30T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00:00+14:00",
+        "2099-01-01",
+        "tomorrow",
+        "",
+        [],
+        {},
+        float("nan"),
+        float("inf"),
+        -1e300,
+    ],
+    ids=str,
+)
+def test_a_time_that_cannot_be_is_422(api: Api, run_at: Any) -> None:
+    body = json.dumps({"text": "Hello", "run_at": run_at}).encode()
+    answer = api.request("POST", "/jobs", content=body)
+    assert answer.status_code == 422
+    assert "run_at" in answer.json()["detail"][0]["loc"]
+    assert listed(api) == []
+
+
+@pytest.mark.parametrize("run_at", [4070908800, 10**30, True], ids=str)
+def test_a_number_is_no_time_or_a_known_one_but_no_error_of_ours(api: Api, run_at: Any) -> None:
+    answer = api.request("POST", "/jobs", json={"text": "Hello", "run_at": run_at})
+    assert answer.status_code in (202, 422)
+
+
+def test_a_cancelled_job_does_not_run_when_its_time_comes(api: Api) -> None:
+    cancelled, control = (submit(api, run_at=seconds_from_now(1.5))["id"] for _ in range(2))
+    assert api.request("DELETE", f"/jobs/{cancelled}").status_code == 200
+    succeeded(api, control)
+    job = read(api, cancelled)
+    assert (job["status"], job["attempts"], job["result"]) == ("cancelled", 0, None)
+
+
+def test_it_runs_on_time_while_large_texts_are_analysed(api: Api) -> None:
+    run_at = seconds_from_now(1.5)
+    job_id = submit(api, run_at=run_at)["id"]
+    large = submit_file(api, b"many words " * 150_000)["id"]
+    job = succeeded(api, job_id)
+    # One worker at least is free: there is only one large text.
+    assert moment(job["started_at"]) - moment(run_at) <= timedelta(seconds=ON_TIME)
+    succeeded(api, large)
+
+
+@pytest.mark.queue("local")
+def test_what_has_ended_long_ago_is_removed_when_the_server_starts(launch: Launch) -> None:
+    server = launch(JOB_RETENTION="1", JOB_CLEANUP_CRONTAB="0 0 29 2 *")
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        done, cancelled = submit(api)["id"], submit(api, run_at=FAR_AWAY)["id"]
+        api.request("DELETE", f"/jobs/{cancelled}")
+        waits = submit(api, run_at=FAR_AWAY)
+        job = succeeded(api, done)
+        passed = moment(job["finished_at"]) + timedelta(seconds=1.1)
+        eventually(lambda: datetime.now(UTC) > passed)
+        assert {job["id"] for job in listed(api)} == {done, cancelled, waits["id"]}
+        server.restart()
+        eventually(lambda: [job["id"] for job in listed(api)] == [waits["id"]], within=20)
+        assert read(api, waits["id"]) == waits
+        assert api.request("GET", f"/jobs/{done}").status_code == 404
+
+
+def test_what_has_ended_is_removed_by_the_periodic_schedule(every_minute: EveryMinute) -> None:
+    api, done, waits = every_minute
+    eventually(lambda: api.request("GET", f"/jobs/{done}").status_code == 404, within=90)
+    assert has_status(api, waits, "scheduled", within=1)["id"] == waits
+    assert [job["id"] for job in listed(api)] == [waits]

@@ -1,0 +1,40 @@
+"""Row 5.7: settings of the jobs that make no sense stop the start with one clear line."""
+
+import pytest
+
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import in_parallel
+
+pytestmark = pytest.mark.queue("local")
+
+# Settings by what is wrong with them, and the name that the line must say.
+WRONG: dict[str, dict[str, str]] = {
+    "a crontab of words": {"JOB_CLEANUP_CRONTAB": "every now and then"},
+    "no crontab at all": {"JOB_CLEANUP_CRONTAB": ""},
+    "a day that no month has": {"JOB_CLEANUP_CRONTAB": "0 0 31 2 *"},
+    "a retention before now": {"JOB_RETENTION": "-1"},
+}
+
+Refused = dict[str, LaunchedServer]
+
+
+@pytest.fixture(scope="module")
+def refused(launch_for_module: Launch) -> Refused:
+    """Every server with wrong settings, after its attempt to start: all at once."""
+    servers = {problem: launch_for_module(start=False, **WRONG[problem]) for problem in WRONG}
+    in_parallel(len(servers), lambda number: list(servers.values())[number].start())
+    return servers
+
+
+@pytest.mark.parametrize("problem", WRONG)
+def test_it_does_not_start_and_one_line_names_the_setting(refused: Refused, problem: str) -> None:
+    server = refused[problem]
+    assert server.exit_code not in (0, None)
+    lines = server.log_text().splitlines()
+    reasons = [line for line in lines if line.startswith("ERROR") and "Exiting" not in line]
+    assert len(reasons) == 1, server.log_text()
+    (name,) = WRONG[problem]
+    assert name in reasons[0]
+    assert "Traceback" not in server.log_text()
+    assert not server.database_file.exists()

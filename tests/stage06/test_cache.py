@@ -1,0 +1,134 @@
+"""Rows 6.2 and 6.4: an answer is kept for ten minutes, in memory, per city."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually
+from tests.harness.weather import FakeWeather
+from tests.stage06.weather import (
+    BRIEF,
+    TTL,
+    age,
+    ask,
+    max_age,
+    moment,
+    new_city,
+    outcome,
+    weather_of,
+)
+
+
+@pytest.fixture
+def forgetful(forgetful_servers: dict[str, LaunchedServer]) -> Iterator[Api]:
+    """A driver of a server that keeps answers for a moment only."""
+    with Api(forgetful_servers["Open-Meteo"]) as api:
+        yield api
+
+
+def test_the_second_who_asks_gets_what_the_first_got(
+    weather: Api, fake_weather: FakeWeather
+) -> None:
+    city = new_city()
+    first, second = ask(weather, city), ask(weather, city)
+    assert (outcome(first), outcome(second)) == ("MISS", "HIT")
+    assert first.json() == second.json()
+    assert fake_weather.questions(city) == 1
+
+
+def test_the_age_grows_and_what_is_left_of_ten_minutes_shrinks(
+    weather: Api, fake_weather: FakeWeather
+) -> None:
+    city = new_city()
+    first = ask(weather, city)
+    assert age(first) == 0
+    assert TTL - 1 <= max_age(first) <= TTL
+
+    def grew() -> bool:
+        return age(ask(weather, city)) > 0
+
+    eventually(grew)
+    later = ask(weather, city)
+    assert outcome(later) == "HIT"
+    assert TTL - 1 <= age(later) + max_age(later) <= TTL
+    assert max_age(later) < max_age(first)
+    assert fake_weather.questions(city) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        str.upper,
+        str.lower,
+        str.swapcase,
+        lambda city: f"  {city}\t",
+        lambda city: city.replace(" ", " \t  "),
+        lambda city: city.replace(" ", "\u2003"),
+    ],
+    ids=["upper", "lower", "swapped", "around", "within", "em space"],
+)
+def test_case_and_spaces_do_not_matter(
+    weather: Api, fake_weather: FakeWeather, change: Callable[[str], str]
+) -> None:
+    city = new_city()
+    first, second = ask(weather, city), ask(weather, change(city))
+    assert (outcome(first), outcome(second)) == ("MISS", "HIT")
+    assert first.json() == second.json()
+    assert fake_weather.questions(city) == 1
+
+
+@pytest.mark.usefixtures("fake_weather")
+@pytest.mark.parametrize(("one", "other"), [("ΡΌΔΟΣ", "Ρόδος"), ("МОСКВА", "москва")])
+def test_case_does_not_matter_in_any_alphabet(weather: Api, one: str, other: str) -> None:
+    first, second = ask(weather, one), ask(weather, other)
+    assert weather_of(first) == weather_of(second)
+    assert outcome(second) == "HIT"
+
+
+def test_cities_do_not_get_each_others_weather(weather: Api, fake_weather: FakeWeather) -> None:
+    cities = [new_city() for _ in range(5)]
+    first = {city: weather_of(ask(weather, city)) for city in cities}
+    assert {city: weather_of(ask(weather, city)) for city in cities} == first
+    assert {found["city"] for found in first.values()} == set(cities)
+    assert [fake_weather.questions(city) for city in cities] == [1] * 5
+
+
+def test_an_answer_is_asked_for_again_when_its_time_is_over(
+    forgetful: Api, fake_weather: FakeWeather
+) -> None:
+    city = new_city()
+    first = ask(forgetful, city)
+    assert max_age(first) <= BRIEF
+    outcomes = [outcome(ask(forgetful, city))]
+
+    def asked_again() -> bool:
+        outcomes.append(outcome(ask(forgetful, city)))
+        return outcomes[-1] == "MISS"
+
+    eventually(asked_again, within=BRIEF + 3)
+    assert set(outcomes[:-1]) == {"HIT"}
+    assert fake_weather.questions(city) == 2
+    second = weather_of(ask(forgetful, city))
+    waited = moment(second["fetched_at"]) - moment(first.json()["fetched_at"])
+    assert BRIEF <= waited.total_seconds() < BRIEF + 2
+
+
+def test_a_city_that_does_not_exist_is_not_asked_for_again_at_once(
+    weather: Api, fake_weather: FakeWeather
+) -> None:
+    city = f"No such {new_city()}"
+    assert [ask(weather, name).status_code for name in (city, city.upper(), city)] == [404] * 3
+    assert fake_weather.questions(city) == 1
+
+
+def test_a_restart_empties_the_cache(
+    server_with_a_key: LaunchedServer, fake_weather: FakeWeather
+) -> None:
+    city = new_city()
+    with Api(server_with_a_key) as api:
+        assert [outcome(ask(api, city)) for _ in range(2)] == ["MISS", "HIT"]
+        server_with_a_key.restart()
+        assert outcome(ask(api, city)) == "MISS"
+    assert fake_weather.questions(city) == 2

@@ -1,0 +1,144 @@
+"""Row 6.5: whatever the provider does at once, the answer is an error that says whose it is."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer, Server
+from tests.harness.weather import FakeWeather
+from tests.stage06.weather import (
+    BROKEN_CONNECTION,
+    EVERY_ENDPOINT,
+    QUICK,
+    SERVER_ERROR,
+    SLOW,
+    ask,
+    new_city,
+    outcome,
+    reason,
+)
+
+NEVER_LONGER = 24 * 60 * 60  # seconds that we believe a Retry-After
+MEMORY = 100 * 1024  # KiB: the bomb alone would be five times that
+
+
+at_every_endpoint = pytest.mark.parametrize(
+    ("provider", "endpoint"), EVERY_ENDPOINT, indirect=["provider"]
+)
+
+
+def test_every_way_to_fail_is_tried(fake_weather: FakeWeather) -> None:
+    assert set(fake_weather.modes()) == {"ok", "not-found", *QUICK, *SLOW}
+
+
+@at_every_endpoint
+@pytest.mark.parametrize("mode", QUICK)
+def test_a_failure_is_told_and_not_kept(
+    weather: Api, fake_weather: FakeWeather, endpoint: str, mode: str
+) -> None:
+    city = new_city()
+    with fake_weather.failing(mode, city, endpoint=endpoint):
+        answer = ask(weather, city)
+        assert answer.status_code == QUICK[mode]
+        assert reason(answer)
+        assert "x-cache" not in answer.headers
+        # A broken connection or a server's error may pass: one more try. All else will not.
+        tries = 2 if mode in BROKEN_CONNECTION or mode in SERVER_ERROR else 1
+        assert fake_weather.calls(city, endpoint) == tries
+    assert outcome(ask(weather, city)) == "MISS"
+
+
+@at_every_endpoint
+@pytest.mark.parametrize("mode", ["close", "error-500"])
+def test_a_failure_that_passes_is_not_noticed(
+    weather: Api, fake_weather: FakeWeather, endpoint: str, mode: str
+) -> None:
+    city = new_city()
+    with fake_weather.failing(mode, city, endpoint=endpoint, times=1):
+        assert outcome(ask(weather, city)) == "MISS"
+    assert fake_weather.calls(city, endpoint) == 2
+
+
+def in_two_minutes() -> str:
+    """Return a moment as HTTP writes it (RFC 9110, 5.6.7)."""
+    return format_datetime(datetime.now(UTC) + timedelta(minutes=2), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        (lambda: "30", (30, 30)),
+        (in_two_minutes, (115, 120)),
+        (lambda: None, (1, NEVER_LONGER)),
+        (lambda: "", (1, NEVER_LONGER)),
+        (lambda: "0", (1, NEVER_LONGER)),
+        (lambda: "-5", (1, NEVER_LONGER)),
+        (lambda: "soon", (1, NEVER_LONGER)),
+        (lambda: "1e9", (1, NEVER_LONGER)),
+        (lambda: "9" * 5000, (1, NEVER_LONGER)),
+        (lambda: "Sat, 01 Jan 2000 00:00:00 GMT", (1, NEVER_LONGER)),
+        (lambda: "Fri, 31 Dec 9999 23:59:59 GMT", (1, NEVER_LONGER)),
+        (lambda: "Mon, 99 Foo 2026 99:99:99 GMT", (1, NEVER_LONGER)),
+    ],
+    ids=[
+        "seconds",
+        "date",
+        "absent",
+        "empty",
+        "zero",
+        "negative",
+        "word",
+        "exponent",
+        "5000 digits",
+        "past",
+        "far future",
+        "no date",
+    ],
+)
+def test_a_rate_limit_is_503_and_says_when_to_come_back(
+    weather: Api,
+    fake_weather: FakeWeather,
+    retry_after: Callable[[], str | None],
+    seconds: tuple[int, int],
+) -> None:
+    city = new_city()
+    with fake_weather.failing("rate-limit", city, retry_after=retry_after()):
+        answer = ask(weather, city)
+    assert answer.status_code == 503
+    assert reason(answer)
+    at_least, at_most = seconds
+    assert at_least <= int(answer.headers["retry-after"]) <= at_most
+    assert fake_weather.questions(city) == 1
+
+
+def forget_peak_memory(server: LaunchedServer) -> int:
+    """Have Linux forget the most memory that the server used; return what it uses now, in KiB."""
+    Path(f"/proc/{server.pid}/clear_refs").write_text("5", encoding="ascii")
+    return peak_memory(server)
+
+
+def peak_memory(server: LaunchedServer) -> int:
+    """Return the most memory that the server has used since then, in KiB."""
+    status = Path(f"/proc/{server.pid}/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1])
+
+
+@pytest.mark.parametrize("mode", ["huge", "gzip-bomb"])
+def test_an_enormous_answer_costs_no_memory(
+    weather: Api, weather_server: Server, fake_weather: FakeWeather, mode: str
+) -> None:
+    if not isinstance(weather_server, LaunchedServer):
+        pytest.skip("not checked: needs control of the server process")
+    try:
+        before = forget_peak_memory(weather_server)
+    except OSError:
+        pytest.skip("not checked: this system does not tell")
+    city = new_city()
+    with fake_weather.failing(mode, city):
+        assert ask(weather, city).status_code == 502
+    assert peak_memory(weather_server) - before < MEMORY

@@ -1,0 +1,55 @@
+"""Row 6.5: the key of the provider is in no log, no answer and no address, whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
+from tests.harness.weather import FakeWeather
+from tests.stage06.weather import KEY, QUICK, ask, new_city
+
+# Every logger tells everything it knows, as somebody would set it who looks for a mistake.
+LOG_EVERYTHING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"level": "DEBUG", "handlers": ["stdout"]},
+    "loggers": {"httpx": {"level": "DEBUG"}, "httpcore": {"level": "DEBUG"}},
+}
+
+
+@pytest.fixture
+def talkative(launch: Launch) -> LaunchedServer:
+    """A server with a key that logs all it can."""
+    server = launch(start=False, OPENWEATHERMAP_API_KEY=KEY)
+    config = server.home / "logging.json"
+    config.write_text(json.dumps(LOG_EVERYTHING), encoding="utf-8")
+    server.command = (*server.command, "--log-config", str(config))
+    server.start()
+    return server
+
+
+def test_the_key_is_nowhere_whatever_goes_wrong(
+    talkative: LaunchedServer, fake_weather: FakeWeather
+) -> None:
+    with Api(talkative) as api:
+        city = new_city()
+        answers = [ask(api, city), ask(api, city), ask(api, f"No such {city}"), ask(api, "")]
+        assert fake_weather.calls(city, "weather") == 1  # the key was sent
+        for mode in QUICK:
+            city = new_city()
+            with fake_weather.failing(mode, city):
+                answers.append(ask(api, city))
+        answers.append(api.request("GET", "/openapi.json"))
+    assert [answer for answer in answers if KEY in answer.text + str(answer.headers.raw)] == []
+    log = talkative.log_text()
+    assert "DEBUG" in log
+    assert KEY not in log
+    assert "Traceback" not in log
+    files = [path for path in talkative.data_dir.rglob("*") if path.is_file()]
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []

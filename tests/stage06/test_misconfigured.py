@@ -1,0 +1,71 @@
+"""Row 6.5: a provider that is set up wrongly, or behind a proxy, is an error and no crash."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import in_parallel
+from tests.harness.weather import FakeWeather
+from tests.stage06.weather import KEY, ask
+
+CLOSED = "http://127.0.0.1:9"  # nobody listens there
+
+# {fake}: where the fake provider is, {tls}: the same, as if it spoke TLS.
+BASE_URLS = {
+    "a slash at the end": ("{fake}/", 200),
+    "another path": ("{fake}/some/where", 502),
+    "a closed port": (CLOSED, 502),
+    "TLS at a port without": ("{tls}", 502),
+    "no host name": ("http://xn--a", 502),
+}
+PROXIES: dict[str, tuple[dict[str, str], int]] = {
+    "a proxy that is down": ({"HTTP_PROXY": CLOSED}, 502),
+    "no proxy for this address": ({"HTTP_PROXY": CLOSED, "NO_PROXY": "127.0.0.1"}, 200),
+}
+EXPECTED = {name: status for name, (_, status) in (BASE_URLS | PROXIES).items()}
+UNUSABLE = {"a proxy of another kind": "socks5://127.0.0.1:9"}
+
+
+@pytest.fixture(scope="module")
+def servers(launch_for_module: Launch, fake_weather: FakeWeather) -> dict[str, LaunchedServer]:
+    """Every server, started at once as far as it starts."""
+    fake = fake_weather.base_url
+    tls = fake.replace("http:", "https:")
+    settings = {
+        name: {"OPENWEATHERMAP_BASE_URL": url.format(fake=fake, tls=tls)}
+        for name, (url, _) in BASE_URLS.items()
+    }
+    settings |= {name: variables for name, (variables, _) in PROXIES.items()}
+    settings |= {name: {"ALL_PROXY": proxy} for name, proxy in UNUSABLE.items()}
+    servers = {
+        name: launch_for_module(start=False, OPENWEATHERMAP_API_KEY=KEY, **chosen)
+        for name, chosen in settings.items()
+    }
+    in_parallel(len(servers), lambda number: list(servers.values())[number].start())
+    return servers
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_provider_that_cannot_be_reached_is_502(
+    servers: dict[str, LaunchedServer], name: str
+) -> None:
+    with Api(servers[name]) as api:
+        answer = ask(api, "London")
+    assert answer.status_code == EXPECTED[name]
+    log = servers[name].log_text()
+    assert "Traceback" not in log
+    assert KEY not in log + answer.text
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_proxy_that_cannot_be_used_stops_the_start_with_one_line(
+    servers: dict[str, LaunchedServer], name: str
+) -> None:
+    assert servers[name].exit_code not in (0, None)
+    log = servers[name].log_text()
+    reasons = [line for line in log.splitlines() if line.startswith("ERROR")]
+    assert [line for line in reasons if "proxy" in line], log
+    assert "Traceback" not in log

@@ -1,0 +1,46 @@
+"""Rows 6.3 and 6.4, the part that no client can see: read in the source of the app."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.stage02.test_source import handlers, names_used
+from tests.stage03.test_source import calls, packages_imported
+
+# Each of these would hold up the event loop while the provider thinks.
+BLOCKING = {"requests", "urllib3", "urllib", "http"}
+
+
+@pytest.fixture(scope="module")
+def modules(stage_directory: Path) -> dict[str, ast.Module]:
+    """The syntax tree of every module of the weather by its path."""
+    return {
+        path.relative_to(stage_directory).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted((stage_directory / "app" / "weather").rglob("*.py"))
+    }
+
+
+def test_the_provider_is_asked_through_an_async_client(modules: dict[str, ast.Module]) -> None:
+    assert "httpx.AsyncClient" in set().union(*map(names_used, modules.values()))
+    for path, module in modules.items():
+        assert not packages_imported(module) & BLOCKING, path
+        assert not names_used(module) & {"httpx.get", "httpx.Client", "time.sleep"}, path
+
+
+def test_the_handler_is_async_and_gets_what_it_needs_as_a_dependency(
+    modules: dict[str, ast.Module],
+) -> None:
+    (handler,) = handlers(modules["app/weather/router.py"])
+    assert isinstance(handler, ast.AsyncFunctionDef)
+    assert "fastapi.Depends" in names_used(modules["app/weather/router.py"])
+
+
+def test_the_cache_is_cachetools_and_has_an_end(modules: dict[str, ast.Module]) -> None:
+    assert "cachetools.TTLCache" in set().union(*map(names_used, modules.values()))
+    made = [call for module in modules.values() for call in calls(module, "TTLCache")]
+    assert made
+    for call in made:
+        sizes = [*call.args[:1], *[word.value for word in call.keywords if word.arg == "maxsize"]]
+        assert sizes, ast.unparse(call)
+        assert "inf" not in ast.unparse(sizes[0])

@@ -1,0 +1,105 @@
+"""Row 6.5: when the provider fails, an older answer is better than none, and it says it is old."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer
+from tests.harness.weather import FakeWeather
+from tests.stage06.weather import (
+    BRIEF,
+    ENDPOINTS,
+    EVERY_ENDPOINT,
+    QUICK,
+    age,
+    ask,
+    max_age,
+    new_city,
+    outcome,
+    reason,
+    weather_of,
+)
+
+Case = tuple[str, str, str]  # mode, provider, endpoint
+CASES = [(mode, *where) for mode in QUICK for where in EVERY_ENDPOINT]
+AT_ONCE = 6  # stories
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a city's weather was at first, while the provider failed, and when it had recovered."""
+
+    fresh: httpx.Response
+    failing: httpx.Response
+    recovered: httpx.Response
+
+
+@pytest.fixture(scope="module")
+def stories(
+    forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather
+) -> dict[Case, Story]:
+    """Tell all of them at once: each has to wait for its first answer to grow old."""
+    apis = {provider: Api(server) for provider, server in forgetful_servers.items()}
+    cities = {case: new_city() for case in CASES}
+    fresh = {case: ask(apis[case[1]], city) for case, city in cities.items()}
+    time.sleep(BRIEF + 0.1)  # all of them are old now: there is nothing to poll for
+
+    def tell(case: Case) -> Story:
+        (mode, provider, endpoint), city = case, cities[case]
+        with fake_weather.failing(mode, city, endpoint=endpoint):
+            failing = ask(apis[provider], city)
+        return Story(fresh[case], failing, ask(apis[provider], city))
+
+    with ThreadPoolExecutor(AT_ONCE) as executor:
+        stories = dict(zip(CASES, executor.map(tell, CASES), strict=True))
+    for api in apis.values():
+        api.close()
+    return stories
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_an_older_answer_is_given_while_the_provider_fails(
+    stories: dict[Case, Story], case: Case
+) -> None:
+    story = stories[case]
+    assert outcome(story.fresh) == "MISS"
+    assert outcome(story.failing) == "STALE"
+    assert weather_of(story.failing) == weather_of(story.fresh)
+    assert age(story.failing) >= BRIEF
+    assert max_age(story.failing) == 0
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_a_provider_that_has_recovered_is_asked_at_once(
+    stories: dict[Case, Story], case: Case
+) -> None:
+    story = stories[case]
+    assert outcome(story.recovered) == "MISS"
+    assert age(story.recovered) == 0
+    fetched = [weather_of(answer)["fetched_at"] for answer in (story.fresh, story.recovered)]
+    assert fetched == sorted(set(fetched))
+
+
+def test_a_city_that_is_gone_is_404_and_not_its_older_weather(
+    provider: str, forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather
+) -> None:
+    """That is an answer, not a failure."""
+    city = new_city()
+    with Api(forgetful_servers[provider]) as api:
+        assert outcome(ask(api, city)) == "MISS"
+        with fake_weather.failing("not-found", city, endpoint=ENDPOINTS[provider][0]):
+            seen = ["HIT"]
+            while seen[-1] == "HIT" and len(seen) < 1000:
+                answer = ask(api, city)
+                seen.append(outcome(answer) if answer.status_code == 200 else reason(answer))
+                time.sleep(0.02)
+            assert answer.status_code == 404, seen
+            # Nor does it come back while the provider fails.
+            fake_weather.fail("error-500", city)
+            assert ask(api, city).status_code in (404, 502)

@@ -1,0 +1,79 @@
+"""Row 6.2: however many want one city at once, the provider is asked once."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import httpx
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.raw_http import connect
+from tests.harness.server import Server
+from tests.harness.waiting import eventually, in_parallel
+from tests.harness.weather import FakeWeather
+from tests.stage06.weather import ask, new_city, outcome, weather_of
+
+LONG_ENOUGH = 1.5  # seconds for everybody to ask before the answer comes
+DIFFERENT = 12  # cities
+
+
+@pytest.fixture
+def crowd(weather_server: Server) -> Iterator[Api]:
+    """A driver that waits for no free connection of its own."""
+    client = httpx.Client(limits=httpx.Limits(max_connections=None), trust_env=False, timeout=20)
+    with Api(weather_server, client=client) as api:
+        yield api
+
+
+@pytest.mark.parametrize(
+    ("provider", "people"),
+    [("OpenWeatherMap", 50), ("Open-Meteo", 200)],
+    indirect=["provider"],
+)
+def test_many_who_ask_at_once_make_one_call_and_get_one_answer(
+    crowd: Api, fake_weather: FakeWeather, people: int
+) -> None:
+    city = new_city()
+    with fake_weather.failing("slow", city, seconds=LONG_ENOUGH, times=1):
+        answers = in_parallel(people, lambda _: ask(crowd, city))
+    assert not answers.errors
+    assert {outcome(answer) for answer in answers.results} <= {"MISS", "HIT"}
+    assert len({answer.text for answer in answers.results}) == 1
+    assert fake_weather.questions(city) == 1
+
+
+def test_many_who_ask_while_the_provider_is_down_do_not_make_it_worse(
+    crowd: Api, fake_weather: FakeWeather
+) -> None:
+    city, people = new_city(), 50
+    with fake_weather.failing("error-500", city):
+        answers = in_parallel(people, lambda _: ask(crowd, city).status_code)
+    assert answers.results == [502] * people
+    assert fake_weather.calls(city) < people / 5
+
+
+def test_cities_do_not_wait_for_each_other(crowd: Api, fake_weather: FakeWeather) -> None:
+    cities = [new_city() for _ in range(DIFFERENT)]
+    for city in cities:
+        fake_weather.fail("slow", city, seconds=1, times=1)
+    asked = time.monotonic()
+    answers = in_parallel(DIFFERENT, lambda number: weather_of(ask(crowd, cities[number])))
+    waited = time.monotonic() - asked
+    assert [found["city"] for found in answers.results] == cities
+    assert waited < DIFFERENT / 3
+
+
+def test_one_who_gives_up_takes_the_answer_from_nobody_else(
+    crowd: Api, weather_server: Server, fake_weather: FakeWeather
+) -> None:
+    city = new_city()
+    with fake_weather.failing("slow", city, seconds=LONG_ENOUGH, times=1):
+        request = f"GET /weather?city={city.replace(' ', '+')} HTTP/1.1\r\nHost: here\r\n\r\n"
+        with closing(connect(weather_server)) as impatient:
+            impatient.sendall(request.encode())
+            eventually(lambda: fake_weather.questions(city))
+        answers = in_parallel(10, lambda _: weather_of(ask(crowd, city)))
+    assert not answers.errors
+    assert len(answers.results) == 10
+    assert fake_weather.questions(city) == 1

@@ -1,0 +1,91 @@
+"""Row 6.1: the weather of a city, whoever provides it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.weather import FakeWeather
+from tests.stage06.weather import ask, moment, new_city, reason, weather_of
+from tools.fake_weather import CITIES, Sky
+
+DRIFT = 0.5  # °C or m/s that the weather may change by while it is asked for
+LONGEST = 100  # characters
+
+
+@pytest.mark.usefixtures("fake_weather")
+def test_the_weather_comes_in_the_units_of_the_contract(weather: Api) -> None:
+    answer = ask(weather, "Reykjavik")
+    found, city = weather_of(answer), next(city for city in CITIES if city.name == "Reykjavik")
+    assert (found["city"], found["country"]) == ("Reykjavik", "IS")
+    sky = Sky.over(city.latitude, city.longitude, moment(found["fetched_at"]).timestamp())
+    assert found["temperature"] == pytest.approx(sky.temperature, abs=DRIFT)  # not K, not °F
+    assert found["feels_like"] == pytest.approx(sky.feels_like, abs=DRIFT)
+    assert found["wind_speed"] == pytest.approx(sky.wind_speed, abs=DRIFT)  # not km/h
+    assert found["humidity"] == pytest.approx(sky.humidity, abs=2)
+    assert isinstance(found["description"], str)
+    assert found["description"]
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.usefixtures("fake_weather")
+def test_times_are_in_utc_and_near_now(weather: Api) -> None:
+    found, now = weather_of(ask(weather, new_city())), datetime.now(UTC)
+    assert abs(moment(found["fetched_at"]) - now) < timedelta(minutes=1)
+    assert timedelta(0) <= now - moment(found["observed_at"]) < timedelta(hours=1)
+
+
+@pytest.mark.usefixtures("fake_weather")
+@pytest.mark.parametrize(
+    ("name", "country"),
+    [
+        ("London", "GB"),
+        ("Москва", "RU"),
+        ("São Paulo", "BR"),
+        ("القاهرة", "EG"),
+        ("Ρόδος", "GR"),
+        ("北京", "CN"),
+        ("서울", "KR"),
+        ("दिल्ली", "IN"),
+        ("Point Nemo", None),
+    ],
+)
+def test_a_city_is_found_by_its_name_in_any_script(
+    weather: Api, name: str, country: str | None
+) -> None:
+    found = weather_of(ask(weather, name))
+    assert found["city"]
+    assert found["country"] == country
+
+
+@pytest.mark.usefixtures("fake_weather")
+def test_a_city_that_does_not_exist_is_404_with_a_reason(weather: Api) -> None:
+    answer = ask(weather, f"No such {new_city()}")
+    assert answer.status_code == 404
+    assert reason(answer)
+
+
+@pytest.mark.parametrize("city", ["", "   ", "\t\n", "\u2003\u00a0", "\x1c", "x" * (LONGEST + 1)])
+def test_a_city_without_a_name_or_with_too_long_a_one_is_422(api: Api, city: str) -> None:
+    answer = ask(api, city)
+    assert answer.status_code == 422
+    assert [error["loc"] for error in answer.json()["detail"]] == [["query", "city"]]
+
+
+def test_a_city_must_be_named(api: Api) -> None:
+    assert api.request("GET", "/weather").status_code == 422
+
+
+@pytest.mark.usefixtures("fake_weather")
+@pytest.mark.parametrize("city", ["x" * LONGEST, f"  {'ы' * LONGEST}  ", "a\0b", "?&#%/..", "😀"])
+def test_an_odd_name_is_looked_for_and_not_found(weather: Api, city: str) -> None:
+    assert ask(weather, city).status_code == 404
+
+
+def test_a_name_cannot_add_to_what_the_provider_is_asked(
+    weather: Api, fake_weather: FakeWeather
+) -> None:
+    """Unescaped, the name would be London, and the rest parameters of ours."""
+    name = f"London&count=0&units=imperial&appid=bad-key#{new_city()}"
+    assert ask(weather, name).status_code == 404
+    assert fake_weather.questions(name) == 1
