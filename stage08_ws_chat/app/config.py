@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import StartupError
 
+MAX_RETENTION = 100 * 365 * 24 * 60 * 60  # seconds
 MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
@@ -29,8 +30,8 @@ class Settings(BaseSettings):
 
     media_dir: Path = Path("media")
 
-    redis_url: str = ""
-    job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0)  # seconds
+    redis_url: str = Field(default="", pattern=r"^$|^rediss?://")
+    job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=MAX_RETENTION)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
 
     weather_cache_ttl: int = Field(default=600, ge=0)  # seconds

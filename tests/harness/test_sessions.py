@@ -63,7 +63,10 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
 @each_stage
 def test_a_stage_has_a_session_that_runs_its_suites(sessions: Sessions, stage: Stage) -> None:
     suites = [f"tests/{earlier.name}" for earlier in STAGES[: stage.number]]
-    assert sessions.commands_of(stage.name) == [["pytest", f"--stage={stage.number}", *suites]]
+    again = [also.split() for earlier in STAGES[: stage.number] for also in earlier.also]
+    assert sessions.commands_of(stage.name) == [
+        ["pytest", f"--stage={stage.number}", *arguments] for arguments in (suites, *again)
+    ]
     for suite in suites:
         assert list((ROOT / suite).glob("test_*.py"))
 

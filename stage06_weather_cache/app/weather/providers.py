@@ -6,7 +6,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import httpx
 from fastapi import HTTPException
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.config import Settings
 from app.weather.schemas import Weather
@@ -192,6 +192,8 @@ class _OpenWeatherMapAnswer(BaseModel):
 
 
 class _Place(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
     name: str
     latitude: float
     longitude: float
