@@ -108,6 +108,19 @@ def chosen_stage(session: nox.Session, wanted: str) -> Stage:
         session.error(str(error))
 
 
+def run_tests(session: nox.Session, *arguments: str) -> None:
+    """Run pytest. What fails is run once more, alone: a fault of the code fails again.
+
+    The suites start, kill and time real processes, and a browser: on a busy machine one of two
+    thousand may miss its deadline. The first failure stays in the output, with all it says.
+    """
+    try:
+        session.run("pytest", *arguments)
+    except nox.command.CommandFailed:
+        session.warn("Something failed (see above). Once more, only that …")
+        session.run("pytest", "--last-failed", "--last-failed-no-failures=none", *arguments)
+
+
 def add_stage_session(stage: Stage) -> None:
     """Give the stage its session: its own suites and those of every stage before it."""
     so_far = STAGES[: stage.number]
@@ -117,10 +130,9 @@ def add_stage_session(stage: Stage) -> None:
     def run(session: nox.Session) -> None:
         install(session, "-r", "tests/requirements.txt")
         app_python(session, stage)
-        test = ["pytest", f"--stage={stage.number}"]
-        session.run(*test, *(session.posargs or suites))
+        run_tests(session, f"--stage={stage.number}", *(session.posargs or suites))
         for again in [] if session.posargs else further_runs:
-            session.run(*test, *again.split())
+            run_tests(session, f"--stage={stage.number}", *again.split())
 
     run.__doc__ = f"Test stage {stage.number}: {stage.title}."
     nox.session(name=stage.name)(run)
@@ -188,7 +200,7 @@ def check(session: nox.Session) -> None:
     for stage in STAGES:
         app_python(session, stage)
     session.run("python", "-m", "tools.openapi")
-    session.run("pytest", *(session.posargs or ["tests/tools", "tests/harness", "tests/lessons"]))
+    run_tests(session, *(session.posargs or ["tests/tools", "tests/harness", "tests/lessons"]))
 
 
 @nox.session(default=False, venv_backend="none")
