@@ -81,6 +81,13 @@ from tools.environment import stage_python  # noqa: E402
 STAGES = load_course()
 CODE = ["noxfile.py", "tools", "tests"]
 
+# uv compiles nothing and some machines forbid Python to keep what it compiled: pytest would spend
+# its first two seconds on that, every time.
+KEEP_BYTECODE = {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(ROOT / ".nox" / "bytecode"),
+}
+
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
@@ -115,10 +122,11 @@ def run_tests(session: nox.Session, *arguments: str) -> None:
     thousand may miss its deadline. The first failure stays in the output, with all it says.
     """
     try:
-        session.run("pytest", *arguments)
+        session.run("pytest", *arguments, env=KEEP_BYTECODE)
     except nox.command.CommandFailed:
         session.warn("Something failed (see above). Once more, only that …")
-        session.run("pytest", "--last-failed", "--last-failed-no-failures=none", *arguments)
+        last_failed = ["--last-failed", "--last-failed-no-failures=none"]
+        session.run("pytest", *last_failed, *arguments, env=KEEP_BYTECODE)
 
 
 def add_stage_session(stage: Stage) -> None:

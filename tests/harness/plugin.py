@@ -140,7 +140,7 @@ def server(
     launched.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def launched_server(server: Server) -> LaunchedServer:
     """The shared server, for a test that looks at its files or its log."""
     if not isinstance(server, LaunchedServer):

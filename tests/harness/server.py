@@ -248,7 +248,6 @@ class LaunchedServer:
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
         if sys.platform == "win32":  # sockets do not work without it
             environment["SYSTEMROOT"] = os.environ["SYSTEMROOT"]

@@ -5,13 +5,12 @@ import time
 from functools import partial
 from typing import Any
 
-from tests.harness.driver import NO_BODY, Api
+from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage02.database import query, write_lock
+from tests.stage02.database import write_lock
 
 AT_ONCE = 0.5  # seconds: an answer that waited for nothing
-LONGER_THAN_ANY_WAIT = 20.0  # seconds until a writer must have given up
 
 
 def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
@@ -78,28 +77,3 @@ def test_while_a_write_waits_everyone_else_is_served(
     writer.join()
     assert answers == [201]
     assert slowest < AT_ONCE
-
-
-def test_a_database_that_stays_locked_is_503_and_then_works_again(
-    api: Api, launched_server: LaunchedServer
-) -> None:
-    todo = api.create_todo("Before")
-    path, body = f"/todos/{todo['id']}", {"title": "never stored"}
-    requests = [("POST", "/todos", body), ("PUT", path, body), ("PATCH", path, body)]
-    requests.append(("DELETE", path, NO_BODY))
-    with write_lock(launched_server.database_file):
-        asked = time.monotonic()
-        refused = in_parallel(
-            len(requests),
-            lambda number: api.request(*requests[number][:2], json=requests[number][2]),
-        )
-        waited = time.monotonic() - asked
-    assert [answer.status_code for answer in refused.results] == [503] * len(requests)
-    for answer in refused.results:
-        assert isinstance(answer.json()["detail"], str)
-        assert int(answer.headers["retry-after"]) > 0
-    assert waited < LONGER_THAN_ANY_WAIT
-    assert api.get_todo(todo["id"]) == todo
-    assert api.patch_todo(todo["id"], title="After")["title"] == "After"
-    stored = "SELECT count(*) FROM todos WHERE title = 'never stored'"
-    assert query(launched_server.database_file, stored) == [(0,)]

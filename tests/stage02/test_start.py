@@ -1,25 +1,26 @@
-"""A database that cannot be used stops the start with one line that says why, not a traceback."""
+"""A database that cannot be used: one line at the start that says why, 503 in mid-work."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
+import httpx
 import pytest
 
+from tests.harness.driver import NO_BODY, Api
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage02.database import change, query
+from tests.stage02.database import change, query, write_lock
 
+LONGER_THAN_ANY_WAIT = 20.0  # seconds until a writer must have given up
 GARBAGE = b"This is not a database. " * 500
 
 
 def garbage_instead(server: LaunchedServer) -> None:
     """Leave a file that is no database where the database should be."""
     server.database_file.write_bytes(GARBAGE)
-
-
-def directory_instead(server: LaunchedServer) -> None:
-    """Leave a directory where the database should be."""
-    server.database_file.mkdir()
 
 
 def nowhere(server: LaunchedServer) -> None:
@@ -50,7 +51,6 @@ Refused = dict[Spoil, tuple[LaunchedServer, int | None]]
 
 REASONS: dict[Spoil, str] = {
     garbage_instead: "not a database",
-    directory_instead: "unable to open database file",
     nowhere: "unable to open database file",
     newer_than_the_code: "9999_from_the_future",
     not_migrated_in_production: "alembic upgrade head",
@@ -58,17 +58,64 @@ REASONS: dict[Spoil, str] = {
 }
 
 
-@pytest.fixture(scope="module")
-def refused(launch_for_module: Launch) -> Refused:
-    """Every spoiled server with the exit code of its start: all at once, which takes half as long.
+@dataclass
+class LockedOut:
+    """What became of the writers of one todo while another process held the lock throughout."""
 
-    The exit code is None for one that started after all.
+    todo: dict[str, Any]
+    answers: list[httpx.Response]
+    waited: float  # seconds
+
+
+@dataclass
+class Unusable:
+    """What servers did with the databases that they could not use."""
+
+    refused: Refused
+    locked_out: LockedOut
+
+
+@pytest.fixture(scope="module")
+def unusable(launch_for_module: Launch, launched_server: LaunchedServer) -> Unusable:
+    """Start every spoiled server, and try to write to a locked database meanwhile.
+
+    All at once, because it takes a third of the time: the writers wait for seconds.
     """
     servers = {spoil: launch_for_module(start=False) for spoil in REASONS}
     for spoil, server in servers.items():
         spoil(server)
-    in_parallel(len(servers), lambda number: list(servers.values())[number].start())
-    return {spoil: (server, server.exit_code) for spoil, server in servers.items()}
+    starts = [server.start for server in servers.values()]
+    locked_out: list[LockedOut] = []
+    tasks = [*starts, lambda: locked_out.append(write_while_locked(launched_server))]
+    in_parallel(len(tasks), lambda number: tasks[number]())
+    refused = {spoil: (server, server.exit_code) for spoil, server in servers.items()}
+    return Unusable(refused, locked_out[0])
+
+
+def write_while_locked(server: LaunchedServer) -> LockedOut:
+    """Send every kind of write while another process holds the database."""
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        todo = api.create_todo("Before")
+        path, body = f"/todos/{todo['id']}", {"title": "never stored"}
+        requests = [("POST", "/todos", body), ("PUT", path, body), ("PATCH", path, body)]
+        requests.append(("DELETE", path, NO_BODY))
+        with write_lock(server.database_file):
+            asked = time.monotonic()
+            answers = in_parallel(
+                len(requests),
+                lambda number: api.request(*requests[number][:2], json=requests[number][2]),
+            )
+            waited = time.monotonic() - asked
+        assert api.get_todo(todo["id"]) == todo
+        assert api.patch_todo(todo["id"], title="After")["title"] == "After"
+        return LockedOut(todo, answers.results, waited)
+
+
+@pytest.fixture(scope="module")
+def refused(unusable: Unusable) -> Refused:
+    """Every spoiled server with the exit code of its start; None for one that started after all."""
+    return unusable.refused
 
 
 @pytest.mark.parametrize("spoil", REASONS, ids=lambda spoil: spoil.__name__)
@@ -92,3 +139,16 @@ def test_a_database_that_was_refused_got_no_tables(refused: Refused, spoil: Spoi
     server, _ = refused[spoil]
     tables = query(server.database_file, "SELECT name FROM sqlite_master WHERE type = 'table'")
     assert set(tables) <= {("alembic_version",)}
+
+
+def test_a_database_that_stays_locked_is_503_and_then_works_again(
+    unusable: Unusable, launched_server: LaunchedServer
+) -> None:
+    locked_out = unusable.locked_out
+    assert [answer.status_code for answer in locked_out.answers] == [503] * 4
+    for answer in locked_out.answers:
+        assert isinstance(answer.json()["detail"], str)
+        assert int(answer.headers["retry-after"]) > 0
+    assert locked_out.waited < LONGER_THAN_ANY_WAIT
+    stored = "SELECT count(*) FROM todos WHERE title = 'never stored'"
+    assert query(launched_server.database_file, stored) == [(0,)]
