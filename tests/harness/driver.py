@@ -7,6 +7,7 @@ when it does not; `request` sends anything and judges nothing.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -21,22 +22,43 @@ Todo = dict[str, Any]
 PAGE = 100  # the longest page a list may have
 NO_BODY: Any = object()  # unlike None, which is sent as `null`
 
+_visitors = itertools.count()
+
 
 class Api:
     """A client of one server, signed in as one user or as nobody.
 
+    Where several processes serve one app, a client asks one of them, and the next client the next.
     The client may be used from many threads. Close it, or use it in a `with` statement.
     """
 
     def __init__(
-        self, server: Server, *, client: httpx.Client | None = None, token: str | None = None
+        self,
+        server: Server,
+        *,
+        client: httpx.Client | None = None,
+        token: str | None = None,
+        turn: int | None = None,
     ) -> None:
         self.server = server
         self.token = token
+        self._turn = next(_visitors) if turn is None else turn
+        self._users = itertools.count(self._turn)
         # Certificates take a while to load: only where there is one to verify.
         self._client = client or httpx.Client(
             trust_env=False, timeout=20, verify=server.base_url.startswith("https:")
         )
+
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and port of the process that is asked; a restart may change the port."""
+        base_urls = self.server.base_urls
+        return base_urls[self._turn % len(base_urls)]
+
+    @property
+    def client(self) -> httpx.Client:
+        """The connections, for another driver that is to use them, too."""
+        return self._client
 
     def __enter__(self) -> Api:
         return self
@@ -58,11 +80,12 @@ class Api:
         }
         self._expect(201, "POST", "/auth/register", json=credentials)
         answer = self._expect(200, "POST", "/auth/token", data=credentials)
-        return Api(self.server, client=self._client, token=answer.json()["access_token"])
+        token = answer.json()["access_token"]
+        return Api(self.server, client=self._client, token=token, turn=next(self._users))
 
     def with_token(self, token: str | None) -> Api:
         """Return a driver that sends this token, or none, over the same connections."""
-        return Api(self.server, client=self._client, token=token)
+        return Api(self.server, client=self._client, token=token, turn=self._turn)
 
     def request(
         self,
@@ -81,7 +104,7 @@ class Api:
         `json=None` sends `null`. `content` is sent as it is, as JSON unless `headers` say
         otherwise; an iterable goes out chunked. Raises `httpx.TransportError` when no answer comes.
         """
-        url = path if path.startswith(("http:", "https:")) else self.server.base_url + path
+        url = path if path.startswith(("http:", "https:")) else self.base_url + path
         sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         if content is not None:
             sent["Content-Type"] = "application/json"

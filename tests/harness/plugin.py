@@ -8,11 +8,11 @@ Against a server that is up, tests that must own the process are skipped as *not
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
 import pytest
@@ -29,13 +29,16 @@ from tests.harness.server import (
 )
 from tools.course import ROOT, CourseError, Stage, find_stage, load_course
 
-pytest_plugins = ["tests.harness.queue", "tests.harness.weather"]
+if TYPE_CHECKING:  # a plugin is imported by pytest, which explains its assertions then
+    from tests.harness.deployment import Deployment
+
+pytest_plugins = ["tests.harness.queue", "tests.harness.weather", "tests.harness.deployment"]
 
 NOT_CHECKED = "not checked: needs control of the server process"
 
 _STAGE = pytest.StashKey[Stage]()
 _ENDED = pytest.StashKey[list[str]]()
-_SUITE = re.compile(r"^stage(\d\d)$")
+_SUITES = pytest.StashKey[dict[str, int]]()
 
 
 class Launch(Protocol):
@@ -63,9 +66,11 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         stages = load_course()
         wanted = config.getoption("stage")
-        config.stash[_STAGE] = find_stage(stages, wanted) if wanted else stages[-1]
+        stage = find_stage(stages, wanted) if wanted else stages[-1]
     except CourseError as error:
         raise pytest.UsageError(str(error)) from error
+    config.stash[_STAGE] = stage
+    config.stash[_SUITES] = {stage.name: stage.number for stage in stages}
     config.stash[_ENDED] = []
     # A SIGTERM (from CI, from nox) ends pytest in the way a Ctrl-C does: with the servers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -78,7 +83,7 @@ def pytest_keyboard_interrupt() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take out what the stage under test does not have yet, or has no longer."""
-    stage = config.stash[_STAGE]
+    stage, suites = config.stash[_STAGE], config.stash[_SUITES]
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
     for item in items:
@@ -86,7 +91,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ended = until is not None and stage.number > until.kwargs["stage"]
         if ended and until is not None:
             config.stash[_ENDED].append(f"{item.name} → row {until.kwargs['successor']}")
-        (dropped if ended or _suite_of(item.path) > stage.number else kept).append(item)
+        suite = max(suites.get(part, 0) for part in item.path.parts)
+        (dropped if ended or suite > stage.number else kept).append(item)
     if dropped:
         items[:] = kept
         config.hook.pytest_deselected(items=dropped)
@@ -99,12 +105,6 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     lines = [f"stage {stage.number}: {where}"]
     lines += [f"ended before this stage: {ended}" for ended in config.stash[_ENDED]]
     return lines
-
-
-def _suite_of(path: Path) -> int:
-    """Return the number of the stage whose suite a test file belongs to, 0 for none."""
-    matches = [_SUITE.match(part) for part in path.parts]
-    return max((int(match[1]) for match in matches if match), default=0)
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +130,10 @@ def server(
     stage = request.config.stash[_STAGE]
     try:
         settings = request.getfixturevalue("provider_settings")
-        launched = stage_server(stage, tmp_path_factory.mktemp("server"), **settings)
+        deployment: Deployment = request.getfixturevalue("deployment")
+        directory = tmp_path_factory.mktemp("server")
+        launched = stage_server(stage, directory, processes=deployment.processes, **settings)
+        deployment.prepare(launched)
         request.getfixturevalue("queue").serve(launched)
         launched.start()
     except (ServerDidNotStart, CourseError) as error:
@@ -164,21 +167,22 @@ def _launch(
 ) -> Iterator[Launch]:
     if request.config.getoption("base_url"):
         pytest.skip(NOT_CHECKED)
-    servers: list[LaunchedServer] = []
     provider_settings = request.getfixturevalue("provider_settings")
+    deployment: Deployment = request.getfixturevalue("deployment")
 
-    def make(*, start: bool = True, **settings: str) -> LaunchedServer:
-        directory = tmp_path_factory.mktemp("private")
-        everything = provider_settings | settings
-        server = stage_server(request.config.stash[_STAGE], directory, **everything)
-        servers.append(server)
-        if start:
-            server.start()
-        return server
+    with ExitStack() as servers:
 
-    yield make
-    for server in servers:
-        server.end()
+        def make(*, start: bool = True, **settings: str) -> LaunchedServer:
+            directory = tmp_path_factory.mktemp("private")
+            beside = servers.enter_context(deployment.surroundings(directory))
+            everything = provider_settings | beside | settings
+            server = stage_server(request.config.stash[_STAGE], directory, **everything)
+            servers.callback(server.end)
+            if start:
+                server.start()
+            return server
+
+        yield make
 
 
 launch = pytest.fixture(_launch, name="launch")

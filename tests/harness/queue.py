@@ -43,7 +43,8 @@ _ANSWER_DEADLINE = 5.0
 class Process:
     """A program that is no web server: a process with its own group and a log.
 
-    It may be started again after it has ended. `environment` is all that it gets.
+    It may be started again after it has ended. `environment` is all that it gets. `user` is who it
+    runs as, when that is somebody else.
     """
 
     def __init__(
@@ -52,17 +53,25 @@ class Process:
         environment: Mapping[str, str],
         working_directory: Path,
         log_file: Path,
+        *,
+        user: str | None = None,
     ) -> None:
         self.command = tuple(command)
         self.environment = dict(environment)
         self.log_file = log_file
         self._working_directory = working_directory
+        self._user = user
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def exit_code(self) -> int | None:
         """The exit code (negative: the signal that ended it), None while it runs."""
         return self._started().poll()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not ended by us since."""
+        return self in _running
 
     def start(self) -> None:
         """Start it; `RuntimeError` when it runs."""
@@ -77,6 +86,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=self._user,
             )
         _running.add(self)
 
@@ -169,6 +179,12 @@ class Redis:
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()
+
+    def stop_and_keep(self) -> None:
+        """Stop it and let it write down what it holds: after a start it has it again."""
+        with suppress(AssertionError, OSError):  # it hangs up instead of answering
+            self.command("SHUTDOWN", "SAVE")
+        self.process.stop()
 
     def pause(self) -> None:
         """Make it hang: connections stay, nothing is answered."""

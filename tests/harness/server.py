@@ -25,12 +25,14 @@ from typing import Protocol
 
 import httpx
 
+from tests.harness.database import Database, database_at
 from tools.course import ROOT, Stage
 from tools.environment import stage_python
 
 FIRST_STAGE_WITH_A_DATABASE = 2
 FIRST_STAGE_WITH_USERS = 3
 FIRST_STAGE_WITH_ROLES = 7
+FIRST_STAGE_WITH_LIMITS = 9
 
 FIRST_ADMIN = {
     "FIRST_ADMIN_USERNAME": "first-admin",
@@ -51,6 +53,10 @@ class Server(Protocol):
     @property
     def base_url(self) -> str:
         """Scheme, host and port, without a slash at the end."""
+
+    @property
+    def base_urls(self) -> Sequence[str]:
+        """The same of every process that serves this app: `base_url` is the first."""
 
     @property
     def has_users(self) -> bool:
@@ -90,6 +96,11 @@ class AttachedServer:
     def base_url(self) -> str:
         """Scheme, host and port, without a slash at the end."""
         return self._base_url
+
+    @property
+    def base_urls(self) -> Sequence[str]:
+        """The same: it is one address to us."""
+        return (self._base_url,)
 
     @cached_property
     def has_users(self) -> bool:
@@ -146,6 +157,11 @@ class LaunchedServer:
         return f"http://127.0.0.1:{self._port}"
 
     @property
+    def base_urls(self) -> Sequence[str]:
+        """The same: it is one process."""
+        return (self.base_url,)
+
+    @property
     def has_users(self) -> bool:
         """Whether todos need a token here."""
         return self._has_users
@@ -154,6 +170,11 @@ class LaunchedServer:
     def database_file(self) -> Path:
         """Where the database of a stage from 2 on is, unless a test set another `DATABASE_URL`."""
         return self.data_dir / "todo.db"
+
+    @property
+    def database(self) -> Database:
+        """The database that the settings name."""
+        return database_at(self.settings["DATABASE_URL"])
 
     @property
     def pid(self) -> int:
@@ -310,7 +331,46 @@ class LaunchedServer:
         return self._process
 
 
-def stage_server(stage: Stage, directory: Path, **settings: str) -> LaunchedServer:
+class ReplicatedServer(LaunchedServer):
+    """Several processes of one app: the same settings, directory and log, a port for each."""
+
+    def __init__(
+        self, command: Sequence[str], directory: Path, *, processes: int, has_users: bool
+    ) -> None:
+        super().__init__(command, directory, has_users=has_users)
+        self.replicas = [
+            LaunchedServer(command, directory, has_users=has_users) for _ in range(processes - 1)
+        ]
+        for replica in self.replicas:
+            replica.settings = self.settings
+
+    @property
+    def base_urls(self) -> Sequence[str]:
+        """The address of every process."""
+        return (self.base_url, *(replica.base_url for replica in self.replicas))
+
+    def start(self, *, within: float = START_DEADLINE) -> None:
+        """Start them one after the other; raise `ServerDidNotStart` for the first that does not."""
+        super().start(within=within)
+        for replica in self.replicas:
+            replica.start(within=within)
+
+    def stop(self, signal_number: int = signal.SIGTERM, *, within: float = STOP_DEADLINE) -> int:
+        """Stop them one after the other; return the first exit code that is not 0, else 0."""
+        exit_codes = [replica.stop(signal_number, within=within) for replica in self.replicas]
+        exit_codes.append(super().stop(signal_number, within=within))
+        return next((code for code in exit_codes if code), 0)
+
+    def kill(self) -> int:
+        """End all of them at once."""
+        for replica in self.replicas:
+            replica.end()
+        return super().kill()
+
+
+def stage_server(
+    stage: Stage, directory: Path, *, processes: int = 1, **settings: str
+) -> LaunchedServer:
     """Return a server of the stage, not started yet, with the settings that suit a test.
 
     The app is read from its place in the course and works in `directory`, so a learner's own
@@ -320,7 +380,10 @@ def stage_server(stage: Stage, directory: Path, **settings: str) -> LaunchedServ
     command = [str(stage_python(stage)), "-m", "uvicorn", "app.main:app"]
     command += ["--app-dir", str(ROOT / stage.directory), "--host", "127.0.0.1", "--port", "{port}"]
     has_users = stage.number >= FIRST_STAGE_WITH_USERS
-    server = LaunchedServer(command, directory, has_users=has_users)
+    if processes == 1:
+        server = LaunchedServer(command, directory, has_users=has_users)
+    else:
+        server = ReplicatedServer(command, directory, processes=processes, has_users=has_users)
     if stage.number >= FIRST_STAGE_WITH_A_DATABASE:
         server.settings["DATABASE_URL"] = f"sqlite+aiosqlite:///{server.database_file.as_posix()}"
     if has_users:
@@ -328,6 +391,8 @@ def stage_server(stage: Stage, directory: Path, **settings: str) -> LaunchedServ
         server.settings["JWT_SECRET"] = "of the tests: production takes no default " + "x" * 32
     if stage.number >= FIRST_STAGE_WITH_ROLES:
         server.settings |= FIRST_ADMIN
+    if stage.number >= FIRST_STAGE_WITH_LIMITS:
+        server.settings["RATE_LIMIT_AUTH"] = "100000/minute"  # all tests come from one address
     server.settings |= settings
     return server
 

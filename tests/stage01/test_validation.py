@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.harness.driver import NO_BODY, Api
+from tests.harness.problems import field_errors
 
 LONGEST_TITLE = 200
 LONGEST_DESCRIPTION = 2000
@@ -38,7 +39,7 @@ IDS = [str(fields)[:40] for fields in WRONG_FIELDS]
 def assert_explains(answer: Any) -> None:
     """Check that a 422 has FastAPI's form: where, why and what kind, and not the input."""
     assert answer.status_code == 422
-    errors = answer.json()["detail"]
+    errors = field_errors(answer)
     assert errors
     for error in errors:
         assert isinstance(error["loc"], list)
@@ -51,7 +52,7 @@ def assert_explains(answer: Any) -> None:
 def test_a_wrong_field_of_a_new_todo_is_422(api: Api, fields: dict[str, Any]) -> None:
     answer = api.request("POST", "/todos", json={"title": "Fine"} | fields)
     assert_explains(answer)
-    assert next(iter(fields)) in answer.json()["detail"][0]["loc"]
+    assert next(iter(fields)) in field_errors(answer)[0]["loc"]
 
 
 @pytest.mark.parametrize("fields", WRONG_FIELDS, ids=IDS)
@@ -70,13 +71,13 @@ def test_a_title_is_required(api: Api, method: str) -> None:
     path = "/todos" if method == "POST" else f"/todos/{api.create_todo()['id']}"
     answer = api.request(method, path, json={"description": "d", "completed": True})
     assert_explains(answer)
-    assert "title" in answer.json()["detail"][0]["loc"]
+    assert "title" in field_errors(answer)[0]["loc"]
 
 
 def test_every_wrong_field_is_named_at_once(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": 1, "description": 1, "completed": 1})
     assert_explains(answer)
-    named = {error["loc"][-1] for error in answer.json()["detail"]}
+    named = {error["loc"][-1] for error in field_errors(answer)}
     assert {"title", "description", "completed"} <= named
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage02.database import write_lock
 
 AT_ONCE = 0.5  # seconds: an answer that waited for nothing
 
@@ -20,7 +19,7 @@ def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
 
     def lock_again_and_again() -> None:
         while not finished.is_set():
-            with write_lock(launched_server.database_file):
+            with launched_server.database.write_lock():
                 finished.wait(0.02)
             finished.wait(0.05)
 
@@ -65,7 +64,7 @@ def test_while_a_write_waits_everyone_else_is_served(
         target=lambda: answers.append(api.request("POST", "/todos", json=body).status_code)
     )
     slowest = 0.0
-    with write_lock(launched_server.database_file):
+    with launched_server.database.write_lock():
         writer.start()
         until = time.monotonic() + 0.7
         while time.monotonic() < until:

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
-from tests.stage02.database import query
+
+pytestmark = pytest.mark.deployment("plain")  # the capstone's suite looks at PostgreSQL
 
 SCHEMA = "SELECT name, sql FROM sqlite_master ORDER BY name"
 
@@ -26,5 +29,5 @@ def test_every_migration_goes_up_down_and_up_again(
     assert done.returncode == 0, done.stdout
     assert "No new upgrade operations" in done.stdout  # the models and the migrations agree
     assert "(head)" in done.stdout
-    made_at_start = query(launched_server.database_file, SCHEMA)
-    assert query(server.database_file, SCHEMA) == made_at_start
+    made_at_start = launched_server.database.query(SCHEMA)
+    assert server.database.query(SCHEMA) == made_at_start

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.database import SQLiteFile
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage02.database import query
 
 BEFORE_THE_KILL = 40  # todos
 
@@ -76,4 +76,5 @@ def test_a_kill_right_after_an_answer_loses_nothing_acknowledged(
     # What was on its way at that moment got no answer; nothing was answered with an error.
     assert [error for error in writers.errors if isinstance(error, AssertionError)] == []
     assert set(acknowledged) <= {todo["id"] for todo in api.every_todo()}
-    assert query(private_server.database_file, "PRAGMA integrity_check") == [("ok",)]
+    if isinstance(private_server.database, SQLiteFile):
+        assert private_server.database.query("PRAGMA integrity_check") == [("ok",)]

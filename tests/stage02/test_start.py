@@ -12,9 +12,10 @@ from tests.harness.driver import NO_BODY, Api
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage02.database import change, query, write_lock
 
 LONGER_THAN_ANY_WAIT = 20.0  # seconds until a writer must have given up
+plain = pytest.mark.deployment("plain")
+
 GARBAGE = b"This is not a database. " * 500
 
 
@@ -32,8 +33,8 @@ def nowhere(server: LaunchedServer) -> None:
 def newer_than_the_code(server: LaunchedServer) -> None:
     """Leave the database of a version that is not written yet."""
     statement = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
-    change(server.database_file, statement)
-    change(server.database_file, "INSERT INTO alembic_version VALUES ('9999_from_the_future')")
+    server.database.execute(statement)
+    server.database.execute("INSERT INTO alembic_version VALUES ('9999_from_the_future')")
 
 
 def not_migrated_in_production(server: LaunchedServer) -> None:
@@ -100,7 +101,7 @@ def write_while_locked(server: LaunchedServer) -> LockedOut:
         path, body = f"/todos/{todo['id']}", {"title": "never stored"}
         requests = [("POST", "/todos", body), ("PUT", path, body), ("PATCH", path, body)]
         requests.append(("DELETE", path, NO_BODY))
-        with write_lock(server.database_file):
+        with server.database.write_lock():
             asked = time.monotonic()
             answers = in_parallel(
                 len(requests),
@@ -118,7 +119,13 @@ def refused(unusable: Unusable) -> Refused:
     return unusable.refused
 
 
-@pytest.mark.parametrize("spoil", REASONS, ids=lambda spoil: spoil.__name__)
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(spoil, marks=plain if spoil is garbage_instead else (), id=spoil.__name__)
+        for spoil in REASONS
+    ],
+)
 def test_it_does_not_start_and_one_line_says_why(refused: Refused, spoil: Spoil) -> None:
     server, exit_code = refused[spoil]
     assert exit_code not in (0, None)
@@ -129,6 +136,7 @@ def test_it_does_not_start_and_one_line_says_why(refused: Refused, spoil: Spoil)
     assert "Traceback" not in server.log_text()
 
 
+@plain
 def test_a_file_that_is_no_database_is_left_as_it_was(refused: Refused) -> None:
     server, _ = refused[garbage_instead]
     assert server.database_file.read_bytes() == GARBAGE
@@ -137,8 +145,7 @@ def test_a_file_that_is_no_database_is_left_as_it_was(refused: Refused) -> None:
 @pytest.mark.parametrize("spoil", [newer_than_the_code, not_migrated_in_production])
 def test_a_database_that_was_refused_got_no_tables(refused: Refused, spoil: Spoil) -> None:
     server, _ = refused[spoil]
-    tables = query(server.database_file, "SELECT name FROM sqlite_master WHERE type = 'table'")
-    assert set(tables) <= {("alembic_version",)}
+    assert set(server.database.tables()) <= {"alembic_version"}
 
 
 def test_a_database_that_stays_locked_is_503_and_then_works_again(
@@ -151,4 +158,4 @@ def test_a_database_that_stays_locked_is_503_and_then_works_again(
         assert int(answer.headers["retry-after"]) > 0
     assert locked_out.waited < LONGER_THAN_ANY_WAIT
     stored = "SELECT count(*) FROM todos WHERE title = 'never stored'"
-    assert query(launched_server.database_file, stored) == [(0,)]
+    assert launched_server.database.query(stored) == [(0,)]

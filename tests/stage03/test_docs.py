@@ -91,7 +91,7 @@ def test_the_description_leads_to_a_token_as_the_button_follows_it(
     visitor: Api, password_scheme: tuple[str, str]
 ) -> None:
     """The exchange of the "Authorize" button: with its empty client, and as a script."""
-    address = urljoin(f"{visitor.server.base_url}/docs", password_scheme[1])
+    address = urljoin(f"{visitor.base_url}/docs", password_scheme[1])
     form = {"grant_type": "password", "username": new_account(visitor), "password": PASSWORD}
     headers = {"Authorization": "Basic Og==", "X-Requested-With": "XMLHttpRequest"}
     answer = visitor.request("POST", address, data=form, headers=headers)
@@ -116,8 +116,8 @@ def docs_page(browser_context: BrowserContext, visitor: Api) -> Iterator[Page]:
     if answer.status_code == 404 and isinstance(visitor.server, AttachedServer):
         pytest.skip("not checked: this server has no docs page")
     page = browser_context.new_page()
-    page.route(lambda url: not url.startswith(visitor.server.base_url), serve_swagger_ui)
-    page.goto(f"{visitor.server.base_url}/docs")
+    page.route(lambda url: not url.startswith(visitor.base_url), serve_swagger_ui)
+    page.goto(f"{visitor.base_url}/docs")
     yield page
     page.close()
 

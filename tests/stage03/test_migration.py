@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from tests.harness.database import SQLiteFile
 from tests.harness.driver import NO_BODY, Api, Todo
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer, stage_server
-from tests.stage02.database import change, query
 from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.accounts import new_username, register, sign_in, token_of
 from tests.stage03.database import copy_database
 from tools.course import find_stage, load_course
+
+pytestmark = pytest.mark.deployment("plain")  # what stages before it had: a file
 
 KEEPER = "unowned-todos"
 COLUMNS = "id, title, description, completed, created_at, updated_at"
@@ -27,11 +29,16 @@ class Moved:
     """A database that stage 2 filled and the stage under test works with now."""
 
     server: LaunchedServer
-    database_file: Path
+    file: Path
     todos: list[Todo]  # as stage 2 returned them
     deleted_id: int  # the highest of all
     rows_before: list[tuple[Any, ...]]
     rows_after: list[tuple[Any, ...]]
+
+    @property
+    def database(self) -> SQLiteFile:
+        """The database."""
+        return SQLiteFile(self.file)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +62,9 @@ def moved(stage_2: LaunchedServer, launch_for_module: Launch) -> Moved:
         deleted_id = api.create_todo("Deleted")["id"]
         api.delete_todo(deleted_id)
     stage_2.stop()
-    rows_before = query(stage_2.database_file, ROWS)
+    rows_before = stage_2.database.query(ROWS)
     server = launch_for_module(DATABASE_URL=stage_2.settings["DATABASE_URL"])
-    rows_after = query(stage_2.database_file, ROWS)
+    rows_after = stage_2.database.query(ROWS)
     return Moved(server, stage_2.database_file, todos, deleted_id, rows_before, rows_after)
 
 
@@ -75,10 +82,10 @@ def test_nothing_is_lost_and_nothing_is_changed(moved: Moved) -> None:
 
 def test_the_todos_of_nobody_belong_to_a_user_without_a_password(moved: Moved) -> None:
     ids = ", ".join(str(todo["id"]) for todo in moved.todos[1:])
-    owners = query(moved.database_file, f"{OWNERS} WHERE todos.id IN ({ids})")
+    owners = moved.database.query(f"{OWNERS} WHERE todos.id IN ({ids})")
     assert owners == [(KEEPER,)]
     statement = "SELECT password_hash FROM users WHERE username = ?"
-    assert query(moved.database_file, statement, KEEPER) == [(None,)]
+    assert moved.database.query(statement, KEEPER) == [(None,)]
 
 
 @pytest.mark.parametrize("password", ["", KEEPER, "None", "null", "password", "\0"])
@@ -98,7 +105,7 @@ def test_a_new_user_sees_none_of_them(visitor: Api, moved: Moved) -> None:
         for method in ("GET", "PUT", "PATCH", "DELETE"):
             body = {"title": "Mine now"} if method in ("PUT", "PATCH") else NO_BODY
             assert api.request(method, f"/todos/{todo['id']}", json=body).status_code == 404
-    assert query(moved.database_file, ROWS)[: len(moved.todos)] == moved.rows_before
+    assert moved.database.query(ROWS)[: len(moved.todos)] == moved.rows_before
 
 
 def test_ids_are_counted_on(visitor: Api, moved: Moved) -> None:
@@ -110,7 +117,7 @@ def test_a_todo_that_is_given_to_a_user_is_as_it_was(visitor: Api, moved: Moved)
     user_id = register(visitor, username).json()["id"]
     todo = moved.todos[0]
     statement = "UPDATE todos SET owner_id = ? WHERE id = ?"
-    change(moved.database_file, statement, user_id, todo["id"])
+    moved.database.execute(statement, user_id, todo["id"])
     api = visitor.with_token(token_of(visitor, username))
     assert api.list_todos() == [todo]
 
@@ -121,16 +128,16 @@ def test_stage_2_gets_everything_back_and_can_give_it_again(
     user = visitor.as_new_user()
     made_later, deleted = user.create_todo("Made later"), user.create_todo()
     user.delete_todo(deleted["id"])
-    copy = moved.database_file.with_name("copy.db")
-    copy_database(moved.database_file, copy)
-    rows = query(copy, ROWS)
+    copy = moved.file.with_name("copy.db")
+    copy_database(moved.file, copy)
+    rows = SQLiteFile(copy).query(ROWS)
     address = f"sqlite+aiosqlite:///{copy.as_posix()}"
     moved.server.settings["DATABASE_URL"] = stage_2.settings["DATABASE_URL"] = address
     commands = ["check", "downgrade 0001", "upgrade head", "check", "downgrade 0001"]
     done = moved.server.run("python", "-c", COMMANDS, *commands, cwd=stage_directory)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("No new upgrade operations") == 2
-    assert query(copy, ROWS) == rows
+    assert SQLiteFile(copy).query(ROWS) == rows
     stage_2.start()
     with Api(stage_2) as api:
         assert api.get_todo(moved.todos[1]["id"]) == moved.todos[1]
@@ -140,4 +147,4 @@ def test_stage_2_gets_everything_back_and_can_give_it_again(
 
 def test_a_file_without_todos_needs_no_user_to_keep_them(launched_server: LaunchedServer) -> None:
     statement = "SELECT count(*) FROM users WHERE username = ?"
-    assert query(launched_server.database_file, statement, KEEPER) == [(0,)]
+    assert launched_server.database.query(statement, KEEPER) == [(0,)]

@@ -11,9 +11,9 @@ from urllib.parse import urljoin
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.problems import field_errors
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage02.database import write_lock
 from tests.stage03.accounts import (
     PASSWORD,
     PASSWORD_LONGEST,
@@ -80,7 +80,7 @@ def test_a_name_has_3_to_50_characters(visitor: Api, length: int) -> None:
 def test_a_name_of_another_length_is_422(visitor: Api, length: int) -> None:
     answer = register(visitor, random_name(length))
     assert answer.status_code == 422
-    assert "username" in answer.json()["detail"][0]["loc"]
+    assert "username" in field_errors(answer)[0]["loc"]
 
 
 @pytest.mark.parametrize("start", ["-._", "___", "...", "123"])
@@ -140,7 +140,7 @@ def test_of_those_whom_a_busy_database_lets_go_at_once_exactly_one_gets_the_name
     busy, free = threading.Event(), threading.Event()
 
     def keep_busy() -> None:
-        with write_lock(launched_server.database_file):
+        with launched_server.database.write_lock():
             busy.set()
             free.wait(A_MOMENT)
 
@@ -186,7 +186,7 @@ def test_a_password_that_bcrypt_cannot_hold_or_that_is_short_is_422(
 ) -> None:
     answer = register(visitor, new_username(), password)
     assert answer.status_code == 422
-    assert "password" in answer.json()["detail"][0]["loc"]
+    assert "password" in field_errors(answer)[0]["loc"]
     assert not password or password not in answer.text
 
 

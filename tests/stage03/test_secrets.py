@@ -1,13 +1,11 @@
 """Row 3.5: a password exists as a bcrypt hash in one column, and nowhere else at all."""
 
 import secrets
-from pathlib import Path
 
 import pytest
 
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
-from tests.stage02.database import query
 from tests.stage03.accounts import FORM, new_account, new_username, register, sign_in, token_of
 
 HASH_LENGTH = 60
@@ -17,13 +15,14 @@ LOWEST_COST = "$2b$04$"  # what BCRYPT_ROUNDS=4 gives
 def stored_hash(server: LaunchedServer, username: str) -> str:
     """Return what the database keeps instead of the password."""
     statement = "SELECT password_hash FROM users WHERE username = ?"
-    found: str = query(server.database_file, statement, username)[0][0]
+    found: str = server.database.query(statement, username)[0][0]
     return found
 
 
-def files_of(server: LaunchedServer) -> list[Path]:
-    """Return every file that the server has written: the database, what belongs to it, all."""
-    return [path for path in server.data_dir.rglob("*") if path.is_file()]
+def everything_stored(server: LaunchedServer) -> dict[str, bytes]:
+    """Return every file that the server has written, and the database, wherever that is."""
+    stored = {str(path): path.read_bytes() for path in server.data_dir.rglob("*") if path.is_file()}
+    return stored | {"the database": server.database.text().encode()}
 
 
 def test_the_database_holds_a_bcrypt_hash_of_the_cost_that_is_set(
@@ -87,7 +86,7 @@ def test_no_password_and_no_token_is_in_the_log_or_in_any_file(
 
     log = launched_server.log_since(mark)
     assert "/auth/token" in log  # it is the log of this
-    stored = {path: path.read_bytes() for path in files_of(launched_server)}
+    stored = everything_stored(launched_server)
     assert any(username.encode() in content for content in stored.values())
     _, payload, signed = token.split(".")
     for secret in (password, payload, signed):

@@ -8,7 +8,6 @@ import pytest
 
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
-from tests.stage02.database import change
 from tests.stage03.accounts import (
     PASSWORD,
     new_account,
@@ -299,7 +298,7 @@ def test_a_user_who_is_gone_is_401_and_whoever_comes_next_is_somebody_else(
     username = new_account(visitor)
     user = visitor.with_token(token_of(visitor, username))
     gone = user.request("GET", "/users/me").json()["id"]
-    change(launched_server.database_file, "DELETE FROM users WHERE id = ?", gone)
+    launched_server.database.execute("DELETE FROM users WHERE id = ?", gone)
     assert_refused(visitor, user.token or "")
     assert user.request("GET", "/todos").status_code == 401
     assert sign_in(visitor, username).status_code == 401

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.harness.server import LaunchedServer
-from tests.stage02.database import query
 
 ROWS = "SELECT path, size FROM images"
 
@@ -26,4 +25,4 @@ def files_in(media: Path) -> dict[str, int]:
 
 def rows_of(server: LaunchedServer) -> dict[str, int]:
     """Return the size of every picture that the database knows by its stored path."""
-    return dict(query(server.database_file, ROWS))
+    return dict(server.database.query(ROWS))

@@ -12,7 +12,6 @@ from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage02.database import write_lock
 from tests.stage04.pictures import JPEG, exif, jpeg, png
 from tests.stage04.storage import files_in, rows_of
 from tests.stage04.uploads import list_images, new_image, upload
@@ -29,7 +28,7 @@ def test_a_database_that_stays_locked_leaves_no_file_and_takes_none(
         lambda: upload(api, jpeg(exif=exif(location=True)), content_type=JPEG).status_code,
         lambda: api.request("DELETE", f"/images/{kept['id']}").status_code,
     ]
-    with write_lock(launched_server.database_file):
+    with launched_server.database.write_lock():
         refused = in_parallel(len(attempts), lambda number: attempts[number]())
     assert refused.results == [503] * len(attempts)
     assert files_in(media) == before

@@ -15,7 +15,6 @@ from tests.harness.plugin import Launch
 from tests.harness.raw_http import connect, head
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually, in_parallel
-from tests.stage02.database import query, write_lock
 from tests.stage04.pictures import JPEG, PNG, jpeg, png
 from tests.stage04.storage import files_in, media_of, rows_of
 from tests.stage04.uploads import Image, disposition, form, list_images, new_image, part, upload
@@ -46,7 +45,7 @@ def assert_in_order(server: LaunchedServer) -> None:
 def file_of(server: LaunchedServer, stored: Image) -> Path:
     """Return the file of an image."""
     statement = "SELECT path FROM images WHERE id = ?"
-    path: str = query(server.database_file, statement, stored["id"].replace("-", ""))[0][0]
+    path: str = server.database.query(statement, stored["id"].replace("-", ""))[0][0]
     return media_of(server) / path
 
 
@@ -110,7 +109,7 @@ def test_a_kill_between_file_and_row_leaves_neither(
     """The file is written, the row waits for a busy database: the worst moment of all."""
     kept, media = new_image(api), media_of(private_server)
     before = len(files_in(media))
-    with write_lock(private_server.database_file):
+    with private_server.database.write_lock():
         waiting = threading.Thread(target=in_parallel, args=(3, lambda _: upload(api, png())))
         waiting.start()
         eventually(lambda: len(files_in(media)) == before + 3)

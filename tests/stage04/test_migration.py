@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
-from tests.stage02.database import query
 from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.database import copy_database
 from tests.stage04.uploads import new_image
+
+pytestmark = pytest.mark.deployment("plain")  # what stages before it had: a file
 
 PEOPLE = "SELECT id, username, username_folded, password_hash, created_at FROM users ORDER BY id"
 TODOS = "SELECT id, owner_id, title, description, completed, updated_at FROM todos ORDER BY id"
@@ -23,11 +26,11 @@ def test_images_come_and_go_and_users_and_todos_are_untouched(
     new_image(api)
     server = launch(start=False)
     copy_database(launched_server.database_file, server.database_file)
-    before = [query(server.database_file, statement) for statement in (PEOPLE, TODOS, INDEXES)]
+    before = [server.database.query(statement) for statement in (PEOPLE, TODOS, INDEXES)]
     commands = ["check", "downgrade 0002", "upgrade head", "check"]
     done = server.run("python", "-c", COMMANDS, *commands, cwd=stage_directory)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("No new upgrade operations") == 2
-    after = [query(server.database_file, statement) for statement in (PEOPLE, TODOS, INDEXES)]
+    after = [server.database.query(statement) for statement in (PEOPLE, TODOS, INDEXES)]
     assert after == before
-    assert query(server.database_file, IMAGES) == [(0,)]
+    assert server.database.query(IMAGES) == [(0,)]

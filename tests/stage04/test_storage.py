@@ -10,7 +10,6 @@ import pytest
 
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
-from tests.stage02.database import query
 from tests.stage04.pictures import JPEG, jpeg, png
 from tests.stage04.storage import files_in
 from tests.stage04.uploads import Image, new_image
@@ -27,18 +26,20 @@ def stored(api: Api) -> Image:
 
 def path_of(server: LaunchedServer, stored: Image) -> str:
     """Return the stored path of an image."""
-    found: str = query(server.database_file, ROW, stored["id"].replace("-", ""))[0][1]
+    found: str = server.database.query(ROW, stored["id"].replace("-", ""))[0][1]
     return found
 
 
 def test_name_path_and_time_are_in_the_database(
     stored: Image, launched_server: LaunchedServer
 ) -> None:
-    (row,) = query(launched_server.database_file, ROW, stored["id"].replace("-", ""))
+    (row,) = launched_server.database.query(ROW, stored["id"].replace("-", ""))
     filename, path, uploaded_at, content_type, size = row
     assert (filename, content_type, size) == ("picture.png", JPEG, len(jpeg()))
     assert path
-    in_utc = datetime.fromisoformat(uploaded_at).replace(tzinfo=UTC)
+    if isinstance(uploaded_at, str):  # SQLite knows no times
+        uploaded_at = datetime.fromisoformat(uploaded_at)
+    in_utc = uploaded_at.replace(tzinfo=UTC)
     assert in_utc == datetime.fromisoformat(stored["uploaded_at"])
     assert datetime.now(UTC) - in_utc < timedelta(minutes=5)
 
@@ -79,7 +80,7 @@ def test_deleting_takes_row_and_file(
     path = path_of(launched_server, stored)
     before = files_in(media)
     assert api.request("DELETE", f"/images/{stored['id']}").status_code == 204
-    assert query(launched_server.database_file, ROW, stored["id"].replace("-", "")) == []
+    assert launched_server.database.query(ROW, stored["id"].replace("-", "")) == []
     assert files_in(media) == {name: size for name, size in before.items() if name != path}
 
 

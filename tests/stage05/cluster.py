@@ -32,7 +32,7 @@ class Cluster:
         """Start Redis and the server; return a user of it and the ledger of its jobs."""
         self.redis.start()
         self.server.start()
-        return Api(self.server).as_new_user(), Ledger(self.server.database_file)
+        return Api(self.server).as_new_user(), Ledger(self.server.database)
 
     def logs(self) -> str:
         """Return all that the app's processes have printed."""

@@ -27,7 +27,7 @@ LONGEST_LEASE = 45.0  # seconds after which a job whose worker died must run aga
 
 def killed_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
     """Kill the server with jobs running, queued and scheduled, and start it again."""
-    ledger = Ledger(server.database_file)
+    ledger = Ledger(server.database)
     large = [submit_file(api, LARGE)["id"] for _ in range(3)]
     small = [submit(api, f"Small {number}.")["id"] for number in range(5)]
     later = submit(api, run_at=seconds_from_now(3))["id"]
@@ -43,7 +43,7 @@ def killed_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
 
 def stopped_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
     """Stop the server in good order with a job running, and start it again."""
-    ledger = Ledger(server.database_file)
+    ledger = Ledger(server.database)
     done = succeeded(api, submit(api)["id"])
     job_id = submit_file(api, LARGE)["id"]
     eventually(lambda: ledger.status(job_id) == "running", within=30)
@@ -65,7 +65,7 @@ def stopped_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
 
 def fails_every_time(server: LaunchedServer, api: Api) -> Evidence:
     """Have a job whose text cannot be read, and one after it that is in order."""
-    ledger = Ledger(server.database_file)
+    ledger = Ledger(server.database)
     job_id = submit(api, "secret", run_at=seconds_from_now(2))["id"]
     ledger.damage(job_id)
     tried_once = has_status(api, job_id, "queued", "scheduled", "failed", "running")
@@ -84,7 +84,7 @@ def fails_every_time(server: LaunchedServer, api: Api) -> Evidence:
 
 def killed_in_the_last_attempt(server: LaunchedServer, api: Api) -> Evidence:
     """Kill the server while it runs a job for the last time, as a text that crashes it would."""
-    ledger = Ledger(server.database_file)
+    ledger = Ledger(server.database)
     job_id = submit_file(api, LARGE, run_at=seconds_from_now(2))["id"]
     ledger.use_attempts_up(job_id)
     eventually(lambda: ledger.status(job_id) == "running", within=30)

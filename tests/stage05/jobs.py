@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests.harness.database import Database, SQLiteFile
 from tests.harness.driver import Api
 from tests.harness.waiting import eventually
-from tests.stage02.database import change, query
 from tests.stage04.uploads import disposition, form, part
 
 FIELDS = {
@@ -143,6 +142,7 @@ def prose(size: int) -> bytes:
 LARGE = prose(MAX_FILE_SIZE)
 
 # Every change of a job's status, noted by the database itself, whoever makes it.
+_LEDGER = "CREATE TABLE changes_of_jobs (job_id VARCHAR, old VARCHAR, new VARCHAR, at FLOAT)"
 _NOTE_CHANGES = """
 CREATE TRIGGER note_changes AFTER UPDATE OF status ON jobs WHEN OLD.status != NEW.status
 BEGIN
@@ -151,22 +151,35 @@ BEGIN
     );
 END
 """
+_NOTE_CHANGES_ON_POSTGRESQL = """
+CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO changes_of_jobs VALUES (
+        replace(OLD.id::text, '-', ''), OLD.status, NEW.status,
+        extract(epoch FROM clock_timestamp())
+    );
+    RETURN NEW;
+END $$;
+CREATE TRIGGER note_changes AFTER UPDATE OF status ON jobs
+FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION note_change()
+"""
 
 
 class Ledger:
-    """What happened to every job, written down in the database file from outside the app."""
+    """What happened to every job, written down in the database from outside the app."""
 
-    def __init__(self, database_file: Path) -> None:
-        self._file = database_file
-        change(database_file, "CREATE TABLE changes_of_jobs (job_id, old, new, at)")
-        change(database_file, _NOTE_CHANGES)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        is_file = isinstance(database, SQLiteFile)
+        database.execute(_LEDGER)
+        database.execute(_NOTE_CHANGES if is_file else _NOTE_CHANGES_ON_POSTGRESQL)
 
     def claims(self, job_id: str) -> list[float]:
         """Return when the job began to run, each time, in seconds since 1970."""
         statement = (
             "SELECT at FROM changes_of_jobs WHERE job_id = ? AND new = 'running' ORDER BY at"
         )
-        return [at for (at,) in query(self._file, statement, _hex(job_id))]
+        return [at for (at,) in self._database.query(statement, _hex(job_id))]
 
     def ends(self, job_id: str) -> list[str]:
         """Return every end that the job came to: one, if all is well."""
@@ -174,24 +187,23 @@ class Ledger:
             "SELECT new FROM changes_of_jobs WHERE job_id = ?"
             " AND new IN ('succeeded', 'failed', 'cancelled') ORDER BY at"
         )
-        return [status for (status,) in query(self._file, statement, _hex(job_id))]
+        return [status for (status,) in self._database.query(statement, _hex(job_id))]
 
     def status(self, job_id: str) -> str:
         """Return the status in the job's row now."""
-        ((status,),) = query(self._file, "SELECT status FROM jobs WHERE id = ?", _hex(job_id))
+        statement = "SELECT status FROM jobs WHERE id = ?"
+        ((status,),) = self._database.query(statement, _hex(job_id))
         return str(status)
 
     def use_attempts_up(self, job_id: str) -> None:
         """Leave the job one attempt only."""
         statement = "UPDATE jobs SET attempts = ? WHERE id = ?"
-        change(self._file, statement, MAX_ATTEMPTS - 1, _hex(job_id))
+        self._database.execute(statement, MAX_ATTEMPTS - 1, _hex(job_id))
 
     def damage(self, job_id: str) -> None:
-        """Make the job's text one that nobody can read: bytes that are no UTF-8."""
-        change(
-            self._file,
-            "UPDATE jobs SET text = CAST(x'736563726574ff' AS TEXT) WHERE id = ?",
-            _hex(job_id),
+        """Make the job's text one that nobody can read: bytes that are no UTF-8, in SQLite."""
+        self._database.execute(
+            "UPDATE jobs SET text = CAST(x'736563726574ff' AS TEXT) WHERE id = ?", _hex(job_id)
         )
 
 

@@ -13,7 +13,6 @@ import pytest
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer, Server
 from tests.harness.waiting import in_parallel
-from tests.stage02.database import query
 from tests.stage05.jobs import (
     FINISHED,
     LARGE,
@@ -110,5 +109,5 @@ def test_two_hundred_jobs_at_once_all_succeed_each_once(api: Api, server: Server
         assert job["result"]["words"] == 3
     if isinstance(server, LaunchedServer):
         statement = "SELECT replace(id, '-', ''), attempts, status FROM jobs"
-        rows = {row[0]: row[1:] for row in query(server.database_file, statement)}
+        rows = {row[0]: row[1:] for row in server.database.query(statement)}
         assert {rows[job_id.replace("-", "")] for job_id in job_ids} == {(1, "succeeded")}

@@ -8,6 +8,7 @@ import pytest
 
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
+from tests.harness.problems import field_errors
 from tests.harness.waiting import eventually, in_parallel
 from tests.stage05.conftest import EveryMinute
 from tests.stage05.jobs import (
@@ -82,7 +83,7 @@ def test_a_time_that_cannot_be_is_422(api: Api, run_at: Any) -> None:
     body = json.dumps({"text": "Hello", "run_at": run_at}).encode()
     answer = api.request("POST", "/jobs", content=body)
     assert answer.status_code == 422
-    assert "run_at" in answer.json()["detail"][0]["loc"]
+    assert "run_at" in field_errors(answer)[0]["loc"]
     assert listed(api) == []
 
 

@@ -37,4 +37,4 @@ def test_it_does_not_start_and_one_line_names_the_setting(refused: Refused, prob
     (name,) = WRONG[problem]
     assert name in reasons[0]
     assert "Traceback" not in server.log_text()
-    assert not server.database_file.exists()
+    assert server.database.is_untouched()

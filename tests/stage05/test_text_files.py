@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.problems import field_errors
 from tests.harness.raw_http import chunk, send_raw
 from tests.stage04.uploads import form, part
 from tests.stage05.jobs import (
@@ -79,7 +80,7 @@ def test_what_is_no_text_in_utf_8_is_415(api: Api, content: bytes) -> None:
 def test_a_file_with_nothing_to_analyse_is_422(api: Api, content: bytes) -> None:
     answer = upload(api, content)
     assert answer.status_code == 422
-    assert "file" in answer.json()["detail"][0]["loc"]
+    assert "file" in field_errors(answer)[0]["loc"]
     assert listed(api) == []
 
 

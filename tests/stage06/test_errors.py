@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.problems import reason
 from tests.harness.server import LaunchedServer, Server
 from tests.harness.weather import FakeWeather
 from tests.stage06.weather import (
@@ -19,7 +20,6 @@ from tests.stage06.weather import (
     ask,
     new_city,
     outcome,
-    reason,
 )
 
 NEVER_LONGER = 24 * 60 * 60  # seconds that we believe a Retry-After

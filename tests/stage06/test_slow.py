@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.problems import reason
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
 from tests.harness.weather import FakeWeather
@@ -24,7 +25,6 @@ from tests.stage06.weather import (
     max_age,
     new_city,
     outcome,
-    reason,
     weather_of,
 )
 

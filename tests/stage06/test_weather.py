@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.problems import field_errors, reason
 from tests.harness.weather import FakeWeather
-from tests.stage06.weather import ask, moment, new_city, reason, weather_of
+from tests.stage06.weather import ask, moment, new_city, weather_of
 from tools.fake_weather import CITIES, Sky
 
 DRIFT = 0.5  # °C or m/s that the weather may change by while it is asked for
@@ -69,7 +70,7 @@ def test_a_city_that_does_not_exist_is_404_with_a_reason(weather: Api) -> None:
 def test_a_city_without_a_name_or_with_too_long_a_one_is_422(api: Api, city: str) -> None:
     answer = ask(api, city)
     assert answer.status_code == 422
-    assert [error["loc"] for error in answer.json()["detail"]] == [["query", "city"]]
+    assert [error["loc"] for error in field_errors(answer)] == [["query", "city"]]
 
 
 def test_a_city_must_be_named(api: Api) -> None:

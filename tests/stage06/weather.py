@@ -99,14 +99,3 @@ def moment(text: str) -> datetime:
     assert time.utcoffset() is not None
     assert str(time.utcoffset()) == "0:00:00"
     return time
-
-
-def reason(answer: httpx.Response) -> str:
-    """Return what an error tells the client: one text and nothing else."""
-    assert answer.headers["content-type"] == "application/json"
-    content = answer.json()
-    assert content.keys() == {"detail"}
-    detail: str = content["detail"]
-    assert isinstance(detail, str)
-    assert detail
-    return detail

@@ -9,7 +9,6 @@ from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.server import FIRST_ADMIN, LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage02.database import query
 from tests.stage07.people import Json, Person, expect, first_admin, give_role, new_person
 from tests.stage07.test_roles import everybody
 
@@ -80,7 +79,7 @@ def twins(launch_for_module: Launch) -> Twins:
 
 
 def test_two_processes_that_start_at_once_make_one_administrator(twins: Twins) -> None:
-    found = query(twins.first.database_file, "SELECT username FROM users WHERE role = 'admin'")
+    found = twins.first.database.query("SELECT username FROM users WHERE role = 'admin'")
     assert found == [(FIRST_ADMIN[NAME],)]
     for server in (twins.first, twins.second):
         with Api(server) as visitor:
@@ -88,8 +87,7 @@ def test_two_processes_that_start_at_once_make_one_administrator(twins: Twins) -
 
 
 def test_the_password_and_its_hash_are_not_in_the_log(twins: Twins) -> None:
-    ((password_hash,),) = query(
-        twins.first.database_file,
+    ((password_hash,),) = twins.first.database.query(
         "SELECT password_hash FROM users WHERE username = ?",
         FIRST_ADMIN[NAME],
     )
@@ -116,14 +114,14 @@ def only_admin(twins: Twins) -> Iterator[Person]:
 def test_a_restart_undoes_nothing_while_there_is_an_administrator(
     twins: Twins, only_admin: Person
 ) -> None:
-    file, server = twins.first.database_file, twins.second
+    database, server = twins.first.database, twins.second
     successor = new_person(only_admin.api, only_admin, "admin")
     give_role(successor, only_admin, "user")
     try:
-        before = query(file, USERS)
+        before = database.query(USERS)
         server.settings[PASSWORD] = SECRET  # of no account
         server.restart()
-        assert query(file, USERS) == before
+        assert database.query(USERS) == before
         assert expect(200, only_admin.api, "GET", "/users/me")["role"] == "user"
         assert SECRET not in server.log_text()
     finally:

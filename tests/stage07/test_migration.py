@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
+from tests.harness.database import SQLiteFile
 from tests.harness.driver import Api, Todo
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer, stage_server
-from tests.stage02.database import query
 from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.accounts import PASSWORD, new_account, sign_in, token_of
 from tests.stage03.database import copy_database
 from tests.stage07.people import expect, give_role, person
 from tools.course import find_stage, load_course
+
+pytestmark = pytest.mark.deployment("plain")  # what stages before it had: a file
 
 NAME = "FIRST_ADMIN_USERNAME"
 WRONG_PASSWORD = "another password 7"
@@ -49,7 +51,8 @@ class Moved:
 
 def contents(database_file: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return the rows that stage 6 made."""
-    return {name: query(database_file, f"{select} ORDER BY 1") for name, select in TABLES.items()}
+    database = SQLiteFile(database_file)
+    return {name: database.query(f"{select} ORDER BY 1") for name, select in TABLES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,7 @@ def moved(tmp_path_factory: pytest.TempPathFactory, launch_for_module: Launch) -
         "FIRST_ADMIN_PASSWORD": WRONG_PASSWORD,
     }
     server.start()
-    after, roles = contents(file), query(file, ROLES)
+    after, roles = contents(file), SQLiteFile(file).query(ROLES)
     log = server.log_text()
     server.settings["FIRST_ADMIN_PASSWORD"] = PASSWORD
     server.restart()
@@ -151,6 +154,6 @@ def test_the_way_back_and_forth_keeps_everything_that_stage_6_knows(
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("No new upgrade operations") == 2
     assert contents(copy) == moved.before
-    assert query(copy, "SELECT DISTINCT role FROM users") == [("user",)]
-    assert query(copy, "SELECT count(*) FROM posts") == [(0,)]
-    assert query(copy, "PRAGMA foreign_key_check") == []
+    assert SQLiteFile(copy).query("SELECT DISTINCT role FROM users") == [("user",)]
+    assert SQLiteFile(copy).query("SELECT count(*) FROM posts") == [(0,)]
+    assert SQLiteFile(copy).query("PRAGMA foreign_key_check") == []

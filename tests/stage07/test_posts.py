@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.problems import field_errors
 from tests.stage07.people import (
     IMPOSSIBLE_ID,
     NO_SUCH_ID,
@@ -159,7 +160,7 @@ def test_a_post_that_is_not_valid_is_422(author: Person, visitor: Api, problem: 
     ascii_body = json.dumps(fields).encode("ascii")
     answer = author.api.request("POST", "/posts", content=ascii_body)
     assert answer.status_code == 422
-    assert isinstance(answer.json()["detail"], list)
+    assert field_errors(answer)
     assert posts(visitor, author=author.id) == []
     if problem.startswith("no "):
         return

@@ -4,7 +4,6 @@ import pytest
 
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
-from tests.stage02.database import query
 from tests.stage07.people import Json, Person, comments, expect, posts, read
 from tests.stage07.test_posts import TIME, ids
 
@@ -14,7 +13,7 @@ WITH_DELETED = {"include_deleted": "true"}
 def row_of(server: LaunchedServer, table: str, thing: Json) -> tuple[str, str | None]:
     """Return the body and the time of deletion that the database file holds."""
     statement = f"SELECT body, deleted_at FROM {table} WHERE id = ?"  # noqa: S608 - our own names
-    ((body, deleted_at),) = query(server.database_file, statement, thing["id"])
+    ((body, deleted_at),) = server.database.query(statement, thing["id"])
     return body, deleted_at
 
 

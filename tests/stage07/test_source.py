@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.harness.server import LaunchedServer
-from tests.stage02.database import query
 from tests.stage02.test_source import handlers
 from tests.stage03.test_source import calls, leads_to, needed, parameters, reachable
 
 ROUTERS = ("app/blog/router.py", "app/users/router.py")
 OPEN_TO_ALL = {"list_posts", "read_post", "list_comments"}  # the contract's, by their handlers
 GUARDS = {"require_role", "get_current_user"}
-FOREIGN_KEYS = 'SELECT "from", "table" FROM pragma_foreign_key_list(\'{}\') ORDER BY 1'
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +24,9 @@ def modules(stage_directory: Path) -> dict[str, ast.Module]:
 
 
 def test_a_post_has_one_author_and_a_comment_one_post(launched_server: LaunchedServer) -> None:
-    file = launched_server.database_file
-    assert query(file, FOREIGN_KEYS.format("posts")) == [("author_id", "users")]
-    assert query(file, FOREIGN_KEYS.format("comments")) == [
-        ("author_id", "users"),
-        ("post_id", "posts"),
-    ]
+    database = launched_server.database
+    assert database.foreign_keys("posts") == {"author_id": "users"}
+    assert database.foreign_keys("comments") == {"author_id": "users", "post_id": "posts"}
 
 
 def test_no_relation_loads_by_itself(modules: dict[str, ast.Module]) -> None:

@@ -15,8 +15,9 @@ import pytest
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
-from tests.stage02.database import query
 from tests.stage07.people import Person, comments, first_admin, new_person, posts, read
+
+pytestmark = pytest.mark.deployment("plain")  # plans are those of SQLite
 
 LAUNCHER = """
 import json, logging, sys
@@ -136,11 +137,13 @@ def test_a_list_reads_no_table_from_end_to_end_and_sorts_nothing(
     costs: Costs, request_name: str
 ) -> None:
     taken, server = costs
-    indexes = dict(query(server.database_file, "SELECT name, sql FROM sqlite_master"))
+    indexes: dict[str, str | None] = dict(
+        server.database.query("SELECT name, sql FROM sqlite_master")
+    )
     used = set()
     for statement in taken[request_name][-1]:
         parameters = [None] * statement.count("?")
-        plan = query(server.database_file, f"EXPLAIN QUERY PLAN {statement}", *parameters)
+        plan = server.database.query(f"EXPLAIN QUERY PLAN {statement}", *parameters)
         for *_, step in plan:
             assert "TEMP B-TREE" not in step, (step, statement)
             assert "AUTOMATIC" not in step, (step, statement)

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -15,7 +15,6 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from tests.harness.driver import Api
-from tests.harness.server import Server
 
 Frame = dict[str, Any]
 
@@ -25,9 +24,17 @@ REFUSED = {401, 403, 1008}  # statuses of the handshake, or the code that the so
 LARGE = 64 * 1024 * 1024  # bytes of a frame that we would take
 
 
-def socket_address(server: Server, query: str = "") -> str:
+class Addressed(Protocol):
+    """A server, or a driver that asks one of the server's processes."""
+
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and port."""
+
+
+def socket_address(base_url: str, query: str = "") -> str:
     """Return where the chat's socket is."""
-    return server.base_url.replace("http", "ws", 1) + "/ws/chat" + query
+    return base_url.replace("http", "ws", 1) + "/ws/chat" + query
 
 
 def new_text(start: str = "") -> str:
@@ -36,7 +43,7 @@ def new_text(start: str = "") -> str:
 
 
 def open_socket(
-    server: Server,
+    server: Addressed,
     *,
     header: str | None = None,
     subprotocols: list[str] | None = None,
@@ -45,7 +52,7 @@ def open_socket(
 ) -> ClientConnection:
     """Open a socket; the errors are those of `websockets`."""
     return connect(
-        socket_address(server, query),
+        socket_address(server.base_url, query),
         additional_headers={"Authorization": header} if header else None,
         subprotocols=[Subprotocol(name) for name in subprotocols] if subprotocols else None,
         origin=Origin(origin) if origin else None,
@@ -57,7 +64,7 @@ def open_socket(
     )
 
 
-def refusal(server: Server, **options: Any) -> int:
+def refusal(server: Addressed, **options: Any) -> int:
     """Return how a socket is refused: a status, or a close code; 0 when it stays open."""
     try:
         with open_socket(server, **options) as socket:
@@ -145,9 +152,9 @@ def who_is(api: Api) -> Frame:
 
 
 @contextmanager
-def person(api: Api, server: Server | None = None) -> Iterator[Person]:
+def person(api: Api, server: Addressed | None = None) -> Iterator[Person]:
     """Give the user of this driver a socket, and see them join."""
-    with open_socket(server or api.server, header=f"Bearer {api.token}") as socket:
+    with open_socket(server or api, header=f"Bearer {api.token}") as socket:
         somebody = Person(api, socket)
         somebody.presence("joined", somebody.user)
         yield somebody

@@ -19,7 +19,7 @@ SMALL = 4096  # bytes that the system takes for it: more than enough is what it 
 def stuck_client(api: Api) -> Iterator[Frame]:
     """Have this user in the chat, not reading; gives the user."""
     user = who_is(api)
-    address = urlsplit(api.server.base_url)
+    address = urlsplit(api.base_url)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
         connection.settimeout(PATIENCE)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -18,14 +15,6 @@ from tests.stage08.chat import everything_after, history, new_text, person
 
 STOPPED = {1012, 1001}
 STOP_WITHIN = 5.0  # seconds
-
-
-@contextmanager
-def locked(database_file: Path) -> Iterator[None]:
-    """Hold the database's write lock, as another program may."""
-    with closing(sqlite3.connect(database_file, isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
-        yield
 
 
 def test_the_socket_closes_when_the_token_expires(launch: Launch) -> None:
@@ -99,7 +88,7 @@ def test_a_locked_database_is_an_error_and_not_a_dead_socket(launch: Launch) -> 
     server = launch()
     with Api(server) as visitor, person(visitor.as_new_user()) as ada:
         text = new_text()
-        with locked(server.database_file):
+        with server.database.write_lock():
             ada.say(text, client_id=text)
             assert "try again" in ada.error()["detail"]
         assert history(ada.api) == []
@@ -113,10 +102,7 @@ def test_who_was_deleted_is_shown_out(launch: Launch) -> None:
     with Api(server) as visitor:
         api, other = visitor.as_new_user(), visitor.as_new_user()
         with person(other) as bob, person(api) as ada:
-            with closing(sqlite3.connect(server.database_file)) as database:
-                database.execute("PRAGMA foreign_keys = ON")
-                database.execute("DELETE FROM users WHERE id = ?", (ada.user["id"],))
-                database.commit()
+            server.database.execute("DELETE FROM users WHERE id = ?", ada.user["id"])
             ada.say(new_text())
             assert ada.close_code() == 1008
             bob.presence("left", ada.user)
@@ -129,7 +115,7 @@ def test_what_is_stored_is_heard_by_all_also_when_its_author_has_left(launch: La
     server = launch()
     with Api(server) as visitor, person(visitor.as_new_user()) as bob:
         api = visitor.as_new_user()
-        with locked(server.database_file):
+        with server.database.write_lock():
             with person(api) as ada:
                 ada.say("the last word")
                 ada.socket.socket.close()

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from itertools import cycle
 from statistics import quantiles
 
 import pytest
@@ -67,10 +68,10 @@ async def crowd(server: Server, tokens: Sequence[str]) -> AsyncIterator[list[Lis
     async with AsyncExitStack() as stack:
         limit = asyncio.Semaphore(10)
 
-        async def enter(token: str) -> Listener:
+        async def enter(base_url: str, token: str) -> Listener:
             async with limit:
                 socket = await connect(
-                    socket_address(server),
+                    socket_address(base_url),
                     additional_headers={"Authorization": f"Bearer {token}"},
                     proxy=None,
                     compression=None,
@@ -82,7 +83,8 @@ async def crowd(server: Server, tokens: Sequence[str]) -> AsyncIterator[list[Lis
             stack.push_async_callback(close_soon, socket)
             return Listener(socket)
 
-        yield await asyncio.gather(*(enter(token) for token in tokens))
+        everybody = zip(cycle(server.base_urls), tokens, strict=False)
+        yield await asyncio.gather(*(enter(base_url, token) for base_url, token in everybody))
 
 
 async def close_soon(socket: ClientConnection) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,15 +63,12 @@ def test_the_database_ties_a_message_to_its_user(
     ada: Person, launched_server: LaunchedServer
 ) -> None:
     message = ada.tell(new_text())
-    with closing(sqlite3.connect(launched_server.database_file)) as database:
-        row = database.execute(
-            "SELECT m.text, u.username FROM messages m JOIN users u ON u.id = m.user_id"
-            " WHERE m.id = ?",
-            (message["id"],),
-        ).fetchone()
-        tied = database.execute("PRAGMA foreign_key_list(messages)").fetchall()
-    assert row == (message["text"], ada.user["username"])
-    assert [(key[2], key[3]) for key in tied] == [("users", "user_id")]
+    rows = launched_server.database.query(
+        "SELECT m.text, u.username FROM messages m JOIN users u ON u.id = m.user_id WHERE m.id = ?",
+        message["id"],
+    )
+    assert rows == [(message["text"], ada.user["username"])]
+    assert launched_server.database.foreign_keys("messages") == {"user_id": "users"}
 
 
 def test_all_get_everything_in_one_order(join: Join) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import sqlite3
-from contextlib import closing
 from typing import Literal
 
 import httpx
@@ -240,8 +238,7 @@ def test_a_refused_message_says_why_and_can_be_tried_again(launch: Launch, visit
     ada = ChatPage(visit(f"{server.base_url}/chat"))
     ada.register()
     text = new_text()
-    with closing(sqlite3.connect(server.database_file, isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
+    with server.database.write_lock():
         ada.say(text)
         expect(ada.message(text)).to_contain_text("could not be stored", timeout=PATIENCE)
     ada.message(text).get_by_role("button", name="Retry").click()

@@ -1,0 +1,116 @@
+"""The guard: a route that asks for a `CurrentUser` is open to signed-in users only."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.security import OAuth2PasswordBearer
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.auth.models import User, namespace
+from app.auth.roles import Role
+from app.auth.schemas import UserRead
+from app.auth.security import InvalidToken, PasswordHasher
+from app.auth.verified_tokens import VerifiedTokens
+from app.cache.cache import Cache
+from app.config import Settings
+from app.database import SessionDep
+
+# Reads the Authorization header, answers 401 without one, and gives /docs its "Authorize" button.
+oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token")
+optional_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
+
+
+async def get_settings(request: Request) -> Settings:
+    """Return the settings that were read when the server started."""
+    settings: Settings = request.state.settings
+    return settings
+
+
+async def get_password_hasher(request: Request) -> PasswordHasher:
+    """Return the hasher, which all requests share."""
+    hasher: PasswordHasher = request.state.password_hasher
+    return hasher
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+PasswordHasherDep = Annotated[PasswordHasher, Depends(get_password_hasher)]
+
+
+def unauthorized() -> HTTPException:
+    """Return the answer to a token that is good for nothing."""
+    return HTTPException(
+        401, "The access token is not valid: sign in again", {"WWW-Authenticate": "Bearer"}
+    )
+
+
+def verify(token: str, request: Request) -> int:
+    """Return the id of the user whose token this is; answers 401 when it is nobody's."""
+    tokens: VerifiedTokens = request.state.verified_tokens
+    try:
+        user_id = tokens.read(token).user_id
+    except InvalidToken:
+        raise unauthorized() from None
+    request.state.user_id = user_id  # for the log
+    return user_id
+
+
+async def get_current_user(
+    token: Annotated[str, Depends(oauth2_scheme)], request: Request, session: SessionDep
+) -> User:
+    """Return the user whose token came with the request, as they are now."""
+    user = await session.get(User, verify(token, request))
+    if user is None:
+        raise unauthorized()
+    return user
+
+
+async def get_cached_user(token: Annotated[str, Depends(oauth2_scheme)], request: Request) -> User:
+    """Return the user whose token came with the request, as they were a moment ago.
+
+    For what belongs to them. What their role allows is not decided by this: ask `CurrentUser`.
+    """
+    user_id = verify(token, request)
+
+    async def load() -> bytes:
+        async with AsyncSession(request.state.engine) as session:
+            user = await session.get(User, user_id)
+        if user is None:
+            raise unauthorized()
+        return UserRead.model_validate(user, from_attributes=True).model_dump_json().encode()
+
+    cache: Cache = request.state.cache
+    ttl = request.state.settings.cache_l1_ttl
+    cached = await cache.get(namespace(user_id), "me", load, as_user, ttl=max(1, round(ttl)))
+    return cached.value
+
+
+async def get_optional_cached_user(
+    token: Annotated[str | None, Depends(optional_scheme)], request: Request
+) -> User | None:
+    """Return the user whose token came with the request, if one came; answers 401 to a bad one."""
+    return None if token is None else await get_cached_user(token, request)
+
+
+def as_user(json: bytes) -> User:
+    """Return the user that was cached: a row of no session, without the password's hash."""
+    return User(**UserRead.model_validate_json(json).model_dump())
+
+
+CurrentUser = Annotated[User, Depends(get_current_user)]
+CachedUser = Annotated[User, Depends(get_cached_user)]
+OptionalCachedUser = Annotated[User | None, Depends(get_optional_cached_user)]
+
+
+def require_role(role: Role) -> Callable[[User], Awaitable[User]]:
+    """Return a guard: it returns the signed-in user, and answers 403 to one with fewer rights.
+
+    The role is read from the database with each request, so a change of it holds at once.
+    """
+
+    async def check_role(user: CurrentUser) -> User:
+        if not Role(user.role).includes(role):
+            raise HTTPException(403, f"Only a user with the role {role} may do this")
+        return user
+
+    return check_role

@@ -1,0 +1,68 @@
+"""The tables of users and of their refresh tokens."""
+
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.auth.roles import Role
+from app.database import Base
+
+if TYPE_CHECKING:
+    from app.blog.models import Post
+
+
+class User(Base):
+    """Somebody who can sign in."""
+
+    __tablename__ = "users"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(50))
+    # In lower case. It is this one that is unique: ada and Ada are the same person.
+    username_folded: Mapped[str] = mapped_column(String(50), unique=True)
+    # None: nobody can sign in as this user.
+    password_hash: Mapped[str | None] = mapped_column(String(60))
+    created_at: Mapped[datetime]
+    role: Mapped[str] = mapped_column(
+        String(20), default=Role.USER, server_default=Role.USER, index=True
+    )
+
+    def cached_in(self) -> str:
+        """Return where the cache keeps what a change of this user changes."""
+        return namespace(self.id)
+
+    posts: Mapped[list["Post"]] = relationship(lazy="raise", back_populates="author")
+
+
+def namespace(user_id: int) -> str:
+    """Return where the cache keeps a user."""
+    return f"users:{user_id}"
+
+
+class RefreshToken(Base):
+    """One refresh token, used or not. A family is revoked as soon as one of its tokens is."""
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (
+        # Serves the question whether a family is revoked: few are.
+        Index(
+            None,
+            "family_id",
+            postgresql_where=text("revoked_at IS NOT NULL"),
+            sqlite_where=text("revoked_at IS NOT NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)  # SHA-256
+    family_id: Mapped[uuid.UUID]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)  # the same for the whole family
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

@@ -1,0 +1,105 @@
+"""Limits on signing in, registering and refreshing: guessing passwords must not be cheap.
+
+`RATE_LIMIT_AUTH` holds for a client address and a user name together, so nobody locks out somebody
+else by failing in that one's name. Ten times as much holds for an address alone. Attempts are
+counted in fixed windows: around the end of one there may be twice as many. All processes count
+together in Redis. When it does not answer, each counts for itself, in memory: worse than one count,
+better than none, and `rate_limit_failures_total` tells. A crowd of addresses that guesses one
+user's password is not stopped here.
+"""
+
+import hashlib
+import math
+import time
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException, Request
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from prometheus_client import Counter
+from redis.asyncio import Redis
+
+from app.config import Settings
+from app.redis_client import REDIS_ERRORS
+
+ADDRESS_FACTOR = 10  # one address may be an office or a school with many users
+MAX_IN_MEMORY = 10_000  # counts; each is kept for one window
+
+REFUSALS = Counter("rate_limit_refusals", "Requests that were refused.", ["limit"])
+FAILURES = Counter("rate_limit_failures", "Times that an attempt was not counted where it should.")
+
+
+class AuthLimits:
+    """Counts the attempts of each client."""
+
+    def __init__(self, settings: Settings, redis: Redis | None) -> None:
+        self._per_name: RateLimitItem | None = None
+        if settings.rate_limit_auth:
+            self._per_name = limit = parse(settings.rate_limit_auth)
+            self._per_address = type(limit)(limit.amount * ADDRESS_FACTOR, limit.multiples)
+        self._memory = MemoryStorage()
+        self._limiters = [FixedWindowRateLimiter(self._memory)]
+        if redis is not None:
+            options: dict[str, Any] = {"connection_pool": redis.connection_pool}
+            url = f"async+{settings.redis_url}"
+            storage = RedisStorage(url, implementation="redispy", **options)
+            self._limiters.insert(0, FixedWindowRateLimiter(storage))
+
+    async def check(self, action: str, request: Request, username: str | None = None) -> None:
+        """Count an attempt; answers 429 when there were too many."""
+        if self._per_name is None:
+            return
+        address = client_network(request)
+        checks = [(f"{action}_address", self._per_address, address)]
+        if username is not None:
+            checks.append((action, self._per_name, f"{address} {username.lower()}"))
+        for name, limit, who in checks:
+            # Hashed: short whatever was sent, and no names, or passwords typed as one, in Redis.
+            key = f"{name}:{hashlib.sha256(who.encode()).hexdigest()}"
+            if wait := await self._seconds_to_wait(limit, key):
+                REFUSALS.labels(name).inc()
+                detail = f"Too many attempts: try again in {wait} s"
+                raise HTTPException(429, detail, {"Retry-After": str(wait)})
+
+    async def _seconds_to_wait(self, limit: RateLimitItem, key: str) -> int:
+        """Count an attempt; return 0 when it is within the limit."""
+        if len(self._memory.expirations) >= MAX_IN_MEMORY:
+            FAILURES.inc()
+            await self._memory.reset()
+        for limiter in self._limiters:
+            try:
+                if await limiter.hit(limit, key):
+                    return 0
+                window = await limiter.get_window_stats(limit, key)
+                return max(1, math.ceil(window.reset_time - time.time()))
+            except REDIS_ERRORS:
+                FAILURES.inc()
+        return 0
+
+
+def client_network(request: Request) -> str:
+    """Return the client's address; for IPv6 the /64, which is what one customer gets at least.
+
+    Behind a proxy uvicorn has to believe it: FORWARDED_ALLOW_IPS names the proxy's address.
+    """
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host  # a socket without addresses, or what a trusted proxy says
+    if isinstance(address, IPv6Address):
+        mapped = address.ipv4_mapped
+        network = IPv4Network(mapped) if mapped else IPv6Network((int(address), 64), strict=False)
+        return str(network.network_address)
+    return host
+
+
+async def get_auth_limits(request: Request) -> AuthLimits:
+    """Return the limits, which all requests share."""
+    limits: AuthLimits = request.state.auth_limits
+    return limits
+
+
+AuthLimitsDep = Annotated[AuthLimits, Depends(get_auth_limits)]

@@ -1,0 +1,60 @@
+"""Posts as they go out to anybody: from the cache, or else from the database."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.blog.models import CACHED_IN
+from app.blog.schemas import PostRead
+from app.blog.service import Blog
+from app.cache.cache import Cache, Cached
+from app.cache.http import Body, as_body
+
+ONE = TypeAdapter(PostRead)
+MANY = TypeAdapter(list[PostRead])
+
+
+class CachedPosts:
+    """The reads of a `Blog` that everybody may do."""
+
+    def __init__(self, cache: Cache, engine: AsyncEngine) -> None:
+        self._cache = cache
+        self._engine = engine
+
+    async def list(self, *, author: str | None, limit: int, offset: int) -> Cached[Body]:
+        """Return what `Blog.list_posts` does, as JSON."""
+
+        async def load(blog: Blog) -> bytes:
+            posts = await blog.list_posts(
+                author=author, include_deleted=False, limit=limit, offset=offset
+            )
+            return MANY.dump_json(MANY.validate_python(posts, from_attributes=True))
+
+        return await self._get(f"list:{limit}:{offset}:{author!r}", load)
+
+    async def get(self, post_id: int) -> Cached[Body]:
+        """Return one post, as JSON; raises `PostNotFound`."""
+
+        async def load(blog: Blog) -> bytes:
+            post = await blog.get_post(post_id)
+            return ONE.dump_json(ONE.validate_python(post, from_attributes=True))
+
+        return await self._get(f"one:{post_id}", load)
+
+    async def _get(self, key: str, load: Callable[[Blog], Awaitable[bytes]]) -> Cached[Body]:
+        async def load_in_session() -> bytes:
+            async with AsyncSession(self._engine) as session:
+                return await load(Blog(session))
+
+        return await self._cache.get(CACHED_IN, key, load_in_session, as_body)
+
+
+async def get_cached_posts(request: Request) -> CachedPosts:
+    """Return the posts."""
+    return CachedPosts(request.state.cache, request.state.engine)
+
+
+CachedPostsDep = Annotated[CachedPosts, Depends(get_cached_posts)]

@@ -1,0 +1,72 @@
+"""Invalidation by itself: whatever a session changes, it invalidates when its transaction ends.
+
+A model that is cached says where: `cached_in` returns a namespace. A statement that changes rows
+past their objects (`update(Todo)…`) can name it, `execution_options(cached_in=…)`. One that does
+not invalidates everything, which is slow but not wrong.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction
+
+from app.cache.cache import EVERYTHING, Cache
+
+CHANGED, UNTOLD = "changed", "untold"  # in the session's `info`
+
+
+@runtime_checkable
+class IsCached(Protocol):
+    """A row of which something is kept in the cache."""
+
+    def cached_in(self) -> str:
+        """Return the namespace."""
+
+
+@contextmanager
+def watched(cache: Cache) -> Iterator[None]:
+    """Have every session of this process invalidate what it changes."""
+
+    def note_objects(session: Session, _context: UOWTransaction) -> None:
+        for row in (*session.new, *session.dirty, *session.deleted):
+            if isinstance(row, IsCached):
+                note(session, row.cached_in())
+
+    def note_statement(state: ORMExecuteState) -> None:
+        if state.is_select or state.bind_mapper is None:
+            return
+        if issubclass(state.bind_mapper.class_, IsCached):
+            note(state.session, state.execution_options.get("cached_in", EVERYTHING))
+
+    def forget_here(session: Session, transaction: SessionTransaction) -> None:
+        # After a rollback, too: it is harmless, and nobody has to tell one end from the other.
+        if transaction.parent is None:
+            changed = session.info.pop(CHANGED, set())
+            cache.invalidate_here(changed)
+            session.info.setdefault(UNTOLD, set()).update(changed)
+
+    listeners: dict[str, Callable[..., None]] = {
+        "after_flush": note_objects,
+        "do_orm_execute": note_statement,
+        "after_transaction_end": forget_here,
+    }
+    for name, listener in listeners.items():
+        event.listen(Session, name, listener)
+    try:
+        yield
+    finally:
+        for name, listener in listeners.items():
+            event.remove(Session, name, listener)
+
+
+def note(session: Session, namespace: str) -> None:
+    """Remember that the namespace is to be invalidated when the transaction ends."""
+    session.info.setdefault(CHANGED, set()).add(namespace)
+
+
+async def tell_others(session: AsyncSession, cache: Cache) -> None:
+    """Invalidate in the other processes what the session's transactions have changed."""
+    await cache.invalidate_elsewhere(session.info.pop(UNTOLD, set()))

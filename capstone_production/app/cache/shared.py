@@ -1,0 +1,124 @@
+"""The second level: values in Redis, which all processes share, for minutes.
+
+Every namespace has a generation, a random word; a value carries the generation it was loaded in,
+and is good for nothing once the namespace has another. So a reader that was slow cannot bring back
+what a writer has invalidated meanwhile. One more generation is everybody's: it ends all values at
+once. Each operation is one script, and so one step that nobody can come between.
+"""
+
+import secrets
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+
+CHANNEL = "cache:invalidated"
+ALL = "cache:generation"
+LOAD_WITHIN = 3.0  # seconds: then somebody else may load it
+
+# KEYS: everybody's generation, the namespace's, value, lock. ARGV: a new generation, our name,
+# seconds that a generation is kept, milliseconds that a lock is.
+# Returns the generations, the value if it is of these, and whether we shall load it.
+READ = """
+local stamp = ''
+for i = 1, 2 do
+    redis.call('SET', KEYS[i], ARGV[1], 'NX')
+    redis.call('EXPIRE', KEYS[i], ARGV[3])
+    stamp = stamp .. redis.call('GET', KEYS[i]) .. ':'
+end
+local value = redis.call('GET', KEYS[3])
+if value and value:sub(1, #stamp) == stamp then
+    return {stamp, value:sub(#stamp + 1), 0}
+end
+-- Who loads in an older generation loads for nobody any more: that lock holds nobody up.
+local lock = redis.call('GET', KEYS[4])
+if lock and lock:sub(1, #stamp) == stamp then
+    return {stamp, false, 0}
+end
+redis.call('SET', KEYS[4], stamp .. ARGV[2], 'PX', ARGV[4])
+return {stamp, false, 1}
+"""
+
+# KEYS as above. ARGV: the generations it was loaded in, the value, seconds to keep it, our name.
+STORE = """
+local stamp = ''
+for i = 1, 2 do stamp = stamp .. (redis.call('GET', KEYS[i]) or '') .. ':' end
+local is_valid = stamp == ARGV[1]
+if is_valid and ARGV[2] ~= '' then
+    redis.call('SET', KEYS[3], stamp .. ARGV[2], 'EX', ARGV[3])
+end
+if redis.call('GET', KEYS[4]) == ARGV[1] .. ARGV[4] then redis.call('DEL', KEYS[4]) end
+return is_valid and 1 or 0
+"""
+
+# KEYS: generations. ARGV: a new one, seconds to keep it, the channel, the message for the others.
+INVALIDATE = """
+for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'EX', ARGV[2]) end
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+"""
+
+
+class Found(NamedTuple):
+    """What Redis answered: a value, or else whether it is for us to load it."""
+
+    stamp: bytes
+    value: bytes | None
+    shall_load: bool
+
+
+class SharedCache:
+    """What all processes remember. Every method raises `REDIS_ERRORS`."""
+
+    def __init__(self, redis: Redis, *, ttl: int) -> None:
+        self.name = new_word()
+        self._keep_generations = 2 * ttl
+        self._read = redis.register_script(READ)
+        self._store = redis.register_script(STORE)
+        self._invalidate = redis.register_script(INVALIDATE)
+
+    async def read(self, namespace: str, key: str) -> Found:
+        """Return the value, or at most one reader's turn to load it."""
+        lock_for = int(LOAD_WITHIN * 1000)
+        stamp, value, shall_load = await self._read(
+            keys(namespace, key), [new_word(), self.name, self._keep_generations, lock_for]
+        )
+        return Found(stamp, value, bool(shall_load))
+
+    async def store(
+        self, namespace: str, key: str, stamp: bytes, value: bytes, *, ttl: int
+    ) -> bool:
+        """Keep a value and end our turn; return False when it was invalidated meanwhile.
+
+        An empty value is not kept: it only ends the turn.
+        """
+        kept = await self._store(keys(namespace, key), [stamp, value, ttl, self.name])
+        return bool(kept)
+
+    async def invalidate(self, namespaces: Iterable[str]) -> None:
+        """Give the namespaces new generations, and tell every process."""
+        names = sorted(namespaces)
+        message = " ".join([self.name, *names])
+        await self._invalidate(
+            [generation(name) for name in names],
+            [new_word(), self._keep_generations, CHANNEL, message],
+        )
+
+    async def invalidate_all(self) -> None:
+        """End all values. The other processes need not be told: theirs of the first level hold."""
+        await self._invalidate([ALL], [new_word(), self._keep_generations, CHANNEL, self.name])
+
+
+def new_word() -> str:
+    """Return a word that was never a generation before."""
+    return secrets.token_hex(8)
+
+
+def generation(namespace: str) -> str:
+    """Return the key of the namespace's generation."""
+    return f"{ALL}:{namespace}"
+
+
+def keys(namespace: str, key: str) -> list[str]:
+    """Return the keys that the scripts work on."""
+    name = f"{namespace}:{key}"
+    return [ALL, generation(namespace), f"cache:value:{name}", f"cache:lock:{name}"]

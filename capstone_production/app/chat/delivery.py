@@ -1,0 +1,96 @@
+"""How a stored message gets to everyone, whichever process has stored it.
+
+The row is the truth, and rows become visible in the order of their ids (see `service.py`). So each
+process remembers up to which id it has delivered, looks for what is behind it, and delivers that to
+its sockets: each message once, in order. A ring of the doorbell only says when to look. When none
+comes, because Redis is down, a process looks each second all the same.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.chat.doorbell import Bell, Doorbell
+from app.chat.hub import Hub
+from app.chat.metrics import MESSAGES_OUT
+from app.chat.models import Message
+from app.chat.repeat import repeated
+from app.chat.schemas import MessageRead
+from app.chat.service import read_messages
+
+LOOK_EVERY = 1.0  # seconds
+PAUSE = 0.005  # seconds between two looks: in a rush one of them finds many messages
+PAGE = 100  # messages at once; less than may wait for a client, so that catching up cuts off nobody
+
+
+class Delivery(Protocol):
+    """What the rest of the chat sees of it."""
+
+    async def deliver(self, message: MessageRead) -> None:
+        """Get a message that was just stored to everyone."""
+
+    def has_delivered(self, message: MessageRead) -> bool:
+        """Return whether everyone here has it, so that no look will find it again."""
+
+
+class LocalDelivery:
+    """One process has all sockets: the message that was stored is sent to them, and that is all."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def deliver(self, message: MessageRead) -> None:
+        """Send it to everyone."""
+        MESSAGES_OUT.inc(await self._hub.broadcast(message.model_dump_json()))
+
+    def has_delivered(self, message: MessageRead) -> bool:  # noqa: ARG002 - it always has
+        """Return True: it was sent when it was stored."""
+        return True
+
+
+class SharedDelivery:
+    """Several processes store messages in one database."""
+
+    def __init__(self, hub: Hub, engine: AsyncEngine, doorbell: Doorbell) -> None:
+        self._hub = hub
+        self._engine = engine
+        self._doorbell = doorbell
+        self._to_look = doorbell.heard[Bell.MESSAGES]
+        self._delivered = 0
+
+    async def deliver(self, message: MessageRead) -> None:  # noqa: ARG002 - it is found by its id
+        """Have it found, here and in the other processes."""
+        self._to_look.set()
+        self._doorbell.ring(Bell.MESSAGES)
+
+    def has_delivered(self, message: MessageRead) -> bool:
+        """Return whether it was found already."""
+        return message.id <= self._delivered
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Deliver what is stored from now on."""
+        async with AsyncSession(self._engine) as session:
+            self._delivered = await session.scalar(select(func.max(Message.id))) or 0
+        async with repeated({self.deliver_new: PAUSE}):
+            yield
+
+    async def deliver_new(self) -> None:
+        """Wait for a ring, but not for long; then send to everyone what they do not have yet."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):
+                await self._to_look.wait()
+        self._to_look.clear()
+        while True:
+            async with AsyncSession(self._engine) as session:
+                page = await read_messages(session, before=None, after=self._delivered, limit=PAGE)
+            for message in page:
+                frame = MessageRead.model_validate(message).model_dump_json()
+                self._delivered = message.id
+                MESSAGES_OUT.inc(await self._hub.broadcast(frame))
+            if len(page) < PAGE:
+                return

@@ -1,0 +1,114 @@
+"""Telling the other processes who is connected here, and learning who is connected there.
+
+Each process keeps a note in Redis, with a number that grows each time. Whose note has not changed
+for `BELIEVED_FOR` seconds is gone, with its users: it was killed, or cannot reach Redis. Only each
+process's own clock decides, so no clocks are compared. A Redis that is away for less than that, or
+that has lost everything, changes nothing; after that, everyone knows of their own sockets only.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
+
+from pydantic import BaseModel, ValidationError
+from redis.asyncio import Redis
+
+from app.chat.doorbell import Bell, Doorbell
+from app.chat.presence import WhoIsThere
+from app.chat.repeat import repeated
+from app.chat.schemas import ChatUser
+from app.redis_client import REDIS_ERRORS
+
+NOTES = "chat:processes"  # a hash: process → note. Nobody has to search for the keys of others
+TELL_EVERY = 3.0  # seconds
+BELIEVED_FOR = 10.0  # seconds
+PAUSE = 0.1  # seconds between two exchanges: many changes become one
+
+
+class Note(BaseModel):
+    """Who is connected to a process."""
+
+    number: int
+    users: list[ChatUser]
+
+
+class Neighbour(NamedTuple):
+    """Another process: its last note, and when that came, by our monotonic clock."""
+
+    note: Note
+    came_at: float
+
+
+class Neighbours:
+    """The other processes that serve the chat."""
+
+    def __init__(self, who_is_there: WhoIsThere, redis: Redis, doorbell: Doorbell) -> None:
+        self._who_is_there = who_is_there
+        self._redis = redis
+        self._doorbell = doorbell
+        self._process = doorbell.process
+        self._to_exchange = doorbell.heard[Bell.PRESENCE]
+        self._own = Note(number=0, users=[])
+        self._known: dict[str, Neighbour] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Exchange notes; at the end, leave one that says that nobody is here any more."""
+        async with repeated({self.exchange_notes: PAUSE}):
+            yield
+        with suppress(*REDIS_ERRORS):
+            await self._exchange([])
+            await self._redis.publish(Bell.PRESENCE, self._process)
+
+    async def exchange_notes(self) -> None:
+        """Wait for a change, here or there, but not for long; then write our note, read others'."""
+        is_time = False
+        try:
+            async with asyncio.timeout(TELL_EVERY):
+                await self._to_exchange.wait()
+        except TimeoutError:
+            is_time = True
+        self._to_exchange.clear()
+        users, last = list(self._who_is_there.here), self._own.users
+        try:
+            await self._exchange(users)
+            if is_time or users != last:  # never because others have rung: it would not end
+                self._doorbell.ring(Bell.PRESENCE)
+        finally:  # whom we believed in may be gone, also while there is no Redis to ask
+            fresh = self._known.keys() - self._stale()
+            users = [user for name in fresh for user in self._known[name].note.users]
+            self._who_is_there.set_elsewhere(users)
+
+    async def _exchange(self, users: list[ChatUser]) -> None:
+        own = Note(number=self._own.number + 1, users=users)
+        stale = self._stale()
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.hset(NOTES, self._process, own.model_dump_json())
+            pipeline.expire(NOTES, round(BELIEVED_FOR))
+            if stale:
+                pipeline.hdel(NOTES, *stale)
+            pipeline.hgetall(NOTES)
+            *_, found = await pipeline.execute()
+        self._own = own
+        for name in stale:
+            del self._known[name]
+        for name, note in read_notes(found).items():
+            known = self._known.get(name)
+            if name != self._process and (known is None or known.note != note):
+                self._known[name] = Neighbour(note, time.monotonic())
+
+    def _stale(self) -> set[str]:
+        """Return the processes from which nothing new came for too long."""
+        believed_since = time.monotonic() - BELIEVED_FOR
+        return {name for name, each in self._known.items() if each.came_at < believed_since}
+
+
+def read_notes(found: dict[bytes, bytes]) -> dict[str, Note]:
+    """Return the notes by process, without those of another version, which we cannot read."""
+    notes: dict[str, Note] = {}
+    for process, value in found.items():
+        with suppress(ValidationError):
+            notes[process.decode()] = Note.model_validate_json(value)
+    return notes

@@ -1,0 +1,167 @@
+"""The socket, and the history for those who were away."""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect, status
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.auth.dependencies import CurrentUser
+from app.chat.access import SUBPROTOCOL, find_visitor
+from app.chat.hub import Connection
+from app.chat.metrics import MESSAGES_IN
+from app.chat.models import Message
+from app.chat.room import Room
+from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite
+from app.chat.service import UserIsGone, read_messages, store_message
+from app.database import SessionDep
+from app.errors import unavailable
+from app.parameters import MAX_INTEGER, Limit
+
+MESSAGES_A_SECOND = 5
+BURST = 20  # messages at once after a pause
+CLOSE_TIMEOUT = 1  # seconds
+
+router = APIRouter(tags=["chat"])
+
+MessageId = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
+
+
+@router.get("/chat/messages", response_model=list[MessageRead])
+async def list_messages(
+    _user: CurrentUser,
+    session: SessionDep,
+    before: MessageId | None = None,
+    after: MessageId | None = None,
+    limit: Limit = 20,
+) -> Sequence[Message]:
+    """Return messages by id: the newest page, or the one before or after a message."""
+    return await read_messages(session, before=before, after=after, limit=limit)
+
+
+@router.websocket("/ws/chat")
+async def chat(websocket: WebSocket) -> None:
+    """Let a signed-in user chat until the client leaves, the token expires or the server stops."""
+    try:
+        visitor = await find_visitor(websocket, websocket.state.settings)
+    except (SQLAlchemyError, OSError):  # the same that a request would be told
+        answer = unavailable("The database is not available right now: try again")
+        await websocket.send_denial_response(answer)
+        return
+    if visitor is None:
+        await websocket.close(status.WS_1008_POLICY_VIOLATION)  # before accept: the client gets 403
+        return
+    wants_subprotocol = SUBPROTOCOL in websocket.scope["subprotocols"]
+    await websocket.accept(SUBPROTOCOL if wants_subprotocol else None)
+    connection = Connection(websocket, visitor.user)
+    room: Room = websocket.state.chat_room
+    remaining = (visitor.expires_at - datetime.now(UTC)).total_seconds()
+    expiry = asyncio.get_running_loop().call_later(
+        remaining, connection.end, status.WS_1008_POLICY_VIOLATION
+    )
+    async with room.who_is_there.joined(connection):
+        tasks = [
+            asyncio.create_task(receive_messages(connection, room)),
+            asyncio.create_task(connection.send_waiting()),
+        ]
+        ends: list[asyncio.Future[Any]] = [*tasks, connection.ended]
+        try:
+            # Whichever ends first ends the visit.
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            expiry.cancel()
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+    if connection.ended.done():
+        # It may be gone already, or not read its goodbye either.
+        with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await websocket.close(connection.ended.result())
+    received, _ = results  # an error while sending only says that the client is gone
+    if isinstance(received, Exception):
+        raise received
+
+
+async def receive_messages(connection: Connection, room: Room) -> None:
+    """Take the client's frames until it leaves: store each, then send it to everyone."""
+    limiter = RateLimiter()
+    while True:
+        received = await connection.websocket.receive()
+        if received["type"] == "websocket.disconnect":
+            return
+        text = received.get("text")
+        if not limiter.allows_one_more():
+            problem: str | None = f"Too fast: {MESSAGES_A_SECOND} messages a second are enough"
+        elif text is None:
+            problem = "A frame has to be text"
+        elif len(text) > MAX_FRAME:
+            problem = f"A frame has at most {MAX_FRAME} characters"
+        else:
+            problem = await finish(say(text, connection, room))
+        if problem is not None:
+            await connection.send(ErrorFrame(detail=problem).model_dump_json())
+            await asyncio.sleep(0)  # what was sent in one go may be here already: others' turn
+
+
+async def finish(saying: Coroutine[None, None, str | None]) -> str | None:
+    """Return what the coroutine returns; it goes on to its end also when we are cancelled.
+
+    The visit may end at any moment. A message that is stored then has to reach everyone still:
+    whoever is connected does not look for it in the history.
+    """
+    task = asyncio.create_task(saying)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def say(frame: str, connection: Connection, room: Room) -> str | None:
+    """Store a message and send it to everyone; return what is wrong with it, if anything is."""
+    try:
+        message_in = MessageWrite.model_validate_json(frame)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        return ": ".join([*map(str, first["loc"]), first["msg"]])
+    async with room.in_order:
+        try:
+            message, is_new = await store_message(
+                message_in, connection.user, connection.websocket.state.engine
+            )
+        except UserIsGone:
+            connection.end(status.WS_1008_POLICY_VIOLATION)  # as is a token of theirs
+            return "The account does not exist any more"
+        except (SQLAlchemyError, OSError):
+            return "The message could not be stored: try again"
+        if is_new:
+            MESSAGES_IN.inc()
+        if is_new or not room.delivery.has_delivered(message):
+            await room.delivery.deliver(message)
+        else:
+            await connection.send(message.model_dump_json())  # everyone else has it already
+    return None
+
+
+class RateLimiter:
+    """A bucket of `BURST` tokens that fills again, `MESSAGES_A_SECOND`; each frame takes one."""
+
+    def __init__(self) -> None:
+        self._tokens = float(BURST)
+        self._filled_at = time.monotonic()
+
+    def allows_one_more(self) -> bool:
+        """Take a token; return whether there was one."""
+        now = time.monotonic()
+        filled = self._tokens + (now - self._filled_at) * MESSAGES_A_SECOND
+        self._tokens, self._filled_at = min(filled, BURST), now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

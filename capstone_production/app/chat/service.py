@@ -1,0 +1,76 @@
+"""Messages in the database: storing one, and reading history."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import joinedload
+
+from app.chat.models import Message
+from app.chat.schemas import ChatUser, MessageRead, MessageWrite
+
+STORING = 0x63686174  # the number of our lock in PostgreSQL; migrations have another
+
+
+class UserIsGone(Exception):
+    """Whoever sent the message was deleted meanwhile."""
+
+
+async def store_message(
+    message_in: MessageWrite, user: ChatUser, engine: AsyncEngine
+) -> tuple[MessageRead, bool]:
+    """Store a message; return it, and whether it is new: what was sent twice is stored once.
+
+    Raises `UserIsGone`.
+    """
+    message = Message(
+        user_id=user.id,
+        text=message_in.text,
+        client_id=message_in.client_id,
+        sent_at=datetime.now(UTC),
+    )
+    try:
+        async with AsyncSession(engine, expire_on_commit=False) as session:
+            if engine.dialect.name == "postgresql":
+                # Held until the commit, so rows become visible in the order of their ids: whoever
+                # has read up to one of them has missed none. SQLite has one writer anyway.
+                await session.execute(select(func.pg_advisory_xact_lock(STORING)))
+            session.add(message)
+            await session.commit()
+    except IntegrityError:
+        statement = select(Message).where(
+            Message.user_id == user.id, Message.client_id == message_in.client_id
+        )
+        async with AsyncSession(engine) as session:
+            stored = await session.scalar(statement)
+        if stored is None:  # so it was the other constraint: the user's
+            raise UserIsGone from None
+        return as_read(stored, user), False
+    return as_read(message, user), True
+
+
+def as_read(message: Message, user: ChatUser) -> MessageRead:
+    """Return a message as clients get it."""
+    return MessageRead(
+        id=message.id,
+        user=user,
+        text=message.text,
+        sent_at=message.sent_at,
+        client_id=message.client_id,
+    )
+
+
+async def read_messages(
+    session: AsyncSession, *, before: int | None, after: int | None, limit: int
+) -> Sequence[Message]:
+    """Return up to `limit` messages by id: the first ones after `after`, else the last ones."""
+    statement = select(Message).options(joinedload(Message.user)).limit(limit)
+    if before is not None:
+        statement = statement.where(Message.id < before)
+    if after is not None:
+        statement = statement.where(Message.id > after)
+        return (await session.scalars(statement.order_by(Message.id))).all()
+    newest_first = (await session.scalars(statement.order_by(Message.id.desc()))).all()
+    return newest_first[::-1]

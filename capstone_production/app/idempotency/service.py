@@ -1,0 +1,116 @@
+"""`Idempotency-Key`: a request that is sent again gets its first answer, and is done once.
+
+A client that was cut off cannot know whether its request arrived. With a key of its own making it
+may simply send it again, for a day (draft-ietf-httpapi-idempotency-key-header). Keys belong to a
+user and a route. The key, the answer and what the request made are committed together or not at
+all, so it also holds for requests that race, on any number of servers, and after a crash. What was
+answered with an error is forgotten: it may be tried again. Without a key nothing of this happens.
+"""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from pydantic_core import to_json
+from sqlalchemy import delete, select, tuple_
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.auth.dependencies import CachedUser
+from app.database import SessionDep
+from app.errors import Unavailable
+from app.idempotency.models import MAX_KEY, IdempotencyKey
+
+KEPT_FOR = timedelta(hours=24)
+DELETED_AT_ONCE = 1000
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=MAX_KEY,
+        pattern=r"^[\x20-\x7e]+$",  # what ASCII can print
+        description="A request with a key that was used before gets the first answer again",
+    ),
+]
+
+
+class Idempotency:
+    """What the key of one request is good for: first `replay`, then `keep`."""
+
+    def __init__(self, session: AsyncSession, owner_id: int, route: str, key: str | None) -> None:
+        self._session = session
+        self._owner_id = owner_id
+        self._route = route
+        self._key = key
+        self._claimed: IdempotencyKey | None = None
+
+    async def replay(self, *asked_for: object) -> Response | None:
+        """Return the answer to give again, or None: then it is to be done, in this transaction.
+
+        Call it before anything is written: it rolls back. `asked_for` is the validated input. With
+        another input than the first time the answer is 422.
+        """
+        if self._key is None:
+            return None
+        fingerprint = hashlib.sha256(to_json(asked_for)).hexdigest()
+        claimed = IdempotencyKey(
+            owner_id=self._owner_id,
+            key=self._key,
+            route=self._route,
+            fingerprint=fingerprint,
+            created_at=datetime.now(UTC),
+        )
+        self._session.add(claimed)
+        try:
+            # While the first request is at work, the database lets the second one wait here.
+            await self._session.flush()
+        except IntegrityError:
+            await self._session.rollback()
+        else:
+            self._claimed = claimed
+            return None
+        first = await self._session.get(IdempotencyKey, (self._owner_id, self._key, self._route))
+        if first is None:  # the clean-up was faster, or the user is gone
+            raise Unavailable("The first answer was just removed: try again")
+        if first.fingerprint != fingerprint:
+            message = "This key was used before, with another input: each request has its own"
+            problem = {"type": "key_reused", "loc": ("header", "Idempotency-Key"), "msg": message}
+            raise RequestValidationError([problem])
+        headers = {"Location": first.location, "Idempotency-Replayed": "true"}
+        return Response(first.body, first.status, headers, media_type="application/json")
+
+    def keep(self, made: object, schema: type[BaseModel], *, status: int, location: str) -> None:
+        """Keep the answer: `made`, as `schema` shows it. It is committed with the transaction."""
+        if self._claimed is not None:
+            answer = schema.model_validate(made, from_attributes=True)
+            self._claimed.status = status
+            self._claimed.location = location
+            self._claimed.body = answer.model_dump_json()
+
+
+async def get_idempotency(
+    request: Request, session: SessionDep, user: CachedUser, key: Key = None
+) -> Idempotency:
+    """Return what the request's key, if it has one, is good for."""
+    return Idempotency(session, user.id, request.url.path, key)
+
+
+IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
+
+
+async def clean_up(engine: AsyncEngine) -> None:
+    """Forget the keys that are older than a day, some at a time: no statement takes long."""
+    columns = (IdempotencyKey.owner_id, IdempotencyKey.key, IdempotencyKey.route)
+    is_old = IdempotencyKey.created_at < datetime.now(UTC) - KEPT_FOR
+    some = select(*columns).where(is_old).order_by(IdempotencyKey.created_at).limit(DELETED_AT_ONCE)
+    some = some.with_for_update(skip_locked=True)  # another process may be at it
+    deleted = DELETED_AT_ONCE
+    while deleted >= DELETED_AT_ONCE:
+        async with engine.begin() as connection:
+            statement = delete(IdempotencyKey).where(tuple_(*columns).in_(some))
+            deleted = (await connection.execute(statement)).rowcount

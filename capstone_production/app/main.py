@@ -1,0 +1,152 @@
+"""The application: what it is called, what it keeps while it runs, and which features it has."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypedDict
+
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.auth.rate_limits import AuthLimits
+from app.auth.router import router as auth_router
+from app.auth.security import PasswordHasher
+from app.auth.verified_tokens import VerifiedTokens
+from app.blog.router import router as blog_router
+from app.cache.cache import Cache
+from app.cache.invalidation import watched as watched_by_cache
+from app.chat.access import hide_tokens_in_logs
+from app.chat.hang_up import HangUpMiddleware
+from app.chat.page import router as chat_page_router
+from app.chat.room import Room, open_room
+from app.chat.router import router as chat_router
+from app.config import Settings, load_settings
+from app.database import create_engine
+from app.edge.cors import CrossOriginMiddleware
+from app.edge.docs import remove_docs
+from app.edge.security_headers import SecurityHeadersMiddleware
+from app.errors import add_error_handlers
+from app.gallery.router import router as gallery_router
+from app.health.checks import DatabaseCheck, MediaCheck, RedisCheck
+from app.health.readiness import Readiness
+from app.health.router import router as health_router
+from app.images.router import router as images_router
+from app.images.storage import MediaStorage
+from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
+from app.jobs.router import router as jobs_router
+from app.migrate import prepare_schema
+from app.observability.exposition import expose_metrics
+from app.observability.gauges import Gauges
+from app.observability.logs import set_up_server_logs
+from app.observability.middleware import ObserveMiddleware
+from app.redis_client import open_redis
+from app.shutdown import Shutdown
+from app.todos.router import router as todos_router
+from app.users.first_admin import ensure_first_admin
+from app.users.router import router as users_router
+from app.watchdog import watched_event_loop
+from app.weather.cache import LoadingCache
+from app.weather.providers import choose_provider
+from app.weather.router import router as weather_router
+from app.weather.schemas import Weather
+from app.weather.service import create_weather_cache
+from app.weather.upstream import open_client
+
+ABANDONED_AFTER = 600  # seconds without a byte, for an upload of some server
+
+
+class AppState(TypedDict):
+    """What lives as long as the server does; handlers find it as `request.state`."""
+
+    settings: Settings
+    engine: AsyncEngine
+    password_hasher: PasswordHasher
+    auth_limits: AuthLimits
+    media_storage: MediaStorage
+    job_queue: JobQueue
+    weather_cache: LoadingCache[Weather]
+    chat_room: Room
+    redis: Redis | None
+    cache: Cache
+    verified_tokens: VerifiedTokens
+    gauges: Gauges
+    readiness: Readiness
+    shutdown: Shutdown
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
+    """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    settings = load_settings()
+    if not settings.docs_enabled:
+        remove_docs(app)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
+    password_hasher = PasswordHasher(settings.bcrypt_rounds)
+    await ensure_first_admin(settings, engine, password_hasher)
+    media_storage = MediaStorage(settings.media_dir)
+    async with AsyncSession(engine) as session:
+        alone = engine.dialect.name == "sqlite"
+        await media_storage.sweep(session, older_than=0 if alone else ABANDONED_AFTER)
+    queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
+    # A connection of its own: that all others are in use is no fault of the database.
+    monitor = create_engine(settings.as_monitor(), "monitor")
+    shutdown = Shutdown(settings.drain_seconds)
+    with shutdown.watched():
+        async with AsyncExitStack() as stack:
+            redis = await stack.enter_async_context(open_redis(settings))
+            cache = Cache(settings, redis)
+            await stack.enter_async_context(cache.running())
+            stack.enter_context(watched_by_cache(cache))
+            await stack.enter_async_context(queue.running())
+            client = await stack.enter_async_context(open_client())
+            chat_room = await stack.enter_async_context(open_room(engine, redis))
+            await stack.enter_async_context(watched_event_loop(settings.stuck_after))
+            gauges = Gauges(engine, monitor, redis)
+            await stack.enter_async_context(gauges.running())
+            yield {
+                "settings": settings,
+                "engine": engine,
+                "password_hasher": password_hasher,
+                "auth_limits": AuthLimits(settings, redis),
+                "media_storage": media_storage,
+                "job_queue": queue,
+                "weather_cache": create_weather_cache(
+                    choose_provider(client, settings), cache, settings
+                ),
+                "chat_room": chat_room,
+                "redis": redis,
+                "cache": cache,
+                "verified_tokens": VerifiedTokens(settings.jwt_secret.get_secret_value()),
+                "gauges": gauges,
+                "readiness": Readiness(
+                    needed={"database": DatabaseCheck(monitor)},
+                    useful={"media": MediaCheck(settings.media_dir)}
+                    | ({"redis": RedisCheck(redis)} if redis else {}),
+                ),
+                "shutdown": shutdown,
+            }
+    await monitor.dispose()
+    await engine.dispose()
+
+
+set_up_server_logs()
+hide_tokens_in_logs()
+app = FastAPI(title="Todos", lifespan=lifespan)
+add_error_handlers(app)
+app.add_middleware(CrossOriginMiddleware)
+app.add_middleware(SecurityHeadersMiddleware)
+app.add_middleware(ObserveMiddleware)  # sees what those above answer
+app.add_middleware(HangUpMiddleware)  # wants the server's own `send`, so it comes first of all
+app.include_router(todos_router)
+app.include_router(auth_router)
+app.include_router(images_router)
+app.include_router(gallery_router)
+app.include_router(jobs_router)
+app.include_router(weather_router)
+app.include_router(blog_router)
+app.include_router(users_router)
+app.include_router(chat_router)
+app.include_router(chat_page_router)
+app.include_router(health_router)
+expose_metrics(app)

@@ -1,0 +1,94 @@
+"""How the log looks: a line of JSON for a machine, or a line for a person.
+
+Promises: all that is logged by the server, by us and by the libraries has one form and goes to
+standard output; a line break in a message cannot forge a line. uvicorn's own lines about requests
+are replaced by those of `access_log.py`. Its parent process with `--workers` is not ours to set up.
+"""
+
+import json
+import logging
+import sys
+import time
+from typing import Literal
+
+from app.config import load_settings
+from app.errors import StartupError
+from app.observability.request_id import current_request_id
+
+LogFormat = Literal["json", "console"]
+
+encode = json.JSONEncoder(default=str).encode  # json.dumps would make one for each line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line. What `extra={"fields": …}` holds is put beside the rest."""
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "time": f"{seconds}.{int(record.msecs):03d}+00:00",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage().strip(),
+        }
+        if request_id := current_request_id.get():
+            line["request_id"] = request_id
+        line.update(getattr(record, "fields", ()))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return encode(line)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """The line that uvicorn would write, with what a person looks for."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and after it a traceback if there is one."""
+        line = f"{record.levelname + ':':9} {record.getMessage().rstrip()}"
+        fields = getattr(record, "fields", None)
+        if fields:
+            line += f"  {fields['duration_ms']} ms  {fields['client']}"
+        if fields and fields["user_id"] is not None:
+            line += f"  user {fields['user_id']}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class WithoutSocketLines(logging.Filter):
+    """Drops uvicorn's lines about WebSockets: they hold addresses, and `access_log.py` has ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is about something else."""
+        return '"WebSocket %s"' not in str(record.msg) and record.msg not in (
+            "connection open",
+            "connection closed",
+        )
+
+
+def set_up_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
+    """Send all logs of this process to standard output in this format."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else ConsoleFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)  # of libraries only what is wrong
+    for name in ("app", "celery", "uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(level)
+    logging.getLogger("uvicorn.error").addFilter(WithoutSocketLines())
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
+
+
+def set_up_server_logs() -> None:
+    """Set up the logs as the settings say. If those are wrong, the start will tell."""
+    try:
+        log_format = load_settings().log_format
+    except StartupError:
+        log_format = "console"
+    set_up_logs(log_format)

@@ -1,0 +1,24 @@
+"""The name of the request that is being answered: in its answer, and in every line logged for it.
+
+A client or a gateway may give the name, so that one search finds a request in the logs of all who
+had a part in it. What is not well formed is not taken over: it goes into our log.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable
+from contextvars import ContextVar
+
+HEADER = b"x-request-id"
+WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+# Set for each request; threads and tasks that are started for one know it too.
+current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
+
+
+def choose_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the id that came with the request, or a new one."""
+    for name, value in headers:
+        if name == HEADER and WELL_FORMED.fullmatch(value):
+            return value.decode()
+    return secrets.token_hex(16)

@@ -1,0 +1,52 @@
+"""What a Celery worker, or beat, shows of itself: its log and its metrics. And it stops in time.
+
+The worker's jobs run in processes of their own, so its metrics need `PROMETHEUS_MULTIPROC_DIR`. The
+process that started them serves the metrics of all, on `WORKER_METRICS_PORT`.
+"""
+
+import logging
+import os
+import signal
+import threading
+from typing import Any
+
+from celery import signals
+from prometheus_client import CollectorRegistry, start_http_server
+
+from app.config import Settings
+from app.errors import StartupError
+from app.observability.logs import set_up_logs
+from app.observability.processes import DIRECTORY, AllProcesses
+
+JOBS_MAY_TAKE = 12  # seconds, after which they are given up: their lease runs out, others run them
+
+logger = logging.getLogger("app")
+
+
+def observe_worker(settings: Settings) -> None:
+    """Connect to Celery's signals; raises `StartupError` for metrics that cannot be served."""
+    port = settings.worker_metrics_port
+    if port and not DIRECTORY:
+        raise StartupError("WORKER_METRICS_PORT: PROMETHEUS_MULTIPROC_DIR has to be set, too")
+
+    # Weak references would be gone with this function.
+    if settings.log_format == "json":
+
+        @signals.setup_logging.connect(weak=False)
+        def set_up(loglevel: int, **_: Any) -> None:
+            set_up_logs("json", level=loglevel)
+
+    if port:
+
+        @signals.worker_ready.connect(weak=False)
+        def serve_metrics(**_: Any) -> None:
+            registry = CollectorRegistry()
+            registry.register(AllProcesses())
+            start_http_server(port, registry=registry)
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def limit_stop(**_: Any) -> None:
+        """A warm shutdown waits for running jobs, for as long as they take: not for ever."""
+        timer = threading.Timer(JOBS_MAY_TAKE, os.kill, [os.getpid(), signal.SIGQUIT])
+        timer.daemon = True
+        timer.start()

@@ -1,0 +1,62 @@
+"""One user's todos as they go out: from the cache, or else from the store."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.auth.dependencies import CachedUser
+from app.auth.models import User
+from app.cache.cache import Cache, Cached
+from app.cache.http import Body, as_body
+from app.todos.models import namespace
+from app.todos.schemas import TodoRead
+from app.todos.store import TodoStore
+
+ONE = TypeAdapter(TodoRead)
+MANY = TypeAdapter(list[TodoRead])
+
+
+class CachedTodos:
+    """The reads of a `TodoStore`. A database connection is taken only for what is not cached."""
+
+    def __init__(self, cache: Cache, engine: AsyncEngine, owner: User) -> None:
+        self._cache = cache
+        self._engine = engine
+        self._owner = owner
+
+    async def list(self, *, completed: bool | None, limit: int, offset: int) -> Cached[Body]:
+        """Return what `TodoStore.list` does, as JSON."""
+
+        async def load(store: TodoStore) -> bytes:
+            todos = await store.list(completed=completed, limit=limit, offset=offset)
+            return MANY.dump_json(MANY.validate_python(todos, from_attributes=True))
+
+        return await self._get(f"list:{completed}:{limit}:{offset}", load)
+
+    async def get(self, todo_id: int) -> Cached[Body]:
+        """Return one todo, as JSON; raises `TodoNotFound`."""
+
+        async def load(store: TodoStore) -> bytes:
+            todo = await store.get(todo_id)
+            return ONE.dump_json(ONE.validate_python(todo, from_attributes=True))
+
+        return await self._get(f"one:{todo_id}", load)
+
+    async def _get(self, key: str, load: Callable[[TodoStore], Awaitable[bytes]]) -> Cached[Body]:
+        async def load_in_session() -> bytes:
+            # Not the request's session: others may wait for this, too, when the request is gone.
+            async with AsyncSession(self._engine) as session:
+                return await load(TodoStore(session, self._owner))
+
+        return await self._cache.get(namespace(self._owner.id), key, load_in_session, as_body)
+
+
+async def get_cached_todos(request: Request, user: CachedUser) -> CachedTodos:
+    """Return the signed-in user's todos."""
+    return CachedTodos(request.state.cache, request.state.engine, user)
+
+
+CachedTodosDep = Annotated[CachedTodos, Depends(get_cached_todos)]

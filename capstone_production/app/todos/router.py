@@ -1,0 +1,79 @@
+"""The operations on todos: one function each, which reads the input, asks the store and answers."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response, status
+
+from app.auth.dependencies import CachedUser
+from app.cache.http import answer
+from app.database import SessionDep
+from app.idempotency.service import IdempotencyDep
+from app.parameters import Limit, Offset, RowId
+from app.todos.cached import CachedTodosDep
+from app.todos.models import Todo
+from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
+from app.todos.store import TodoStore
+
+# A browser may keep it, nobody in between, and must ask whether it is still so.
+CACHE_CONTROL = "private, no-cache"
+
+router = APIRouter(prefix="/todos", tags=["todos"])
+
+
+async def get_store(session: SessionDep, user: CachedUser) -> TodoStore:
+    """Return the signed-in user's store, which works in the request's session."""
+    return TodoStore(session, user)
+
+
+Store = Annotated[TodoStore, Depends(get_store)]
+
+
+@router.get("", response_model=list[TodoRead])
+async def list_todos(
+    todos: CachedTodosDep,
+    request: Request,
+    completed: bool | None = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> Response:
+    """Return todos by id."""
+    cached = await todos.list(completed=completed, limit=limit, offset=offset)
+    return answer(request, cached, CACHE_CONTROL)
+
+
+@router.post("", response_model=TodoRead, status_code=status.HTTP_201_CREATED)
+async def create_todo(
+    todo_in: TodoCreate, store: Store, idempotency: IdempotencyDep, response: Response
+) -> Todo | Response:
+    """Add a todo."""
+    if replayed := await idempotency.replay(todo_in):
+        return replayed
+    todo = await store.create(todo_in.model_dump())
+    location = f"/todos/{todo.id}"
+    idempotency.keep(todo, TodoRead, status=status.HTTP_201_CREATED, location=location)
+    response.headers["Location"] = location
+    return todo
+
+
+@router.get("/{todo_id}", response_model=TodoRead)
+async def read_todo(todo_id: RowId, todos: CachedTodosDep, request: Request) -> Response:
+    """Return one todo."""
+    return answer(request, await todos.get(todo_id), CACHE_CONTROL)
+
+
+@router.put("/{todo_id}", response_model=TodoRead)
+async def replace_todo(todo_id: RowId, todo_in: TodoCreate, store: Store) -> Todo:
+    """Replace a todo: what is not sent gets its default."""
+    return await store.update(todo_id, todo_in.model_dump())
+
+
+@router.patch("/{todo_id}", response_model=TodoRead)
+async def update_todo(todo_id: RowId, todo_in: TodoPatch, store: Store) -> Todo:
+    """Change only the fields that are sent."""
+    return await store.update(todo_id, todo_in.model_dump())
+
+
+@router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_todo(todo_id: RowId, store: Store) -> None:
+    """Delete a todo."""
+    await store.delete(todo_id)

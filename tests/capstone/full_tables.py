@@ -1,0 +1,70 @@
+"""A database as it is after years: a hundred thousand rows a table, half of them one person's.
+
+What a filter selects is rare among them: a statement that reads everything to find it shows.
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+ROWS = 100_000
+OTHERS = 5_000  # people
+
+GROWING = (
+    *("todos", "images", "jobs", "posts", "comments", "messages"),
+    *("users", "refresh_tokens", "idempotency_keys"),
+)
+
+# :me is the person, :others the first of the others. `n` counts the rows.
+_OWNER = "CASE WHEN n % 2 = 0 THEN %(me)s ELSE %(others)s + n %% {others} END".replace(
+    "n % 2", "n %% 2"
+).format(others=OTHERS)
+_ID = "('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
+_AT = "now() - interval '6 days' + n * interval '1 second'"
+_SERIES = f"generate_series(1, {ROWS}) n"
+
+_STATEMENTS = (
+    f"""INSERT INTO todos (title, completed, created_at, updated_at, owner_id)
+        SELECT 'todo ' || n, n %% 10000 = 0, {_AT}, {_AT}, {_OWNER} FROM {_SERIES}""",
+    f"""INSERT INTO images (id, owner_id, filename, path, content_type, size, width, height,
+                            uploaded_at)
+        SELECT {_ID}, {_OWNER}, 'a.png', n || '.png', 'image/png', 1, 1, 1, {_AT}
+        FROM {_SERIES}""",
+    f"""INSERT INTO jobs (id, owner_id, text, status, progress, attempts, created_at, due_at,
+                          finished_at)
+        SELECT {_ID}, {_OWNER}, 'text', CASE n %% 10000 WHEN 0 THEN 'failed'
+               WHEN 2 THEN 'cancelled' ELSE 'succeeded' END, 100, 1, {_AT}, {_AT}, {_AT}
+        FROM {_SERIES}""",
+    # Some wait for the year 2099.
+    f"""UPDATE jobs SET status = 'scheduled', finished_at = NULL, due_at = '2099-01-01'
+        WHERE id IN (SELECT {_ID} FROM generate_series(1, {ROWS}, 9) n)""",
+    f"""INSERT INTO posts (author_id, title, body, created_at, updated_at, deleted_at)
+        SELECT {_OWNER}, 'post ' || n, 'body', {_AT}, {_AT}, CASE WHEN n %% 3 = 0 THEN now() END
+        FROM {_SERIES}""",
+    f"""INSERT INTO comments (post_id, author_id, body, created_at, updated_at, deleted_at)
+        SELECT (SELECT min(id) FROM posts) + n / 2, {_OWNER}, 'body', {_AT}, {_AT},
+               CASE WHEN n %% 3 = 0 THEN now() END
+        FROM generate_series(1, {ROWS}) n""",
+    f"""INSERT INTO messages (user_id, text, sent_at, client_id)
+        SELECT {_OWNER}, 'text', {_AT}, 'client ' || n FROM {_SERIES}""",
+    f"""INSERT INTO refresh_tokens (token_hash, family_id, user_id, created_at, expires_at)
+        SELECT sha256(n::text::bytea), {_ID}, {_OWNER}, now(), now() + interval '1 day'
+        FROM {_SERIES}""",
+    f"""INSERT INTO idempotency_keys (owner_id, key, route, fingerprint, created_at, status,
+                                      location, body)
+        SELECT {_OWNER}, 'key ' || n, '/todos', '', now(), 201, '', '' FROM {_SERIES}""",
+)
+
+
+def fill(url: str, person_id: int) -> None:
+    """Fill the tables, and let the database count what it has."""
+    with psycopg.connect(url.replace("+asyncpg", ""), autocommit=True) as connection:
+        ((others,),) = connection.execute(
+            "WITH made AS (INSERT INTO users (username, username_folded, created_at, role)"
+            " SELECT 'other' || n, 'other' || n, now(), 'author' FROM generate_series(1, %s) n"
+            " RETURNING id) SELECT min(id) FROM made",
+            [OTHERS],
+        ).fetchall()
+        for statement in _STATEMENTS:
+            connection.execute(statement.encode(), {"me": person_id, "others": others})
+        connection.execute("VACUUM ANALYZE")

@@ -1,0 +1,70 @@
+"""Requests that may be sent again, and what the database says of how often they were done."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from tests.harness.database import Database
+from tests.harness.driver import Api
+from tests.stage04.uploads import disposition, form, part
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A route that takes a key: how to ask it for something, and where that is kept."""
+
+    name: str
+    ask: Callable[[Api, str, dict[str, str]], httpx.Response]
+    statement: str
+    status: int
+
+    def send(self, api: Api, text: str, key: str | bytes | None) -> httpx.Response:
+        """Send a request with a key, or without one, and return the answer."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return self.ask(api, text, headers)  # type: ignore[arg-type] # httpx takes bytes too
+
+    def times_done(self, database: Database, text: str) -> int:
+        """Return how often that text is in the database."""
+        ((count,),) = database.query(self.statement, text)
+        return int(count)
+
+
+def ask_for_todo(api: Api, text: str, headers: dict[str, str]) -> httpx.Response:
+    """Ask for a todo with that title."""
+    return api.request("POST", "/todos", json={"title": text}, headers=headers)
+
+
+def ask_for_job(api: Api, text: str, headers: dict[str, str]) -> httpx.Response:
+    """Ask for a job with that text."""
+    return api.request("POST", "/jobs", json={"text": text}, headers=headers)
+
+
+def ask_for_job_by_file(api: Api, text: str, headers: dict[str, str]) -> httpx.Response:
+    """Ask for a job with a file of that text."""
+    body, content_type = form(part(disposition("text.txt"), text.encode(), "text/plain"))
+    return api.request("POST", "/jobs/file", content=body, headers=headers | content_type)
+
+
+TODO = Kind("todo", ask_for_todo, "SELECT count(*) FROM todos WHERE title = ?", 201)
+JOB = Kind("job", ask_for_job, "SELECT count(*) FROM jobs WHERE text = ?", 202)
+FILE = Kind("file", ask_for_job_by_file, "SELECT count(*) FROM jobs WHERE text = ?", 202)
+KINDS = (TODO, JOB, FILE)
+
+
+def new_key() -> str:
+    """Return a key that nobody has used before."""
+    return secrets.token_hex(16)
+
+
+def new_text() -> str:
+    """Return a text that nobody has written before."""
+    return f"text {secrets.token_hex(8)}"
+
+
+def is_replayed(answer: httpx.Response) -> bool:
+    """Return whether the answer was given before, as it says itself."""
+    return answer.headers.get("Idempotency-Replayed") == "true"

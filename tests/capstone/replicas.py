@@ -1,0 +1,53 @@
+"""Two API processes on one PostgreSQL and one Redis that a test may stop, a client of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.harness.driver import Api
+from tests.harness.postgres import create_database, drop_database
+from tests.harness.queue import Redis
+from tests.harness.server import LaunchedServer, ReplicatedServer, stage_server
+from tools.course import Stage
+
+
+class Replicas:
+    """The processes; number 0 and number 1 answer the same."""
+
+    def __init__(self, server: ReplicatedServer, redis: Redis) -> None:
+        self.server = server
+        self.redis = redis
+        self.processes: list[LaunchedServer] = [server, *server.replicas]
+
+    @contextmanager
+    def clients_of_one_user(self) -> Iterator[tuple[Api, Api]]:
+        """Yield a driver of each process, both signed in as the same new user."""
+        with Api(self.server, turn=0) as visitor:
+            token = visitor.as_new_user().token
+            yield self.client(0, visitor, token), self.client(1, visitor, token)
+
+    def client(self, number: int, visitor: Api, token: str | None) -> Api:
+        """Return a driver of one process, over the connections of `visitor`."""
+        return Api(self.server, client=visitor.client, token=token, turn=number)
+
+
+@contextmanager
+def started(
+    stage: Stage, directory: Path, postgres_url: str, **settings: str
+) -> Iterator[Replicas]:
+    """Yield two running processes with a database and a Redis of their own."""
+    redis, database_url = Redis(directory / "redis"), create_database(postgres_url)
+    redis.start()
+    everything = {"DATABASE_URL": database_url, "REDIS_URL": redis.url} | settings
+    server = stage_server(stage, directory, processes=2, **everything)
+    assert isinstance(server, ReplicatedServer)
+    try:
+        server.start()
+        yield Replicas(server, redis)
+    finally:
+        for process in (*server.replicas, server):
+            process.end()
+        redis.process.end()
+        drop_database(database_url)

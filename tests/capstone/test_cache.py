@@ -1,0 +1,367 @@
+"""Row C.3: two levels, invalidated by themselves, between processes, and while Redis is down."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.capstone.replicas import Replicas, started
+from tests.harness.driver import Api
+from tests.harness.waiting import eventually
+from tests.stage07.people import Person, expect, first_admin, new_person
+from tools.course import find_stage, load_course
+
+pytestmark = pytest.mark.deployment("full")
+
+L1_TTL = 2.0  # seconds: how old an answer may get while Redis is down
+SLACK = 1.0  # seconds that a busy machine may take to tell us
+SEEN_ELSEWHERE_WITHIN = 1.0  # seconds
+FORGETS_WITHIN = 5.0  # seconds, to notice that Redis is gone, or back
+
+
+@pytest.fixture(scope="module")
+def replicas(
+    stage: int, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Replicas]:
+    """Two processes; every test leaves their Redis running."""
+    directory: Path = tmp_path_factory.mktemp("replicas")
+    found = find_stage(load_course(), str(stage))
+    with started(found, directory, postgres_url, CACHE_L1_TTL=str(L1_TTL)) as replicas:
+        yield replicas
+
+
+@pytest.fixture
+def clients(replicas: Replicas) -> Iterator[tuple[Api, Api]]:
+    """A driver of each process, for the same user."""
+    mark = replicas.server.log_mark()
+    with replicas.clients_of_one_user() as clients:
+        eventually(lambda: is_shared(*clients), within=FORGETS_WITHIN)
+        yield clients
+    assert "Traceback (most recent call last)" not in replicas.server.log_since(mark)
+
+
+@pytest.fixture
+def author(replicas: Replicas) -> Iterator[Person]:
+    """Somebody who may write posts, at the first process."""
+    with Api(replicas.server, turn=0) as visitor:
+        yield new_person(visitor, first_admin(replicas.server, visitor), "author")
+
+
+def is_shared(one: Api, other: Api) -> bool:
+    """Return whether what one process has read is there for the other: both have their Redis."""
+    path = f"/todos/{one.create_todo()['id']}"
+    return [level(one, path), level(other, path)] == ["MISS", "L2"]
+
+
+def level(api: Api, path: str) -> str:
+    """Return where an answer came from."""
+    answer = api.request("GET", path)
+    assert answer.status_code == 200
+    return answer.headers["x-cache"]
+
+
+def test_a_process_remembers_and_the_other_finds_it_in_redis(clients: tuple[Api, Api]) -> None:
+    one, other = clients
+    for path in (f"/todos/{one.create_todo()['id']}", "/todos?limit=3", "/todos?completed=true"):
+        assert [level(one, path), level(one, path)] == ["MISS", "L1"], path
+        assert [level(other, path), level(other, path)] == ["L2", "L1"], path
+
+
+def test_a_writer_reads_its_write_and_the_other_process_sees_it_soon(
+    clients: tuple[Api, Api],
+) -> None:
+    todo_id = clients[0].create_todo()["id"]
+    delays = []
+    for number in range(100):
+        writer, reader = clients if number % 2 else clients[::-1]
+        assert reader.get_todo(todo_id)  # so there is something old to be served
+        title = f"title {number}"
+        writer.patch_todo(todo_id, title=title)
+        written_at = time.monotonic()
+        assert writer.get_todo(todo_id)["title"] == title
+        assert title in [todo["title"] for todo in writer.list_todos()]
+        while reader.get_todo(todo_id)["title"] != title:
+            assert time.monotonic() - written_at < SEEN_ELSEWHERE_WITHIN
+        delays.append(time.monotonic() - written_at)
+    print(f"seen by the other process after {max(delays) * 1000:.0f} ms at most, reads included")
+
+
+def test_every_way_to_write_is_seen_by_the_other_process(clients: tuple[Api, Api]) -> None:
+    one, other = clients
+
+    before = [todo["title"] for todo in other.list_todos()]
+
+    def titles() -> list[str]:
+        return [todo["title"] for todo in other.list_todos()][len(before) :]
+
+    assert titles() == []
+    todo_id = one.create_todo("made")["id"]
+    eventually(lambda: titles() == ["made"], within=SEEN_ELSEWHERE_WITHIN)
+    one.replace_todo(todo_id, title="replaced")
+    eventually(lambda: titles() == ["replaced"], within=SEEN_ELSEWHERE_WITHIN)
+    one.patch_todo(todo_id, title="patched")
+    eventually(lambda: titles() == ["patched"], within=SEEN_ELSEWHERE_WITHIN)
+    one.delete_todo(todo_id)
+    eventually(lambda: titles() == [], within=SEEN_ELSEWHERE_WITHIN)
+    assert other.request("GET", f"/todos/{todo_id}").status_code == 404
+
+
+def test_a_comment_and_a_deletion_show_in_the_other_process_s_posts(
+    replicas: Replicas, author: Person
+) -> None:
+    reader = replicas.client(1, author.api, None)
+    post = author.write_post()
+    path = f"/posts/{post['id']}"
+    assert level(reader, path) in ("L2", "MISS")
+    author.comment_on(post)
+    eventually(
+        lambda: expect(200, reader, "GET", path)["comments_count"] == 1,
+        within=SEEN_ELSEWHERE_WITHIN,
+    )
+    author.delete("posts", post)
+    eventually(lambda: reader.request("GET", path).status_code == 404, within=SEEN_ELSEWHERE_WITHIN)
+    listed = expect(200, reader, "GET", "/posts?limit=100")
+    assert post["id"] not in [each["id"] for each in listed]
+
+
+def test_nobody_gets_what_was_cached_for_somebody_else(replicas: Replicas) -> None:
+    with replicas.clients_of_one_user() as ours, replicas.clients_of_one_user() as theirs:
+        path = f"/todos/{ours[0].create_todo()['id']}"
+        for api in ours:
+            assert api.request("GET", path).status_code == 200
+        for api in theirs:
+            assert api.request("GET", path).status_code == 404
+            assert api.list_todos() == []
+
+
+def test_who_has_the_answer_already_gets_304_from_either_process(clients: tuple[Api, Api]) -> None:
+    one, other = clients
+    path = f"/todos/{one.create_todo()['id']}"
+    etag = one.request("GET", path).headers["etag"]
+    for api in (one, other, one):
+        answer = api.request("GET", path, headers={"If-None-Match": f'"another", W/{etag}'})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+    one.patch_todo(int(path.rsplit("/", 1)[1]), title="New")
+    answer = one.request("GET", path, headers={"If-None-Match": etag})
+    assert answer.status_code == 200
+    assert answer.headers["etag"] != etag
+
+
+def test_a_role_that_was_taken_away_holds_no_longer_at_the_other_process(
+    replicas: Replicas, author: Person
+) -> None:
+    there = Person(replicas.client(1, author.api, author.api.token), author.id, author.username)
+    there.write_post()
+    with Api(replicas.server, turn=0) as visitor:
+        admin = first_admin(replicas.server, visitor)
+        for role, status in (("user", 403), ("author", 201)):
+            expect(200, admin.api, "PUT", f"/users/{author.id}/role", json={"role": role})
+            answer = there.api.request("POST", "/posts", json={"title": "T", "body": "B"})
+            assert answer.status_code == status
+
+
+def test_a_slow_reader_does_not_bring_back_what_was_replaced(
+    replicas: Replicas, clients: tuple[Api, Api]
+) -> None:
+    slow, writer = clients
+    todo_id = writer.create_todo("old")["id"]
+    path, answers = f"/todos/{todo_id}", list[httpx.Response]()
+    reading = threading.Thread(target=lambda: answers.append(slow.request("GET", path)))
+    with replicas.server.database.read_lock("todos"):
+        reading.start()
+        eventually(lambda: readers_of_todos(replicas) == 1)
+        # It has asked the database, and sleeps before the answer comes.
+        os.kill(replicas.processes[0].pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: readers_of_todos(replicas) == 0)
+        writer.patch_todo(todo_id, title="new")
+    finally:
+        os.kill(replicas.processes[0].pid, signal.SIGCONT)
+    reading.join()
+    assert answers[0].json()["title"] in ("old", "new")  # it asked before the change
+    assert slow.get_todo(todo_id)["title"] == "new"
+    assert writer.get_todo(todo_id)["title"] == "new"
+
+
+def test_of_200_who_miss_at_once_in_two_processes_one_asks_the_database(
+    replicas: Replicas, clients: tuple[Api, Api]
+) -> None:
+    clients[0].create_todo()
+    for api in clients:  # who they are is known: only the list is not
+        api.request("GET", "/users/me")
+    results, path = Results(), "/todos?limit=17"
+    asking = [
+        threading.Thread(target=results.ask, args=(clients[number % 2], path))
+        for number in range(200)
+    ]
+    with replicas.server.database.read_lock("todos"):
+        for thread in asking:
+            thread.start()
+        eventually(lambda: readers_of_todos(replicas) == 1)
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            assert readers_of_todos(replicas) == 1
+    for thread in asking:
+        thread.join()
+    assert {answer.status_code for answer in results.answers} == {200}
+    assert len({answer.content for answer in results.answers}) == 1
+    asked_the_database = {
+        answer.url.port for answer in results.answers if answer.headers["x-cache"] == "MISS"
+    }
+    assert len(asked_the_database) == 1
+
+
+def test_redis_killed_and_restarted_under_load_costs_no_error_and_nothing_stays_old(
+    replicas: Replicas, clients: tuple[Api, Api]
+) -> None:
+    load = Load(clients)
+    with load.running():
+        time.sleep(1)
+        replicas.redis.kill()
+        time.sleep(2)
+        replicas.redis.start()
+        time.sleep(2)
+    print(
+        f"{load.reads} reads, {load.writes} writes, {load.stale} of the reads stale, the oldest"
+        f" by {load.oldest:.2f} s"
+    )
+    assert load.errors == []
+    assert load.writes > 10
+    assert load.oldest < L1_TTL + SLACK
+    eventually(lambda: is_shared(*clients), within=FORGETS_WITHIN)
+
+
+def test_a_redis_that_hangs_holds_up_nobody_for_long(
+    replicas: Replicas, clients: tuple[Api, Api]
+) -> None:
+    load = Load(clients)
+    with load.running():
+        time.sleep(0.5)
+        replicas.redis.pause()
+        time.sleep(4)
+        replicas.redis.resume()
+        time.sleep(1)
+    print(f"slowest {load.slowest:.2f} s; the oldest of {load.stale} stale by {load.oldest:.2f} s")
+    assert load.errors == []
+    assert load.slowest < 2.5
+    assert load.oldest < L1_TTL + SLACK
+    eventually(lambda: is_shared(*clients), within=FORGETS_WITHIN)
+
+
+def test_what_changes_while_redis_is_down_is_not_old_when_it_is_back(
+    replicas: Replicas, clients: tuple[Api, Api]
+) -> None:
+    one, other = clients
+    todo_id = one.create_todo("before")["id"]
+    for api in clients:
+        assert api.get_todo(todo_id)["title"] == "before"
+    replicas.redis.stop_and_keep()
+    try:
+        one.patch_todo(todo_id, title="meanwhile")
+        assert one.get_todo(todo_id)["title"] == "meanwhile"
+    finally:
+        replicas.redis.start()
+    assert one.get_todo(todo_id)["title"] == "meanwhile"
+    eventually(lambda: other.get_todo(todo_id)["title"] == "meanwhile", within=L1_TTL + SLACK)
+    eventually(lambda: is_shared(*clients), within=FORGETS_WITHIN)
+    assert {api.get_todo(todo_id)["title"] for api in clients} == {"meanwhile"}
+
+
+class Results:
+    """What threads were answered."""
+
+    def __init__(self) -> None:
+        self.answers: list[httpx.Response] = []
+
+    def ask(self, api: Api, path: str) -> None:
+        """Send a request and keep the answer."""
+        self.answers.append(api.request("GET", path))
+
+
+class Load:
+    """One writer at each process, two readers of each: every todo counts upwards."""
+
+    def __init__(self, clients: tuple[Api, Api]) -> None:
+        self.errors: list[str] = []
+        self.reads = self.writes = self.stale = 0
+        self.oldest = self.slowest = 0.0
+        self._clients = clients
+        self._stopped = threading.Event()
+        self._todos = [api.create_todo("0")["id"] for api in clients]
+        # When each value of each todo was acknowledged.
+        self._written: list[list[float]] = [[time.monotonic()], [time.monotonic()]]
+
+    def running(self) -> Any:
+        """Run it for as long as the `with` lasts."""
+        return _Running(
+            [threading.Thread(target=self._write, args=(number,)) for number in range(2)]
+            + [threading.Thread(target=self._read, args=(number,)) for number in range(4)],
+            self._stopped,
+        )
+
+    def _write(self, number: int) -> None:
+        while not self._stopped.is_set():
+            value = str(len(self._written[number]))
+            answer = self._timed(
+                self._clients[number], "PATCH", self._todos[number], json={"title": value}
+            )
+            if answer is not None:
+                self._written[number].append(time.monotonic())
+                self.writes += 1
+            self._stopped.wait(0.05)
+
+    def _read(self, reader: int) -> None:
+        api, number = self._clients[reader % 2], reader // 2
+        while not self._stopped.is_set():
+            asked_at, newest = time.monotonic(), len(self._written[number]) - 1
+            answer = self._timed(api, "GET", self._todos[number])
+            if answer is not None:
+                self.reads += 1
+                value = int(answer["title"])
+                if value < newest:  # replaced, and that acknowledged, before we asked
+                    self.stale += 1
+                    age = asked_at - self._written[number][value + 1]
+                    self.oldest = max(self.oldest, age)
+            self._stopped.wait(0.005)
+
+    def _timed(self, api: Api, method: str, todo_id: int, **options: Any) -> Any:
+        began = time.monotonic()
+        answer = api.request(method, f"/todos/{todo_id}", **options)
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        if answer.status_code == 200:
+            return answer.json()
+        self.errors.append(f"{method}: {answer.status_code} {answer.text[:200]}")
+        return None
+
+
+class _Running:
+    def __init__(self, threads: list[threading.Thread], stopped: threading.Event) -> None:
+        self._threads = threads
+        self._stopped = stopped
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def readers_of_todos(replicas: Replicas) -> int:
+    """Return how many of the app's connections wait to read the locked table."""
+    ((count,),) = replicas.server.database.query(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT todos%'"
+        " AND datname = current_database()"
+    )
+    return int(count)

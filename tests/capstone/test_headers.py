@@ -1,0 +1,156 @@
+"""Row C.1: what answers tell a browser, which other sites may ask, and whether there are docs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import ServerDidNotStart
+
+ORIGIN = "https://www.example.org"
+ANOTHER = "http://localhost:5173"
+FOREIGN = "https://evil.example"
+
+# Requests by what they show; `{}` is what a visitor may see or not.
+REQUESTS: dict[str, tuple[str, str]] = {
+    "a page": ("GET", "/chat"),
+    "another page": ("GET", "/gallery"),
+    "the docs": ("GET", "/docs"),
+    "a list": ("GET", "/posts"),
+    "an error": ("GET", "/todos"),
+    "nothing there": ("GET", "/nothing/there"),
+    "another method": ("DELETE", "/chat"),
+    "invalid input": ("POST", "/auth/register"),
+    "a redirect": ("GET", "/todos/"),
+}
+DOCS = ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
+
+
+@pytest.mark.parametrize("what", REQUESTS)
+def test_every_answer_has_the_security_headers(visitor: Api, what: str) -> None:
+    headers = visitor.request(*REQUESTS[what]).headers
+    assert headers.get_list("x-content-type-options") == ["nosniff"]
+    assert headers.get_list("referrer-policy") == ["no-referrer"]
+    assert headers.get_list("x-frame-options") == ["DENY"]
+    (policy,) = headers.get_list("content-security-policy")
+    assert "frame-ancestors 'none'" in policy
+    assert "permissions-policy" in headers
+
+
+def test_a_body_that_is_too_large_is_refused_with_them_too(visitor: Api) -> None:
+    answer = visitor.request("POST", "/auth/register", content=b"x" * (1024 * 1024 + 1))
+    assert answer.status_code == 413
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/chat", "/gallery"])
+def test_a_page_keeps_its_own_stricter_policy(visitor: Api, path: str) -> None:
+    (policy,) = visitor.request("GET", path).headers.get_list("content-security-policy")
+    assert "default-src 'none'" in policy
+
+
+def test_https_is_demanded_only_in_production_and_over_https(
+    launch: Launch, visitor: Api, stage_directory: Path
+) -> None:
+    https = {"X-Forwarded-Proto": "https"}
+    assert "strict-transport-security" not in visitor.request("GET", "/", headers=https).headers
+    server = launch(start=False, ENVIRONMENT="production")
+    migrated = server.run("alembic", "upgrade", "head", cwd=stage_directory)
+    assert migrated.returncode == 0, migrated.stdout
+    server.start()
+    with Api(server) as api:
+        assert "strict-transport-security" not in api.request("GET", "/posts").headers
+        demand = api.request("GET", "/posts", headers=https).headers["strict-transport-security"]
+        assert "max-age=31536000" in demand
+
+
+# --- Other sites
+
+
+@pytest.fixture(scope="module")
+def shared(launch_for_module: Launch) -> Iterator[Api]:
+    """A visitor of a server that pages of two other sites may use."""
+    with Api(launch_for_module(CORS_ORIGINS=f"{ORIGIN}, {ANOTHER}")) as api:
+        yield api
+
+
+def preflight(origin: str, method: str = "PATCH", headers: str = "authorization") -> dict[str, str]:
+    """Return what a browser sends before a request of such a page."""
+    return {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": headers,
+    }
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, ANOTHER])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_a_page_of_an_allowed_site_may_ask(shared: Api, origin: str, method: str) -> None:
+    wanted = preflight(origin, method, "authorization, content-type, idempotency-key, x-request-id")
+    answer = shared.request("OPTIONS", "/todos/1", headers=wanted)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert method in answer.headers["access-control-allow-methods"]
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert {"authorization", "content-type"} <= set(allowed.replace(",", " ").split())
+
+
+@pytest.mark.parametrize("what", REQUESTS)
+def test_it_may_read_every_answer_errors_too(shared: Api, what: str) -> None:
+    headers = shared.request(*REQUESTS[what], headers={"Origin": ORIGIN}).headers
+    assert headers["access-control-allow-origin"] == ORIGIN
+    assert "origin" in headers["vary"].lower()
+    exposed = headers["access-control-expose-headers"].lower().replace(",", " ").split()
+    assert {"x-request-id", "etag", "x-cache", "location", "retry-after"} <= set(exposed)
+    assert "access-control-allow-credentials" not in headers
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [FOREIGN, "null", f"{ORIGIN}.evil.example", f"{ORIGIN}:8443", "http://www.example.org"],
+)
+def test_a_page_of_another_site_may_not(shared: Api, origin: str) -> None:
+    for method, headers in (("OPTIONS", preflight(origin)), ("GET", {"Origin": origin})):
+        answer = shared.request(method, "/posts", headers=headers)
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_no_site_may_unless_a_setting_names_it(visitor: Api) -> None:
+    for method, headers in (("OPTIONS", preflight(ORIGIN)), ("GET", {"Origin": ORIGIN})):
+        answer = visitor.request(method, "/posts", headers=headers)
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_all_sites_may_when_the_setting_says_so_without_cookies(launch: Launch) -> None:
+    with Api(launch(CORS_ORIGINS="*")) as api:
+        for method, headers in (("OPTIONS", preflight(FOREIGN)), ("GET", {"Origin": FOREIGN})):
+            answer = api.request(method, "/posts", headers=headers)
+            assert answer.headers["access-control-allow-origin"] == "*"
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("origins", ["www.example.org", f"{ORIGIN}/", "https://*.example.org"])
+def test_what_no_browser_sends_as_an_origin_stops_the_start(launch: Launch, origins: str) -> None:
+    server = launch(start=False, CORS_ORIGINS=origins)
+    with pytest.raises(ServerDidNotStart) as stopped:
+        server.start()
+    assert stopped.value.exit_code not in (0, None)
+    assert "CORS_ORIGINS" in stopped.value.log
+    assert "Traceback" not in stopped.value.log
+
+
+# --- The description of the API
+
+
+def test_the_docs_are_there(visitor: Api) -> None:
+    assert [visitor.request("GET", path).status_code for path in DOCS] == [200] * len(DOCS)
+
+
+def test_the_docs_are_gone_when_a_setting_says_so(launch: Launch) -> None:
+    with Api(launch(DOCS_ENABLED="false")) as api:
+        assert [api.request("GET", path).status_code for path in DOCS] == [404] * len(DOCS)
+        assert api.request("GET", "/posts").status_code == 200

@@ -1,0 +1,217 @@
+"""Rows C.1 and C.12: a request that is sent again with its key is done once, whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.capstone.keys import FILE, JOB, KINDS, TODO, Kind, is_replayed, new_key, new_text
+from tests.harness.database import Database, database_at
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.postgres import Postgres, create_database
+from tests.harness.raw_http import connect, head
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually, in_parallel
+from tests.stage05.jobs import SLOWEST, read, succeeded
+
+LONGEST_KEY = 255
+AT_ONCE = 20
+NO_KEYS = ["", "x" * (LONGEST_KEY + 1), "ключ".encode(), b"a\x7fb", "a\tb"]
+
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+
+
+class Pair:
+    """Two servers of one database, and a user whom both know."""
+
+    def __init__(self, first: LaunchedServer, second: LaunchedServer) -> None:
+        self.servers = (first, second)
+        self.database: Database = database_at(first.settings["DATABASE_URL"])
+        self._visitor = Api(first)
+
+    def new_user(self) -> tuple[Api, Api]:
+        """Return somebody, signed in at the first and at the second server."""
+        api = self._visitor.as_new_user()
+        return api, Api(self.servers[1], token=api.token)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def pair(
+    request: pytest.FixtureRequest, launch_for_module: Launch, own_postgres: Postgres
+) -> Iterator[Pair]:
+    """Two servers of one database, which is of either sort."""
+    settings = {"REDIS_URL": ""}
+    if request.param == "postgresql":
+        settings["DATABASE_URL"] = create_database(own_postgres.url)
+    first = launch_for_module(**settings)
+    settings["DATABASE_URL"] = first.settings["DATABASE_URL"]
+    yield Pair(first, launch_for_module(**settings))
+
+
+@each_kind
+def test_a_request_sent_again_gets_its_first_answer_and_is_done_once(
+    pair: Pair, kind: Kind
+) -> None:
+    api, at_the_other = pair.new_user()
+    key, text = new_key(), new_text()
+    first = kind.send(api, text, key)
+    assert (first.status_code, is_replayed(first)) == (kind.status, False)
+    for again in (kind.send(api, text, key), kind.send(at_the_other, text, key)):
+        assert (again.status_code, is_replayed(again)) == (kind.status, True)
+        assert again.content == first.content
+        for name in ("Location", "Content-Type"):
+            assert again.headers[name] == first.headers[name]
+    assert kind.times_done(pair.database, text) == 1
+
+
+@each_kind
+def test_twenty_at_once_on_two_servers_are_done_once(pair: Pair, kind: Kind) -> None:
+    users = pair.new_user()
+    key, text = new_key(), new_text()
+    sent = in_parallel(AT_ONCE, lambda number: kind.send(users[number % 2], text, key))
+    assert not sent.errors
+    assert {answer.status_code for answer in sent.results} == {kind.status}
+    assert len({answer.content for answer in sent.results}) == 1
+    assert [is_replayed(answer) for answer in sent.results].count(False) == 1
+    assert kind.times_done(pair.database, text) == 1
+
+
+def test_without_a_key_each_request_is_a_new_one(pair: Pair) -> None:
+    api, _ = pair.new_user()
+    text = new_text()
+    answers = [TODO.send(api, text, None) for _ in range(2)]
+    assert not any(map(is_replayed, answers))
+    assert TODO.times_done(pair.database, text) == 2
+
+
+@each_kind
+def test_a_key_with_another_input_is_refused(pair: Pair, kind: Kind) -> None:
+    api, at_the_other = pair.new_user()
+    key, text, other = new_key(), new_text(), new_text()
+    assert kind.send(api, text, key).status_code == kind.status
+    assert kind.send(at_the_other, other, key).status_code == 422
+    assert kind.times_done(pair.database, other) == 0
+    assert is_replayed(kind.send(api, text, key))
+
+
+def test_what_means_the_same_is_the_same_input(pair: Pair) -> None:
+    api, _ = pair.new_user()
+    key, text = {"Idempotency-Key": new_key()}, new_text()
+    bodies = [{"title": text}, {"completed": False, "description": None, "title": f" {text} "}]
+    answers = [api.request("POST", "/todos", json=body, headers=key) for body in bodies]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert is_replayed(answers[1])
+
+
+def test_a_key_belongs_to_a_user(pair: Pair) -> None:
+    key, text = new_key(), new_text()
+    answers = [TODO.send(pair.new_user()[0], text, key) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json()["id"] != answers[1].json()["id"]
+
+
+def test_a_key_belongs_to_a_route(pair: Pair) -> None:
+    api, _ = pair.new_user()
+    key, text = new_key(), new_text()
+    assert [kind.send(api, text, key).status_code for kind in (TODO, JOB, FILE)] == [201, 202, 202]
+
+
+def test_the_first_answer_stays_though_the_todo_changes(pair: Pair) -> None:
+    api, _ = pair.new_user()
+    key, text = new_key(), new_text()
+    first = TODO.send(api, text, key)
+    api.patch_todo(first.json()["id"], title="Changed")
+    assert TODO.send(api, text, key).content == first.content
+    api.delete_todo(first.json()["id"])
+    assert TODO.send(api, text, key).content == first.content
+    assert TODO.times_done(pair.database, text) == 0
+
+
+@each_kind
+def test_an_error_is_not_kept(pair: Pair, kind: Kind) -> None:
+    api, _ = pair.new_user()
+    key, text = new_key(), new_text()
+    assert kind.send(api, "   ", key).status_code == 422
+    answer = kind.send(api, text, key)
+    assert (answer.status_code, is_replayed(answer)) == (kind.status, False)
+
+
+def test_the_longest_key_is_taken(pair: Pair) -> None:
+    api, _ = pair.new_user()
+    key, text = new_key().rjust(LONGEST_KEY, "~"), new_text()
+    assert TODO.send(api, text, key).status_code == 201
+    assert is_replayed(TODO.send(api, text, key))
+
+
+@pytest.mark.parametrize("key", NO_KEYS)
+def test_what_is_no_key_is_refused(pair: Pair, key: str | bytes) -> None:
+    api, _ = pair.new_user()
+    text = new_text()
+    assert TODO.send(api, text, key).status_code == 422
+    assert TODO.times_done(pair.database, text) == 0
+
+
+def test_a_job_sent_again_runs_once(pair: Pair) -> None:
+    api, at_the_other = pair.new_user()
+    key, text = new_key(), new_text()
+    job_id = JOB.send(api, text, key).json()["id"]
+    succeeded(api, job_id)
+    assert JOB.send(at_the_other, text, key).json()["status"] == "queued"  # as it was accepted
+    assert read(api, job_id)["attempts"] == 1
+    assert JOB.times_done(pair.database, text) == 1
+
+
+def test_who_was_cut_off_may_send_it_again(pair: Pair) -> None:
+    api, at_the_other = pair.new_user()
+    key, text = new_key(), new_text()
+    body = b'{"title": "%s"}' % text.encode()
+    headers = {"Authorization": f"Bearer {api.token}", "Idempotency-Key": key}
+    with connect(api.server) as socket:
+        length = {"Content-Length": str(len(body))}
+        socket.sendall(head(api.server, "POST", "/todos", headers | length) + body)
+        eventually(lambda: TODO.times_done(pair.database, text) == 1)
+    # The connection is closed, and nobody has read the answer.
+    again = TODO.send(at_the_other, text, key)
+    assert (again.status_code, is_replayed(again)) == (201, True)
+    assert again.json()["title"] == text
+    assert TODO.times_done(pair.database, text) == 1
+
+
+def test_a_key_holds_after_the_server_was_killed(launch: Launch) -> None:
+    server = launch(REDIS_URL="")
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        key, text = new_key(), new_text()
+        first = TODO.send(api, text, key)
+        server.kill()
+        server.start()
+        again = TODO.send(api, text, key)
+    assert is_replayed(again)
+    assert again.content == first.content
+
+
+def test_keys_are_kept_for_a_day_and_then_removed(launch: Launch, own_postgres: Postgres) -> None:
+    server = launch(REDIS_URL="", DATABASE_URL=create_database(own_postgres.url))
+    database = database_at(server.settings["DATABASE_URL"])
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        young, old, text = new_key(), new_key(), new_text()
+        TODO.send(api, text, young)
+        TODO.send(api, text, old)
+        age = "UPDATE idempotency_keys SET created_at = now() - CAST(? AS interval) WHERE key = ?"
+        database.execute(age, "23 hours 55 minutes", young)
+        database.execute(age, "24 hours 5 minutes", old)
+        # More than one statement of the clean-up takes.
+        database.execute(
+            "INSERT INTO idempotency_keys SELECT owner_id, key || n, route, fingerprint, created_at,"
+            " status, location, body FROM idempotency_keys, generate_series(1, 2500) n"
+            " WHERE key = ?",
+            old,
+        )
+        count = "SELECT count(*) FROM idempotency_keys"
+        server.restart()  # the clean-up is the first thing that a server does
+        eventually(lambda: database.query(count) == [(1,)], within=SLOWEST)
+        assert is_replayed(TODO.send(api, text, young))
+        assert not is_replayed(TODO.send(api, text, old))

@@ -1,0 +1,170 @@
+"""Row C.4: the log is for machines, and holds nothing that people keep to themselves."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.queue import NO_REDIS, redis_is_available
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually
+from tests.stage05.cluster import Cluster
+from tests.stage05.jobs import submit, succeeded
+from tests.stage08.chat import open_socket, refusal, who_is
+
+Line = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def json_server(launch_for_module: Launch) -> LaunchedServer:
+    """A server whose log is JSON."""
+    return launch_for_module(LOG_FORMAT="json")
+
+
+@pytest.fixture
+def reader(json_server: LaunchedServer) -> Iterator[Api]:
+    """A user of that server."""
+    with Api(json_server) as visitor:
+        yield visitor.as_new_user()
+
+
+def lines(text: str) -> list[Line]:
+    """Return the log's lines, each of which has to be a JSON object with the usual members."""
+    read = [json.loads(line) for line in text.splitlines()]
+    for line in read:
+        assert line.keys() >= {"time", "level", "logger", "message"}, line
+        assert datetime.fromisoformat(line["time"]).utcoffset() == timedelta()
+    return read
+
+
+def access_line(server: LaunchedServer, request_id: str) -> Line:
+    """Return the line of a request; it is written when the answer has been sent."""
+
+    def find() -> list[Line]:
+        found = [line for line in lines(server.log_text()) if line["logger"] == "app.access"]
+        return [line for line in found if line["request_id"] == request_id]
+
+    (line,) = eventually(find)
+    return line
+
+
+def test_every_line_is_json_from_the_first_to_the_last(launch: Launch) -> None:
+    server = launch(LOG_FORMAT="json")
+    with Api(server) as visitor:
+        visitor.as_new_user().create_todo()
+    server.stop()
+    messages = [line["message"] for line in lines(server.log_text())]
+    assert any("Started server process" in message for message in messages)
+    assert any("Application shutdown complete" in message for message in messages)
+
+
+def test_a_request_is_one_line_with_what_one_looks_for(
+    json_server: LaunchedServer, reader: Api
+) -> None:
+    todo = reader.create_todo()
+    request_id = secrets.token_hex(8)
+    before = datetime.now(UTC)
+    reader.request("GET", f"/todos/{todo['id']}", headers={"X-Request-ID": request_id})
+    line = access_line(json_server, request_id)
+    assert line["method"] == "GET"
+    assert line["route"] == "/todos/{todo_id}"
+    assert line["status"] == 200
+    assert 0 <= line["duration_ms"] < 20_000
+    assert line["user_id"] == who_is(reader)["id"]
+    assert line["client"] == "127.0.0.1"
+    assert line["level"] == "info"
+    logged_at = datetime.fromisoformat(line["time"])
+    assert before - timedelta(seconds=1) < logged_at < datetime.now(UTC) + timedelta(seconds=1)
+
+
+def test_a_request_of_nobody_has_no_user(json_server: LaunchedServer, reader: Api) -> None:
+    request_id = secrets.token_hex(8)
+    # Over the connection that the user's requests came by.
+    reader.request("GET", "/todos")
+    reader.with_token(None).request("GET", "/posts", headers={"X-Request-ID": request_id})
+    assert access_line(json_server, request_id)["user_id"] is None
+
+
+def test_an_address_is_never_logged(json_server: LaunchedServer, reader: Api) -> None:
+    secret = secrets.token_hex(12)
+    mark = json_server.log_mark()
+    for path in (f"/{secret}", f"/todos/{secret}", f"/todos?q={secret}", f"/images/{secret}/"):
+        reader.request("GET", path)
+    reader.request(secret.upper(), "/todos")
+    assert refusal(json_server, query=f"?token={secret}")
+    assert refusal(json_server, query=f"?token={reader.token}&{secret}=1") == 0
+    eventually(lambda: json_server.log_since(mark).count('"/ws/chat"') == 2)
+    logged = json_server.log_since(mark)
+    assert len(lines(logged)) == 7
+    assert secret not in logged.lower()
+
+
+def test_bodies_and_tokens_are_never_logged(json_server: LaunchedServer, reader: Api) -> None:
+    secret = secrets.token_hex(12)
+    credentials = {"username": f"user_{secrets.token_hex(4)}", "password": secret}
+    reader.request("POST", "/auth/register", json=credentials)
+    answer = reader.request("POST", "/auth/token", data=credentials).json()
+    reader.request("POST", "/auth/token", data=credentials | {"password": secret + "x"})
+    reader.request("POST", "/auth/refresh", json={"refresh_token": answer["refresh_token"]})
+    reader.request("POST", "/todos", json={"title": {"secret": secret}})
+    reader.create_todo(secret)
+    log = json_server.log_text()
+    assert secret not in log
+    assert answer["refresh_token"] not in log
+    assert answer["access_token"] not in log
+
+
+def test_nobody_can_forge_a_line(json_server: LaunchedServer, reader: Api) -> None:
+    mark = json_server.log_mark()
+    with open_socket(json_server, header=f"Bearer {reader.token}"):
+        reader.request("GET", '/a%0a{"level":"error"}', headers={"X-Request-ID": 'x","level":"e'})
+    eventually(lambda: "/ws/chat" in json_server.log_since(mark))
+    assert {line["level"] for line in lines(json_server.log_since(mark))} == {"info"}
+
+
+def test_what_asks_every_few_seconds_is_not_logged(
+    json_server: LaunchedServer, reader: Api
+) -> None:
+    mark = json_server.log_mark()
+    for path in ("/health/live", "/health/ready", "/metrics"):
+        assert reader.request("GET", path).status_code == 200
+    assert reader.request("GET", "/todos").status_code == 200
+    eventually(lambda: "/todos" in json_server.log_since(mark))
+    assert [line["route"] for line in lines(json_server.log_since(mark))] == ["/todos"]
+
+
+def test_the_console_form_is_for_people(launch: Launch) -> None:
+    server = launch(LOG_FORMAT="console")
+    with Api(server) as visitor:
+        todo = visitor.as_new_user().create_todo()
+        visitor.request("GET", f"/todos/{todo['id']}?q=secret")
+    eventually(lambda: "GET /todos/{todo_id} 401" in server.log_text())
+    assert "POST /todos 201" in server.log_text()
+    assert "secret" not in server.log_text()
+
+
+@pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
+def test_worker_and_beat_log_json_too(launch: Launch, tmp_path: Path) -> None:
+    server = launch(start=False, LOG_FORMAT="json")
+    cluster = Cluster(server, tmp_path)
+    for process in (cluster.worker, cluster.beat):
+        process.environment["LOG_FORMAT"] = "json"
+    try:
+        api, _ = cluster.start()
+        with api:
+            cluster.worker.start()
+            cluster.beat.start()
+            succeeded(api, submit(api)["id"])
+        for process in (cluster.worker, cluster.beat):
+            process.stop()
+            assert lines(process.log_text())
+            assert "Traceback" not in process.log_text()
+        assert any("ready" in line["message"] for line in lines(cluster.worker.log_text()))
+    finally:
+        cluster.end()

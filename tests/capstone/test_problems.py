@@ -1,0 +1,204 @@
+"""Rows C.1 and C.6: every error is a problem document (RFC 9457), and every answer has an id."""
+
+import json
+import re
+import secrets
+from collections.abc import Iterator
+
+import httpx
+import psycopg
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.postgres import Postgres, create_database
+from tests.harness.problems import PROBLEM, field_errors, reason
+from tests.harness.server import LaunchedServer
+from tests.stage08.chat import open_socket
+
+ID = "X-Request-ID"
+NEW_ID = re.compile(r"[A-Za-z0-9._-]{16,128}")
+LARGE = b"x" * (1024 * 1024 + 1)
+
+# What is asked, and the status of the answer.
+ERRORS = {
+    "no such route": ("GET", "/nowhere", {}, 404),
+    "no such todo": ("GET", "/todos/987654321", {}, 404),
+    "no such method": ("PATCH", "/todos", {}, 405),
+    "a method of nobody's": ("BREW", "/todos", {}, 405),
+    "wrong fields": ("POST", "/todos", {"json": {"title": 1}}, 422),
+    "not a number": ("POST", "/todos", {"content": b'{"title": NaN}'}, 422),
+    "no JSON": ("POST", "/todos", {"content": b"{"}, 422),
+    "a body too large": ("POST", "/todos", {"content": LARGE}, 413),
+    "a body too large, in chunks": ("POST", "/todos", {"content": iter([LARGE])}, 413),
+    "no role": ("POST", "/posts", {"json": {"title": "t", "body": "b"}}, 403),
+    "a wrong type": ("POST", "/images", {"files": True}, 415),
+}
+
+
+def ask(api: Api, name: str) -> httpx.Response:
+    """Make one of the requests that fail."""
+    method, path, options, _ = ERRORS[name]
+    if "files" in options:
+        boundary = secrets.token_hex(8)
+        part = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n'
+        body = f"{part}Content-Type: text/plain\r\n\r\nno picture\r\n--{boundary}--\r\n"
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        return api.request(method, path, content=body.encode(), headers=headers)
+    if not isinstance(options.get("content"), bytes | None):
+        options = {"content": iter([LARGE])}
+    return api.request(method, path, **options)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_is_a_problem_document(api: Api, name: str) -> None:
+    answer = ask(api, name)
+    assert answer.status_code == ERRORS[name][3]
+    assert answer.headers["content-type"] == PROBLEM
+    problem = answer.json()
+    assert problem["status"] == answer.status_code
+    assert problem["type"] == "about:blank"
+    assert problem["title"]
+    assert isinstance(problem["detail"], str)
+    assert problem["detail"]
+    assert problem["request_id"] == answer.headers[ID]
+    assert ("errors" in problem) == (answer.status_code == 422)
+
+
+def test_a_422_names_each_field_that_is_wrong(api: Api) -> None:
+    answer = api.request("POST", "/todos", json={"title": 1, "completed": "no idea"})
+    assert {error["loc"][-1] for error in field_errors(answer)} == {"title", "completed"}
+    assert "title" in reason(answer)
+    assert "completed" in reason(answer)
+
+
+def test_errors_keep_the_headers_that_belong_to_them(visitor: Api) -> None:
+    refused = visitor.request("GET", "/todos")
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert refused.headers["content-type"] == PROBLEM
+    assert visitor.request("PATCH", "/todos").headers["allow"]
+
+
+@pytest.mark.parametrize("given", ["a", "A-1_b.C", "x" * 128])
+def test_a_well_formed_id_is_taken_over(visitor: Api, given: str) -> None:
+    for path in ("/health/live", "/nowhere", "/todos", "/todos/1/", "/metrics", "/docs"):
+        answer = visitor.request("GET", path, headers={ID: given})
+        assert answer.headers[ID] == given, path
+    assert visitor.request("GET", "/todos", headers={ID: given}).json()["request_id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a;b", 'a"b', "ä".encode().decode()])
+def test_an_id_that_is_not_well_formed_is_replaced(visitor: Api, given: str) -> None:
+    answer = visitor.client.get(
+        f"{visitor.base_url}/health/live", headers=[(ID.encode(), given.encode())]
+    )
+    assert NEW_ID.fullmatch(answer.headers[ID])
+    assert answer.headers[ID] != given
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_every_answer_has_an_id_of_its_own(api: Api, name: str) -> None:
+    ids = [ask(api, name).headers.get_list(ID) for _ in range(2)]
+    assert [len(of_one) for of_one in ids] == [1, 1]
+    assert ids[0] != ids[1]
+
+
+def test_a_socket_has_an_id_too(api: Api) -> None:
+    with open_socket(api, header=f"Bearer {api.token}") as socket:
+        assert socket.response is not None
+        assert NEW_ID.fullmatch(socket.response.headers[ID])
+
+
+@pytest.fixture(scope="module")
+def broken(launch_for_module: Launch) -> Iterator[tuple[LaunchedServer, Api]]:
+    """A server with a row that its code cannot read, and the user whose row that is."""
+    server = launch_for_module(LOG_FORMAT="json")
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        title = f"secret {secrets.token_hex(8)}"
+        todo = api.create_todo(title)
+        server.database.execute(
+            "UPDATE todos SET completed = 7, created_at = 'long ago' WHERE id = ?", todo["id"]
+        )
+        yield server, api
+
+
+@pytest.mark.deployment("plain")
+def test_a_mistake_of_ours_is_a_500_that_tells_nothing(
+    broken: tuple[LaunchedServer, Api],
+) -> None:
+    server, api = broken
+    mark = server.log_mark()
+    answer = api.request("GET", "/todos?limit=7")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == PROBLEM
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.json()["request_id"] == answer.headers[ID]
+    for leak in ("long ago", "Error", "sqlalchemy", "/app/", "SELECT"):
+        assert leak not in answer.text
+    logged = [json.loads(line) for line in server.log_since(mark).splitlines()]
+    faults = [line for line in logged if "exception" in line]
+    assert len(faults) == 1
+    assert faults[0]["request_id"] == answer.headers[ID]
+    assert "Traceback (most recent call last)" in faults[0]["exception"]
+    access = [line for line in logged if line["logger"] == "app.access"]
+    assert [(line["route"], line["status"]) for line in access] == [("/todos", 500)]
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    launch_for_module: Launch, own_postgres: Postgres
+) -> Iterator[tuple[LaunchedServer, Api, str]]:
+    """A server on PostgreSQL that waits for nothing, a user of it, and its database."""
+    url = create_database(own_postgres.url)
+    server = launch_for_module(DATABASE_URL=url, DATABASE_STATEMENT_TIMEOUT="0.5")
+    with Api(server) as visitor:
+        yield server, visitor.as_new_user(), url.replace("+asyncpg", "")
+
+
+def assert_try_again(answer: httpx.Response) -> None:
+    """Check that it is not there now, and may be later."""
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert "try again" in reason(answer)
+
+
+def test_a_statement_that_takes_too_long_is_503(
+    impatient: tuple[LaunchedServer, Api, str],
+) -> None:
+    _, api, url = impatient
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE todos IN ACCESS EXCLUSIVE MODE")
+        assert_try_again(api.request("POST", "/todos", json={"title": "waits"}))
+    assert api.create_todo()["id"]
+
+
+def test_a_table_that_is_not_there_is_our_mistake_and_500(
+    impatient: tuple[LaunchedServer, Api, str],
+) -> None:
+    _, api, url = impatient
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("ALTER TABLE messages RENAME TO gone")
+        answer = api.request("GET", "/chat/messages")
+        other.execute("ALTER TABLE gone RENAME TO messages")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == PROBLEM
+    assert "gone" not in answer.text
+    assert "messages" not in answer.text
+    assert api.request("GET", "/chat/messages").status_code == 200
+
+
+def test_a_database_that_is_not_there_is_503_and_then_works_again(
+    impatient: tuple[LaunchedServer, Api, str], own_postgres: Postgres
+) -> None:
+    server, api, _ = impatient
+    mark = server.log_mark()
+    own_postgres.stop()
+    try:
+        assert_try_again(api.request("POST", "/todos", json={"title": "nobody listens"}))
+        assert_try_again(api.request("GET", "/posts?limit=3"))
+    finally:
+        own_postgres.start()
+    assert api.create_todo()["id"]
+    assert "Traceback" not in server.log_since(mark)

@@ -1,0 +1,285 @@
+"""Row C.1: guessing passwords is slow. A client is its address and the name that it tries.
+
+The servers believe the X-Forwarded-For of the tests, as they would a proxy's, so each test comes
+from addresses of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.queue import NO_REDIS, Redis, redis_is_available
+from tests.harness.server import ServerDidNotStart
+from tests.harness.waiting import eventually, in_parallel
+from tests.stage03.accounts import PASSWORD, new_username, register
+
+PER_NAME = 3  # attempts an hour
+PER_ADDRESS = 10 * PER_NAME
+RATE = f"{PER_NAME}/hour"
+WRONG = "a wrong password"
+
+
+@pytest.fixture(scope="module")
+def limited(launch_for_module: Launch) -> Iterator[Api]:
+    """A visitor of a server with a narrow limit."""
+    with Api(launch_for_module(RATE_LIMIT_AUTH=RATE)) as api:
+        yield api
+
+
+def new_address() -> str:
+    """Return an address that no other test has."""
+    return "10." + ".".join(str(byte) for byte in secrets.token_bytes(3))
+
+
+def new_network() -> str:
+    """Return the first half of an IPv6 address that no other test has."""
+    return f"2001:db8:{secrets.randbelow(65536):x}:{secrets.randbelow(65536):x}"
+
+
+def attempt(
+    api: Api, address: str, username: str = "somebody", password: str = WRONG
+) -> httpx.Response:
+    """Try to sign in from this address."""
+    return api.request(
+        "POST",
+        "/auth/token",
+        data={"username": username, "password": password},
+        headers={"X-Forwarded-For": address},
+    )
+
+
+def statuses(api: Api, count: int, address: str, username: str = "somebody") -> list[int]:
+    """Return the answers to so many attempts, one after the other."""
+    return [attempt(api, address, username).status_code for _ in range(count)]
+
+
+def assert_refused(answer: httpx.Response, window: int = 3600) -> None:
+    """Check that there were too many, and that the answer says when to come back."""
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["retry-after"]) <= window
+    assert isinstance(answer.json()["detail"], str)
+
+
+def test_too_many_attempts_with_one_name_are_refused_the_right_password_too(limited: Api) -> None:
+    username, address = new_username(), new_address()
+    assert register(limited, username).status_code == 201
+    assert statuses(limited, PER_NAME, address, username) == [401] * PER_NAME
+    assert_refused(attempt(limited, address, username, PASSWORD))
+
+
+def test_whoever_signs_in_as_often_as_allowed_is_not_refused(limited: Api) -> None:
+    username, address = new_username(), new_address()
+    assert register(limited, username).status_code == 201
+    for _ in range(PER_NAME):
+        assert attempt(limited, address, username, PASSWORD).status_code == 200
+
+
+def test_upper_and_lower_case_are_one_name(limited: Api) -> None:
+    address = new_address()
+    for username in ("Somebody", "SOMEBODY", "sOmEbOdY"):
+        assert attempt(limited, address, username).status_code == 401
+    assert_refused(attempt(limited, address, "somebody"))
+
+
+def test_nobody_is_locked_out_by_somebody_else(limited: Api) -> None:
+    username, attacker = new_username(), new_address()
+    assert register(limited, username).status_code == 201
+    statuses(limited, PER_NAME + 1, attacker, username)
+    assert attempt(limited, new_address(), username, PASSWORD).status_code == 200
+
+
+def test_another_name_is_counted_apart(limited: Api) -> None:
+    address = new_address()
+    assert statuses(limited, PER_NAME + 1, address, "one")[-1] == 429
+    assert attempt(limited, address, "another").status_code == 401
+
+
+def test_one_address_tries_only_so_many_names(limited: Api) -> None:
+    address = new_address()
+    for number in range(PER_ADDRESS):
+        assert attempt(limited, address, f"name{number}").status_code == 401
+    assert_refused(attempt(limited, address, "one.more"))
+    assert attempt(limited, new_address(), "one.more").status_code == 401
+
+
+def test_addresses_of_one_ipv6_network_are_one_client(limited: Api) -> None:
+    network = new_network()
+    for number in range(PER_NAME):
+        assert attempt(limited, f"{network}::{number}").status_code == 401
+    assert_refused(attempt(limited, f"{network}:ffff:ffff:ffff:ffff"))
+    assert attempt(limited, f"{new_network()}::1").status_code == 401
+
+
+def test_an_ipv4_address_written_as_ipv6_is_the_same_client(limited: Api) -> None:
+    address = new_address()
+    assert statuses(limited, PER_NAME, f"::ffff:{address}") == [401] * PER_NAME
+    assert_refused(attempt(limited, address))
+    assert attempt(limited, f"::ffff:{new_address()}").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "address", ["", "unknown", "x" * 5000, "1.2.3.4:99999999", "[", "fe80::1%eth0"]
+)
+def test_a_strange_address_is_a_client_too(limited: Api, address: str) -> None:
+    assert attempt(limited, address, new_username()).status_code == 401
+
+
+@pytest.mark.parametrize("username", ["\0", "\ud7ff\U0001f95b" * 100, "n" * 100_000])
+def test_a_strange_name_is_counted_too(limited: Api, username: str) -> None:
+    assert statuses(limited, PER_NAME + 1, new_address(), username)[-1] == 429
+
+
+def test_registering_is_limited(limited: Api) -> None:
+    headers = {"X-Forwarded-For": new_address()}
+
+    def ask(username: str) -> httpx.Response:
+        body = {"username": username, "password": PASSWORD}
+        return limited.request("POST", "/auth/register", json=body, headers=headers)
+
+    username = new_username()
+    assert [ask(username).status_code for _ in range(PER_NAME)] == [201, 409, 409]
+    assert_refused(ask(username))
+    for _ in range(PER_ADDRESS - PER_NAME - 1):
+        assert ask(new_username()).status_code == 201
+    assert_refused(ask(new_username()))
+
+
+def test_refreshing_is_limited_by_address(limited: Api) -> None:
+    headers = {"X-Forwarded-For": new_address()}
+
+    def ask() -> httpx.Response:
+        body = {"refresh_token": secrets.token_urlsafe(32)}
+        return limited.request("POST", "/auth/refresh", json=body, headers=headers)
+
+    assert {ask().status_code for _ in range(PER_ADDRESS)} == {401}
+    assert_refused(ask())
+
+
+def test_refusals_are_counted_by_limit(limited: Api) -> None:
+    before = metric(limited, 'rate_limit_refusals_total{limit="sign_in"}')
+    statuses(limited, PER_NAME + 2, new_address())
+    assert metric(limited, 'rate_limit_refusals_total{limit="sign_in"}') == before + 2
+
+
+def metric(api: Api, series: str) -> float:
+    """Return the value of a series, 0 when there is none yet."""
+    lines = api.request("GET", "/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(series + " "))
+
+
+def test_attempts_that_come_at_once_are_all_counted(limited: Api) -> None:
+    address = new_address()
+    answers = in_parallel(12, lambda _: attempt(limited, address)).results
+    assert [answer.status_code for answer in answers].count(401) == PER_NAME
+    assert len(answers) == 12
+
+
+def test_whoever_comes_back_when_told_is_let_in(launch: Launch) -> None:
+    with Api(launch(RATE_LIMIT_AUTH="1/second")) as api:
+        answers = in_parallel(8, lambda _: attempt(api, "10.0.0.1")).results
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert refused
+        assert_refused(refused[-1], window=1)
+        time.sleep(1)  # what the answer said
+        assert attempt(api, "10.0.0.1").status_code == 401
+
+
+def test_an_empty_rate_is_no_limit(launch: Launch) -> None:
+    with Api(launch(RATE_LIMIT_AUTH="")) as api:
+        assert set(statuses(api, 30, "10.0.0.1")) == {401}
+
+
+@pytest.mark.parametrize("rate", ["often", "0/minute", "10/fortnight", "-1/minute", "10"])
+def test_a_wrong_rate_stops_the_start_with_one_clear_line(launch: Launch, rate: str) -> None:
+    server = launch(start=False, RATE_LIMIT_AUTH=rate)
+    with pytest.raises(ServerDidNotStart) as stopped:
+        server.start()
+    assert stopped.value.exit_code not in (0, None)
+    assert "RATE_LIMIT_AUTH" in stopped.value.log
+    assert "Traceback" not in stopped.value.log
+
+
+# --- Several processes
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis of the test's own."""
+    if not redis_is_available():
+        pytest.skip(NO_REDIS)
+    redis = Redis(tmp_path / "redis")
+    redis.start()
+    yield redis
+    redis.process.end()
+
+
+@pytest.fixture
+def two(launch: Launch, redis: Redis) -> Iterator[tuple[Api, Api]]:
+    """Visitors of two processes with one database and one Redis."""
+    first = launch(RATE_LIMIT_AUTH=RATE, REDIS_URL=redis.url)
+    database_url = first.settings["DATABASE_URL"]
+    second = launch(RATE_LIMIT_AUTH=RATE, REDIS_URL=redis.url, DATABASE_URL=database_url)
+    with Api(first) as one, Api(second) as another:
+        yield one, another
+
+
+def test_processes_count_together(two: tuple[Api, Api]) -> None:
+    one, another = two
+    address = new_address()
+    assert statuses(one, PER_NAME - 1, address) == [401] * (PER_NAME - 1)
+    assert attempt(another, address).status_code == 401
+    for api in two:
+        assert_refused(attempt(api, address))
+
+
+def test_redis_holds_no_name_and_nothing_for_ever(two: tuple[Api, Api], redis: Redis) -> None:
+    statuses(two[0], 2, new_address(), "a.name.to.look.for")
+    script = "local k = redis.call('keys', 'LIMITS*'); return table.concat(k, ' ')"
+    keys = redis.command("EVAL", script, "0").decode().split()
+    assert len(keys) == 2
+    for key in keys:
+        assert "a.name" not in key
+        assert 0 < int(redis.command("TTL", key)) <= 3600
+
+
+def test_without_redis_people_sign_in_and_each_process_counts_alone(
+    two: tuple[Api, Api], redis: Redis
+) -> None:
+    username = new_username()
+    assert register(two[0], username).status_code == 201
+    address = new_address()
+    redis.kill()
+    for api in two:
+        assert attempt(api, address, username, PASSWORD).status_code == 200
+        assert statuses(api, PER_NAME, address, username) == [401, 401, 429]
+        assert metric(api, "rate_limit_failures_total") > 0
+    redis.start()
+
+    def count_together_again() -> bool:
+        other = new_address()
+        first = statuses(two[0], PER_NAME, other)
+        return first == [401] * PER_NAME and attempt(two[1], other).status_code == 429
+
+    eventually(count_together_again, within=10)
+
+
+def test_a_redis_that_hangs_keeps_nobody_waiting_for_long(
+    two: tuple[Api, Api], redis: Redis
+) -> None:
+    username = new_username()
+    assert register(two[0], username).status_code == 201
+    redis.pause()
+    try:
+        started = time.monotonic()
+        assert attempt(two[0], new_address(), username, PASSWORD).status_code == 200
+        assert time.monotonic() - started < 5
+    finally:
+        redis.resume()

@@ -1,0 +1,155 @@
+"""Row C.12: a database that goes away and comes back is waited for, and nobody sees more than 503."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.capstone.keys import TODO, new_key, new_text
+from tests.harness.database import database_at
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.postgres import Postgres, create_database
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually
+
+CLIENTS = 8
+LONGEST = 15.0  # seconds that an answer may take: generous, the machine may be busy
+BACK_WITHIN = 15.0  # seconds
+PAUSE = 2.0  # seconds
+
+
+@pytest.fixture
+def server(launch: Launch, own_postgres: Postgres) -> Iterator[LaunchedServer]:
+    """A server with a database that may go away."""
+    settings = {"REDIS_URL": "", "DATABASE_URL": create_database(own_postgres.url)}
+    yield launch(**settings, DATABASE_STATEMENT_TIMEOUT="5")
+
+
+class Load:
+    """Clients that read and write all the time, and what they were answered."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._finished = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(CLIENTS)]
+        self.answers: list[httpx.Response] = []
+        self.seconds: list[float] = []
+        self.errors: list[Exception] = []
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finished.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def statuses(self) -> Counter[int]:
+        """How often there was which status."""
+        return Counter(answer.status_code for answer in self.answers)
+
+    def _run(self) -> None:
+        number = 0
+        while not self._finished.is_set():
+            number += 1
+            began = time.monotonic()
+            try:
+                if number % 2:
+                    answer = self._api.request("POST", "/todos", json={"title": "under load"})
+                else:
+                    answer = self._api.request("GET", "/jobs")  # out of no cache
+                self.answers.append(answer)
+            except Exception as error:
+                self.errors.append(error)
+            self.seconds.append(time.monotonic() - began)
+
+
+def restarted(postgres: Postgres) -> None:
+    """Stop it in good order, and start it again."""
+    postgres.restart()
+
+
+def killed(postgres: Postgres) -> None:
+    """Kill it, and start it again."""
+    postgres.kill()
+    postgres.start()
+
+
+def frozen(postgres: Postgres) -> None:
+    """Let it hang: connections stay open, and nothing is answered."""
+    began = time.monotonic()
+    postgres.pause()
+    eventually(lambda: time.monotonic() > began + PAUSE, within=PAUSE + 5)
+    postgres.resume()
+
+
+@pytest.mark.parametrize("happen", [restarted, killed, frozen])
+def test_under_load_there_are_only_503s_until_the_database_is_back(
+    server: LaunchedServer, own_postgres: Postgres, happen: Callable[[Postgres], None]
+) -> None:
+    pid, database = server.pid, database_at(server.settings["DATABASE_URL"])
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        with Load(api) as load:
+            eventually(lambda: load.statuses[200] > CLIENTS, within=30)
+            happen(own_postgres)
+            since = len(load.answers)
+            eventually(
+                lambda: Counter(a.status_code for a in load.answers[since:])[201] > CLIENTS,
+                within=BACK_WITHIN,
+            )
+        for _ in range(CLIENTS):
+            api.create_todo()
+    assert load.errors == []
+    assert set(load.statuses) <= {200, 201, 503}, load.statuses
+    assert all("Retry-After" in a.headers for a in load.answers if a.status_code == 503)
+    assert max(load.seconds) < LONGEST
+    assert server.pid == pid
+    assert server.exit_code is None
+    # What was acknowledged is there.
+    ((kept,),) = database.query("SELECT count(*) FROM todos WHERE title = ?", "under load")
+    assert kept >= load.statuses[201]
+
+
+def test_a_request_that_failed_is_sent_again_with_its_key_and_done_once(
+    server: LaunchedServer, own_postgres: Postgres
+) -> None:
+    database = database_at(server.settings["DATABASE_URL"])
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        key, text = new_key(), new_text()
+        restart = threading.Thread(target=own_postgres.restart)
+        restart.start()
+
+        def is_done() -> bool:
+            return TODO.send(api, text, key).status_code == 201
+
+        eventually(is_done, within=BACK_WITHIN)
+        restart.join()
+        eventually(is_done, within=BACK_WITHIN)
+    assert TODO.times_done(database, text) == 1
+
+
+def test_the_database_is_waited_for_at_start(server: LaunchedServer, own_postgres: Postgres) -> None:
+    server.stop()
+    own_postgres.stop()
+    start = threading.Thread(target=server.start)
+    mark = server.log_mark()
+    start.start()
+    try:
+        eventually(lambda: "for the database" in server.log_since(mark), within=20)
+    finally:
+        own_postgres.start()
+        start.join()
+    with Api(server) as visitor:
+        visitor.as_new_user().create_todo()
+    assert "Traceback" not in server.log_since(mark)
