@@ -174,6 +174,18 @@ def fake_weather(session: nox.Session) -> None:
     session.run(*command, external=True)
 
 
+@nox.session(name="compose-smoke", default=False)
+def compose_smoke(session: nox.Session) -> None:
+    """Run the capstone in containers and test it there; needs Docker (skipped without)."""
+    try:
+        session.run("docker", "compose", "version", external=True, silent=True)
+        session.run("docker", "info", external=True, silent=True)
+    except nox.command.CommandFailed:
+        session.skip("Docker with Compose is not there, or its engine does not run.")
+    install(session, "-r", "tests/requirements.txt")
+    session.run("pytest", *(session.posargs or ["tests/compose"]), env=KEEP_BYTECODE)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and likely mistakes with ruff (`lint -- --fix` mends what it can)."""

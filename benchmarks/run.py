@@ -159,7 +159,7 @@ class Bench:
             "JWT_SECRET": secrets.token_urlsafe(48),
             "ACCESS_TOKEN_TTL": "86400",
             "RATE_LIMIT_AUTH": "1000/second",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": str(HERE.parent / ".nox" / "bytecode"),
         }
         self.token = ""
         self.reader = 0
@@ -170,7 +170,7 @@ class Bench:
             environment = {**self.settings, "DATABASE_URL": url, "PATH": os.defpath}
             command = [self.python, "-m", "alembic", "upgrade", "head"]
             subprocess.run(command, cwd=CAPSTONE, env=environment, check=True, capture_output=True)
-            with self.capstone(url) as server, httpx.Client(base_url=server.url) as client:
+            with self.capstone(url) as server, client_of(server) as client:
                 registered = client.post("/auth/register", json=READER).raise_for_status()
                 self.reader = registered.json()["id"]
                 answer = client.post("/auth/token", data=READER).raise_for_status()
@@ -213,6 +213,11 @@ class Bench:
     def read(self, *paths: str) -> Requests:
         """Return requests of the reader."""
         return Requests("GET", paths, self.token)
+
+
+def client_of(server: Server) -> httpx.Client:
+    """Return a client for what is not measured."""
+    return httpx.Client(base_url=server.url, trust_env=False, timeout=60)
 
 
 async def reads(bench: Bench, scale: Scale) -> list[Result]:

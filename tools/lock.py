@@ -1,7 +1,8 @@
 """Resolve what every stage, the tests and the tools require into one `constraints.txt`.
 
 The result is universal (Python 3.11 to 3.14, every platform) and holds names and versions only, no
-address of an index: it works with whichever index or mirror the reader has.
+address of an index: it works with whichever index or mirror the reader has. What goes into the
+capstone's image is written down once more, with the hashes of the files: `requirements.lock`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,13 @@ import sys
 from tools.course import ROOT, load_course
 from tools.environment import CONSTRAINTS
 
+IMAGE_PYTHON = "3.13"  # as the Dockerfile says
+COMMAND = [
+    *(sys.executable, "-m", "uv", "pip", "compile", "--quiet"),
+    *("--universal", "--no-emit-index-url"),
+    *("--custom-compile-command", "python3 noxfile.py -s lock"),
+]
+
 
 def requirement_files() -> list[str]:
     """Return every requirements file of the course, relative to its root."""
@@ -22,14 +30,21 @@ def requirement_files() -> list[str]:
 
 def main(options: list[str]) -> int:
     """Write `constraints.txt` (`--upgrade`: take newer versions); return uv's exit code."""
-    command = [
-        *(sys.executable, "-m", "uv", "pip", "compile", "--quiet"),
-        *("--universal", "--python-version", "3.11", "--no-emit-index-url"),
-        *("--custom-compile-command", "python3 noxfile.py -s lock"),
-        *("--output-file", CONSTRAINTS.name, *options, *requirement_files()),
+    files = requirement_files()
+    all_stages = ["--python-version", "3.11", "--output-file", CONSTRAINTS.name, *options, *files]
+    capstone = load_course()[-1].directory
+    image = [
+        *("--python-version", IMAGE_PYTHON, "--generate-hashes", "--no-annotate"),
+        *("--constraint", CONSTRAINTS.name, "--output-file", f"{capstone}/requirements.lock"),
+        f"{capstone}/requirements.txt",
     ]
+    return compile_requirements(all_stages) or compile_requirements(image)
+
+
+def compile_requirements(options: list[str]) -> int:
+    """Run uv with the options that all have in common, and these; return its exit code."""
     environment = os.environ | {"UV_PYTHON_DOWNLOADS": "never"}
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+    return subprocess.run([*COMMAND, *options], cwd=ROOT, env=environment).returncode
 
 
 if __name__ == "__main__":

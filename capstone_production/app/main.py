@@ -102,7 +102,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
             client = await stack.enter_async_context(open_client())
             chat_room = await stack.enter_async_context(open_room(engine, redis))
             await stack.enter_async_context(watched_event_loop(settings.stuck_after))
-            gauges = Gauges(engine, monitor, redis)
+            gauges = Gauges(engine, monitor, redis, settings.media_dir)
             await stack.enter_async_context(gauges.running())
             yield {
                 "settings": settings,

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -24,6 +23,7 @@ from celery import signals
 from app.config import Settings
 
 LOOKS = 10  # in the time after which a process is stuck
+STDERR = 2  # the file: Celery puts something else in the place of `sys.stderr`
 
 logger = logging.getLogger("app")
 
@@ -61,30 +61,28 @@ class CeleryWatchdog:
         self._redis = redis.Redis.from_url(
             settings.redis_url, socket_timeout=1, socket_connect_timeout=1
         )
+        self._thread: threading.Thread | None = None
         self._alive_at = 0.0
 
     def connect(self) -> None:
         """Listen to Celery's signals: a worker's heartbeat, and the messages that beat sends."""
         signals.heartbeat_sent.connect(self.note_life, weak=False)
-        signals.worker_ready.connect(self.start, weak=False)
+        # Not before: a worker's processes send messages, too, and that says nothing of the worker.
+        signals.beat_init.connect(self.connect_beat, weak=False)
 
-        @signals.beat_init.connect(weak=False)
-        def watch_beat(**_: Any) -> None:
-            signals.after_task_publish.connect(self.note_life, weak=False)
-            self.start()
+    def connect_beat(self, **_: Any) -> None:
+        """Listen to what beat sends: something every second."""
+        signals.after_task_publish.connect(self.note_life, weak=False)
 
     def note_life(self, **_: Any) -> None:
-        """Put the end off."""
+        """Put the end off; the first time, begin to watch."""
         self._alive_at = time.monotonic()
         if self._file:
             with suppress(OSError):
                 self._file.touch()
-
-    def start(self, **_: Any) -> None:
-        """Begin to watch, in a thread."""
-        self.note_life()
-        if self._stuck_after:
-            threading.Thread(target=self.watch, daemon=True).start()
+        if self._stuck_after and self._thread is None:
+            self._thread = threading.Thread(target=self.watch, daemon=True)
+            self._thread.start()
 
     def watch(self) -> None:
         """Look again and again; does not return."""
@@ -96,7 +94,7 @@ class CeleryWatchdog:
                 self._alive_at = time.monotonic()
             elif silent_for > self._stuck_after:
                 logger.error("Stuck for %.0f s: this process ends", silent_for)
-                faulthandler.dump_traceback(all_threads=True)
+                faulthandler.dump_traceback(STDERR)
                 os._exit(1)
 
     def _redis_answers(self) -> bool:

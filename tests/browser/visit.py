@@ -50,8 +50,10 @@ class Watch:
         reported = message.text.startswith("Failed to load resource")
         if reported and (url in self._called or urlsplit(url).path == "/favicon.ico"):
             return
-        # A picture that is deleted while it is being sent ends early. Its tests look at the pixels.
-        if reported and "ERR_CONTENT_LENGTH_MISMATCH" in message.text and url.endswith("/file"):
+        # A picture deleted while it is sent ends early; deleted a little sooner, it is 404.
+        # Its tests look at the pixels.
+        deleted = "ERR_CONTENT_LENGTH_MISMATCH" in message.text or "404" in message.text
+        if reported and deleted and url.endswith("/file"):
             return
         if message.type in ("error", "warning"):
             self.problems.append(f"{message.type}: {message.text} ({url})")

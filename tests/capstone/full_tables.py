@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import psycopg
 
+# ruff: noqa: S608 - no word of these statements comes from outside
+
 ROWS = 100_000
 OTHERS = 5_000  # people
 
@@ -15,10 +17,8 @@ GROWING = (
     *("users", "refresh_tokens", "idempotency_keys"),
 )
 
-# :me is the person, :others the first of the others. `n` counts the rows.
-_OWNER = "CASE WHEN n % 2 = 0 THEN %(me)s ELSE %(others)s + n %% {others} END".replace(
-    "n % 2", "n %% 2"
-).format(others=OTHERS)
+# `me` is the person, `others` the first of the others; `n` counts the rows.
+_OWNER = f"CASE WHEN n %% 2 = 0 THEN %(me)s ELSE %(others)s + n %% {OTHERS} END"
 _ID = "('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
 _AT = "now() - interval '6 days' + n * interval '1 second'"
 _SERIES = f"generate_series(1, {ROWS}) n"
@@ -44,7 +44,7 @@ _STATEMENTS = (
     f"""INSERT INTO comments (post_id, author_id, body, created_at, updated_at, deleted_at)
         SELECT (SELECT min(id) FROM posts) + n / 2, {_OWNER}, 'body', {_AT}, {_AT},
                CASE WHEN n %% 3 = 0 THEN now() END
-        FROM generate_series(1, {ROWS}) n""",
+        FROM {_SERIES}""",
     f"""INSERT INTO messages (user_id, text, sent_at, client_id)
         SELECT {_OWNER}, 'text', {_AT}, 'client ' || n FROM {_SERIES}""",
     f"""INSERT INTO refresh_tokens (token_hash, family_id, user_id, created_at, expires_at)

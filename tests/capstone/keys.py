@@ -67,4 +67,4 @@ def new_text() -> str:
 
 def is_replayed(answer: httpx.Response) -> bool:
     """Return whether the answer was given before, as it says itself."""
-    return answer.headers.get("Idempotency-Replayed") == "true"
+    return "true" in answer.headers.get_list("Idempotency-Replayed")

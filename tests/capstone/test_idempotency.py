@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.capstone.keys import FILE, JOB, KINDS, TODO, Kind, is_replayed, new_key, new_text
@@ -38,16 +36,14 @@ class Pair:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def pair(
-    request: pytest.FixtureRequest, launch_for_module: Launch, own_postgres: Postgres
-) -> Iterator[Pair]:
+def pair(request: pytest.FixtureRequest, launch_for_module: Launch, own_postgres: Postgres) -> Pair:
     """Two servers of one database, which is of either sort."""
     settings = {"REDIS_URL": ""}
     if request.param == "postgresql":
         settings["DATABASE_URL"] = create_database(own_postgres.url)
-    first = launch_for_module(**settings)
+    first = launch_for_module(start=True, **settings)
     settings["DATABASE_URL"] = first.settings["DATABASE_URL"]
-    yield Pair(first, launch_for_module(**settings))
+    return Pair(first, launch_for_module(start=True, **settings))
 
 
 @each_kind
@@ -205,8 +201,8 @@ def test_keys_are_kept_for_a_day_and_then_removed(launch: Launch, own_postgres: 
         database.execute(age, "24 hours 5 minutes", old)
         # More than one statement of the clean-up takes.
         database.execute(
-            "INSERT INTO idempotency_keys SELECT owner_id, key || n, route, fingerprint, created_at,"
-            " status, location, body FROM idempotency_keys, generate_series(1, 2500) n"
+            "INSERT INTO idempotency_keys SELECT owner_id, key || n, route, fingerprint,"
+            " created_at, status, location, body FROM idempotency_keys, generate_series(1, 2500) n"
             " WHERE key = ?",
             old,
         )

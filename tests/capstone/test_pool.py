@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.capstone.watching import highest
 from tests.harness.database import PostgresDatabase
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
@@ -56,29 +57,10 @@ def waiting_for_the_lock(database: PostgresDatabase) -> int:
     return int(count)
 
 
-@contextmanager
-def highest(count: Callable[[], int]) -> Iterator[list[int]]:
-    """Look at a number all the time; at the end the list holds the highest one."""
-    seen: list[int] = [0]
-    finished = threading.Event()
-
-    def look() -> None:
-        while not finished.wait(0.05):
-            seen[0] = max(seen[0], count())
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        finished.set()
-        watcher.join()
-
-
 def test_a_crowd_of_slow_requests_shares_the_connections(
     launch: Launch, database: PostgresDatabase
 ) -> None:
-    server = launch(**POOL, DATABASE_URL=database.url, DATABASE_POOL_TIMEOUT="60")
+    server = launch(start=True, **POOL, DATABASE_URL=database.url, DATABASE_POOL_TIMEOUT="60")
     with Api(server) as visitor, highest(lambda: int(database.query(CONNECTIONS)[0][0])) as most:
         api = visitor.as_new_user()
 
@@ -101,7 +83,7 @@ def test_a_crowd_of_slow_requests_shares_the_connections(
 def test_without_a_free_connection_the_answer_is_503_and_says_when_to_come_back(
     launch: Launch, database: PostgresDatabase
 ) -> None:
-    server = launch(**POOL, DATABASE_URL=database.url, DATABASE_POOL_TIMEOUT="0.5")
+    server = launch(start=True, **POOL, DATABASE_URL=database.url, DATABASE_POOL_TIMEOUT="0.5")
     with Api(server) as visitor:
         api = visitor.as_new_user()
         api.create_todo()
@@ -128,7 +110,7 @@ def test_a_statement_that_takes_too_long_is_ended(
     launch: Launch, database: PostgresDatabase
 ) -> None:
     settings = POOL | {"DATABASE_STATEMENT_TIMEOUT": "1"}
-    server = launch(**settings, DATABASE_URL=database.url)
+    server = launch(start=True, **settings, DATABASE_URL=database.url)
     with Api(server) as visitor:
         api = visitor.as_new_user()
         api.create_todo()

@@ -197,7 +197,7 @@ def test_an_empty_rate_is_no_limit(launch: Launch) -> None:
         assert set(statuses(api, 30, "10.0.0.1")) == {401}
 
 
-@pytest.mark.parametrize("rate", ["often", "0/minute", "10/fortnight", "-1/minute", "10"])
+@pytest.mark.parametrize("rate", ["often", "0/minute", "10/fortnight"])
 def test_a_wrong_rate_stops_the_start_with_one_clear_line(launch: Launch, rate: str) -> None:
     server = launch(start=False, RATE_LIMIT_AUTH=rate)
     with pytest.raises(ServerDidNotStart) as stopped:

@@ -149,7 +149,7 @@ class PostgresDatabase:
         return not self.tables()
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        return psycopg.connect(self.url.replace("+asyncpg", ""), connect_timeout=5)
+        return psycopg.connect(self.url.replace("+asyncpg", ""))
 
 
 def database_at(url: str) -> Database:

@@ -4,7 +4,7 @@
     pytest --stage 9 --deployment full     PostgreSQL, Redis, two API processes, a worker and beat
 
 In the full form a private server is one process, with a database and a Redis of its own and no
-worker. Servers of the environment's `DATABASE_URL` and `REDIS_URL` are used where they are set. A
+worker. `DATABASE_URL` and `REDIS_URL` of the environment name the shared server's, where they are set. A
 test marked `deployment("plain")` or `deployment("full")` runs in that form only.
 """
 
@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Protocol
 
+import psycopg
 import pytest
 
 from tests.harness.postgres import (
@@ -70,10 +71,11 @@ class Full:
     def __init__(self, postgres_url: str, stage_directory: Path) -> None:
         self._postgres_url = postgres_url
         self._stage_directory = stage_directory
+        self._databases = ExitStack()
 
     def prepare(self, server: LaunchedServer) -> None:
         """Make a database and migrate it by command, as an operator does: the queue has a Redis."""
-        server.settings["DATABASE_URL"] = create_database(self._postgres_url)
+        server.settings["DATABASE_URL"] = self._databases.enter_context(self._database())
         done = server.run("alembic", "upgrade", "head", cwd=self._stage_directory)
         if done.returncode != 0:
             raise ServerDidNotStart(["alembic"], done.returncode, done.stdout)
@@ -81,13 +83,24 @@ class Full:
     @contextmanager
     def surroundings(self, directory: Path) -> Iterator[dict[str, str]]:
         """Yield the addresses of a new database and of a new Redis."""
-        redis, database_url = Redis(directory / "redis"), create_database(self._postgres_url)
-        redis.start()
-        try:
-            yield {"DATABASE_URL": database_url, "REDIS_URL": redis.url}
-        finally:
-            redis.process.end()
-            drop_database(database_url)
+        redis = Redis(directory / "redis")
+        with self._database() as database_url:
+            redis.start()
+            try:
+                yield {"DATABASE_URL": database_url, "REDIS_URL": redis.url}
+            finally:
+                redis.process.end()
+
+    def end(self) -> None:
+        """Take the database of the shared server away."""
+        self._databases.close()
+
+    @contextmanager
+    def _database(self) -> Iterator[str]:
+        url = create_database(self._postgres_url)
+        yield url
+        with suppress(psycopg.OperationalError):  # gone already: somebody pressed Ctrl-C
+            drop_database(url)
 
 
 def is_full(config: pytest.Config) -> bool:
@@ -153,8 +166,11 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def deployment(request: pytest.FixtureRequest, stage_directory: Path) -> Deployment:
+def deployment(request: pytest.FixtureRequest, stage_directory: Path) -> Iterator[Deployment]:
     """The form of the app under test."""
     if not is_full(request.config):
-        return Plain()
-    return Full(request.getfixturevalue("postgres_url"), stage_directory)
+        yield Plain()
+        return
+    full = Full(request.getfixturevalue("postgres_url"), stage_directory)
+    yield full
+    full.end()

@@ -91,7 +91,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ended = until is not None and stage.number > until.kwargs["stage"]
         if ended and until is not None:
             config.stash[_ENDED].append(f"{item.name} → row {until.kwargs['successor']}")
-        suite = max(suites.get(part, 0) for part in item.path.parts)
+        suite = suites.get(item.path.parent.name, 0)
         (dropped if ended or suite > stage.number else kept).append(item)
     if dropped:
         items[:] = kept

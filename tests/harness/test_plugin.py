@@ -162,8 +162,9 @@ def test_holds():
     assert "ended before this stage: test_ended → row 2.3" in printed
 
 
-def test_the_suites_of_later_stages_are_left_out(tmp_path: Path) -> None:
-    suite = tmp_path / "stage99"
+@pytest.mark.parametrize("name", ["stage02", "capstone"])
+def test_the_suites_of_later_stages_are_left_out(tmp_path: Path, name: str) -> None:
+    suite = tmp_path / name
     suite.mkdir()
     assert "1 deselected" in run_pytest(suite, "def test_later(): ...\n", "--stage=1")
 
@@ -202,3 +203,25 @@ def test_it(tmp_path):
         process.kill()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
+
+
+@pytest.mark.parametrize("options", [("--stage=1",), ("--base-url=http://127.0.0.1:9",)])
+def test_the_full_form_is_one_stages_and_launched_here(tmp_path: Path, options: tuple[str]) -> None:
+    printed = run_pytest(tmp_path, "def test_it(): ...\n", "--deployment=full", *options)
+    assert "ERROR: --deployment=full" in printed
+
+
+def test_what_belongs_to_the_other_form_is_left_out(tmp_path: Path) -> None:
+    source = """
+import pytest
+
+@pytest.mark.deployment("full")
+def test_full(): ...
+
+@pytest.mark.deployment("plain")
+def test_plain(): ...
+
+def test_both(): ...
+"""
+    assert "2 passed, 1 deselected" in run_pytest(tmp_path, source)
+    assert "2 passed, 1 deselected" in run_pytest(tmp_path, source, "--deployment=full")

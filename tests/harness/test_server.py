@@ -6,13 +6,15 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.harness import server as server_module
-from tests.harness.conftest import Sample
-from tests.harness.server import LaunchedServer, ServerDidNotStart
+from tests.harness.conftest import SAMPLE_SERVER, Sample
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer, ReplicatedServer, ServerDidNotStart
 from tests.harness.waiting import eventually
 
 
@@ -133,3 +135,40 @@ def test_a_command_runs_with_the_settings_and_shows_its_exit_code(sample: Sample
     assert (done.returncode, done.stdout) == (7, f"{server.data_dir} pictures\n")
     with pytest.raises(FileNotFoundError, match="no such-program"):
         server.run("such-program")
+
+
+def test_replicas_share_all_but_the_port_and_end_together(tmp_path: Path) -> None:
+    command = [sys.executable, str(SAMPLE_SERVER), "{port}"]
+    server = ReplicatedServer(command, tmp_path, processes=2, has_users=False)
+    server.settings["OURS"] = "yes"
+    server.start()
+    try:
+        answers = [httpx.get(f"{url}/environment", trust_env=False) for url in server.base_urls]
+        said = [answer.json() for answer in answers]
+        assert len(set(server.base_urls)) == 2
+        assert said[0] == said[1]
+        assert said[0]["environment"]["OURS"] == "yes"
+        pids = [server.pid, *(replica.pid for replica in server.replicas)]
+        assert server.stop() == -signal.SIGTERM
+        assert not any(runs(pid) for pid in pids)
+        server.start()
+        server.kill()
+        assert [replica.exit_code for replica in server.replicas] == [-signal.SIGKILL]
+    finally:
+        server.end()
+
+
+def test_drivers_take_turns_among_replicas(tmp_path: Path) -> None:
+    command = [sys.executable, str(SAMPLE_SERVER), "{port}", "users"]
+    server = ReplicatedServer(command, tmp_path, processes=2, has_users=True)
+    server.start()
+    try:
+        with Api(server) as visitor, Api(server) as next_visitor:
+            assert visitor.base_url != next_visitor.base_url
+            users = [visitor.as_new_user() for _ in range(3)]
+            first, second, third = (user.base_url for user in users)
+            assert first == third == visitor.base_url
+            assert second == next_visitor.base_url
+            assert users[1].with_token(None).base_url == second
+    finally:
+        server.end()

@@ -101,7 +101,8 @@ def costs(
     directory = tmp_path_factory.mktemp("launcher")
     script, notes = directory / "launcher.py", directory / "statements.jsonl"
     script.write_text(LAUNCHER, encoding="utf-8")
-    server = launch_for_module(start=False)
+    # The rows come past the app: what it has in its cache would be old.
+    server = launch_for_module(start=False, CACHE_L1_TTL="0")
     python = server.command[0]
     server.command = (python, str(script), str(stage_directory), "{port}", str(notes))
     server.start()
@@ -134,7 +135,7 @@ def test_a_list_costs_the_same_statements_whatever_its_length(
 
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_a_list_reads_no_table_from_end_to_end_and_sorts_nothing(
-    costs: Costs, request_name: str
+    costs: Costs, request_name: str, stage: int
 ) -> None:
     taken, server = costs
     indexes: dict[str, str | None] = dict(
@@ -152,4 +153,6 @@ def test_a_list_reads_no_table_from_end_to_end_and_sorts_nothing(
             assert not step.startswith("SCAN") or by_index, (step, statement)
             used |= {name for name in indexes if name in step.split()}
     partial = {name for name in used if "WHERE" in (indexes[name] or "").upper()}
-    assert partial, used
+    # The capstone has indexes over all rows, too, for administrators: SQLite may prefer them.
+    assert partial or stage >= 9, used
+    assert used & {name for name, made_by in indexes.items() if made_by and "INDEX" in made_by}

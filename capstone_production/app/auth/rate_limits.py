@@ -8,11 +8,12 @@ better than none, and `rate_limit_failures_total` tells. A crowd of addresses th
 user's password is not stopped here.
 """
 
+import asyncio
 import hashlib
 import math
 import time
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, HTTPException, Request
 from limits import RateLimitItem, parse
@@ -22,13 +23,28 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 
 from app.config import Settings
-from app.redis_client import REDIS_ERRORS
+from app.redis_client import ANSWERS_WITHIN, REDIS_ERRORS
 
 ADDRESS_FACTOR = 10  # one address may be an office or a school with many users
 MAX_IN_MEMORY = 10_000  # counts; each is kept for one window
 
 REFUSALS = Counter("rate_limit_refusals", "Requests that were refused.", ["limit"])
 FAILURES = Counter("rate_limit_failures", "Times that an attempt was not counted where it should.")
+
+
+class Count(NamedTuple):
+    """What is counted together, and how high that may get."""
+
+    name: str
+    limit: RateLimitItem
+    who: str
+
+
+class Refusal(NamedTuple):
+    """The limit that was exceeded, and for how many seconds it will be."""
+
+    limit: str
+    wait: int
 
 
 class AuthLimits:
@@ -51,32 +67,36 @@ class AuthLimits:
         """Count an attempt; answers 429 when there were too many."""
         if self._per_name is None:
             return
-        address = client_network(request)
-        checks = [(f"{action}_address", self._per_address, address)]
-        if username is not None:
-            checks.append((action, self._per_name, f"{address} {username.lower()}"))
-        for name, limit, who in checks:
-            # Hashed: short whatever was sent, and no names, or passwords typed as one, in Redis.
-            key = f"{name}:{hashlib.sha256(who.encode()).hexdigest()}"
-            if wait := await self._seconds_to_wait(limit, key):
-                REFUSALS.labels(name).inc()
-                detail = f"Too many attempts: try again in {wait} s"
-                raise HTTPException(429, detail, {"Retry-After": str(wait)})
-
-    async def _seconds_to_wait(self, limit: RateLimitItem, key: str) -> int:
-        """Count an attempt; return 0 when it is within the limit."""
         if len(self._memory.expirations) >= MAX_IN_MEMORY:
             FAILURES.inc()
             await self._memory.reset()
+        address = client_network(request)
+        attempt = [Count(f"{action}_address", self._per_address, address)]
+        if username is not None:
+            attempt.append(Count(action, self._per_name, f"{address} {username.lower()}"))
         for limiter in self._limiters:
             try:
-                if await limiter.hit(limit, key):
-                    return 0
-                window = await limiter.get_window_stats(limit, key)
-                return max(1, math.ceil(window.reset_time - time.time()))
+                async with asyncio.timeout(ANSWERS_WITHIN):
+                    refusal = await add(attempt, limiter)
             except REDIS_ERRORS:
                 FAILURES.inc()
-        return 0
+                continue
+            if refusal:
+                REFUSALS.labels(refusal.limit).inc()
+                detail = f"Too many attempts: try again in {refusal.wait} s"
+                raise HTTPException(429, detail, {"Retry-After": str(refusal.wait)})
+            return
+
+
+async def add(attempt: list[Count], limiter: FixedWindowRateLimiter) -> Refusal | None:
+    """Add one to each count; return the first limit that was exceeded, if one was."""
+    for name, limit, who in attempt:
+        # Hashed: short whatever was sent, and no names, or passwords typed as one, in Redis.
+        key = f"{name}:{hashlib.sha256(who.encode()).hexdigest()}"
+        if not await limiter.hit(limit, key):
+            window = await limiter.get_window_stats(limit, key)
+            return Refusal(name, max(1, math.ceil(window.reset_time - time.time())))
+    return None
 
 
 def client_network(request: Request) -> str:

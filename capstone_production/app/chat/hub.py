@@ -71,4 +71,5 @@ class Hub:
         connections = [each for each in self.connections if each.user != besides]
         for connection in connections:
             await connection.send(frame)
+        await asyncio.sleep(0)  # this took a while: others' turn
         return len(connections)

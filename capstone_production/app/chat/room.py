@@ -11,19 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.chat.delivery import Delivery, LocalDelivery, SharedDelivery
 from app.chat.doorbell import Bell, Doorbell
 from app.chat.hub import Hub
+from app.chat.intake import Intake
 from app.chat.neighbours import Neighbours
 from app.chat.presence import TELL_EVERY, WhoIsThere
-from app.chat.repeat import repeated
+from app.chat.repeat import Step, repeated
 
 
 class Room(NamedTuple):
     """What a socket needs."""
 
     who_is_there: WhoIsThere
+    intake: Intake
     delivery: Delivery
-    # Held while a message is stored: in the order in which they came, with one connection to the
-    # database, however many people talk.
-    in_order: asyncio.Lock
 
 
 @asynccontextmanager
@@ -42,5 +41,7 @@ async def open_room(engine: AsyncEngine, redis: Redis | None) -> AsyncIterator[R
             neighbours = Neighbours(who_is_there, redis, doorbell)
             for part in (doorbell, shared, neighbours):
                 await stack.enter_async_context(part.running())
-        await stack.enter_async_context(repeated({who_is_there.tell_changes: TELL_EVERY}))
-        yield Room(who_is_there, delivery, asyncio.Lock())
+        intake = Intake(engine, delivery)
+        steps: dict[Step, float] = {intake.store_waiting: 0, who_is_there.tell_changes: TELL_EVERY}
+        await stack.enter_async_context(repeated(steps))
+        yield Room(who_is_there, intake, delivery)

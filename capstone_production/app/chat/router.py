@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -14,11 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.auth.dependencies import CurrentUser
 from app.chat.access import SUBPROTOCOL, find_visitor
 from app.chat.hub import Connection
-from app.chat.metrics import MESSAGES_IN
+from app.chat.intake import UserIsGone
 from app.chat.models import Message
 from app.chat.room import Room
 from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite
-from app.chat.service import UserIsGone, read_messages, store_message
+from app.chat.service import read_messages
 from app.database import SessionDep
 from app.errors import unavailable
 from app.parameters import MAX_INTEGER, Limit
@@ -103,49 +103,29 @@ async def receive_messages(connection: Connection, room: Room) -> None:
         elif len(text) > MAX_FRAME:
             problem = f"A frame has at most {MAX_FRAME} characters"
         else:
-            problem = await finish(say(text, connection, room))
+            problem = await say(text, connection, room)
         if problem is not None:
             await connection.send(ErrorFrame(detail=problem).model_dump_json())
             await asyncio.sleep(0)  # what was sent in one go may be here already: others' turn
 
 
-async def finish(saying: Coroutine[None, None, str | None]) -> str | None:
-    """Return what the coroutine returns; it goes on to its end also when we are cancelled.
-
-    The visit may end at any moment. A message that is stored then has to reach everyone still:
-    whoever is connected does not look for it in the history.
-    """
-    task = asyncio.create_task(saying)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
-
-
 async def say(frame: str, connection: Connection, room: Room) -> str | None:
-    """Store a message and send it to everyone; return what is wrong with it, if anything is."""
+    """Have a message stored and delivered; return what is wrong with it, if anything is."""
     try:
         message_in = MessageWrite.model_validate_json(frame)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         return ": ".join([*map(str, first["loc"]), first["msg"]])
-    async with room.in_order:
-        try:
-            message, is_new = await store_message(
-                message_in, connection.user, connection.websocket.state.engine
-            )
-        except UserIsGone:
-            connection.end(status.WS_1008_POLICY_VIOLATION)  # as is a token of theirs
-            return "The account does not exist any more"
-        except (SQLAlchemyError, OSError):
-            return "The message could not be stored: try again"
-        if is_new:
-            MESSAGES_IN.inc()
-        if is_new or not room.delivery.has_delivered(message):
-            await room.delivery.deliver(message)
-        else:
-            await connection.send(message.model_dump_json())  # everyone else has it already
+    try:
+        earlier = await room.intake.store(message_in, connection.user)
+    except UserIsGone:
+        connection.end(status.WS_1008_POLICY_VIOLATION)  # as is a token of theirs
+        return "The account does not exist any more"
+    except (SQLAlchemyError, OSError):
+        return "The message could not be stored: try again"
+    # Sent twice: everyone else has it already, or gets it soon, and so does this socket.
+    if earlier is not None and room.delivery.has_delivered(earlier):
+        await connection.send(earlier.model_dump_json())
     return None
 
 

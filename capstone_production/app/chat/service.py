@@ -1,10 +1,9 @@
-"""Messages in the database: storing one, and reading history."""
+"""Messages in the database: storing some, and reading history."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import joinedload
 
@@ -13,53 +12,51 @@ from app.chat.schemas import ChatUser, MessageRead, MessageWrite
 
 STORING = 0x63686174  # the number of our lock in PostgreSQL; migrations have another
 
+# In the order of the parameters: whoever came first gets the lower id.
+INSERT = insert(Message).returning(Message.id, sort_by_parameter_order=True)
 
-class UserIsGone(Exception):
-    """Whoever sent the message was deleted meanwhile."""
 
+async def insert_messages(
+    batch: Sequence[tuple[MessageWrite, ChatUser]], engine: AsyncEngine
+) -> list[MessageRead]:
+    """Store messages and return them, all or none.
 
-async def store_message(
-    message_in: MessageWrite, user: ChatUser, engine: AsyncEngine
-) -> tuple[MessageRead, bool]:
-    """Store a message; return it, and whether it is new: what was sent twice is stored once.
-
-    Raises `UserIsGone`.
+    Raises `IntegrityError` when one was stored before, or its author is gone.
     """
-    message = Message(
-        user_id=user.id,
-        text=message_in.text,
-        client_id=message_in.client_id,
-        sent_at=datetime.now(UTC),
-    )
-    try:
-        async with AsyncSession(engine, expire_on_commit=False) as session:
-            if engine.dialect.name == "postgresql":
-                # Held until the commit, so rows become visible in the order of their ids: whoever
-                # has read up to one of them has missed none. SQLite has one writer anyway.
-                await session.execute(select(func.pg_advisory_xact_lock(STORING)))
-            session.add(message)
-            await session.commit()
-    except IntegrityError:
-        statement = select(Message).where(
-            Message.user_id == user.id, Message.client_id == message_in.client_id
-        )
-        async with AsyncSession(engine) as session:
-            stored = await session.scalar(statement)
-        if stored is None:  # so it was the other constraint: the user's
-            raise UserIsGone from None
-        return as_read(stored, user), False
-    return as_read(message, user), True
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "user_id": user.id,
+            "text": message.text,
+            "client_id": message.client_id,
+            "sent_at": now,
+        }
+        for message, user in batch
+    ]
+    async with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Held until the commit, so rows become visible in the order of their ids: whoever has
+            # read up to one of them has missed none. SQLite has one writer anyway.
+            await connection.execute(select(func.pg_advisory_xact_lock(STORING)))
+        ids = (await connection.scalars(INSERT, rows)).all()
+    return [
+        MessageRead(id=id_, user=user, text=message.text, sent_at=now, client_id=message.client_id)
+        for id_, (message, user) in zip(ids, batch, strict=True)
+    ]
 
 
-def as_read(message: Message, user: ChatUser) -> MessageRead:
-    """Return a message as clients get it."""
-    return MessageRead(
-        id=message.id,
-        user=user,
-        text=message.text,
-        sent_at=message.sent_at,
-        client_id=message.client_id,
+async def find_message(
+    message: MessageWrite, user: ChatUser, engine: AsyncEngine
+) -> MessageRead | None:
+    """Return the message that the user sent earlier with the same `client_id`, if there is one."""
+    statement = (
+        select(Message)
+        .options(joinedload(Message.user))
+        .where(Message.user_id == user.id, Message.client_id == message.client_id)
     )
+    async with AsyncSession(engine) as session:
+        stored = await session.scalar(statement)
+    return MessageRead.model_validate(stored) if stored else None
 
 
 async def read_messages(

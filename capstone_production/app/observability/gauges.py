@@ -8,11 +8,14 @@ show the same number, so take the maximum of them, not the sum.
 import asyncio
 import logging
 import math
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
+from anyio import to_thread
 from fastapi import Request
 from prometheus_client import Gauge
 from redis.asyncio import Redis
@@ -60,6 +63,13 @@ OLDEST_DUE_JOB = Gauge(
     "For how long the job has waited that should run next.",
     multiprocess_mode="livemostrecent",
 )
+# Of the file system of MEDIA_DIR: on one machine everything else is there, too.
+DISK_FREE = Gauge("media_disk_free_bytes", "Room for pictures.", multiprocess_mode="livemostrecent")
+DISK_SIZE = Gauge(
+    "media_disk_size_bytes",
+    "Room for pictures on an empty disk.",
+    multiprocess_mode="livemostrecent",
+)
 
 logger = logging.getLogger("app")
 
@@ -67,8 +77,11 @@ logger = logging.getLogger("app")
 class Gauges:
     """Sets the gauges. `monitor` is an engine that has a connection even when `engine` has none."""
 
-    def __init__(self, engine: AsyncEngine, monitor: AsyncEngine, redis: Redis | None) -> None:
+    def __init__(
+        self, engine: AsyncEngine, monitor: AsyncEngine, redis: Redis | None, media_dir: Path
+    ) -> None:
         self._engine = engine
+        self._media_dir = media_dir
         self._monitor = monitor
         self._redis = redis
         self._count_at = 0.0
@@ -98,6 +111,12 @@ class Gauges:
             for count, attributes in self._redis.connection_pool.get_connection_count():
                 state = "in_use" if attributes["db.client.connection.state"] == "used" else "idle"
                 REDIS_CONNECTIONS.labels(state).set(count)
+
+    async def look_at_disk(self) -> None:
+        """Set the gauges of the disk, in a thread: it may not answer."""
+        usage = await to_thread.run_sync(shutil.disk_usage, self._media_dir)
+        DISK_FREE.set(usage.free)
+        DISK_SIZE.set(usage.total)
 
     async def count_jobs(self) -> None:
         """Set the gauges of the jobs, unless that was done a moment ago."""
@@ -134,4 +153,5 @@ async def refresh_gauges(request: Request) -> None:
     forget_dead_processes()
     gauges: Gauges = request.state.gauges
     gauges.look_at_pools()
+    await gauges.look_at_disk()
     await gauges.count_jobs()

@@ -61,10 +61,8 @@ class WithoutSocketLines(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is about something else."""
-        return '"WebSocket %s"' not in str(record.msg) and record.msg not in (
-            "connection open",
-            "connection closed",
-        )
+        message = str(record.msg)
+        return '"WebSocket %s"' not in message and not message.startswith("connection ")
 
 
 def set_up_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
@@ -74,6 +72,7 @@ def set_up_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # of libraries only what is wrong
+    logging.captureWarnings(True)
     for name in ("app", "celery", "uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

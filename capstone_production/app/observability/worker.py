@@ -31,6 +31,7 @@ def observe_worker(settings: Settings) -> None:
 
     # Weak references would be gone with this function.
     if settings.log_format == "json":
+        set_up_logs("json")  # for what is said before Celery asks
 
         @signals.setup_logging.connect(weak=False)
         def set_up(loglevel: int, **_: Any) -> None:

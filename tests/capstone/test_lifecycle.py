@@ -1,0 +1,210 @@
+"""Row C.10: a stop is announced, lets nobody down, and is over in time whatever a client does."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.queue import NO_REDIS, redis_is_available
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually
+from tests.stage05.cluster import Cluster
+from tests.stage05.jobs import FAR_AWAY, LARGE, Ledger, submit, submit_file, succeeded
+from tests.stage08.chat import new_text, person
+from tests.stage08.stuck import stuck_client
+
+STOPS_WITHIN = 20.0  # seconds
+
+
+@contextmanager
+def raw(server: LaunchedServer, head: str) -> Iterator[socket.socket]:
+    """Send the beginning of a request, and keep the connection."""
+    address = urlsplit(server.base_url)
+    with socket.create_connection((address.hostname, address.port or 80), timeout=30) as client:
+        client.sendall(f"{head}\r\nHost: {address.netloc}\r\n".encode())
+        yield client
+
+
+def ask_to_stop(server: LaunchedServer) -> float:
+    """Send SIGTERM and return when that was."""
+    os.kill(server.pid, signal.SIGTERM)
+    return time.monotonic()
+
+
+def wait_for_end(server: LaunchedServer, asked: float, within: float = STOPS_WITHIN) -> float:
+    """Return how many seconds after it was asked the server ended by itself."""
+    eventually(lambda: server.exit_code is not None, within=within + 5)
+    took = time.monotonic() - asked
+    assert took < within
+    assert server.exit_code != -signal.SIGKILL
+    return took
+
+
+def test_it_says_that_it_will_stop_and_serves_meanwhile(launch: Launch) -> None:
+    server = launch(DRAIN_SECONDS="4")
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        with person(api) as ada:
+            asked = ask_to_stop(server)
+            answer = eventually(lambda: _draining(server), within=3)
+            assert answer.json()["status"] == "draining"
+            assert httpx.get(f"{server.base_url}/health/live").status_code == 200
+            assert api.create_todo()["id"]
+            assert ada.tell(new_text())
+            with Api(server) as newcomer:  # over a connection that is new
+                assert newcomer.as_new_user().list_todos() == []
+            assert time.monotonic() - asked < 4, "too slow to tell"
+            assert ada.close_code() in {1001, 1012}
+            assert time.monotonic() - asked > 3
+    wait_for_end(server, asked)
+    assert "Traceback" not in server.log_text()
+
+
+def _draining(server: LaunchedServer) -> httpx.Response | None:
+    answer = httpx.get(f"{server.base_url}/health/ready")
+    return answer if answer.status_code == 503 else None
+
+
+def test_a_request_that_was_begun_is_finished(launch: Launch) -> None:
+    server = launch()
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+    body = b'{"title": "begun before the end"}'
+    with raw(server, "POST /todos HTTP/1.1") as client:
+        client.sendall(f"Authorization: Bearer {api.token}\r\n".encode())
+        client.sendall(f"Content-Length: {len(body)}\r\n".encode())
+        client.sendall(b"Content-Type: application/json\r\n\r\n" + body[:5])
+        eventually(lambda: _connections(server) >= 1)
+        asked = ask_to_stop(server)
+        eventually(lambda: "Waiting for connections to close" in server.log_text(), within=10)
+        client.sendall(body[5:])
+        assert client.recv(12) == b"HTTP/1.1 201"
+    wait_for_end(server, asked, within=10)
+    server.restart()
+    with Api(server) as visitor:
+        titles = [todo["title"] for todo in visitor.with_token(api.token).list_todos()]
+    assert titles == ["begun before the end"]
+
+
+def _connections(server: LaunchedServer) -> int:
+    return 1 if httpx.get(f"{server.base_url}/health/live").status_code == 200 else 0
+
+
+CLIENTS = {
+    "a body that never ends": (
+        "POST /auth/register HTTP/1.1",
+        b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+    ),
+    "an upload that never ends": (
+        "POST /images HTTP/1.1",
+        b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n--x\r\n",
+    ),
+    "a head that never ends": ("GET /todos HTTP/1.1", b"X-Slow: "),
+    "a connection that is kept": ("GET /health/live HTTP/1.1", b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_it_stops_in_time_whatever_a_client_does(launch: Launch, client: str) -> None:
+    server = launch()
+    head, rest = CLIENTS[client]
+    with raw(server, head) as connection:
+        connection.sendall(rest)
+        eventually(lambda: _connections(server) == 1)
+        wait_for_end(server, ask_to_stop(server))
+    # It came to the end of its lifespan: nothing was just dropped.
+    assert "Application shutdown complete" in server.log_text()
+
+
+def test_it_stops_in_time_with_streams_and_sockets_that_nobody_reads(launch: Launch) -> None:
+    server = launch()
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        job_id = submit(api, run_at=FAR_AWAY)["id"]
+        with (
+            raw(server, f"GET /jobs/{job_id}/events HTTP/1.1") as stream,
+            stuck_client(api),
+            person(visitor.as_new_user()) as ada,
+        ):
+            stream.sendall(f"Authorization: Bearer {api.token}\r\n\r\n".encode())
+            assert stream.recv(12) == b"HTTP/1.1 200"
+            asked = ask_to_stop(server)
+            assert ada.close_code() in {1001, 1012}
+            wait_for_end(server, asked)
+    assert "Application shutdown complete" in server.log_text()
+
+
+def test_who_asks_a_second_time_does_not_wait(launch: Launch) -> None:
+    server = launch()
+    head, rest = CLIENTS["a body that never ends"]
+    with raw(server, head) as connection:
+        connection.sendall(rest)
+        eventually(lambda: _connections(server) == 1)
+        ask_to_stop(server)
+        eventually(lambda: "Waiting for connections to close" in server.log_text(), within=10)
+        # A signal right after the first one is the same wish: repeated, it is another.
+        asked = time.monotonic()
+
+        def ends() -> bool:
+            if server.exit_code is None:
+                os.kill(server.pid, signal.SIGTERM)
+            return server.exit_code is not None
+
+        eventually(ends, within=5)
+        assert time.monotonic() - asked < 4
+    server.kill()
+
+
+def test_a_job_that_runs_goes_back_to_the_queue(launch: Launch) -> None:
+    server = launch(REDIS_URL="")
+    ledger = Ledger(server.database)
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        job_ids = [submit_file(api, LARGE)["id"] for _ in range(4)]
+        eventually(lambda: ledger.status(job_ids[0]) == "running", within=30)
+    wait_for_end(server, ask_to_stop(server), within=15)
+    assert "running" not in {ledger.status(job_id) for job_id in job_ids}
+    server.restart()
+    with Api(server) as visitor:
+        for job_id in job_ids:
+            assert succeeded(visitor.with_token(api.token), job_id)["attempts"] == 1
+
+
+def test_all_processes_behind_a_port_stop_in_order(launch: Launch) -> None:
+    server = launch(start=False)
+    server.command = (*server.command, "--workers", "2")
+    server.start()
+    eventually(lambda: server.log_text().count("Application startup complete") == 2, within=30)
+    wait_for_end(server, ask_to_stop(server))
+    assert server.log_text().count("Application shutdown complete") == 2
+
+
+@pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
+def test_a_worker_stops_in_time_and_loses_no_job(launch: Launch, tmp_path: Path) -> None:
+    cluster = Cluster(launch(start=False), tmp_path)
+    try:
+        api, ledger = cluster.start()
+        with api:
+            cluster.worker.start()
+            job_ids = [submit_file(api, LARGE)["id"] for _ in range(4)]
+            eventually(lambda: "running" in {ledger.status(i) for i in job_ids}, within=60)
+            asked = time.monotonic()
+            assert cluster.worker.stop(within=STOPS_WITHIN) != -9
+            assert time.monotonic() - asked < STOPS_WITHIN
+            assert "running" not in {ledger.status(job_id) for job_id in job_ids}
+            other = cluster.workers[1]
+            cluster.beat.start()
+            other.start()
+            for job_id in job_ids:
+                assert succeeded(api, job_id, within=90)["status"] == "succeeded"
+    finally:
+        cluster.end()

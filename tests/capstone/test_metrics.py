@@ -1,0 +1,286 @@
+"""Row C.7: every endpoint is measured by its route, whatever is asked for, in every process."""
+
+import os
+import secrets
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.queue import NO_REDIS, Process, redis_is_available
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually, in_parallel
+from tests.stage05.cluster import Cluster
+from tests.stage05.jobs import FAR_AWAY, seconds_from_now, submit, succeeded
+from tests.stage08.chat import open_socket
+
+Labels = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What was answered: a value for each series."""
+
+    series: dict[tuple[str, Labels], float]
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return the value of the one series with these labels, 0 when there is none."""
+        return self.series.get((name, frozenset(labels.items())), 0.0)
+
+    def names(self) -> set[str]:
+        """Return the names of the series."""
+        return {name for name, _ in self.series}
+
+    def values_of(self, label: str) -> set[str]:
+        """Return all values of a label."""
+        return {value for _, labels in self.series for name, value in labels if name == label}
+
+
+def scrape(base_url: str) -> Metrics:
+    """Return the metrics as Prometheus reads them."""
+    answer = httpx.get(f"{base_url}/metrics", trust_env=False, timeout=20)
+    assert answer.status_code == 200
+    families = text_string_to_metric_families(answer.text)
+    samples = [sample for family in families for sample in family.samples]
+    return Metrics({(s.name, frozenset(s.labels.items())): s.value for s in samples})
+
+
+def requests(metrics: Metrics, method: str, route: str, status: int) -> float:
+    """Return how many requests were counted."""
+    return metrics.value("http_requests_total", method=method, handler=route, status=str(status))
+
+
+@pytest.fixture(scope="module")
+def measured(launch_for_module: Launch) -> LaunchedServer:
+    """A server of the module's own: nobody else is counted."""
+    return launch_for_module()
+
+
+@pytest.fixture
+def user(measured: LaunchedServer) -> Iterator[Api]:
+    """A user of that server."""
+    with Api(measured) as visitor:
+        yield visitor.as_new_user()
+
+
+def test_requests_are_counted_by_route_method_and_status(
+    measured: LaunchedServer, user: Api
+) -> None:
+    before = scrape(measured.base_url)
+    todos = [user.create_todo() for _ in range(3)]
+    for todo in todos:
+        user.get_todo(todo["id"])
+    user.request("GET", "/todos/987654321")
+    user.request("POST", "/todos", json={})
+    after = scrape(measured.base_url)
+
+    def counted(method: str, route: str, status: int) -> float:
+        return requests(after, method, route, status) - requests(before, method, route, status)
+
+    assert counted("POST", "/todos", 201) == 3
+    assert counted("POST", "/todos", 422) == 1
+    assert counted("GET", "/todos/{todo_id}", 200) == 3
+    assert counted("GET", "/todos/{todo_id}", 404) == 1
+    timed = {"method": "GET", "handler": "/todos/{todo_id}"}
+    count = "http_request_duration_seconds_count"
+    assert after.value(count, **timed) - before.value(count, **timed) == 4
+    assert after.value("http_request_duration_seconds_sum", **timed) > 0
+    name = "http_request_duration_seconds_bucket"
+    assert after.value(name, **timed, le="+Inf") == after.value(count, **timed)
+
+
+def test_every_operation_of_the_api_has_its_own_series(measured: LaunchedServer, user: Api) -> None:
+    paths = user.request("GET", "/openapi.json").json()["paths"]
+    operations = {(method.upper(), path) for path in paths for method in paths[path]}
+    assert len(operations) > 30
+    for method, path in operations:
+        concrete = path
+        while "{" in concrete:
+            start, _, rest = concrete.partition("{")
+            concrete = f"{start}987654321{rest.partition('}')[2]}"
+        user.with_token(None).request(method, concrete)
+    after = scrape(measured.base_url)
+    series = {
+        (dict(labels)["method"], dict(labels)["handler"])
+        for name, labels in after.series
+        if name == "http_requests_total"
+    }
+    assert operations <= series
+
+
+def test_what_nobody_knows_shares_one_series(measured: LaunchedServer, user: Api) -> None:
+    junk = secrets.token_hex(4)
+    client, base_url = user.client, measured.base_url
+    client.get(f"{base_url}/{junk}")
+    client.request("A", f"{base_url}/todos")
+    client.get(f"{base_url}/todos/0/")
+    before = scrape(base_url)
+    for number in range(1000):
+        client.get(f"{base_url}/{junk}/{number}")
+    for number in range(100):
+        client.get(f"{base_url}/todos/{junk}{number}/")  # is redirected
+        client.get(f"{base_url}/images/{junk}{number}/nothing")
+        client.request(f"{junk}{number}".upper(), f"{base_url}/todos")
+    after = scrape(base_url)
+    assert after.series.keys() == before.series.keys()
+    assert not [value for value in after.values_of("handler") if junk in value]
+    assert requests(after, "GET", "other", 404) - requests(before, "GET", "other", 404) >= 1000
+    assert requests(after, "other", "/todos", 405) >= 100
+
+
+def test_the_state_of_the_app_is_shown(measured: LaunchedServer, user: Api) -> None:
+    job_id = submit(user, run_at=FAR_AWAY)["id"]
+    succeeded(user, submit(user)["id"])
+    with open_socket(user, header=f"Bearer {user.token}"):
+
+        def shown() -> bool:
+            metrics = scrape(measured.base_url)
+            assert metrics.value("jobs", status="scheduled") >= 1
+            assert metrics.value("jobs", status="queued") == 0
+            assert metrics.value("jobs_finished_total", status="succeeded") >= 1
+            assert metrics.value("job_duration_seconds_count") >= 1
+            assert metrics.value("database_pool_size") >= 1
+            assert ("jobs_oldest_due_age_seconds", frozenset()) in metrics.series
+            states = metrics.value("database_pool_connections", state="idle")
+            assert states + metrics.value("database_pool_connections", state="in_use") >= 1
+            assert metrics.value("websocket_connections") == 1
+            return True
+
+        assert eventually(shown, within=20)
+    user.request("DELETE", f"/jobs/{job_id}")
+
+
+def test_calls_of_the_provider_are_counted(measured: LaunchedServer, user: Api) -> None:
+    before = scrape(measured.base_url).value("upstream_calls_total", outcome="answered")
+    assert user.request("GET", f"/weather?city={secrets.token_hex(6)}").status_code in (200, 404)
+    assert scrape(measured.base_url).value("upstream_calls_total", outcome="answered") > before
+
+
+def test_a_stream_is_not_held_back_or_counted_before_its_end(
+    measured: LaunchedServer, user: Api
+) -> None:
+    job_id = submit(user, run_at=FAR_AWAY)["id"]
+    route = "/jobs/{job_id}/events"
+    before = requests(scrape(measured.base_url), "GET", route, 200)
+    headers = {"Authorization": f"Bearer {user.token}"}
+    address = f"{measured.base_url}/jobs/{job_id}/events"
+    with user.client.stream("GET", address, headers=headers) as stream:
+        told = stream.iter_lines()
+        assert "scheduled" in next(told)
+        assert requests(scrape(measured.base_url), "GET", route, 200) == before
+        user.request("DELETE", f"/jobs/{job_id}")
+        assert "cancelled" in "".join(told)
+    eventually(lambda: requests(scrape(measured.base_url), "GET", route, 200) == before + 1)
+    timed = scrape(measured.base_url).value(
+        "http_request_duration_seconds_bucket", method="GET", handler=route, le="+Inf"
+    )
+    assert timed == before + 1
+
+
+@pytest.fixture(scope="module")
+def two_processes(
+    launch_for_module: Launch, tmp_path_factory: pytest.TempPathFactory
+) -> LaunchedServer:
+    """A server of two processes behind one port."""
+    directory = tmp_path_factory.mktemp("metrics")
+    server = launch_for_module(start=False, PROMETHEUS_MULTIPROC_DIR=str(directory))
+    server.command = (*server.command, "--workers", "2")
+    server.start()
+    return server
+
+
+def children(server: LaunchedServer) -> list[int]:
+    """Return the ids of the server's processes that serve."""
+    started = Process([], {}, server.data_dir, server.log_file)
+    started._process = server._process
+    return started.children()
+
+
+def test_processes_behind_one_port_are_added_up(two_processes: LaunchedServer) -> None:
+    def served_by_both() -> bool:
+        in_parallel(8, lambda _: httpx.get(f"{two_processes.base_url}/health/live"))
+        files = two_processes.settings["PROMETHEUS_MULTIPROC_DIR"]
+        return len(list(Path(files).glob("counter_*.db"))) >= 2
+
+    eventually(served_by_both, within=30)
+    before = requests(scrape(two_processes.base_url), "GET", "/todos", 401)
+    for _ in range(40):  # each over a connection of its own
+        assert httpx.get(f"{two_processes.base_url}/todos").status_code == 401
+    for _ in range(4):
+        assert requests(scrape(two_processes.base_url), "GET", "/todos", 401) == before + 40
+
+
+def test_a_dead_process_keeps_no_connections(two_processes: LaunchedServer) -> None:
+    base_url = two_processes.base_url
+
+    def sizes() -> float:
+        return scrape(base_url).value("database_pool_size")
+
+    one = sizes() / 2
+    eventually(lambda: sizes() == 2 * one and one >= 1, within=30)
+    before = scrape(base_url)
+    victims = children(two_processes)
+    serving = [pid for pid in victims if any(_files_of(two_processes, pid))]
+    os.kill(serving[0], signal.SIGKILL)
+    eventually(lambda: "died" in two_processes.log_text(), within=30)
+    eventually(lambda: sizes() == 2 * one, within=60)
+    after = scrape(base_url)
+    # What it counted before stays.
+    assert requests(after, "GET", "/todos", 401) >= requests(before, "GET", "/todos", 401)
+
+
+def _files_of(server: LaunchedServer, process_id: int) -> Iterator[Path]:
+    return Path(server.settings["PROMETHEUS_MULTIPROC_DIR"]).glob(f"*_{process_id}.db")
+
+
+@pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
+def test_a_worker_serves_the_metrics_of_its_processes(launch: Launch, tmp_path: Path) -> None:
+    server = launch(start=False)
+    cluster = Cluster(server, tmp_path)
+    directory, port = tmp_path / "metrics", 10_000 + secrets.randbelow(20_000)
+    directory.mkdir()
+    cluster.worker.environment |= {
+        "PROMETHEUS_MULTIPROC_DIR": str(directory),
+        "WORKER_METRICS_PORT": str(port),
+        "REDIS_URL": cluster.redis.url,
+    }
+    try:
+        api, _ = cluster.start()
+        with api:
+            cluster.worker.start()
+            for _ in range(4):
+                succeeded(api, submit(api)["id"])
+        worker = scrape(f"http://127.0.0.1:{port}")
+        assert worker.value("jobs_finished_total", status="succeeded") == 4
+        assert worker.value("job_duration_seconds_count") == 4
+        # They are not the server's: it ran none.
+        assert scrape(server.base_url).value("job_duration_seconds_count") == 0
+    finally:
+        cluster.end()
+
+
+@pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
+def test_jobs_that_no_worker_takes_are_seen_to_wait(launch: Launch, tmp_path: Path) -> None:
+    cluster = Cluster(launch(start=False), tmp_path)
+    try:
+        api, _ = cluster.start()
+        with api:
+            for _ in range(3):
+                submit(api)
+            submit(api, run_at=seconds_from_now(3600))
+
+            def waiting() -> bool:
+                metrics = scrape(cluster.server.base_url)
+                assert metrics.value("jobs", status="queued") == 3
+                assert metrics.value("jobs", status="scheduled") == 1
+                return metrics.value("jobs_oldest_due_age_seconds") > 1
+
+            assert eventually(waiting, within=20)
+    finally:
+        cluster.end()

@@ -1,0 +1,138 @@
+"""Rows C.6 and C.8: many workers share one PostgreSQL, some are killed, and each job ends once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.capstone.watching import highest
+from tests.harness.database import Database, PostgresDatabase
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.postgres import Postgres, create_database
+from tests.harness.queue import (
+    BEAT,
+    NO_REDIS,
+    WORKER,
+    Process,
+    Redis,
+    celery_process,
+    redis_is_available,
+)
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually, in_parallel
+from tests.stage05.jobs import LARGE, submit, submit_file
+
+CLIENTS, JOBS_EACH = 20, 10
+LONGEST = 180.0  # seconds: with a killed worker's lease, on a machine that is busy
+WORKERS, CHILDREN, CONNECTIONS_EACH = 2, 2, 2
+
+# Every end that a job comes to is noted by the database itself.
+NOTE_ENDS = """
+CREATE TABLE ends_of_jobs (job_id uuid, status text);
+CREATE FUNCTION note_end() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ends_of_jobs VALUES (NEW.id, NEW.status);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_end AFTER UPDATE OF status ON jobs FOR EACH ROW
+    WHEN (OLD.status <> NEW.status AND NEW.status IN ('succeeded', 'failed', 'cancelled'))
+    EXECUTE FUNCTION note_end();
+"""
+
+
+@pytest.fixture
+def database(own_postgres: Postgres) -> PostgresDatabase:
+    """A database of the test's own."""
+    return PostgresDatabase(create_database(own_postgres.url))
+
+
+def submit_many(users: list[Api]) -> set[str]:
+    """Ask for two hundred jobs at once, with several servers if there are."""
+
+    def ask(client: int) -> list[str]:
+        api = users[client % len(users)]
+        return [submit(api, f"Job {client} {number}.")["id"] for number in range(JOBS_EACH)]
+
+    asked = in_parallel(CLIENTS, ask)
+    assert not asked.errors
+    return {job_id for job_ids in asked.results for job_id in job_ids}
+
+
+def come_to_one_end(database: Database, job_ids: set[str]) -> None:
+    """Wait for the end of all jobs, and assert that each succeeded once."""
+    waiting = "SELECT count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'running')"
+    eventually(lambda: database.query(waiting) == [(0,)], within=LONGEST)
+    ends = database.query("SELECT CAST(job_id AS text), status FROM ends_of_jobs")
+    assert sorted(ends) == sorted((job_id, "succeeded") for job_id in job_ids)
+
+
+def test_the_workers_of_two_servers_run_each_job_once(
+    launch: Launch, database: PostgresDatabase
+) -> None:
+    servers = [launch(DATABASE_URL=database.url, REDIS_URL="") for _ in range(2)]
+    database.execute(NOTE_ENDS)
+    with Api(servers[0]) as visitor:
+        users = [visitor.as_new_user()]
+        users.append(Api(servers[1], token=users[0].token))
+        come_to_one_end(database, submit_many(users))
+    assert database.query("SELECT DISTINCT attempts FROM jobs") == [(1,)]
+    for server in servers:
+        assert "Traceback" not in server.log_text()
+        assert "deadlock" not in server.log_text()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis of the test's own."""
+    if not redis_is_available():
+        pytest.skip(NO_REDIS)
+    redis = Redis(tmp_path / "redis")
+    redis.start()
+    yield redis
+    redis.process.end()
+
+
+@pytest.fixture
+def server(launch: Launch, database: PostgresDatabase, redis: Redis) -> LaunchedServer:
+    """A server that has its jobs run by Celery."""
+    return launch(DATABASE_URL=database.url, REDIS_URL=redis.url)
+
+
+@pytest.fixture
+def workers(server: LaunchedServer, tmp_path: Path) -> Iterator[list[Process]]:
+    """Its workers, and beat."""
+    workers = [
+        celery_process(server, tmp_path / f"{number}.log", *WORKER, "-n", f"{number}@%h")
+        for number in range(WORKERS)
+    ]
+    beat = celery_process(server, tmp_path / "beat.log", *BEAT)
+    for process in (*workers, beat):
+        process.start()
+    yield workers
+    for process in (*workers, beat):
+        process.end()
+
+
+def test_jobs_survive_a_killed_worker_and_each_ends_once(
+    server: LaunchedServer, workers: list[Process], database: PostgresDatabase
+) -> None:
+    database.execute(NOTE_ENDS)
+    connections = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'worker'"
+    )
+    with Api(server) as visitor, highest(lambda: int(database.query(connections)[0][0])) as most:
+        api = visitor.as_new_user()
+        large = {submit_file(api, LARGE)["id"] for _ in range(WORKERS * CHILDREN)}
+        running = "SELECT CAST(id AS text) FROM jobs WHERE status = 'running'"
+        # All children are at work: so is the worker that is killed.
+        eventually(lambda: len(database.query(running)) == WORKERS * CHILDREN, within=60)
+        workers[0].kill()
+        job_ids = large | submit_many([api])
+        come_to_one_end(database, job_ids)
+    again = database.query("SELECT CAST(id AS text) FROM jobs WHERE attempts > 1")
+    assert 1 <= len(again) <= CHILDREN
+    assert 0 < most[0] <= WORKERS * CHILDREN * CONNECTIONS_EACH

@@ -1,0 +1,170 @@
+"""The containers of `compose.yaml`, under a name, ports and secrets of the tests' own.
+
+Whoever runs the same system on this machine for themselves is not disturbed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from tests.harness.waiting import eventually
+from tools.course import ROOT
+
+CAPSTONE = ROOT / "capstone_production"
+NO_DOCKER = "not checked: there is no Docker with Compose here"
+LATEST = 120.0  # seconds, for what a machine that is busy should do in ten
+SERVICES = {
+    *("gateway", "api", "worker", "beat", "postgres", "redis"),
+    *("prometheus", "grafana", "postgres-exporter", "redis-exporter"),
+}
+_PROJECT = "capstone-smoke"
+_GATEWAY_PORT, _GRAFANA_PORT = 18080, 13000
+
+Json = dict[str, Any]
+
+
+def docker_is_available() -> bool:
+    """Return whether there is an engine, and Compose."""
+    if shutil.which("docker") is None:
+        return False
+    commands = (["docker", "version"], ["docker", "compose", "version"])
+    return all(subprocess.run(words, capture_output=True).returncode == 0 for words in commands)
+
+
+class Stack:
+    """The running system; it can be asked over HTTP as any server (`tests.harness.server`)."""
+
+    has_users = True
+
+    def __init__(self, directory: Path) -> None:
+        self.secrets = {
+            name: secrets.token_hex(32)
+            for name in (
+                *("JWT_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"),
+                *("GRAFANA_ADMIN_PASSWORD", "FIRST_ADMIN_PASSWORD"),
+            )
+        }
+        settings = self.secrets | {
+            "FIRST_ADMIN_USERNAME": "first-admin",
+            "RATE_LIMIT_AUTH": "100000/minute",  # all tests come from one address
+            "BCRYPT_ROUNDS": "4",
+            "GATEWAY_PORT": str(_GATEWAY_PORT),
+            "GRAFANA_PORT": str(_GRAFANA_PORT),
+            "GATEWAY_SUBNET": "172.31.251.0/24",
+            "GATEWAY_ADDRESS": "172.31.251.2",
+            "API_RANGE": "172.31.251.128/25",
+        }
+        self._settings = directory / "settings.env"
+        lines = [f"{name}={value}\n" for name, value in settings.items()]
+        self._settings.write_text("".join(lines), encoding="utf-8")
+
+    @property
+    def base_url(self) -> str:
+        """Where the gateway is."""
+        return f"http://127.0.0.1:{_GATEWAY_PORT}"
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """The same: it is one address to us."""
+        return (self.base_url,)
+
+    def log_mark(self) -> int:
+        """Return 0: see `logs`."""
+        return 0
+
+    def log_since(self, mark: int) -> str:  # noqa: ARG002 - the protocol's
+        """Return nothing: see `logs`."""
+        return ""
+
+    def log_tail(self, lines: int = 20) -> str:
+        """Return the last lines of the API's log."""
+        return self.compose("logs", "--no-color", f"--tail={lines}", "api")
+
+    def compose(self, *words: str) -> str:
+        """Run a command of Compose and return what it prints; `AssertionError` when it fails."""
+        files = ["--env-file", str(self._settings), "--file", str(CAPSTONE / "compose.yaml")]
+        return docker("compose", "--project-name", _PROJECT, *files, *words)
+
+    def up(self, *options: str, replicas: int = 2) -> None:
+        """Start what does not run, and wait until all of it is healthy."""
+        self.compose("up", "--detach", "--wait", f"--scale=api={replicas}", *options)
+
+    def down(self, *options: str) -> None:
+        """Stop everything and remove the containers; volumes stay."""
+        self.compose("down", *options)
+
+    def logs(self, service: str) -> str:
+        """Return the log of a service."""
+        return self.compose("logs", "--no-color", "--no-log-prefix", service)
+
+    def containers(self, *services: str) -> list[Json]:
+        """Return the containers of the services, of all without any, as `docker inspect` does."""
+        ids = self.compose("ps", "--all", "--quiet", *services).split()
+        found: list[Json] = json.loads(docker("inspect", *ids))
+        return found
+
+    def kill_process(self, container: Json) -> None:
+        """Kill the main process of a container, as a crash would.
+
+        Not by `docker kill`: what an operator has stopped is not started again.
+        """
+        kill = f"import os; os.kill({container['State']['Pid']}, 9)"
+        alone = ["--rm", "--network=none", "--pid=host", "--user=0"]
+        docker("run", *alone, "--entrypoint=python", "capstone-app:local", "-c", kill)
+
+    def query(self, expression: str) -> list[Json]:
+        """Return what Prometheus answers; it can be asked from inside only."""
+        url = f"http://127.0.0.1:9090/api/v1/query?query={quote(expression)}"
+        answer = json.loads(self.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", url))
+        assert answer["status"] == "success", answer
+        result: list[Json] = answer["data"]["result"]
+        return result
+
+    def value(self, expression: str) -> float:
+        """Return the one value that Prometheus answers; `AssertionError` when there is none."""
+        result = self.query(expression)
+        assert len(result) == 1, f"{expression}: {result}"
+        return float(result[0]["value"][1])
+
+    def grafana(self, path: str) -> httpx.Response:
+        """Ask Grafana, as its administrator."""
+        name_and_password = f"admin:{self.secrets['GRAFANA_ADMIN_PASSWORD']}"
+        credentials = base64.b64encode(name_and_password.encode()).decode()
+        return httpx.get(
+            f"http://127.0.0.1:{_GRAFANA_PORT}{path}",
+            headers={"Authorization": f"Basic {credentials}"},
+            trust_env=False,
+            timeout=60,
+        )
+
+
+def docker(*words: str) -> str:
+    """Run a command of Docker and return what it prints; `AssertionError` when it fails."""
+    done = subprocess.run(["docker", *words], capture_output=True, text=True)
+    assert done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def is_healthy(container: Json) -> bool:
+    """Return whether a container runs and its health check says so."""
+    state = container["State"]
+    return bool(state["Running"]) and state.get("Health", {}).get("Status") == "healthy"
+
+
+def comes_back(container: Json) -> bool:
+    """Wait until a container was started once more and is healthy."""
+
+    def look() -> bool:
+        (now,) = json.loads(docker("inspect", container["Id"]))
+        return bool(now["RestartCount"] > container["RestartCount"]) and is_healthy(now)
+
+    return eventually(look, within=LATEST)

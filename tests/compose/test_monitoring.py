@@ -1,0 +1,148 @@
+"""Rows C.4, C.14, C.15 and C.16: what is measured can be seen, proven on a system under load."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.compose.stack import CAPSTONE, LATEST, Stack, docker
+from tests.harness.driver import Api
+from tests.harness.waiting import eventually
+from tests.stage04.uploads import new_image
+from tests.stage05.jobs import submit, succeeded
+from tests.stage08.chat import new_text, person
+
+DEPLOY = CAPSTONE / "deploy"
+DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
+RULES = DEPLOY / "prometheus" / "rules"
+THRESHOLD = re.compile(r"(==|<|>)\s*[0-9.]+(\s*\*\s*[0-9.]+)?")
+LONGEST = 180.0  # seconds: rates over minutes need some
+
+
+@pytest.fixture(scope="module")
+def loaded_stack(running_stack: Stack) -> Iterator[Stack]:
+    """The system, used in every way it has until the tests end."""
+    running_stack.up()
+    stop = threading.Event()
+    with Api(running_stack) as visitor:
+        load = threading.Thread(target=use, args=[visitor.as_new_user(), stop])
+        load.start()
+        yield running_stack
+        stop.set()
+        load.join()
+
+
+def use(api: Api, stop: threading.Event) -> None:
+    """Do a bit of everything, again and again."""
+    with ExitStack() as sockets:
+        people = [sockets.enter_context(person(api.as_new_user())) for _ in range(4)]
+        while not stop.is_set():
+            todo = api.create_todo()
+            for _ in range(5):
+                api.get_todo(todo["id"])
+                api.list_todos()
+                api.request("GET", "/posts")
+            api.delete_todo(todo["id"])
+            api.request("GET", f"/todos/{todo['id']}")
+            new_image(api)
+            succeeded(api, submit(api)["id"], within=LATEST)
+            people[0].tell(new_text())
+            stop.wait(0.2)
+
+
+def expressions(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the title of each panel with each of its queries."""
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"].replace("$__rate_interval", "1m")
+
+
+def rules(file: str, kind: str) -> list[dict[str, Any]]:
+    """Return the rules of one kind in a file."""
+    groups = yaml.safe_load((RULES / file).read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"] if kind in rule]
+
+
+def has_data(stack: Stack, expression: str) -> None:
+    """Wait until a query returns something, and only numbers; `AssertionError` when it does not."""
+
+    def look() -> bool:
+        result = stack.query(expression)
+        assert result, f"nothing: {expression}"
+        assert all(not math.isnan(float(row["value"][1])) for row in result), expression
+        return True
+
+    eventually(look, within=LONGEST)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in DASHBOARDS])
+def test_every_panel_of_a_dashboard_has_data(loaded_stack: Stack, name: str) -> None:
+    path = DEPLOY / "grafana" / "dashboards" / f"{name}.json"
+    dashboard = json.loads(path.read_text(encoding="utf-8"))
+    for _, expression in expressions(dashboard):
+        has_data(loaded_stack, expression)
+
+
+def test_every_recorded_number_is_there(loaded_stack: Stack) -> None:
+    for rule in rules("recording.yml", "record"):
+        has_data(loaded_stack, rule["record"])
+
+
+def test_every_alert_looks_at_something_that_is_there(loaded_stack: Stack) -> None:
+    for rule in rules("alerts.yml", "alert"):
+        # Without its threshold: an alert that is well returns nothing.
+        for part in rule["expr"].split(" and "):
+            has_data(loaded_stack, THRESHOLD.sub("", part))
+
+
+def test_no_alert_fires_while_all_is_well(loaded_stack: Stack) -> None:
+    eventually(lambda: loaded_stack.query('ALERTS{alertstate="firing"}') == [], within=LONGEST)
+
+
+def test_prometheus_reaches_all_that_it_looks_for(loaded_stack: Stack) -> None:
+    def jobs() -> dict[str, str]:
+        return {row["metric"]["job"]: row["value"][1] for row in loaded_stack.query("up")}
+
+    wanted = ("api", "worker", "postgres", "redis", "prometheus")
+    eventually(lambda: jobs() == dict.fromkeys(wanted, "1"), within=LATEST)
+
+
+def test_an_alert_notices_that_redis_is_gone(stack: Stack) -> None:
+    stack.compose("stop", "redis")
+    noticed = 'ALERTS{alertname="RedisDown"}'
+    eventually(lambda: stack.query(noticed), within=LATEST)
+    stack.up()
+    eventually(lambda: not stack.query(noticed), within=LATEST)
+
+
+def test_grafana_has_the_source_and_the_dashboards_from_the_files(stack: Stack) -> None:
+    (source,) = stack.grafana("/api/datasources").json()
+    assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
+    titles = {json.loads(path.read_text(encoding="utf-8"))["title"] for path in DASHBOARDS}
+    found = stack.grafana("/api/search?type=dash-db").json()
+    assert {dashboard["title"] for dashboard in found} == titles
+
+
+def test_grafana_wants_a_password(stack: Stack) -> None:
+    url = str(stack.grafana("/api/datasources").url)
+    assert httpx.get(url, trust_env=False).status_code == 401
+
+
+@pytest.mark.parametrize("words", [["check", "config"], ["test", "rules"]], ids=" ".join)
+def test_prometheus_own_tool_approves_of_the_files(stack: Stack, words: list[str]) -> None:
+    image = stack.containers("prometheus")[0]["Config"]["Image"]
+    file = "prometheus.yml" if words[1] == "config" else "rules_test.yml"
+    mount = f"{DEPLOY / 'prometheus'}:/etc/prometheus:ro"
+    docker(
+        *("run", "--rm", "--network=none", "--volume", mount),
+        *("--entrypoint=promtool", image, *words, f"/etc/prometheus/{file}"),
+    )
