@@ -399,7 +399,7 @@ def main() -> int:
     parser.add_argument("--python", type=Path, help="with the capstone's requirements")
     options = parser.parse_args()
     python = options.python or stage_python(find_stage(load_course(), "9"))
-    scale = Scale(0.7, 3, MANY_QUICKLY) if options.quick else Scale(1.5, 7, MANY)
+    scale = Scale(0.7, 5, MANY_QUICKLY) if options.quick else Scale(1.5, 7, MANY)
     load_before = os.getloadavg()[0]
     # One socket each for every program in the chat, all of them open at once.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

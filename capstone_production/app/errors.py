@@ -140,6 +140,13 @@ def is_plain_413(message: Message) -> bool:
     return bool(message["status"] == 413) and our_type not in message["headers"]
 
 
+def announces_body(scope: Scope) -> bool:
+    """Return whether there is a body: without these fields there is none (RFC 9112, 6.3)."""
+    return scope["type"] == "http" and any(
+        name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"]
+    )
+
+
 class BodyLimitMiddleware:
     """Refuse a body over `max_body_size` bytes with a 413, also when it comes in chunks.
 
@@ -147,10 +154,14 @@ class BodyLimitMiddleware:
     """
 
     def __init__(self, app: ASGIApp, max_body_size: int) -> None:
+        self.app = app
         self.limited_app = RequestBodyLimitMiddleware(app, max_body_size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything through except Starlette's 413, which gets our body."""
+        if not announces_body(scope):
+            await self.app(scope, receive, send)
+            return
         refused = False
 
         async def send_problem(message: Message) -> None:
@@ -198,10 +209,14 @@ class StartupErrorMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything through except the report of a `StartupError`."""
 
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+
         async def send_reason(message: Message) -> None:
             error = sys.exception()
             if message["type"] == "lifespan.startup.failed" and isinstance(error, StartupError):
                 message = {**message, "message": str(error)}
             await send(message)
 
-        await self.app(scope, receive, send_reason if scope["type"] == "lifespan" else send)
+        await self.app(scope, receive, send_reason)

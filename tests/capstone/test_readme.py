@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import re
 import shutil
@@ -60,7 +61,7 @@ def settings_in_source(path: Path) -> dict[str, str]:
 
 
 def value_of(node: ast.expr, constants: dict[str, ast.expr]) -> object:
-    """Return the value of what a default is written with: literals, products, `Field(default=…)`."""
+    """Return the value of a default: a literal, a product, or in a call as `Field(default=…)`."""
     if isinstance(node, ast.Call):
         (default,) = node.args or [word.value for word in node.keywords if word.arg == "default"]
         return value_of(default, constants)
@@ -90,7 +91,8 @@ def test_the_table_of_settings_is_that_of_the_code(
 def test_the_example_of_settings_is_that_of_the_code(directory: Path) -> None:
     in_code = settings_in_source(directory / "app" / "config.py")
     # One that cannot be set to nothing is there as a comment.
-    lines = re.findall(r"^(?:# )?([A-Z_0-9]+)=(.*)$", read(directory / ".env.example"), re.MULTILINE)
+    text = read(directory / ".env.example")
+    lines = re.findall(r"^(?:# )?([A-Z_0-9]+)=(.*)$", text, re.MULTILINE)
     example = dict(reversed(lines))  # the first of two lines is the default, the second an example
     assert {name: value for name, value in example.items() if name in in_code} == in_code
     others = {row[0] for row in others_of(directory)}
@@ -144,6 +146,19 @@ def test_the_table_of_metrics_is_what_the_app_measures(
     }
     ours = {name for name in families if not name.startswith(NOT_OURS)}
     assert {row[0] for row in rows_of(sections["Metrics"])} == ours
+
+
+def test_the_page_names_every_alert_and_dashboard(
+    directory: Path, sections: dict[str, str]
+) -> None:
+    section, deploy = sections["Monitoring"], directory / "deploy"
+    rules = read(deploy / "prometheus" / "rules" / "alerts.yml")
+    alerts = re.findall(r"alert: (\w+)\n(?:.*\n)*?.*severity: (\w+)", rules)
+    assert {(name, severity) for name, severity, _ in rows_of(section)} == set(alerts)
+    dashboards = (deploy / "grafana" / "dashboards").glob("*.json")
+    titles = {json.loads(read(path))["title"] for path in dashboards}
+    (told,) = re.findall(r"^\*\*Dashboards\*\*.*?: (.+?)\. ", section, re.MULTILINE | re.DOTALL)
+    assert set(told.replace("\n", " ").split(" · ")) == titles
 
 
 def operations_of(section: str) -> Iterator[tuple[str, str]]:

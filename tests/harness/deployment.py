@@ -4,8 +4,9 @@
     pytest --stage 9 --deployment full     PostgreSQL, Redis, two API processes, a worker and beat
 
 In the full form a private server is one process, with a database and a Redis of its own and no
-worker. `DATABASE_URL` and `REDIS_URL` of the environment name the shared server's, where they are set. A
-test marked `deployment("plain")` or `deployment("full")` runs in that form only.
+worker. The environment may name servers: `DATABASE_URL` one to make databases on, `REDIS_URL` the
+Redis of the shared server. A test marked `deployment("plain")` or `deployment("full")` runs in that
+form only.
 """
 
 from __future__ import annotations

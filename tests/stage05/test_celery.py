@@ -136,7 +136,7 @@ def test_jobs_are_accepted_while_redis_hangs_and_run_afterwards(evidence: Eviden
 @pytest.fixture(scope="module")
 def without_redis_url(launch_for_module: Launch) -> list[tuple[int | None, str]]:
     """Exit codes and logs of a worker and a beat that were not told of a Redis: both at once."""
-    server = launch_for_module(start=False)
+    server = launch_for_module(start=False, REDIS_URL="")
     processes = [
         celery_process(server, server.log_file.with_name(f"{arguments[0]}.log"), *arguments)
         for arguments in (WORKER, BEAT)

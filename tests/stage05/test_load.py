@@ -108,6 +108,6 @@ def test_two_hundred_jobs_at_once_all_succeed_each_once(api: Api, server: Server
         assert job["attempts"] == 1
         assert job["result"]["words"] == 3
     if isinstance(server, LaunchedServer):
-        statement = "SELECT replace(id, '-', ''), attempts, status FROM jobs"
+        statement = "SELECT replace(CAST(id AS VARCHAR(40)), '-', ''), attempts, status FROM jobs"
         rows = {row[0]: row[1:] for row in server.database.query(statement)}
         assert {rows[job_id.replace("-", "")] for job_id in job_ids} == {(1, "succeeded")}

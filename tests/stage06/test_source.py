@@ -9,7 +9,7 @@ from tests.stage02.test_source import handlers, names_used
 from tests.stage03.test_source import calls, packages_imported
 
 # Each of these would hold up the event loop while the provider thinks.
-BLOCKING = {"requests", "urllib3", "urllib", "http"}
+BLOCKING = {"requests", "urllib3", "http"}
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,7 @@ def test_the_provider_is_asked_through_an_async_client(modules: dict[str, ast.Mo
     assert "httpx.AsyncClient" in set().union(*map(names_used, modules.values()))
     for path, module in modules.items():
         assert not packages_imported(module) & BLOCKING, path
+        assert not [name for name in names_used(module) if name.startswith("urllib.request")], path
         assert not names_used(module) & {"httpx.get", "httpx.Client", "time.sleep"}, path
 
 

@@ -19,8 +19,9 @@ class VerifiedTokens:
 
     def read(self, token: str) -> AccessToken:
         """Return whom the token was made for, and until when; raises `InvalidToken`."""
-        access = self._tokens.get(token)
-        if access is None:
+        try:
+            access = self._tokens[token]
+        except KeyError:
             access = self._tokens[token] = read_access_token(token, secret=self._secret)
         if access.expires_at <= datetime.now(UTC):
             raise InvalidToken

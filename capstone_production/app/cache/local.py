@@ -25,15 +25,19 @@ class LocalCache:
 
     def epoch(self, namespace: str) -> int:
         """Return the namespace's epoch: what was loaded in another one is not valid."""
-        epoch = self._epochs.get(namespace)
-        if epoch is None:  # never seen, or forgotten: then its entries are, too
+        try:
+            return self._epochs[namespace]
+        except KeyError:  # never seen, or forgotten: then its entries are, too
             epoch = self._epochs[namespace] = next(self._new_epochs)
-        return epoch
+            return epoch
 
     def get(self, namespace: str, key: str) -> Any:
         """Return the value, None when there is none."""
-        entry = self._entries.get((namespace, key))
-        return entry[2] if entry is not None and entry[0] == self.epoch(namespace) else None
+        try:
+            epoch, _, value = self._entries[namespace, key]
+        except KeyError:
+            return None
+        return value if epoch == self.epoch(namespace) else None
 
     def put(self, namespace: str, key: str, value: Any, size: int, *, epoch: int) -> None:
         """Keep a value of `size` bytes that was loaded in `epoch`, unless that is over."""

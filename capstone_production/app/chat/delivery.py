@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.chat.doorbell import Bell, Doorbell
-from app.chat.hub import Hub
+from app.chat.hub import Hub, as_frame
 from app.chat.metrics import MESSAGES_OUT
 from app.chat.models import Message
 from app.chat.repeat import repeated
@@ -45,7 +45,7 @@ class LocalDelivery:
 
     async def deliver(self, message: MessageRead) -> None:
         """Send it to everyone."""
-        MESSAGES_OUT.inc(await self._hub.broadcast(message.model_dump_json()))
+        MESSAGES_OUT.inc(await self._hub.broadcast(as_frame(message)))
 
     def has_delivered(self, message: MessageRead) -> bool:  # noqa: ARG002 - it always has
         """Return True: it was sent when it was stored."""
@@ -89,7 +89,7 @@ class SharedDelivery:
             async with AsyncSession(self._engine) as session:
                 page = await read_messages(session, before=None, after=self._delivered, limit=PAGE)
             for message in page:
-                frame = MessageRead.model_validate(message).model_dump_json()
+                frame = as_frame(MessageRead.model_validate(message))
                 self._delivered = message.id
                 MESSAGES_OUT.inc(await self._hub.broadcast(frame))
             if len(page) < PAGE:

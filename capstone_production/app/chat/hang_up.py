@@ -1,15 +1,23 @@
-"""What ASGI has no word for: how much a client has still to read, and hanging up on it.
+"""What ASGI has no word for: the server's side of a socket, and hanging up on a client.
 
 A server closes a connection once all that was sent has been read. Who never reads would keep it,
 and the memory for it, for as long as they like, and the server could not even stop.
 """
 
 import asyncio
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 GRACE = 3  # seconds for a client to read what is left, and its goodbye
-TRANSPORT = "app.transport"  # where the scope of a socket holds its connection, or None
+SERVER_SIDE = "app.server_side"  # where the scope of a socket holds it
+
+
+class ServerSide(NamedTuple):
+    """How the server sends frames, past all middleware; and the connection, if it shows one."""
+
+    send: Send
+    transport: asyncio.Transport | None
 
 
 class HangUpMiddleware:
@@ -30,7 +38,7 @@ class HangUpMiddleware:
         transport = getattr(getattr(send, "__self__", None), "transport", None)
         if not isinstance(transport, asyncio.Transport):
             transport = None
-        scope[TRANSPORT] = transport
+        scope[SERVER_SIDE] = ServerSide(send, transport)
         try:
             await self.app(scope, receive, send)
         finally:

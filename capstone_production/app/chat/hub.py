@@ -7,14 +7,22 @@ lets the queue fill up is cut off.
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 
-from fastapi import WebSocket, WebSocketDisconnect, status
+from fastapi import WebSocket, status
+from pydantic import BaseModel
+from starlette.types import Message
 
-from app.chat.hang_up import TRANSPORT
+from app.chat.hang_up import SERVER_SIDE, ServerSide
 from app.chat.schemas import ChatUser
 
 QUEUE_SIZE = 256  # frames that may wait for one client
+
+Frame = Message  # as the server takes it: made once, however many sockets it is for
+
+
+def as_frame(content: BaseModel) -> Frame:
+    """Return the frame that carries this as JSON."""
+    return {"type": "websocket.send", "text": content.model_dump_json()}
 
 
 class Connection:
@@ -25,15 +33,17 @@ class Connection:
         self.websocket = websocket
         # When the server has a reason to end it: the code to close with.
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._transport: asyncio.Transport | None = websocket.scope.get(TRANSPORT)
-        self._waiting: deque[str] = deque()
+        self._server_side: ServerSide = websocket.scope[SERVER_SIDE]
+        self._waiting: deque[Frame] = deque()
         self._has_waiting = asyncio.Event()
 
-    async def send(self, frame: str) -> None:
+    async def send(self, frame: Frame) -> None:
         """Send a frame, now or later, but never wait. A client whose queue is full is cut off."""
         if not self._waiting and self._has_taken_all():
-            with suppress(RuntimeError, WebSocketDisconnect):  # it is gone: receiving tells, too
-                await self.websocket.send_text(frame)  # waits only while the transport is full
+            try:
+                await self._server_side.send(frame)  # waits only while the transport is full
+            except (OSError, RuntimeError):  # the client is gone
+                self.end(status.WS_1001_GOING_AWAY)
         elif len(self._waiting) < QUEUE_SIZE:
             self._waiting.append(frame)
             self._has_waiting.set()
@@ -51,13 +61,14 @@ class Connection:
             await self._has_waiting.wait()
             self._has_waiting.clear()
             while self._waiting:
-                await self.websocket.send_text(self._waiting[0])
+                await self._server_side.send(self._waiting[0])
                 # Only now, so that no later frame gets ahead of it.
                 self._waiting.popleft()
 
     def _has_taken_all(self) -> bool:
         """Return whether all that was sent is out of our hands: waking a task would be in vain."""
-        return self._transport is not None and self._transport.get_write_buffer_size() == 0
+        transport = self._server_side.transport
+        return transport is not None and transport.get_write_buffer_size() == 0
 
 
 class Hub:
@@ -66,9 +77,11 @@ class Hub:
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
 
-    async def broadcast(self, frame: str, *, besides: ChatUser | None = None) -> int:
+    async def broadcast(self, frame: Frame, *, besides: ChatUser | None = None) -> int:
         """Send a frame to everyone, `besides` not; return to how many sockets."""
-        connections = [each for each in self.connections if each.user != besides]
+        connections = list(self.connections)
+        if besides is not None:
+            connections = [each for each in connections if each.user != besides]
         for connection in connections:
             await connection.send(frame)
         await asyncio.sleep(0)  # this took a while: others' turn

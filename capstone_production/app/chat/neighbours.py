@@ -24,7 +24,8 @@ from app.redis_client import REDIS_ERRORS
 NOTES = "chat:processes"  # a hash: process → note. Nobody has to search for the keys of others
 TELL_EVERY = 3.0  # seconds
 BELIEVED_FOR = 10.0  # seconds
-PAUSE = 0.1  # seconds between two exchanges: many changes become one
+PAUSE = 0.05  # seconds between two exchanges: many changes become one
+ANNOUNCED_WITHIN = 0.5  # seconds that somebody who joins waits for Redis
 
 
 class Note(BaseModel):
@@ -52,15 +53,31 @@ class Neighbours:
         self._to_exchange = doorbell.heard[Bell.PRESENCE]
         self._own = Note(number=0, users=[])
         self._known: dict[str, Neighbour] = {}
+        self._next_exchange = asyncio.Event()  # set when the one that has not begun yet is over
+        self._is_up = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Exchange notes; at the end, leave one that says that nobody is here any more."""
+        with suppress(*REDIS_ERRORS):
+            await self._exchange([])
         async with repeated({self.exchange_notes: PAUSE}):
             yield
         with suppress(*REDIS_ERRORS):
             await self._exchange([])
             await self._redis.publish(Bell.PRESENCE, self._process)
+
+    async def announce(self) -> None:
+        """Return when the others can know of a change here, and we of theirs before it.
+
+        Without Redis it returns soon.
+        """
+        if self._is_up:
+            exchange = self._next_exchange
+            self._to_exchange.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANNOUNCED_WITHIN):
+                    await exchange.wait()
 
     async def exchange_notes(self) -> None:
         """Wait for a change, here or there, but not for long; then write our note, read others'."""
@@ -71,15 +88,20 @@ class Neighbours:
         except TimeoutError:
             is_time = True
         self._to_exchange.clear()
+        exchange, self._next_exchange = self._next_exchange, asyncio.Event()
         users, last = list(self._who_is_there.here), self._own.users
         try:
             await self._exchange(users)
             if is_time or users != last:  # never because others have rung: it would not end
                 self._doorbell.ring(Bell.PRESENCE)
+        except REDIS_ERRORS:
+            self._is_up = False
+            raise
         finally:  # whom we believed in may be gone, also while there is no Redis to ask
             fresh = self._known.keys() - self._stale()
             users = [user for name in fresh for user in self._known[name].note.users]
             self._who_is_there.set_elsewhere(users)
+            exchange.set()
 
     async def _exchange(self, users: list[ChatUser]) -> None:
         own = Note(number=self._own.number + 1, users=users)
@@ -91,7 +113,7 @@ class Neighbours:
                 pipeline.hdel(NOTES, *stale)
             pipeline.hgetall(NOTES)
             *_, found = await pipeline.execute()
-        self._own = own
+        self._own, self._is_up = own, True
         for name in stale:
             del self._known[name]
         for name, note in read_notes(found).items():

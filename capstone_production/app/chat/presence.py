@@ -6,18 +6,20 @@ a large room that changes quickly only some of them are told by name; `online` i
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
-from app.chat.hub import Connection, Hub
+from app.chat.hub import Connection, Frame, Hub, as_frame
 from app.chat.metrics import CONNECTIONS
 from app.chat.schemas import ChatUser, Presence
 
 TELL_EVERY = 0.1  # seconds
 MOST_TOLD = 50  # changes told by name at once: fewer than the frames that may wait for a client …
 MOST_NAMES = 1_000_000  # … and as few as it takes not to send more names than this
+
+Event = Literal["joined", "left"]
 
 
 class WhoIsThere:
@@ -28,55 +30,62 @@ class WhoIsThere:
         self._here_changed = here_changed
         self._hub = hub
         self._elsewhere: set[ChatUser] = set()
-        self._told: set[ChatUser] = set()
+        self._online: set[ChatUser] = set()  # both together
+        self._to_tell: deque[tuple[Event, ChatUser]] = deque(maxlen=MOST_TOLD)
         self._changed = asyncio.Event()
 
-    @asynccontextmanager
-    async def joined(self, connection: Connection) -> AsyncIterator[None]:
-        """Have the connection in the room; the first of a user joins, the last leaves."""
-        user = connection.user
-        self._hub.connections.add(connection)
+    @contextmanager
+    def counted(self, user: ChatUser) -> Iterator[None]:
+        """Count a socket of the user: with the first one they join, with the last they leave."""
         self.here[user] += 1
-        CONNECTIONS.inc()
-        self._change()
+        self._change_here()
         try:
-            frame = Presence(event="joined", user=user, online=self._online())
-            await connection.send(frame.model_dump_json())
             yield
         finally:
-            self._hub.connections.remove(connection)
             self.here[user] -= 1
             if self.here[user] == 0:
                 del self.here[user]
+            self._change_here()
+
+    @asynccontextmanager
+    async def connected(self, connection: Connection) -> AsyncIterator[None]:
+        """Have the connection get what everyone gets; first of all it is told who is there."""
+        self._hub.connections.add(connection)
+        CONNECTIONS.inc()
+        try:
+            await connection.send(self._frame("joined", connection.user))
+            yield
+        finally:
+            self._hub.connections.remove(connection)
             CONNECTIONS.dec()
-            self._change()
 
     def set_elsewhere(self, users: Iterable[ChatUser]) -> None:
         """Take note of who is connected to the other processes."""
         self._elsewhere = set(users)
-        self._changed.set()
+        self._change()
 
     async def tell_changes(self) -> None:
         """Wait for a change, then tell everyone here."""
         await self._changed.wait()
         self._changed.clear()
-        online = self._online()
-        came, went = set(online) - self._told, self._told - set(online)
-        self._told = set(online)
-        at_most = MOST_NAMES // (len(self._hub.connections) * len(online) + 1)
-        changes: list[tuple[Literal["joined", "left"], ChatUser]] = [
-            *(("joined", user) for user in came),
-            *(("left", user) for user in went),
-        ]
-        for event, user in changes[: max(1, min(at_most, MOST_TOLD))]:
-            frame = Presence(event=event, user=user, online=online).model_dump_json()
+        at_most = MOST_NAMES // (len(self._hub.connections) * len(self._online) + 1)
+        changes = list(self._to_tell)[-max(1, at_most) :]
+        self._to_tell.clear()
+        for event, user in changes:
             # Who has just come knows of it already.
-            await self._hub.broadcast(frame, besides=user)
+            await self._hub.broadcast(self._frame(event, user), besides=user)
 
-    def _change(self) -> None:
-        self._changed.set()
+    def _change_here(self) -> None:
+        self._change()
         self._here_changed.set()
 
-    def _online(self) -> list[ChatUser]:
-        everyone = self.here.keys() | self._elsewhere
-        return sorted(everyone, key=lambda user: user.username.lower())
+    def _change(self) -> None:
+        online = self.here.keys() | self._elsewhere
+        self._to_tell += [("joined", user) for user in online - self._online]
+        self._to_tell += [("left", user) for user in self._online - online]
+        self._online = online
+        self._changed.set()
+
+    def _frame(self, event: Event, user: ChatUser) -> Frame:
+        online = sorted(self._online, key=lambda user: user.username.lower())
+        return as_frame(Presence(event=event, user=user, online=online))

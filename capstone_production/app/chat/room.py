@@ -3,26 +3,39 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chat.delivery import Delivery, LocalDelivery, SharedDelivery
 from app.chat.doorbell import Bell, Doorbell
-from app.chat.hub import Hub
+from app.chat.hub import Connection, Hub
 from app.chat.intake import Intake
 from app.chat.neighbours import Neighbours
 from app.chat.presence import TELL_EVERY, WhoIsThere
 from app.chat.repeat import Step, repeated
 
 
-class Room(NamedTuple):
+@dataclass(frozen=True)
+class Room:
     """What a socket needs."""
 
     who_is_there: WhoIsThere
+    neighbours: Neighbours | None  # None when this process is alone
     intake: Intake
     delivery: Delivery
+
+    @asynccontextmanager
+    async def joined(self, connection: Connection, subprotocol: str | None) -> AsyncIterator[None]:
+        """Accept the connection, and have it in the room."""
+        with self.who_is_there.counted(connection.user):
+            if self.neighbours is not None:
+                await self.neighbours.announce()
+            await connection.websocket.accept(subprotocol)
+            # From here to the yield nothing else runs: what is said from now on is for it, too.
+            async with self.who_is_there.connected(connection):
+                yield
 
 
 @asynccontextmanager
@@ -30,6 +43,7 @@ async def open_room(engine: AsyncEngine, redis: Redis | None) -> AsyncIterator[R
     """Yield the room. A Redis that is down does not stop the start."""
     hub = Hub()
     async with AsyncExitStack() as stack:
+        neighbours: Neighbours | None = None
         delivery: Delivery
         if redis is None:
             who_is_there = WhoIsThere(hub, asyncio.Event())
@@ -44,4 +58,4 @@ async def open_room(engine: AsyncEngine, redis: Redis | None) -> AsyncIterator[R
         intake = Intake(engine, delivery)
         steps: dict[Step, float] = {intake.store_waiting: 0, who_is_there.tell_changes: TELL_EVERY}
         await stack.enter_async_context(repeated(steps))
-        yield Room(who_is_there, intake, delivery)
+        yield Room(who_is_there, neighbours, intake, delivery)

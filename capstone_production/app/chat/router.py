@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.dependencies import CurrentUser
 from app.chat.access import SUBPROTOCOL, find_visitor
-from app.chat.hub import Connection
+from app.chat.hub import Connection, as_frame
 from app.chat.intake import UserIsGone
 from app.chat.models import Message
 from app.chat.room import Room
@@ -56,15 +56,14 @@ async def chat(websocket: WebSocket) -> None:
     if visitor is None:
         await websocket.close(status.WS_1008_POLICY_VIOLATION)  # before accept: the client gets 403
         return
-    wants_subprotocol = SUBPROTOCOL in websocket.scope["subprotocols"]
-    await websocket.accept(SUBPROTOCOL if wants_subprotocol else None)
     connection = Connection(websocket, visitor.user)
     room: Room = websocket.state.chat_room
     remaining = (visitor.expires_at - datetime.now(UTC)).total_seconds()
     expiry = asyncio.get_running_loop().call_later(
         remaining, connection.end, status.WS_1008_POLICY_VIOLATION
     )
-    async with room.who_is_there.joined(connection):
+    wants_subprotocol = SUBPROTOCOL in websocket.scope["subprotocols"]
+    async with room.joined(connection, SUBPROTOCOL if wants_subprotocol else None):
         tasks = [
             asyncio.create_task(receive_messages(connection, room)),
             asyncio.create_task(connection.send_waiting()),
@@ -105,7 +104,7 @@ async def receive_messages(connection: Connection, room: Room) -> None:
         else:
             problem = await say(text, connection, room)
         if problem is not None:
-            await connection.send(ErrorFrame(detail=problem).model_dump_json())
+            await connection.send(as_frame(ErrorFrame(detail=problem)))
             await asyncio.sleep(0)  # what was sent in one go may be here already: others' turn
 
 
@@ -125,7 +124,7 @@ async def say(frame: str, connection: Connection, room: Room) -> str | None:
         return "The message could not be stored: try again"
     # Sent twice: everyone else has it already, or gets it soon, and so does this socket.
     if earlier is not None and room.delivery.has_delivered(earlier):
-        await connection.send(earlier.model_dump_json())
+        await connection.send(as_frame(earlier))
     return None
 
 

@@ -35,10 +35,10 @@ class SecurityHeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = list(message["headers"])
-                names = {name.lower() for name, _ in headers}
-                headers += [header for header in wanted if header[0] not in names]
-                message = {**message, "headers": headers}
+                headers = message["headers"]
+                names = {name for name, _ in headers}
+                missing = [header for header in wanted if header[0] not in names]
+                message = {**message, "headers": [*headers, *missing]}
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

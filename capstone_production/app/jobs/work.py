@@ -11,6 +11,7 @@ without it workers would queue for one row, and all but one of them find it gone
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,6 +33,10 @@ RENEW_EVERY = timedelta(seconds=1)
 CHANGED_AT_ONCE = 1000
 
 logger = logging.getLogger("uvicorn.error")
+
+
+class WorkerStops(Exception):
+    """Whoever runs the job is about to stop: somebody else begins anew."""
 
 
 class LeaseLost(Exception):
@@ -76,11 +81,13 @@ async def claim(engine: AsyncEngine, job_id: uuid.UUID | None = None) -> Claim |
     return Claim(row.id, row.lease, row.attempts) if row else None
 
 
-async def run(engine: AsyncEngine, claimed: Claim) -> None:
-    """Run a job to its end, or to its next attempt."""
+async def run(
+    engine: AsyncEngine, claimed: Claim, *, stopping: Callable[[], bool] = lambda: False
+) -> None:
+    """Run a job to its end, or to its next attempt; or give it back when `stopping` says so."""
     began = time.monotonic()
     try:
-        result = await analyse(engine, claimed)
+        result = await analyse(engine, claimed, stopping)
         report = write_report(JobResult.model_validate(result))
         await finish(
             engine,
@@ -94,17 +101,28 @@ async def run(engine: AsyncEngine, claimed: Claim) -> None:
         JOB_DURATION.observe(time.monotonic() - began)
     except LeaseLost:
         logger.warning("Job %s: the lease ran out, somebody else has it", claimed.job_id)
+    except WorkerStops:
+        await give_back(engine, claimed)
     except Exception as error:  # whatever it is, the job must come to an end
         logger.error("Job %s, attempt %d: %r", claimed.job_id, claimed.attempts, error)
         await retry_or_fail(engine, claimed)
-    except BaseException:
-        # The server stops: another worker, or this one after its restart, begins anew.
-        await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
+    except BaseException:  # cancelled, or asked to exit
+        await give_back(engine, claimed)
         raise
 
 
-async def analyse(engine: AsyncEngine, claimed: Claim) -> dict[str, object]:
-    """Count the job's text in a thread, renewing the lease and telling the progress meanwhile."""
+async def give_back(engine: AsyncEngine, claimed: Claim) -> None:
+    """Let another worker, or this one after its restart, begin anew; it was no attempt."""
+    await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
+
+
+async def analyse(
+    engine: AsyncEngine, claimed: Claim, stopping: Callable[[], bool]
+) -> dict[str, object]:
+    """Count the job's text in a thread, renewing the lease and telling the progress meanwhile.
+
+    Raises `WorkerStops`.
+    """
     async with AsyncSession(engine) as session:
         text = await session.scalar(select(Job.text).where(Job.id == claimed.job_id))
     if text is None:
@@ -112,6 +130,8 @@ async def analyse(engine: AsyncEngine, claimed: Claim) -> dict[str, object]:
     counts = Counts(lines=not text.endswith("\n"))  # the last line may have no end
     renewed_at = datetime.now(UTC)
     for piece in pieces(text):
+        if stopping():
+            raise WorkerStops
         await to_thread.run_sync(counts.add, piece)
         now = datetime.now(UTC)
         if now - renewed_at > RENEW_EVERY:

@@ -9,7 +9,11 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from app.config import load_settings
 from app.errors import StartupError
@@ -17,7 +21,19 @@ from app.observability.request_id import current_request_id
 
 LogFormat = Literal["json", "console"]
 
-encode = json.JSONEncoder(default=str).encode  # json.dumps would make one for each line
+
+@lru_cache(maxsize=1)
+def in_seconds(seconds: int) -> str:
+    """Return a time without its fraction: many lines have the same."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def as_json(line: Mapping[str, object]) -> str:
+    """Return a line in ASCII, so that it can be written whatever the encoding of the output is."""
+    try:
+        return to_json(line, ensure_ascii=True, fallback=str).decode()
+    except PydanticSerializationError:  # half a surrogate pair, which this knows no word for
+        return json.dumps(line, default=str)
 
 
 class JsonFormatter(logging.Formatter):
@@ -25,7 +41,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line. What `extra={"fields": …}` holds is put beside the rest."""
-        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        seconds = in_seconds(int(record.created))
         line = {
             "time": f"{seconds}.{int(record.msecs):03d}+00:00",
             "level": record.levelname.lower(),
@@ -37,7 +53,7 @@ class JsonFormatter(logging.Formatter):
         line.update(getattr(record, "fields", ()))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return encode(line)
+        return as_json(line)
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -67,6 +83,9 @@ class WithoutSocketLines(logging.Filter):
 
 def set_up_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
     """Send all logs of this process to standard output in this format."""
+    # What no line shows need not be found out: docs.python.org/3/howto/logging.html#optimization
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter() if log_format == "json" else ConsoleFormatter())
     root = logging.getLogger()

@@ -1,13 +1,11 @@
 """One user's todos as they go out: from the cache, or else from the store."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.auth.dependencies import CachedUser
 from app.auth.models import User
 from app.cache.cache import Cache, Cached
 from app.cache.http import Body, as_body
@@ -22,9 +20,9 @@ MANY = TypeAdapter(list[TodoRead])
 class CachedTodos:
     """The reads of a `TodoStore`. A database connection is taken only for what is not cached."""
 
-    def __init__(self, cache: Cache, engine: AsyncEngine, owner: User) -> None:
-        self._cache = cache
-        self._engine = engine
+    def __init__(self, request: Request, owner: User) -> None:
+        self._cache: Cache = request.state.cache
+        self._engine: AsyncEngine = request.state.engine
         self._owner = owner
 
     async def list(self, *, completed: bool | None, limit: int, offset: int) -> Cached[Body]:
@@ -52,11 +50,3 @@ class CachedTodos:
                 return await load(TodoStore(session, self._owner))
 
         return await self._cache.get(namespace(self._owner.id), key, load_in_session, as_body)
-
-
-async def get_cached_todos(request: Request, user: CachedUser) -> CachedTodos:
-    """Return the signed-in user's todos."""
-    return CachedTodos(request.state.cache, request.state.engine, user)
-
-
-CachedTodosDep = Annotated[CachedTodos, Depends(get_cached_todos)]

@@ -9,7 +9,7 @@ from app.cache.http import answer
 from app.database import SessionDep
 from app.idempotency.service import IdempotencyDep
 from app.parameters import Limit, Offset, RowId
-from app.todos.cached import CachedTodosDep
+from app.todos.cached import CachedTodos
 from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
 from app.todos.store import TodoStore
@@ -30,13 +30,14 @@ Store = Annotated[TodoStore, Depends(get_store)]
 
 @router.get("", response_model=list[TodoRead])
 async def list_todos(
-    todos: CachedTodosDep,
+    user: CachedUser,
     request: Request,
     completed: bool | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Response:
     """Return todos by id."""
+    todos = CachedTodos(request, user)
     cached = await todos.list(completed=completed, limit=limit, offset=offset)
     return answer(request, cached, CACHE_CONTROL)
 
@@ -56,9 +57,9 @@ async def create_todo(
 
 
 @router.get("/{todo_id}", response_model=TodoRead)
-async def read_todo(todo_id: RowId, todos: CachedTodosDep, request: Request) -> Response:
+async def read_todo(todo_id: RowId, user: CachedUser, request: Request) -> Response:
     """Return one todo."""
-    return answer(request, await todos.get(todo_id), CACHE_CONTROL)
+    return answer(request, await CachedTodos(request, user).get(todo_id), CACHE_CONTROL)
 
 
 @router.put("/{todo_id}", response_model=TodoRead)

@@ -1,0 +1,251 @@
+"""Rows C.1 and C.2: one chat in two processes, with a Redis that may fail, and processes too."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.capstone.replicas import Replicas, started
+from tests.harness.driver import Api
+from tests.harness.waiting import in_parallel
+from tests.stage08.chat import (
+    Frame,
+    Person,
+    everything_after,
+    history,
+    new_text,
+    person,
+)
+from tools.course import find_stage, load_course
+
+pytestmark = pytest.mark.deployment("full")
+
+SENDERS, MESSAGES, FEW_MESSAGES = 6, 15, 4  # of each: anybody may send 20 at once
+FORGOTTEN_WITHIN = 30.0  # seconds until a process that is gone is believed to be
+DELAY = 1.0  # seconds at most from one process to the other while Redis is down
+SLACK = 3.0  # seconds that a busy machine may take
+
+Join = Callable[[int], Person]
+
+
+@pytest.fixture(scope="module")
+def replicas(
+    stage: int, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Replicas]:
+    """Two processes; every test leaves them and their Redis running."""
+    directory: Path = tmp_path_factory.mktemp("chat")
+    with started(find_stage(load_course(), str(stage)), directory, postgres_url) as replicas:
+        yield replicas
+
+
+@pytest.fixture
+def join(replicas: Replicas) -> Iterator[Join]:
+    """Lets a new user join at a process, each time it is called; at the end they leave."""
+    mark = replicas.server.log_mark()
+    with ExitStack() as stack:
+        visitor = stack.enter_context(Api(replicas.server, turn=0))
+
+        def enter(number: int) -> Person:
+            token = visitor.as_new_user().token
+            return stack.enter_context(person(replicas.client(number, visitor, token)))
+
+        yield enter
+    assert "Traceback (most recent call last)" not in replicas.server.log_since(mark)
+
+
+def ids(frame: Frame) -> list[int]:
+    """Return whom a presence frame says to be online."""
+    return [user["id"] for user in frame["online"]]
+
+
+def messages_with(run: str, somebody: Person) -> list[tuple[int, str]]:
+    """Return what somebody has heard with this in it, in their order."""
+    return [
+        (frame["id"], frame["text"]) for frame in somebody.received if run in frame.get("text", "")
+    ]
+
+
+def converse(
+    senders: list[Person], listeners: list[Person], *, messages: int = FEW_MESSAGES
+) -> None:
+    """Have all senders talk at once; `AssertionError` unless everybody hears all in one order."""
+    run = new_text()
+
+    def act(number: int) -> None:
+        if number < len(senders):
+            for count in range(messages):
+                senders[number].say(f"{run} {number} {count}")
+            return
+        for _ in range(len(senders) * messages):
+            listeners[number - len(senders)].receive(lambda frame: run in frame.get("text", ""))
+
+    assert in_parallel(len(senders) + len(listeners), act).errors == []
+    heard = [messages_with(run, somebody) for somebody in listeners]
+    assert all(each == heard[0] for each in heard)
+    numbers = [number for number, _ in heard[0]]
+    assert numbers == sorted(set(numbers))
+    texts = [text for _, text in heard[0]]
+    assert sorted(texts) == sorted(
+        f"{run} {number} {count}" for number in range(len(senders)) for count in range(messages)
+    )
+
+
+@contextmanager
+def without_redis(replicas: Replicas) -> Iterator[None]:
+    """Kill Redis, and start an empty one afterwards."""
+    replicas.redis.kill()
+    try:
+        yield
+    finally:
+        replicas.redis.start()
+
+
+@contextmanager
+def hanging_redis(replicas: Replicas) -> Iterator[None]:
+    """Have a Redis that takes connections and answers nothing."""
+    replicas.redis.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        replicas.redis.process.send_signal(signal.SIGCONT)
+
+
+def test_a_message_reaches_the_sockets_of_both_processes(join: Join) -> None:
+    ada, bob = join(0), join(1)
+    for sender, receiver in ((ada, bob), (bob, ada)):
+        sent = sender.tell(new_text())
+        assert receiver.message(sent["text"]) == sent
+
+
+def test_nobody_waits_for_the_look_that_comes_each_second(join: Join) -> None:
+    ada, bob = join(0), join(1)
+    asked = time.monotonic()
+    for _ in range(10):
+        bob.message(ada.tell(new_text())["text"])
+    assert time.monotonic() - asked < 5
+
+
+def test_both_processes_deliver_everything_in_one_order(join: Join) -> None:
+    senders = [join(number % 2) for number in range(SENDERS)]
+    converse(senders, [join(0), join(1), join(1)], messages=MESSAGES)
+
+
+def test_who_joins_while_others_talk_misses_nothing(join: Join) -> None:
+    """What is not in the history when the socket is open comes by the socket, once."""
+    sender, run = join(0), new_text()
+    first = sender.tell(f"{run} first")
+
+    def talk() -> None:
+        for count in range(30):
+            sender.say(f"{run} {count}")
+            time.sleep(0.1)
+
+    talking = threading.Thread(target=talk)
+    talking.start()
+    newcomers = []
+    for _ in range(8):
+        newcomer = join(1)
+        found = everything_after(newcomer.api, first["id"] - 1)
+        newcomers.append((newcomer, {frame["id"] for frame in found}))
+    talking.join()
+    last = sender.tell(f"{run} last")
+    stored = {frame["id"] for frame in everything_after(sender.api, first["id"] - 1)}
+    assert len(stored) == 32
+    for newcomer, found_ids in newcomers:
+        newcomer.message(last["text"])
+        live = [number for number, _ in messages_with(run, newcomer)]
+        assert live == sorted(set(live))
+        assert found_ids | set(live) == stored
+
+
+def test_what_is_sent_again_to_the_other_process_is_stored_once(
+    replicas: Replicas, join: Join
+) -> None:
+    ada, bob = join(0), join(1)
+    with person(replicas.client(1, ada.api, ada.api.token)) as second_tab:
+        text = new_text()
+        ada.say(text, client_id=text)
+        again = second_tab.tell(text, client_id=text)
+        assert ada.message(text) == again
+    bob.settle()
+    assert [frame for frame in bob.received if frame.get("text") == text] == [again]
+    assert [frame["text"] for frame in history(bob.api)].count(text) == 1
+
+
+def test_redis_may_die_and_come_back_while_people_talk(replicas: Replicas, join: Join) -> None:
+    people = [join(number % 2) for number in range(4)]
+    converse(people, people)
+    with without_redis(replicas):
+        converse(people, people)
+        people.append(join(1))
+        asked = time.monotonic()
+        people[1].message(people[0].tell(new_text())["text"])
+        assert time.monotonic() - asked < DELAY + SLACK
+    converse(people, people)
+    assert {somebody.socket.close_code for somebody in people} == {None}
+
+
+def test_a_redis_that_hangs_holds_up_nobody(replicas: Replicas, join: Join) -> None:
+    ada, bob = join(0), join(1)
+    with hanging_redis(replicas):
+        for sender, receiver in ((ada, bob), (bob, ada)):
+            asked = time.monotonic()
+            receiver.message(sender.tell(new_text())["text"])
+            assert time.monotonic() - asked < DELAY + SLACK
+    converse([ada, bob], [ada, bob])
+
+
+def test_who_comes_is_told_who_is_at_the_other_process(join: Join) -> None:
+    ada = join(0)
+    bob = join(1)
+    assert {ada.user["id"], bob.user["id"]} <= set(ids(bob.received[-1]))
+    assert bob.user in ada.presence("joined", bob.user)["online"]
+
+
+def test_two_tabs_at_two_processes_are_one_person(replicas: Replicas, join: Join) -> None:
+    watchers, bob = [join(0), join(1)], join(0)
+    for watcher in watchers:
+        watcher.presence("joined", bob.user)
+    with person(replicas.client(1, bob.api, bob.api.token)) as second_tab:
+        assert ids(second_tab.received[-1]).count(bob.user["id"]) == 1
+        bob.socket.close()
+        carol = join(0)
+        for watcher in watchers:
+            mark = len(watcher.received)
+            assert bob.user in watcher.presence("joined", carol.user)["online"]
+            about_bob = [each for each in watcher.received[mark:] if each["user"] == bob.user]
+            assert about_bob == []
+    for watcher in watchers:
+        assert bob.user not in watcher.presence("left", bob.user)["online"]
+
+
+def test_the_people_of_a_process_that_stops_leave(replicas: Replicas, join: Join) -> None:
+    ada, bob = join(0), join(1)
+    ada.presence("joined", bob.user)
+    replicas.processes[1].stop()
+    try:
+        assert bob.close_code() in {1001, 1012}
+        assert bob.user not in ada.presence("left", bob.user)["online"]
+    finally:
+        replicas.processes[1].start()
+    with person(replicas.client(1, bob.api, bob.api.token)):
+        ada.presence("joined", bob.user)
+
+
+def test_the_people_of_a_process_that_is_killed_leave(replicas: Replicas, join: Join) -> None:
+    ada, bob, carol = join(0), join(1), join(0)
+    ada.presence("joined", carol.user)
+    replicas.processes[1].kill()
+    try:
+        left = ada.receive(lambda frame: frame.get("event") == "left", within=FORGOTTEN_WITHIN)
+        assert left["user"] == bob.user
+        assert left["online"].count(carol.user) == 1
+    finally:
+        replicas.processes[1].start()
+    converse([ada, join(1)], [ada, carol])
