@@ -13,7 +13,7 @@ import pytest
 
 from tests.capstone.replicas import Replicas, started
 from tests.harness.driver import Api
-from tests.harness.waiting import in_parallel
+from tests.harness.waiting import eventually, in_parallel
 from tests.stage08.chat import (
     Frame,
     Person,
@@ -116,6 +116,28 @@ def hanging_redis(replicas: Replicas) -> Iterator[None]:
         replicas.redis.process.send_signal(signal.SIGCONT)
 
 
+@contextmanager
+def slow_commits(replicas: Replicas) -> Iterator[Callable[[], bool]]:
+    """Have PostgreSQL take a second to commit a slow message; yield whether it does so now."""
+    database = replicas.server.database
+    database.execute(
+        "CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.text LIKE 'slow%' THEN PERFORM pg_sleep(1); END IF; RETURN NULL; END $$"
+    )
+    database.execute(
+        "CREATE CONSTRAINT TRIGGER take_time AFTER INSERT ON messages"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION take_time()"
+    )
+    sleeping = (
+        "SELECT 1 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    )
+    try:
+        yield lambda: bool(database.query(sleeping))
+    finally:
+        database.execute("DROP FUNCTION take_time CASCADE")
+
+
 def test_a_message_reaches_the_sockets_of_both_processes(join: Join) -> None:
     ada, bob = join(0), join(1)
     for sender, receiver in ((ada, bob), (bob, ada)):
@@ -134,6 +156,22 @@ def test_nobody_waits_for_the_look_that_comes_each_second(join: Join) -> None:
 def test_both_processes_deliver_everything_in_one_order(join: Join) -> None:
     senders = [join(number % 2) for number in range(SENDERS)]
     converse(senders, [join(0), join(1), join(1)], messages=MESSAGES)
+
+
+def test_a_slow_commit_is_overtaken_by_no_other_message(replicas: Replicas, join: Join) -> None:
+    """Else a process that has read up to the later id would never look for the earlier one."""
+    ada, bob = join(0), join(1)
+    with slow_commits(replicas) as is_committing:
+        slow, fast = new_text("slow "), new_text("fast ")
+        ada.say(slow)
+        eventually(is_committing)
+        bob.say(fast)
+        for somebody in (ada, bob):
+            heard = [
+                somebody.receive(lambda frame: frame.get("text") in (slow, fast)) for _ in range(2)
+            ]
+            assert [frame["text"] for frame in heard] == [slow, fast]
+            assert heard[0]["id"] < heard[1]["id"]
 
 
 def test_who_joins_while_others_talk_misses_nothing(join: Join) -> None:

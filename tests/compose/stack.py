@@ -89,10 +89,11 @@ class Stack:
         """Return the last lines of the API's log."""
         return self.compose("logs", "--no-color", f"--tail={lines}", "api")
 
-    def compose(self, *words: str) -> str:
-        """Run a command of Compose and return what it prints; `AssertionError` when it fails."""
+    def compose(self, *words: str, complaints: bool = False) -> str:
+        """Run a command of Compose; see `docker`."""
         files = ["--env-file", str(self._settings), "--file", str(CAPSTONE / "compose.yaml")]
-        return docker("compose", "--project-name", _PROJECT, *files, *words)
+        options = ("--project-name", _PROJECT, *files)
+        return docker("compose", *options, *words, complaints=complaints)
 
     def up(self, *options: str, replicas: int = 2) -> None:
         """Start what does not run, and wait until all of it is healthy."""
@@ -147,11 +148,14 @@ class Stack:
         )
 
 
-def docker(*words: str) -> str:
-    """Run a command of Docker and return what it prints; `AssertionError` when it fails."""
+def docker(*words: str, complaints: bool = False) -> str:
+    """Run a command of Docker and return what it prints; `AssertionError` when it fails.
+
+    With `complaints`, what it says on standard error is returned, too.
+    """
     done = subprocess.run(["docker", *words], capture_output=True, text=True)
     assert done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return done.stdout + done.stderr if complaints else done.stdout
 
 
 def is_healthy(container: Json) -> bool:

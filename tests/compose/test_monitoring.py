@@ -7,7 +7,6 @@ import math
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -43,8 +42,7 @@ def loaded_stack(running_stack: Stack) -> Iterator[Stack]:
 
 def use(api: Api, stop: threading.Event) -> None:
     """Do a bit of everything, again and again."""
-    with ExitStack() as sockets:
-        people = [sockets.enter_context(person(api.as_new_user())) for _ in range(4)]
+    with person(api):
         while not stop.is_set():
             todo = api.create_todo()
             for _ in range(5):
@@ -55,7 +53,8 @@ def use(api: Api, stop: threading.Event) -> None:
             api.request("GET", f"/todos/{todo['id']}")
             new_image(api)
             succeeded(api, submit(api)["id"], within=LATEST)
-            people[0].tell(new_text())
+            with person(api.as_new_user()) as newcomer:
+                newcomer.tell(new_text())
             stop.wait(0.2)
 
 
@@ -73,13 +72,15 @@ def rules(file: str, kind: str) -> list[dict[str, Any]]:
 
 
 def has_data(stack: Stack, expression: str) -> None:
-    """Wait until a query returns something, and only numbers; `AssertionError` when it does not."""
+    """Wait until a query returns a number at least; `AssertionError` when it does not.
+
+    A route that nobody asks for any more has a quantile that is no number: that is no fault.
+    """
 
     def look() -> bool:
         result = stack.query(expression)
         assert result, f"nothing: {expression}"
-        assert all(not math.isnan(float(row["value"][1])) for row in result), expression
-        return True
+        return any(not math.isnan(float(row["value"][1])) for row in result)
 
     eventually(look, within=LONGEST)
 

@@ -1,13 +1,9 @@
-"""What a Celery worker, or beat, shows of itself: its log and its metrics. And it stops in time.
+"""What a Celery worker, or beat, shows of itself: its log and its metrics.
 
 The worker's jobs run in processes of their own, so its metrics need `PROMETHEUS_MULTIPROC_DIR`. The
 process that started them serves the metrics of all, on `WORKER_METRICS_PORT`.
 """
 
-import logging
-import os
-import signal
-import threading
 from typing import Any
 
 from celery import signals
@@ -17,10 +13,6 @@ from app.config import Settings
 from app.errors import StartupError
 from app.observability.logs import set_up_logs
 from app.observability.processes import DIRECTORY, AllProcesses
-
-JOBS_MAY_TAKE = 12  # seconds, after which they are given up: their lease runs out, others run them
-
-logger = logging.getLogger("app")
 
 
 def observe_worker(settings: Settings) -> None:
@@ -44,10 +36,3 @@ def observe_worker(settings: Settings) -> None:
             registry = CollectorRegistry()
             registry.register(AllProcesses())
             start_http_server(port, registry=registry)
-
-    @signals.worker_shutting_down.connect(weak=False)
-    def limit_stop(**_: Any) -> None:
-        """A warm shutdown waits for running jobs, for as long as they take: not for ever."""
-        timer = threading.Timer(JOBS_MAY_TAKE, os.kill, [os.getpid(), signal.SIGQUIT])
-        timer.daemon = True
-        timer.start()
