@@ -31,9 +31,9 @@ class State(TypedDict):
 
 @asynccontextmanager
 async def lifespan(_app: Starlette) -> AsyncIterator[State]:
-    """Open as many connections as the capstone does."""
+    """Open as many connections as the load has."""
     url = os.environ["DATABASE_URL"].replace("+asyncpg", "")
-    async with asyncpg.create_pool(url, min_size=10, max_size=15) as pool:
+    async with asyncpg.create_pool(url, min_size=16, max_size=16) as pool:
         yield {"pool": pool}
 
 

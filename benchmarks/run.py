@@ -159,6 +159,8 @@ class Bench:
             "JWT_SECRET": secrets.token_urlsafe(48),
             "ACCESS_TOKEN_TTL": "86400",
             "RATE_LIMIT_AUTH": "1000/second",
+            # SQLAlchemy closes what is beyond the size of the pool after each use.
+            "DATABASE_POOL_SIZE": str(CONNECTIONS),
             "PYTHONPYCACHEPREFIX": str(HERE.parent / ".nox" / "bytecode"),
         }
         self.token = ""

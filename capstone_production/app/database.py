@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -140,8 +141,9 @@ def prepare_connection(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Give a request its session, and commit what it did. An error rolls all of it back."""
+@asynccontextmanager
+async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
+    """Yield a session, and commit what it did. An error rolls all of it back."""
     async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
         try:
             yield session
@@ -149,6 +151,12 @@ async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
         finally:
             # Before the answer: whoever gets it may ask another process next.
             await tell_others(session, request.state.cache)
+
+
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """Give a request its session: all that it does is one transaction."""
+    async with transaction(request) as session:
+        yield session
 
 
 # scope="function" ends the session, and so commits, before the answer is sent: without it a client

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.harness.database import PostgresDatabase
 from tests.harness.driver import Api
 from tests.harness.postgres import create_database, drop_database
 from tests.harness.queue import Redis
@@ -19,6 +20,7 @@ class Replicas:
     def __init__(self, server: ReplicatedServer, redis: Redis) -> None:
         self.server = server
         self.redis = redis
+        self.database = PostgresDatabase(server.settings["DATABASE_URL"])
         self.processes: list[LaunchedServer] = [server, *server.replicas]
 
     @contextmanager

@@ -175,7 +175,7 @@ def test_a_slow_reader_does_not_bring_back_what_was_replaced(
     todo_id = writer.create_todo("old")["id"]
     path, answers = f"/todos/{todo_id}", list[httpx.Response]()
     reading = threading.Thread(target=lambda: answers.append(slow.request("GET", path)))
-    with replicas.server.database.read_lock("todos"):
+    with replicas.database.read_lock("todos"):
         reading.start()
         eventually(lambda: readers_of_todos(replicas) == 1)
         # It has asked the database, and sleeps before the answer comes.
@@ -202,7 +202,7 @@ def test_of_200_who_miss_at_once_in_two_processes_one_asks_the_database(
         threading.Thread(target=results.ask, args=(clients[number % 2], path))
         for number in range(200)
     ]
-    with replicas.server.database.read_lock("todos"):
+    with replicas.database.read_lock("todos"):
         for thread in asking:
             thread.start()
         eventually(lambda: readers_of_todos(replicas) == 1)
@@ -359,7 +359,7 @@ class _Running:
 
 def readers_of_todos(replicas: Replicas) -> int:
     """Return how many of the app's connections wait to read the locked table."""
-    ((count,),) = replicas.server.database.query(
+    ((count,),) = replicas.database.query(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT todos%'"
         " AND datname = current_database()"

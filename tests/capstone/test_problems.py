@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import psycopg
@@ -22,7 +23,7 @@ NEW_ID = re.compile(r"[A-Za-z0-9._-]{16,128}")
 LARGE = b"x" * (1024 * 1024 + 1)
 
 # What is asked, and the status of the answer.
-ERRORS = {
+ERRORS: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "no such route": ("GET", "/nowhere", {}, 404),
     "no such todo": ("GET", "/todos/987654321", {}, 404),
     "no such method": ("PATCH", "/todos", {}, 405),

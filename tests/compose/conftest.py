@@ -27,7 +27,8 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 def stack(running_stack: Stack) -> Stack:
     """The system, with all of it up, whatever the test before has done."""
-    running_stack.up()
+    if not running_stack.is_up():
+        running_stack.up()
     return running_stack
 
 

@@ -95,6 +95,11 @@ class Stack:
         options = ("--project-name", _PROJECT, *files)
         return docker("compose", *options, *words, complaints=complaints)
 
+    def is_up(self) -> bool:
+        """Return whether everything is healthy, with two replicas of the API."""
+        containers = self.containers(*SERVICES)
+        return len(containers) == len(SERVICES) + 1 and all(map(is_healthy, containers))
+
     def up(self, *options: str, replicas: int = 2) -> None:
         """Start what does not run, and wait until all of it is healthy."""
         self.compose("up", "--detach", "--wait", f"--scale=api={replicas}", *options)

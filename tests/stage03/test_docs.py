@@ -24,6 +24,7 @@ from tests.stage03.accounts import PASSWORD, new_account
 pytest_plugins = ["tests.browser.plugin"]
 
 (PROGRAM,) = Path(str(files("swagger_ui_bundle"))).rglob("swagger-ui-bundle.js")
+SLOWEST = 30_000  # milliseconds
 PROTECTED = [
     ("get", "/users/me"),
     ("get", "/todos"),
@@ -117,7 +118,9 @@ def docs_page(browser_context: BrowserContext, visitor: Api) -> Iterator[Page]:
         pytest.skip("not checked: this server has no docs page")
     page = browser_context.new_page()
     page.route(lambda url: not url.startswith(visitor.base_url), serve_swagger_ui)
-    page.goto(f"{visitor.base_url}/docs")
+    page.goto(f"{visitor.base_url}/docs", timeout=SLOWEST)
+    # A megabyte of JavaScript draws it: on a busy machine that takes a while.
+    page.get_by_role("button", name="Authorize").wait_for(timeout=SLOWEST)
     yield page
     page.close()
 

@@ -73,6 +73,8 @@ class Cache:
         self._lost = asyncio.Event()
         self._loading: dict[tuple[str, str, int], asyncio.Task[Cached[Any]]] = {}
         self._counts: dict[tuple[str, Level], Counter] = {}
+        self._to_tell: set[str] = set()  # namespaces that the other processes have to forget
+        self._telling = asyncio.Lock()
 
     async def get(
         self,
@@ -116,16 +118,27 @@ class Cache:
                 self._local.invalidate(namespace)
 
     async def invalidate_elsewhere(self, namespaces: set[str]) -> None:
-        """Forget the namespaces in Redis, and in every other process."""
+        """Forget the namespaces in Redis, and in every other process.
+
+        One call to Redis at a time: those of writers who come meanwhile become one.
+        """
         # While we are not connected there is nothing to tell: connecting ends all values.
         if self._shared is None or not self._connected.is_set() or not namespaces:
             return
-        try:
-            if EVERYTHING in namespaces:
-                await self._shared.invalidate_all()
-            await self._shared.invalidate(namespaces)
-        except REDIS_ERRORS as error:
-            self._lose(error)
+        self._to_tell |= namespaces
+        async with self._telling:
+            telling, self._to_tell = self._to_tell, set()
+            if not telling:  # who had the lock before us has told ours, too
+                return
+            try:
+                if EVERYTHING in telling:
+                    await self._shared.invalidate_all()
+                await self._shared.invalidate(telling)
+            except REDIS_ERRORS as error:
+                self._lose(error)
+            except asyncio.CancelledError:
+                self._to_tell |= telling  # the others' still have to be told
+                raise
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

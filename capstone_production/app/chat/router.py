@@ -56,6 +56,7 @@ async def chat(websocket: WebSocket) -> None:
     if visitor is None:
         await websocket.close(status.WS_1008_POLICY_VIOLATION)  # before accept: the client gets 403
         return
+    websocket.state.user_id = visitor.user.id  # for the log
     connection = Connection(websocket, visitor.user)
     room: Room = websocket.state.chat_room
     remaining = (visitor.expires_at - datetime.now(UTC)).total_seconds()

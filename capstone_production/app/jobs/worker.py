@@ -5,12 +5,21 @@ celery -A app.jobs.worker beat       looks every second for what is due: start o
 """
 
 import asyncio
+import mmap
+import os
+import signal
 import sys
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celery.signals import worker_init, worker_process_init, worker_process_shutdown
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutting_down,
+)
 from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,6 +40,7 @@ from app.watchdog import CeleryWatchdog
 # Two messages for one job do no harm: only one worker can claim it.
 ANNOUNCE_AGAIN_AFTER = timedelta(seconds=10)
 ANNOUNCED_AT_ONCE = 500
+JOBS_MAY_TAKE = 12  # seconds, to be given back when the worker stops
 
 try:
     settings = load_settings()
@@ -57,6 +67,9 @@ class WorkerProcess:
 
 process = WorkerProcess()
 
+# One byte that all processes of a worker see: not 0 when it has been asked to stop.
+stopping = mmap.mmap(-1, 1)
+
 
 @worker_init.connect
 def prepare_worker(**_: Any) -> None:
@@ -77,6 +90,16 @@ def prepare_process(**_: Any) -> None:
     process.engine = create_engine(settings.model_copy(update=few), "worker")
 
 
+@worker_shutting_down.connect
+def stop_jobs(**_: Any) -> None:
+    """Have the jobs that run given back: a warm shutdown waits for as long as they take."""
+    stopping[0] = 1
+    # When the database does not answer either, they are dropped: their leases run out.
+    last_resort = threading.Timer(JOBS_MAY_TAKE, os.kill, [os.getpid(), signal.SIGQUIT])
+    last_resort.daemon = True
+    last_resort.start()
+
+
 @worker_process_shutdown.connect
 def close_process(**_: Any) -> None:
     """Close the connections."""
@@ -93,7 +116,7 @@ def run_job(job_id: str) -> None:
 async def _run_job(job_id: uuid.UUID) -> None:
     claimed = await work.claim(process.engine, job_id)
     if claimed:
-        await work.run(process.engine, claimed)
+        await work.run(process.engine, claimed, stopping=lambda: stopping[0] != 0)
 
 
 @app.task(name="dispatch")

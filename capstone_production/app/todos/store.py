@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import HTTPException
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,7 +27,10 @@ class TodoStore:
     def __init__(self, session: AsyncSession, owner: User) -> None:
         self._session = session
         self._owner_id = owner.id
-        self._is_own = Todo.owner_id == owner.id
+
+    @property
+    def _is_own(self) -> ColumnElement[bool]:
+        return Todo.owner_id == self._owner_id
 
     async def list(self, *, completed: bool | None, limit: int, offset: int) -> Sequence[Todo]:
         """Return up to `limit` todos by id after skipping `offset`, all or only (un)completed."""
