@@ -79,7 +79,7 @@ from tools.course import CourseError, Stage, find_stage, load_course  # noqa: E4
 from tools.environment import stage_python  # noqa: E402
 
 STAGES = load_course()
-CODE = ["noxfile.py", "tools", "tests"]
+CODE = ["noxfile.py", "tools", "tests", "benchmarks"]
 
 # uv compiles nothing and some machines forbid Python to keep what it compiled: pytest would spend
 # its first two seconds on that, every time.
@@ -240,3 +240,10 @@ def lock(session: nox.Session) -> None:
     """Resolve every requirement again into `constraints.txt`, for Python 3.11 to 3.14."""
     install(session, "filelock", "uv")
     session.run("python", "-m", "tools.lock", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure the capstone beside floor programs (`bench -- --quick`: a look, in a minute)."""
+    install(session, "-r", "tests/requirements.txt")
+    session.run("python", "-m", "benchmarks.run", *session.posargs)

@@ -1,5 +1,6 @@
 """The application: what it is called, what it keeps while it runs, and which features it has."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypedDict
@@ -104,6 +105,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
             await stack.enter_async_context(watched_event_loop(settings.stuck_after))
             gauges = Gauges(engine, monitor, redis, settings.media_dir)
             await stack.enter_async_context(gauges.running())
+            gc.freeze()  # what there is now stays: to look through it would stop us for 0.1 s
             yield {
                 "settings": settings,
                 "engine": engine,

@@ -1,0 +1,108 @@
+"""Rows D.1, D.4 and D.10: what the repository holds, and that the capstone has all of it."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from tests.harness.driver import Api
+from tools.course import ROOT, load_course
+
+STAGES = load_course()
+DIRECTORIES = [
+    "stage01_memory_todo",
+    "stage02_sqlite_todo",
+    "stage03_jwt_auth",
+    "stage04_images",
+    "stage05_background",
+    "stage06_weather_cache",
+    "stage07_blog_roles",
+    "stage08_ws_chat",
+    "capstone_production",
+]
+# What every stage has brought, in the words of the contract.
+FEATURES = {
+    "/todos": {"get", "post"},
+    "/todos/{todo_id}": {"get", "put", "patch", "delete"},
+    "/auth/register": {"post"},
+    "/auth/token": {"post"},
+    "/users/me": {"get"},
+    "/images/{image_id}/file": {"get"},
+    "/jobs/{job_id}/report": {"get"},
+    "/jobs/{job_id}/events": {"get"},
+    "/weather": {"get"},
+    "/posts/{post_id}/comments": {"get", "post"},
+    "/users/{user_id}/role": {"put"},
+    "/chat/messages": {"get"},
+    "/auth/refresh": {"post"},
+    "/auth/logout": {"post"},
+    "/health/ready": {"get"},
+}
+# The package, how a requirements file names it, and what is imported of it.
+PACKAGES = {
+    "fastapi": ("fastapi", "fastapi"),
+    "pydantic": ("pydantic-settings", "pydantic"),
+    "sqlalchemy": ("sqlalchemy", "sqlalchemy"),
+    "alembic": ("alembic", "alembic"),
+    "passlib": ("libpass", "passlib"),
+    "python-jose": ("python-jose", "jose"),
+    "aiofiles": ("aiofiles", "aiofiles"),
+    "cachetools": ("cachetools", "cachetools"),
+    "httpx": ("httpx", "httpx"),
+    "celery": ("celery", "celery"),
+    "redis": ("redis", "redis"),
+    "prometheus-fastapi-instrumentator": (
+        "prometheus-fastapi-instrumentator",
+        "prometheus_fastapi_instrumentator",
+    ),
+}
+
+
+def test_the_top_level_is_the_course() -> None:
+    assert [stage.directory for stage in STAGES] == DIRECTORIES
+    for name in (*DIRECTORIES, "tests"):
+        assert (ROOT / name).is_dir(), name
+    for name in ("README.md", "noxfile.py"):
+        assert (ROOT / name).is_file(), name
+
+
+def test_the_capstone_has_the_features_of_every_stage(api: Api) -> None:
+    paths = api.request("GET", "/openapi.json").json()["paths"]
+    missing = {
+        path for path, methods in FEATURES.items() if not methods <= set(paths.get(path, ()))
+    }
+    assert not missing
+    assert api.request("GET", "/chat").status_code == 200
+    assert api.request("GET", "/gallery").status_code == 200
+
+
+def requirements() -> set[str]:
+    """Return the names in the capstone's requirements."""
+    text = (ROOT / "capstone_production" / "requirements.txt").read_text(encoding="utf-8")
+    return set(re.findall(r"^[A-Za-z0-9-]+", text, re.MULTILINE))
+
+
+def imported() -> set[str]:
+    """Return the top-level names that the capstone's code imports."""
+    names: set[str] = set()
+    for path in (ROOT / "capstone_production").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_named_package_is_required_and_imported(package: str) -> None:
+    required, module = PACKAGES[package]
+    assert required in requirements()
+    assert module in imported()
+
+
+def test_the_drivers_of_both_databases_and_the_server_are_required() -> None:
+    # Nobody imports these: an address or a command names them.
+    assert {"aiosqlite", "asyncpg", "uvicorn"} <= requirements()
