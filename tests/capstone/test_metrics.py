@@ -59,7 +59,7 @@ def requests(metrics: Metrics, method: str, route: str, status: int) -> float:
 @pytest.fixture(scope="module")
 def measured(launch_for_module: Launch) -> LaunchedServer:
     """A server of the module's own: nobody else is counted."""
-    return launch_for_module()
+    return launch_for_module(REDIS_URL="")  # it runs its jobs itself
 
 
 @pytest.fixture
@@ -178,10 +178,6 @@ def test_a_stream_is_not_held_back_or_counted_before_its_end(
         user.request("DELETE", f"/jobs/{job_id}")
         assert "cancelled" in "".join(told)
     eventually(lambda: requests(scrape(measured.base_url), "GET", route, 200) == before + 1)
-    timed = scrape(measured.base_url).value(
-        "http_request_duration_seconds_bucket", method="GET", handler=route, le="+Inf"
-    )
-    assert timed == before + 1
 
 
 @pytest.fixture(scope="module")

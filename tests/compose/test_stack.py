@@ -165,6 +165,12 @@ def test_a_picture_of_five_mib_passes_and_more_is_refused(stack: Stack, api: Api
     assert refused.json()["status"] == 413
 
 
+def test_whoever_is_refused_while_they_send_gets_to_know_why(api: Api) -> None:
+    body = b"x" * (2 * MIB)
+    statuses = [api.request("POST", "/auth/token", content=body).status_code for _ in range(50)]
+    assert set(statuses) == {413}
+
+
 def test_the_name_of_a_request_is_the_same_everywhere(stack: Stack, api: Api) -> None:
     name = new_text("request-")
     answer = api.request("GET", "/todos", headers={"X-Request-ID": name})
