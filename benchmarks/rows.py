@@ -29,7 +29,7 @@ STATEMENTS = {
     """,
     "comments": """
         INSERT INTO comments (post_id, author_id, body, created_at, updated_at)
-        SELECT (SELECT min(id) FROM posts) + n * 7919 %% %(rows)s,
+        SELECT (SELECT min(id) FROM posts) + n::bigint * 7919 %% %(rows)s,
                %(reader)s + 1 + n %% %(others)s, 'A comment', now(), now()
         FROM generate_series(1, %(rows)s) n
     """,

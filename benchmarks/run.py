@@ -398,7 +398,7 @@ async def measure(python: Path, groups: Sequence[str], scale: Scale) -> list[Res
 def main() -> int:
     """Return 1 when something that is wanted was not reached."""
     parser = argparse.ArgumentParser(description="Measure the capstone beside floor programs.")
-    parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], default=list(GROUPS))
+    parser.add_argument("groups", nargs="*", choices=[*GROUPS, []])
     parser.add_argument("--quick", action="store_true", help="shorter, and with fewer rows")
     parser.add_argument("--python", type=Path, help="with the capstone's requirements")
     options = parser.parse_args()
@@ -409,8 +409,8 @@ def main() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 8192), hard), hard))
     with on_cores(OTHER_CORES):
-        results = asyncio.run(measure(python, options.groups, scale))
-    if not options.quick and list(options.groups) == list(GROUPS):
+        results = asyncio.run(measure(python, options.groups or list(GROUPS), scale))
+    if not options.quick and not options.groups:
         write_down(results, describe_machine(load_before))
     return any(each.wanted is not None and each.ratio < each.wanted for each in results)
 
