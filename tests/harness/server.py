@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from typing import Protocol
 import httpx
 
 from tests.harness.database import Database, database_at
+from tests.harness.ports import free_port
 from tools.course import ROOT, Stage
 from tools.environment import stage_python
 
@@ -191,7 +191,7 @@ class LaunchedServer:
         if self in _running:
             raise RuntimeError("this server is running already")
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            port = self._port or _free_port()
+            port = self._port or free_port()
             try:
                 self._start_on(port, within)
             except ServerDidNotStart as error:
@@ -405,13 +405,6 @@ def kill_running_servers() -> None:
     """End every server that is still running: the last resort, when no teardown could."""
     for server in list(_running):
         server.end()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers(port: int) -> bool:

@@ -116,12 +116,12 @@ def test_a_restart_keeps_the_address_and_the_log(sample: Sample) -> None:
 def test_a_port_that_is_taken_is_given_up_for_another(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free_port = server_module._free_port
+    free_port = server_module.free_port
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         taken = holder.getsockname()[1]
         ports = iter([taken])
-        monkeypatch.setattr(server_module, "_free_port", lambda: next(ports, None) or free_port())
+        monkeypatch.setattr(server_module, "free_port", lambda: next(ports, None) or free_port())
         server = sample()
         server.start()
     assert server.base_url != f"http://127.0.0.1:{taken}"

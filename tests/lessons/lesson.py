@@ -8,7 +8,6 @@ import queue
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.harness.ports import free_port
 from tests.harness.server import LaunchedServer
 from tools.course import ROOT, Stage
 from tools.environment import ENVIRONMENTS, stage_python
@@ -111,7 +111,7 @@ class Workplace:
         command += ["--reload", "--reload-dir", "app"]  # as `serve` does
         self.server = LaunchedServer(command, directory, working_directory=self.stage_directory)
         self.server.start()
-        ports = {"8000": self.server.base_url.rpartition(":")[2], "8001": str(_free_port())}
+        ports = {"8000": self.server.base_url.rpartition(":")[2], "8001": str(free_port())}
         self._shell = Shell(self.stage_directory, _shell_environment(directory), ports)
 
     def close(self) -> None:
@@ -262,13 +262,6 @@ def _shell_environment(home: Path) -> dict[str, str]:
         "GIT_CONFIG_NOSYSTEM": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def links_of(page: str) -> list[tuple[str, str]]:
