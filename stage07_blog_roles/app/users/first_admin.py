@@ -38,11 +38,12 @@ async def ensure_first_admin(
             for at in error.errors(include_input=False)
         ]
         raise StartupError("Wrong settings. " + "; ".join(problems)) from None
-    async with AsyncSession(engine) as session:
+    async with AsyncSession(engine, expire_on_commit=False) as session:
         if await session.scalar(select(User.id).where(User.role == Role.ADMIN).limit(1)):
             return
         folded = wanted.username.lower()
         user = await session.scalar(select(User).where(User.username_folded == folded))
+        await session.commit()  # hashing takes its time, and no transaction should wait for it
         if user is None:
             user = User(
                 username=wanted.username,

@@ -22,6 +22,7 @@ from app.jobs import work
 
 LOCAL_WORKERS = 2
 POLL_EVERY = 0.5  # seconds
+STOP_WITHIN = 5  # seconds, after which a worker is cut off
 RUN_JOB = "run_job"  # the name of the Celery task
 MESSAGES_AT_ONCE = 4
 SEND_WITHIN = 2  # seconds: who asked for a job does not wait longer for Redis
@@ -44,6 +45,7 @@ class LocalQueue:
         self._retention = settings.job_retention
         self._cleanup = settings.cleanup_schedule()
         self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     async def announce(self, job_id: uuid.UUID) -> None:  # noqa: ARG002 - any worker takes any job
         """Wake a worker, which looks for the job that waits longest."""
@@ -57,28 +59,31 @@ class LocalQueue:
         try:
             yield
         finally:
-            for task in tasks:
+            # Asked, not cancelled: a statement that is cut off keeps SQLite's only lock for as
+            # long as somebody holds the error.
+            self._stopping.set()
+            self._wake.set()
+            _, late = await asyncio.wait(tasks, timeout=STOP_WITHIN)
+            for task in late:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             self._wake.clear()
             try:
                 claimed = await work.claim(self._engine)
                 if claimed:
-                    await work.run(self._engine, claimed)
+                    await work.run(self._engine, claimed, stopping=self._stopping.is_set)
                     continue
             except Exception as error:  # the database may be back at the next try
                 logger.error("Job worker: %r", error)
-                await asyncio.sleep(1)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_EVERY):
-                    await self._wake.wait()
+                await self._pause(self._stopping, 1)
+            await self._pause(self._wake, POLL_EVERY)
 
     async def _schedule(self) -> None:
         cleanup_at = datetime.now(UTC)
-        while True:
+        while not self._stopping.is_set():
             try:
                 await work.tick(self._engine)
                 if datetime.now(UTC) >= cleanup_at:
@@ -86,7 +91,14 @@ class LocalQueue:
                     cleanup_at = next_time(self._cleanup)
             except Exception as error:
                 logger.error("Job scheduler: %r", error)
-            await asyncio.sleep(POLL_EVERY)
+            await self._pause(self._stopping, POLL_EVERY)
+
+    async def _pause(self, until: asyncio.Event, seconds: float) -> None:
+        if self._stopping.is_set():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await until.wait()
 
 
 class CeleryQueue:

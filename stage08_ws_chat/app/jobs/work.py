@@ -7,6 +7,7 @@ and the job is queued again. Only who still holds the lease writes a result: not
 
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +27,10 @@ LEASE = timedelta(seconds=10)
 RENEW_EVERY = timedelta(seconds=1)
 
 logger = logging.getLogger("uvicorn.error")
+
+
+class WorkerStops(Exception):
+    """Whoever runs the job is about to stop: somebody else begins anew."""
 
 
 class LeaseLost(Exception):
@@ -64,10 +69,12 @@ async def claim(engine: AsyncEngine, job_id: uuid.UUID | None = None) -> Claim |
     return Claim(row.id, row.lease, row.attempts) if row else None
 
 
-async def run(engine: AsyncEngine, claimed: Claim) -> None:
-    """Run a job to its end, or to its next attempt."""
+async def run(
+    engine: AsyncEngine, claimed: Claim, *, stopping: Callable[[], bool] = lambda: False
+) -> None:
+    """Run a job to its end, or to its next attempt; or give it back when `stopping` says so."""
     try:
-        result = await analyse(engine, claimed)
+        result = await analyse(engine, claimed, stopping)
         report = write_report(JobResult.model_validate(result))
         await finish(
             engine,
@@ -80,17 +87,28 @@ async def run(engine: AsyncEngine, claimed: Claim) -> None:
         )
     except LeaseLost:
         logger.warning("Job %s: the lease ran out, somebody else has it", claimed.job_id)
+    except WorkerStops:
+        await give_back(engine, claimed)
     except Exception as error:  # whatever it is, the job must come to an end
         logger.error("Job %s, attempt %d: %r", claimed.job_id, claimed.attempts, error)
         await retry_or_fail(engine, claimed)
-    except BaseException:
-        # The server stops: another worker, or this one after its restart, begins anew.
-        await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
+    except BaseException:  # cancelled, or asked to exit
+        await give_back(engine, claimed)
         raise
 
 
-async def analyse(engine: AsyncEngine, claimed: Claim) -> dict[str, object]:
-    """Count the job's text in a thread, renewing the lease and telling the progress meanwhile."""
+async def give_back(engine: AsyncEngine, claimed: Claim) -> None:
+    """Let another worker, or this one after its restart, begin anew; it was no attempt."""
+    await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
+
+
+async def analyse(
+    engine: AsyncEngine, claimed: Claim, stopping: Callable[[], bool]
+) -> dict[str, object]:
+    """Count the job's text in a thread, renewing the lease and telling the progress meanwhile.
+
+    Raises `WorkerStops`.
+    """
     async with AsyncSession(engine) as session:
         text = await session.scalar(select(Job.text).where(Job.id == claimed.job_id))
     if text is None:
@@ -98,6 +116,8 @@ async def analyse(engine: AsyncEngine, claimed: Claim) -> dict[str, object]:
     counts = Counts(lines=not text.endswith("\n"))  # the last line may have no end
     renewed_at = datetime.now(UTC)
     for piece in pieces(text):
+        if stopping():
+            raise WorkerStops
         await to_thread.run_sync(counts.add, piece)
         now = datetime.now(UTC)
         if now - renewed_at > RENEW_EVERY:
