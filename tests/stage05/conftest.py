@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.early import needs
 from tests.harness.plugin import Launch
 from tests.harness.queue import LOCAL, NO_REDIS, Queue, redis_is_available
 from tests.harness.server import LaunchedServer
@@ -29,11 +30,6 @@ class EveryMinute(NamedTuple):
     api: Api
     done: str
     waits: str
-
-
-def needs(item: pytest.Item, fixture: str) -> bool:
-    """Return whether the test asks for the fixture."""
-    return fixture in getattr(item, "fixturenames", ())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
