@@ -142,10 +142,20 @@ def test_no_request_fails_while_a_replica_is_killed(stack: Stack, api: Api) -> N
     ],
 )
 def test_what_is_not_public_cannot_be_reached(stack: Stack, path: str) -> None:
+    assert_refused(stack, path, 404)
+
+
+@pytest.mark.parametrize("path", ["/todos/%00", "/todos/%zz"])
+def test_what_is_no_address_is_refused_in_the_form_of_the_api(stack: Stack, path: str) -> None:
+    assert_refused(stack, path, 400)
+
+
+def assert_refused(stack: Stack, path: str, status: int) -> None:
+    """Assert that the gateway itself refuses this path, and how."""
     answer = httpx.Client(trust_env=False).send(
         httpx.Request("GET", httpx.URL(stack.base_url).copy_with(raw_path=path.encode()))
     )
-    assert answer.status_code == 404
+    assert answer.status_code == answer.json()["status"] == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-request-id"]
 
