@@ -271,7 +271,8 @@ def test_what_changes_while_redis_is_down_is_not_old_when_it_is_back(
         replicas.redis.start()
     assert one.get_todo(todo_id)["title"] == "meanwhile"
     eventually(lambda: other.get_todo(todo_id)["title"] == "meanwhile", within=L1_TTL + SLACK)
-    eventually(lambda: is_shared(*clients), within=FORGETS_WITHIN)
+    with replicas.clients_of_one_user() as somebody:  # whose writes invalidate nothing of ours
+        eventually(lambda: is_shared(*somebody), within=FORGETS_WITHIN)
     assert {api.get_todo(todo_id)["title"] for api in clients} == {"meanwhile"}
 
 
