@@ -28,6 +28,28 @@ MAX_REPORTED_ERRORS = 50
 RETRY_AFTER = "1"  # seconds
 PROBLEM = "application/problem+json"
 NO_BODY = (204, 304)
+# For the documentation: any answer that is not described has this form.
+DESCRIBED: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem document (RFC 9457)",
+        "content": {
+            PROBLEM: {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "type": {"type": "string"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string"},
+                        "request_id": {"type": "string"},
+                        "errors": {"type": "array", "items": {"type": "object"}},
+                    },
+                    "required": ["type", "title", "status", "detail", "request_id"],
+                }
+            }
+        },
+    }
+}
 # SQLSTATE, or its first letters, of errors that are PostgreSQL's and not those of our code:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 UNAVAILABLE = (

@@ -26,7 +26,7 @@ from app.database import create_engine
 from app.edge.cors import CrossOriginMiddleware
 from app.edge.docs import remove_docs
 from app.edge.security_headers import SecurityHeadersMiddleware
-from app.errors import add_error_handlers
+from app.errors import DESCRIBED, add_error_handlers
 from app.gallery.router import router as gallery_router
 from app.health.checks import DatabaseCheck, MediaCheck, RedisCheck
 from app.health.readiness import Readiness
@@ -134,7 +134,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
 
 set_up_server_logs()
 hide_tokens_in_logs()
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, responses=DESCRIBED)
 add_error_handlers(app)
 app.add_middleware(CrossOriginMiddleware)
 app.add_middleware(SecurityHeadersMiddleware)

@@ -74,6 +74,15 @@ def test_a_422_names_each_field_that_is_wrong(api: Api) -> None:
     assert "completed" in reason(answer)
 
 
+def test_the_documentation_says_what_an_error_looks_like(api: Api) -> None:
+    paths = api.request("GET", "/openapi.json").json()["paths"]
+    error = api.request("GET", "/todos", params={"limit": "many"}).json()
+    for operation in (each for path in paths.values() for each in path.values()):
+        described = operation["responses"]["default"]["content"][PROBLEM]["schema"]
+        assert "422" not in operation["responses"]
+        assert set(described["required"]) < set(described["properties"]) == set(error)
+
+
 def test_errors_keep_the_headers_that_belong_to_them(visitor: Api) -> None:
     refused = visitor.request("GET", "/todos")
     assert refused.status_code == 401
