@@ -14,12 +14,14 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, exists, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.auth.models import RefreshToken
 from app.auth.security import InvalidToken
+
+DELETED_AT_ONCE = 1000
 
 
 class IssuedToken(NamedTuple):
@@ -103,8 +105,15 @@ async def revoke_family(session: AsyncSession, token: str) -> None:
 
 
 async def remove_expired_tokens(engine: AsyncEngine) -> None:
-    """Remove the families that have ended. Until then a used token is kept, to be recognised."""
-    async with engine.begin() as connection:
-        await connection.execute(
-            delete(RefreshToken).where(RefreshToken.expires_at < datetime.now(UTC))
-        )
+    """Remove the families that have ended, some at a time: no statement takes long.
+
+    Until then a used token is kept, to be recognised.
+    """
+    has_ended = RefreshToken.expires_at < datetime.now(UTC)
+    some = select(RefreshToken.id).where(has_ended).order_by(RefreshToken.expires_at)
+    some = some.limit(DELETED_AT_ONCE).with_for_update(skip_locked=True)
+    deleted = DELETED_AT_ONCE
+    while deleted >= DELETED_AT_ONCE:
+        async with engine.begin() as connection:
+            statement = delete(RefreshToken).where(RefreshToken.id.in_(some))
+            deleted = (await connection.execute(statement)).rowcount
