@@ -65,6 +65,11 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def pid(self) -> int:
+        """The process id; `RuntimeError` when it was never started."""
+        return self._started().pid
+
+    @property
     def exit_code(self) -> int | None:
         """The exit code (negative: the signal that ended it), None while it runs."""
         return self._started().poll()

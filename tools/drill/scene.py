@@ -1,0 +1,200 @@
+"""Where the drills happen: a stack whose parts are started again when they end, and its clients.
+
+What Compose's `restart: unless-stopped` does is done here by `supervise`: whatever ends is started
+again, unless the drill itself has stopped it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+from tests.harness.database import PostgresDatabase
+from tests.harness.waiting import eventually
+from tests.stage05.jobs import Ledger
+from tools.drill.clients import Clients, Gateway
+from tools.drill.record import CHAT, JOB, JOB_DONE, WRITE, Difference, Record, compare
+from tools.stack.part import Part
+from tools.stack.stack import Stack
+
+CALM = 3.0  # seconds, before something breaks and after it
+_LOOK_EVERY = 0.25
+_ENDS = 30.0
+_RESTARTS = 10.0
+_SETTLES_WITHIN = 90.0  # seconds, for the jobs that were accepted, and for what is cached
+
+Drill = Callable[["Scene", Clients], Awaitable[str]]
+User = dict[str, str]
+
+
+class Scene:
+    """A running stack, three users, and the database as somebody sees it from outside."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.parts = stack.parts
+        self.database = PostgresDatabase(stack.parts.database_url)
+        self.gateway = Gateway([part.address for part in stack.parts.apis])
+        self._ledger = Ledger(self.database)  # each end of a job, noted by the database
+        self._stopped: set[str] = set()
+        self._users: list[User] = []
+        self._last_message = 0
+
+    async def sign_in(self) -> None:
+        """Make the users."""
+        self._users = [await self.gateway.new_user() for _ in range(3)]
+
+    async def supervise(self) -> None:
+        """Start again what has ended; does not return."""
+        while True:
+            for part in self.parts.all:
+                runs_on = part.is_up or part is self.parts.migrate or part.name in self._stopped
+                if not runs_on:
+                    await asyncio.to_thread(part.start)
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def stop(self, part: Part) -> None:
+        """Ask a part to end, and wait until it has; it stays down."""
+        self._stopped.add(part.name)
+        part.ask_to_stop()
+        await self.until_ended(part)
+
+    async def start(self, part: Part) -> None:
+        """Start a part that was stopped, and wait until it is ready."""
+        await asyncio.to_thread(part.start)
+        self._stopped.discard(part.name)
+        await self.until_ready(part)
+
+    async def until_ended(self, part: Part) -> None:
+        """Wait until a part that was asked to stop has ended; `AssertionError` when it has not."""
+        await asyncio.to_thread(
+            eventually, lambda: part.process.exit_code is not None, within=_ENDS
+        )
+
+    async def until_ready(self, part: Part) -> None:
+        """Wait until a part runs, again, and is ready; `DidNotStart` when it is not in time."""
+        await asyncio.to_thread(eventually, lambda: part.is_up, within=_RESTARTS)
+        await asyncio.to_thread(self.stack.wait_until_ready, part)
+
+    async def run(
+        self, name: str, drill: Drill, *, seconds: float
+    ) -> tuple[Record, str, Difference]:
+        """Run a drill for so many seconds, or longer if it takes longer.
+
+        Returns what clients saw, what the drill has to say, and which promises were broken.
+        """
+        record = self.gateway.record = Record()
+        clients = Clients(self.gateway, self._users[0], name)
+        async with self._used(clients):
+            await asyncio.sleep(CALM)
+            note = await drill(self, clients)
+            left = seconds - CALM - (time.time() - record.began)
+            await asyncio.sleep(max(0, left) + CALM)
+            record.ended = time.time()
+            record_when_used = record.attempts, record.failed_attempts
+            clients.stopping = True
+            difference = await self._settle(clients, record)
+        record.attempts, record.failed_attempts = record_when_used
+        self._note_ends_of_jobs(record)
+        return record, note, difference
+
+    @asynccontextmanager
+    async def _used(self, clients: Clients) -> AsyncIterator[None]:
+        """Have all clients at work; who listens to the chat does so until the very end."""
+        one, two, three = self._users
+        said = await clients.history(0, three, self._last_message)
+        self._last_message = max((message["id"] for message in said), default=self._last_message)
+        programs = [
+            *(program(first) for first in (0, 1) for program in (clients.write, clients.read)),
+            *(clients.send_jobs(first) for first in (0, 1)),
+            *(clients.speak(0, one), clients.speak(1, two)),
+        ]
+        tasks = [asyncio.create_task(program) for program in programs]
+        tasks.append(asyncio.create_task(clients.listen(1, three, self._last_message)))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception):
+                    raise result
+
+    async def _settle(self, clients: Clients, record: Record) -> Difference:
+        """Wait until all is as it should be, and return what is not when the time is over."""
+        for part in self.parts.all:
+            if part is not self.parts.migrate:
+                await self.until_ready(part)
+        deadline = time.monotonic() + _SETTLES_WITHIN
+        while True:
+            difference = await self._differences(clients, record)
+            if not difference or difference.doubled or time.monotonic() > deadline:
+                return difference
+            await asyncio.sleep(1)
+
+    async def _differences(self, clients: Clients, record: Record) -> Difference:
+        promised = record.acknowledged
+        titles = await self._texts("SELECT title FROM todos")
+        jobs = await self._ends_of_jobs()
+        total = compare("todo, stored", promised[WRITE], titles)
+        total += compare("job, accepted", promised[JOB], {text for text, _, _ in jobs})
+        done = [text for text, end, _ in jobs if end == "succeeded"]
+        total += compare("job, done", promised[JOB], done)
+        for number in (0, 1):
+            seen = await self._todos_of_api(number)
+            total += compare(f"todo, as api-{number + 1} shows it", promised[WRITE], seen)
+            said = await clients.history(number, self._users[0], self._last_message)
+            texts = [message["text"] for message in said]
+            total += compare(f"chat, as api-{number + 1} shows it", promised[CHAT], texts)
+        total += compare("chat, as it was heard", promised[CHAT], record.heard)
+        return total + Difference(
+            [], [f"chat, on one socket: {text}" for text in record.heard_twice]
+        )
+
+    async def _todos_of_api(self, number: int) -> list[str]:
+        titles: list[str] = []
+        while True:
+            answer = await self.gateway.request(
+                number, "GET", "/todos", params={"offset": len(titles)}, headers=self._users[0]
+            )
+            if answer is None or not answer.is_success:
+                return titles
+            page = [todo["title"] for todo in answer.json()]
+            if not page:
+                return titles
+            titles += page
+
+    async def _texts(self, statement: str) -> list[str]:
+        rows = await asyncio.to_thread(self.database.query, statement)
+        return [str(text) for (text,) in rows]
+
+    async def _ends_of_jobs(self) -> list[tuple[str, str, float]]:
+        """Return text, end and time of every end that a job came to; a job without one has ''."""
+        statement = (
+            "SELECT split_part(j.text, chr(10), 1), coalesce(c.new, ''), coalesce(c.at, 0)"
+            " FROM jobs j LEFT JOIN changes_of_jobs c ON c.job_id = replace(j.id::text, '-', '')"
+            " AND c.new IN ('succeeded', 'failed', 'cancelled')"
+        )
+        rows = await asyncio.to_thread(self.database.query, statement)
+        return [(str(text), str(end), float(at)) for text, end, at in rows]
+
+    def _note_ends_of_jobs(self, record: Record) -> None:
+        statement = "SELECT at FROM changes_of_jobs WHERE new = 'succeeded'"
+        record.good_at[JOB_DONE] = [float(at) for (at,) in self.database.query(statement)]
+
+
+@asynccontextmanager
+async def supervised(stack: Stack) -> AsyncIterator[Scene]:
+    """Yield the scene of a stack that runs, supervised."""
+    scene = Scene(stack)
+    supervisor = asyncio.create_task(scene.supervise())
+    try:
+        await scene.sign_in()
+        yield scene
+    finally:
+        supervisor.cancel()
+        with suppress(asyncio.CancelledError):
+            await supervisor
+        await scene.gateway.close()

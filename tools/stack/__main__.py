@@ -1,0 +1,123 @@
+"""Runs the production topology on this machine, without Docker, until Ctrl-C.
+
+    nox -s stack                          the API on ports 8000 and 8001
+    nox -s stack -- --port 9000           six ports from 9000 on
+    nox -s stack -- --data DIRECTORY      kept there, instead of in .stack
+
+PostgreSQL and a Redis-compatible server (both from PyPI), the migration, two API processes, a
+worker, beat, and Prometheus if it is installed. There is no gateway: two addresses are the same
+service. Ctrl-C, SIGTERM and a closed terminal end all of it, in order, in less than 30 seconds; a
+second Ctrl-C at once. What was stored is there at the next start. What ends by itself stays down,
+and that is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from tools.command import run
+from tools.stack.stack import Stack
+from tools.stack.terminal import Terminal
+
+_LOOK_EVERY = 0.25  # seconds
+_SAME_WISH = 1.0  # seconds: a terminal that is closed may tell us more than once
+_ASKED_TO_HURRY = 130
+
+
+class Wishes:
+    """How often the person, or the system, has asked for the end."""
+
+    def __init__(self) -> None:
+        self._first_at = 0.0
+        self._parent = os.getppid()
+        self.end = False
+        self.hurry = False
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # With `nohup` it is meant to live longer than the terminal, and who started it.
+        self._is_alone = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        if not self._is_alone:
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
+            signal.signal(number, self._note)
+
+    def look(self) -> bool:
+        """Return whether it is time to end: also when nox, which started us, was killed."""
+        if not self._is_alone and os.getppid() != self._parent:
+            self.end = True
+        return self.end
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.end:
+            self.end, self._first_at = True, time.monotonic()
+        elif time.monotonic() - self._first_at > _SAME_WISH:
+            self.hurry = True
+
+
+def main(arguments: Sequence[str], root: Path) -> int:
+    """Run until asked to end; `CourseError` when it cannot start."""
+    parser = argparse.ArgumentParser(
+        prog="nox -s stack --",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=8000,
+        help="the first of six ports; default: %(default)s; 0: any",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=root / ".stack", help="where it is kept; default: .stack"
+    )
+    options = parser.parse_args(arguments)
+    wishes = Wishes()
+    print("Starting PostgreSQL, Redis, the API and its workers …", flush=True)
+    stack = Stack(options.data, first_port=options.port)
+    try:
+        if stack.start(wishes.look):
+            _serve(stack, wishes)
+    finally:
+        began = time.monotonic()
+        stack.stop(lambda: wishes.hurry)
+    how = "at once" if wishes.hurry else "in order"
+    print(f"Everything has ended, {how}, in {time.monotonic() - began:.1f} s.", flush=True)
+    return _ASKED_TO_HURRY if wishes.hurry else 0
+
+
+def _serve(stack: Stack, wishes: Wishes) -> None:
+    """Show what goes on until somebody wishes it to end, or nobody reads it any more."""
+    try:
+        _show(stack, wishes)
+    except OSError:
+        # What is still to be said goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show(stack: Stack, wishes: Wishes) -> None:
+    terminal = Terminal(stack.parts.all)
+    terminal.show_table(relative_to=Path.cwd())
+    one, two = (part.address for part in stack.parts.apis)
+    print(f"Open {one}/docs or {two}/chat: both addresses are the same service.")
+    print(f"The administrator is `admin`; the password is in {stack.secrets_file}.")
+    if not shutil.which("prometheus"):
+        print("Without Prometheus: there is none on this machine's PATH.")
+    print("Ctrl-C ends all of it; what is stored stays.\n", flush=True)
+    while not wishes.look():
+        terminal.show_new_lines()
+        for part in stack.ended():
+            code = part.process.exit_code
+            terminal.say(f"{part.name} has ended, with exit code {code}, and stays down.")
+        time.sleep(_LOOK_EVERY)
+    terminal.say("Ending everything, in order. Once more: at once.")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

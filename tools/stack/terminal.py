@@ -1,0 +1,77 @@
+"""What the person at the terminal sees: what runs where, and all logs, with a prefix each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from tools.stack.part import Part
+
+_COLOURS = (36, 33, 32, 35, 34, 96, 93, 92)  # of ECMA-48, 8.3.117
+_LONGEST_READ = 1 << 20  # bytes at a time
+
+
+class Log:
+    """The end of one log file, as it grows."""
+
+    def __init__(self, part: Part) -> None:
+        self.name = part.name
+        self._file = part.process.log_file
+        self._read = 0
+
+    def new_lines(self) -> list[str]:
+        """Return the lines that have been completed since."""
+        try:
+            with self._file.open("rb") as file:
+                file.seek(self._read)
+                data = file.read(_LONGEST_READ)
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return whole.decode("utf-8", errors="replace").splitlines()
+
+
+class Terminal:
+    """Prints to standard output; `OSError` when nobody is there any more."""
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self._parts = list(parts)
+        self._logs = [Log(part) for part in self._parts]
+        self._width = max(len(part.name) for part in self._parts)
+        # https://no-color.org
+        self._coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+    def show_table(self, *, relative_to: Path) -> None:
+        """Print which part is which process, where it listens, and where its log is."""
+        rows = [("what", "pid", "where", "log")]
+        for part in self._parts:
+            log = Path(os.path.relpath(part.process.log_file, relative_to))
+            rows.append((part.name, str(part.process.pid), part.address, str(log)))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
+        print(flush=True)
+
+    def show_new_lines(self) -> None:
+        """Print what the parts have logged since."""
+        for number, log in enumerate(self._logs):
+            for line in log.new_lines():
+                print(f"{self._prefix(log.name, number)}{line}")
+        sys.stdout.flush()
+
+    def say(self, text: str) -> None:
+        """Print a line of our own."""
+        time = datetime.now().astimezone().strftime("%H:%M:%S")
+        print(f"{self._prefix('stack', -1)}{time} {text}", flush=True)
+
+    def _prefix(self, name: str, number: int) -> str:
+        prefix = f"{name:<{self._width}} | "
+        if not self._coloured:
+            return prefix
+        colour = _COLOURS[number % len(_COLOURS)] if number >= 0 else 1
+        return f"\033[{colour}m{prefix}\033[0m"
