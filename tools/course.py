@@ -34,6 +34,7 @@ class Stage:
     rewrites: tuple[str, ...] = ()  # as `changes`, but earlier stages' edits are not carried here
     removes: tuple[str, ...] = ()
     also: tuple[str, ...] = ()  # arguments of further test runs, in this stage and all later ones
+    starter: tuple[str, ...] = ()  # what learners write themselves, see tools/starter.py
 
     @property
     def name(self) -> str:

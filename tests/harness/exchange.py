@@ -6,6 +6,7 @@ anything is kept, so no report, log or terminal ever shows one.
 
 from __future__ import annotations
 
+import logging
 import re
 import shlex
 from collections import deque
@@ -130,6 +131,17 @@ _CURL_SETS = {
 }
 
 RECENT: deque[Exchange] = deque(maxlen=8)
+FRAMES: deque[str] = deque(maxlen=30)  # what was said over WebSockets, a line each
+
+
+class FrameLog(logging.Handler):
+    """Keeps what `websockets` logs of its frames for the report of this test, secrets masked."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line that says what went out (`>`) or came in (`<`)."""
+        line = record.getMessage()
+        if line.startswith(("<", ">")):
+            FRAMES.append(_BEARER.sub(rf"\1{TOKEN}", mask(line[:_SHOWN])))
 
 
 def remember(
@@ -162,12 +174,14 @@ def remember(
 
 def report_sections() -> list[tuple[str, str]]:
     """Return titles and texts that tell what this test said and heard, for a failure report."""
+    frames = [("WebSocket", "\n".join(FRAMES))] if FRAMES else []
     if not RECENT:
-        return []
+        return frames
     last = RECENT[-1]
     sections = [
         ("Last exchanges", "\n\n".join(str(exchange) for exchange in RECENT)),
         ("To repeat the last one", last.curl()),
+        *frames,
     ]
     log = mask(last.server.log_tail())
     return [*sections, ("The server's log ends", log)] if log else sections

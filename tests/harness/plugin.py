@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 import pytest
 
+from tests.harness import profile
 from tests.harness.driver import Api
-from tests.harness.exchange import RECENT, report_sections
+from tests.harness.exchange import FRAMES, RECENT, report_sections
+from tests.harness.learners import LearnersServer, Solution
 from tests.harness.server import (
     AttachedServer,
     LaunchedServer,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:  # a plugin is imported by pytest, which explains its assertio
 pytest_plugins = ["tests.harness.queue", "tests.harness.weather", "tests.harness.deployment"]
 
 NOT_CHECKED = "not checked: needs control of the server process"
+NO_USERS = "not checked: needs users, and this server has none"
 
 _STAGE = pytest.StashKey[Stage]()
 _ENDED = pytest.StashKey[list[str]]()
@@ -53,6 +56,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("the app under test")
     group.addoption("--stage", metavar="N", help="the stage to test (default: the furthest)")
     group.addoption("--base-url", metavar="URL", help="test the server there, launch none")
+    group.addoption("--solution", metavar="FILE", help="how to start that server once more")
+    group.addoption("--profile", metavar="FILE", help="the names that its API has of its own")
     group.addoption("--admin-username", metavar="NAME", help="an administrator of that server")
     group.addoption("--admin-password", metavar="PASSWORD", help="and that one's password")
 
@@ -63,11 +68,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "until(stage, successor): the requirement ends after that stage; `successor` replaces it.",
     )
+    config.addinivalue_line("markers", "slow: takes seconds, which a quick grading has not.")
+    config.addinivalue_line("markers", "users: tells users apart; a server may have none.")
     try:
+        if config.getoption("profile"):
+            profile.activate(profile.load_profile(Path(config.getoption("profile"))))
         stages = load_course()
         wanted = config.getoption("stage")
         stage = find_stage(stages, wanted) if wanted else stages[-1]
-    except CourseError as error:
+    except (CourseError, profile.ProfileError) as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[_STAGE] = stage
     config.stash[_SUITES] = {stage.name: stage.number for stage in stages}
@@ -193,6 +202,34 @@ launch_for_session = pytest.fixture(_launch, scope="session", name="launch_for_s
 launch_for_session.__doc__ = "The same, for servers that all tests share."
 
 
+@pytest.fixture(scope="module")
+def restartable(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LaunchedServer]:
+    """A private server, running, for tests that do no more than restart and kill it.
+
+    With `--solution` that is one more of the solution under test.
+    """
+    if not request.config.getoption("solution"):
+        launch: Launch = request.getfixturevalue("launch_for_module")
+        yield launch()
+        return
+    solution = Solution.read(Path(request.config.getoption("solution")))
+    if solution.port is not None:
+        pytest.skip("not checked: the solution takes one port only, and runs there already")
+    server = LearnersServer(solution, tmp_path_factory.mktemp("restartable"))
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.fixture(autouse=True)
+def _users_if_needed(request: pytest.FixtureRequest) -> None:
+    """Skip a test that tells users apart where the server has none to tell apart."""
+    if request.node.get_closest_marker("users") and not request.getfixturevalue("server").has_users:
+        pytest.skip(NO_USERS)
+
+
 @pytest.fixture(scope="session")
 def stage_directory(request: pytest.FixtureRequest) -> Path:
     """The directory of the stage under test, for what only its source can show."""
@@ -204,6 +241,7 @@ def stage_directory(request: pytest.FixtureRequest) -> Path:
 def pytest_runtest_logstart() -> None:
     """Forget what the test before said."""
     RECENT.clear()
+    FRAMES.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
+from tests.harness import profile
 from tests.harness.exchange import remember
 from tests.harness.server import Server
 
@@ -39,7 +40,10 @@ def connect(server: Server) -> socket.socket:
 
 def head(server: Server, method: str, path: str, headers: dict[str, str]) -> bytes:
     """Return the head of a request for a JSON body, with `headers` and `Connection: close`."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {urlsplit(server.base_url).netloc}"]
+    lines = [
+        f"{method} {profile.active().path(path)} HTTP/1.1",
+        f"Host: {urlsplit(server.base_url).netloc}",
+    ]
     all_headers = {"Content-Type": "application/json", "Connection": "close"} | headers
     lines += [f"{name}: {value}" for name, value in all_headers.items()]
     return "\r\n".join([*lines, "", ""]).encode()

@@ -24,6 +24,7 @@ from typing import Protocol
 
 import httpx
 
+from tests.harness import profile
 from tests.harness.database import Database, database_at
 from tests.harness.ports import free_port
 from tools.course import ROOT, Stage
@@ -104,11 +105,18 @@ class AttachedServer:
 
     @cached_property
     def has_users(self) -> bool:
-        """Whether todos need a token: asked once, without one (`httpx.HTTPError` if it is down)."""
-        answer = httpx.get(f"{self.base_url}/todos", trust_env=False)
-        return answer.status_code == httpx.codes.UNAUTHORIZED and (
-            "www-authenticate" in answer.headers
-        )
+        """Whether todos need a token: asked once, without one (`httpx.HTTPError` if it is down).
+
+        Where there are no todos at all, the user's own page tells.
+        """
+        for path in ("/todos", "/users/me"):
+            address = self.base_url + profile.active().path(path)
+            # The head of the answer will do: what is wrong with a body is for a test to say.
+            with httpx.stream("GET", address, trust_env=False) as answer:
+                status = answer.status_code
+            if status != httpx.codes.NOT_FOUND:
+                break
+        return status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 
     def log_mark(self) -> int:
         """Return 0: its log is not ours to read."""

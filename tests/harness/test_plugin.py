@@ -1,6 +1,7 @@
 """What a person sees of the harness: options, what is left out, and the report of a failure."""
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.conftest import SAMPLE_SERVER, Sample
-from tests.harness.exchange import mask
+from tests.harness.exchange import FRAMES, FrameLog, mask
 from tests.harness.sample_server import TOKEN
 from tests.harness.waiting import eventually
 from tools.course import ROOT, load_course
@@ -137,6 +138,41 @@ def test_source(stage_directory):
     assert "not checked: needs control of the server process" in printed
     assert "not checked: needs the source of the app" in printed
     assert server.exit_code is None
+
+
+def test_what_tells_users_apart_is_not_checked_where_there_are_none(
+    tmp_path: Path, sample: Sample
+) -> None:
+    server = sample()
+    server.start()
+    source = """
+import pytest
+
+@pytest.mark.users
+def test_apart(api):
+    raise AssertionError("must not run")
+
+def test_shared(api):
+    assert api.create_todo()["authorization"] is None
+"""
+    printed = run_pytest(tmp_path, source, f"--base-url={server.base_url}", "-rs")
+    assert "1 passed, 1 skipped" in printed
+    assert "not checked: needs users, and this server has none" in printed
+
+
+def test_what_goes_over_a_websocket_is_kept_without_secrets() -> None:
+    frames = logging.Logger("of this test", logging.DEBUG)
+    frames.addHandler(FrameLog())
+    FRAMES.clear()
+    frames.debug("> Authorization: Bearer opaque-secret")
+    frames.debug("> GET /ws/chat?token=%s HTTP/1.1", TOKEN)
+    frames.debug("< CLOSE 1008 (policy violation)")
+    frames.debug("= connection is CLOSED")
+    kept = "\n".join(FRAMES)
+    FRAMES.clear()
+    assert kept.splitlines()[-1] == "< CLOSE 1008 (policy violation)"
+    assert "opaque-secret" not in kept
+    assert TOKEN not in kept
 
 
 def test_attached_to_nothing_it_says_so_once(tmp_path: Path) -> None:

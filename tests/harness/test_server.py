@@ -14,6 +14,7 @@ import pytest
 from tests.harness import server as server_module
 from tests.harness.conftest import SAMPLE_SERVER, Sample
 from tests.harness.driver import Api
+from tests.harness.ports import free_port
 from tests.harness.server import LaunchedServer, ReplicatedServer, ServerDidNotStart
 from tests.harness.waiting import eventually
 
@@ -116,7 +117,6 @@ def test_a_restart_keeps_the_address_and_the_log(sample: Sample) -> None:
 def test_a_port_that_is_taken_is_given_up_for_another(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free_port = server_module.free_port
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         taken = holder.getsockname()[1]

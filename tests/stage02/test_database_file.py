@@ -5,6 +5,7 @@ import pytest
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 
+MADE = 30  # todos
 plain = pytest.mark.deployment("plain")
 
 
@@ -14,6 +15,14 @@ def test_a_todo_is_a_row_of_an_sqlite_file(api: Api, launched_server: LaunchedSe
     statement = "SELECT title, description, completed FROM todos WHERE id = ?"
     assert launched_server.database.query(statement, todo["id"]) == [("Молоко", None, 1)]
     assert launched_server.database_file.read_bytes()[:15] == b"SQLite format 3"
+
+
+def test_what_is_acknowledged_is_in_the_database_at_once(
+    api: Api, launched_server: LaunchedServer
+) -> None:
+    statement = "SELECT count(*) FROM todos WHERE id = ?"
+    made = [launched_server.database.query(statement, api.create_todo()["id"]) for _ in range(MADE)]
+    assert made == [[(1,)]] * MADE  # a commit after the answer would be late for some
 
 
 def test_a_deleted_todo_is_no_row(api: Api, launched_server: LaunchedServer) -> None:

@@ -88,8 +88,11 @@ def try_to_use(spoiled: dict[Spoil, LaunchedServer], locked: LaunchedServer) -> 
             with suppress(ServerDidNotStart):
                 server.start()
 
-    tasks = [start_all, lambda: locked_out.append(write_while_locked(locked))]
-    in_parallel(len(tasks), lambda number: tasks[number]())
+    def write() -> None:
+        locked_out.append(write_while_locked(locked))
+
+    tasks = (start_all, write)
+    assert not in_parallel(len(tasks), lambda number: tasks[number]()).errors
     refused = {spoil: (server, server.exit_code) for spoil, server in spoiled.items()}
     return Unusable(refused, locked_out[0], locked)
 

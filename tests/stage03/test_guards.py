@@ -80,6 +80,8 @@ def test_a_header_of_another_form_is_401(visitor: Api, template: str) -> None:
     token = token_of(visitor, new_account(visitor))
     headers = {"Authorization": template.format(token=token)}
     answer = send_raw(visitor.server, "GET", "/users/me", [], headers=headers)
+    if "\x7f" in template and answer.status == 400:
+        return  # no header may hold it (RFC 9110, 5.5): some servers look at once
     assert answer.status == 401
     assert answer.headers["www-authenticate"].split()[0] == "Bearer"
     assert b'"detail"' in answer.body

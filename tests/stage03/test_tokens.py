@@ -28,12 +28,15 @@ from tests.stage03.tokens import (
 )
 
 TWENTY_KB = 20_000
+LONGEST_HEADER = 8_000  # bytes that every server reads
 UNSIGNED = b'{"alg":"none","typ":"JWT"}'
 
 
 def assert_refused(api: Api, token: str) -> None:
     """Check that the server does not believe this token, and says so as it should."""
     answer = api.with_token(token).request("GET", "/users/me")
+    if len(token) > LONGEST_HEADER and answer.status_code in (400, 431):
+        return  # many servers read no header of this length, whatever is in it
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].split()[0] == "Bearer"
     assert isinstance(answer.json()["detail"], str)

@@ -30,6 +30,7 @@ def test_an_id_is_a_random_uuid(api: Api) -> None:
     assert {image_id.version for image_id in ids} == {4}  # 122 random bits: nobody guesses one
 
 
+@pytest.mark.users
 def test_the_list_holds_ones_own_images_newest_first(api: Api) -> None:
     somebody = api.as_new_user()
     first, theirs, second, third = (new_image(who) for who in (api, somebody, api, api))
@@ -38,6 +39,7 @@ def test_the_list_holds_ones_own_images_newest_first(api: Api) -> None:
     assert list_images(api.as_new_user()) == []
 
 
+@pytest.mark.users
 def test_the_list_comes_in_pages(api: Api) -> None:
     made = in_parallel(PAGE + 2, lambda _: new_image(api))
     assert not made.errors
@@ -59,6 +61,7 @@ def test_a_query_that_makes_no_sense_is_422(api: Api, query: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.users
 def test_an_image_of_somebody_else_is_as_unknown_as_one_that_never_was(
     api: Api, method: str
 ) -> None:
@@ -80,6 +83,7 @@ def test_an_unknown_or_odd_id_is_not_found_or_refused(api: Api, image_id: str) -
         assert answer.json()["detail"]
 
 
+@pytest.mark.users
 def test_an_id_in_another_spelling_does_no_harm(api: Api) -> None:
     """A UUID may be read in upper case; it is the same one then, for its owner."""
     stored, somebody = new_image(api), api.as_new_user()
@@ -94,6 +98,7 @@ def test_an_id_in_another_spelling_does_no_harm(api: Api) -> None:
     ("method", "path"), [("GET", "/images"), ("GET", "/images/{id}"), ("DELETE", "/images/{id}")]
 )
 @pytest.mark.parametrize("token", [None, "garbage"])
+@pytest.mark.users
 def test_without_a_good_token_every_operation_is_401(
     api: Api, method: str, path: str, token: str | None
 ) -> None:
@@ -104,6 +109,7 @@ def test_without_a_good_token_every_operation_is_401(
     assert api.request("GET", stored["url"]).status_code == 200
 
 
+@pytest.mark.users
 def test_a_deleted_image_is_gone_with_its_file(api: Api) -> None:
     kept, stored = new_image(api), new_image(api)
     answer = api.request("DELETE", f"/images/{stored['id']}")
@@ -119,6 +125,7 @@ def status_of_delete(api: Api, path: str, _client: int) -> int:
     return api.request("DELETE", path).status_code
 
 
+@pytest.mark.users
 def test_of_two_who_delete_one_image_at_once_exactly_one_succeeds(api: Api) -> None:
     for _ in range(5):
         path = f"/images/{new_image(api)['id']}"

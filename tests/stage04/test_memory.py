@@ -58,6 +58,7 @@ def test_twenty_uploads_of_5_mib_at_once_take_less_than_64_mib(
     assert growth < MEMORY_BOUND, figures
 
 
+@pytest.mark.slow
 def test_the_list_is_fast_while_a_large_picture_is_looked_at(
     api: Api, record_property: Record
 ) -> None:

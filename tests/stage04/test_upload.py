@@ -116,6 +116,7 @@ def test_many_uploads_at_once_are_an_image_each(api: Api) -> None:
 
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("token", [None, "garbage"])
+@pytest.mark.users
 def test_without_a_good_token_nothing_is_taken(api: Api, token: str | None) -> None:
     answer = upload(api.with_token(token), png())
     assert answer.status_code == 401

@@ -5,13 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
+import httpx
 import pytest
 
+from tests.harness import profile
 from tests.harness.driver import Api
 from tests.harness.early import needs
 from tests.harness.plugin import Launch
 from tests.harness.queue import LOCAL, NO_REDIS, Queue, redis_is_available
-from tests.harness.server import LaunchedServer
+from tests.harness.server import AttachedServer, LaunchedServer, Server
 from tests.stage05.celery_faults import CELERY_FAULTS
 from tests.stage05.cluster import Cluster
 from tests.stage05.faults import FAULTS, Evidence
@@ -35,6 +37,25 @@ class EveryMinute(NamedTuple):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests that have to wait at the end, the one for the minute last."""
     items.sort(key=lambda item: 2 * needs(item, NEEDS_A_MINUTE) + needs(item, NEEDS_FAULTS))
+
+
+@pytest.fixture(scope="session")
+def streams(server: Server) -> bool:
+    """Whether the server streams what happens to a job, which the contract does not ask for."""
+    if not isinstance(server, AttachedServer):
+        return True
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        path = f"/jobs/{submit(api, run_at=FAR_AWAY)['id']}"
+        with httpx.stream(
+            "GET",
+            api.base_url + profile.active().path(f"{path}/events"),
+            headers={"Authorization": f"Bearer {api.token}"},
+            trust_env=False,
+        ) as answer:
+            status = answer.status_code
+        api.request("DELETE", path)
+    return status != httpx.codes.NOT_FOUND
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from tests.harness import profile
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.problems import reason
@@ -31,12 +32,18 @@ WATCHERS = 30  # more than a pool of database connections has
 STOPS_WITHIN = 8.0  # seconds; five, and some for a busy machine
 
 
+@pytest.fixture(autouse=True)
+def _if_there_are_streams(streams: bool) -> None:
+    if not streams:
+        pytest.skip("not checked: there is no stream, which the contract does not ask for")
+
+
 @contextmanager
 def stream(api: Api, job_id: str) -> Iterator[httpx.Response]:
     """Open the stream of a job's events over a connection of its own."""
     with httpx.stream(
         "GET",
-        f"{api.base_url}/jobs/{job_id}/events",
+        api.base_url + profile.active().path(f"/jobs/{job_id}/events"),
         headers={"Authorization": f"Bearer {api.token}"},
         timeout=SLOWEST,
         trust_env=False,
@@ -93,6 +100,7 @@ def test_the_stream_ends_when_the_job_is_cancelled(api: Api) -> None:
         assert [job["status"] for job in told] == ["cancelled"]
 
 
+@pytest.mark.users
 def test_what_may_not_be_watched_is_refused_before_the_stream(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
     for user, status in ((api.with_token("none"), 401), (api.as_new_user(), 404)):
@@ -103,6 +111,7 @@ def test_what_may_not_be_watched_is_refused_before_the_stream(api: Api) -> None:
     api.request("DELETE", f"/jobs/{job_id}")
 
 
+@pytest.mark.slow
 def test_many_who_watch_and_leave_do_not_use_the_server_up(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
     for _ in range(2):

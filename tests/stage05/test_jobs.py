@@ -97,6 +97,7 @@ def test_a_scheduled_job_can_be_cancelled_once(api: Api) -> None:
     assert api.request("DELETE", f"/jobs/{job_id}").status_code == 409
 
 
+@pytest.mark.slow
 def test_a_queued_job_can_be_cancelled_and_never_runs(api: Api) -> None:
     for _ in range(ROUNDS):
         *others, last = [submit_file(api, MEDIUM)["id"] for _ in range(4)]
@@ -226,6 +227,7 @@ OPERATIONS = [
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
+@pytest.mark.users
 def test_a_job_of_somebody_else_is_404(api: Api, method: str, path: str) -> None:
     other = api.as_new_user()
     done, waits = succeeded(api, submit(api)["id"]), submit(api, run_at=FAR_AWAY)
@@ -248,13 +250,15 @@ def test_an_unknown_job_is_404_and_an_impossible_id_404_or_422(
         assert answer.status_code in (404, 422), impossible
 
 
-def test_nobody_gets_in_without_a_token(api: Api) -> None:
+@pytest.mark.users
+def test_nobody_gets_in_without_a_token(api: Api, streams: bool) -> None:
+    operations = [(method, path) for method, path in OPERATIONS if streams or path != "/events"]
     job = submit(api, run_at=FAR_AWAY)
     for visitor in (api.with_token(None), api.with_token("no.valid.token")):
         answers = [ask(visitor, text="Hello"), upload(visitor, b"Hello")]
         answers += [visitor.request("GET", "/jobs")]
         answers += [
-            visitor.request(method, f"/jobs/{job['id']}{path}") for method, path in OPERATIONS
+            visitor.request(method, f"/jobs/{job['id']}{path}") for method, path in operations
         ]
         for answer in answers:
             assert answer.status_code == 401, answer.url

@@ -61,6 +61,7 @@ def has_ended(api: Api, job_id: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.slow
 def test_the_list_is_fast_while_a_large_text_is_counted(
     api: Api, record_property: Callable[[str, object], None], kind: str
 ) -> None:
@@ -95,6 +96,7 @@ def test_the_list_is_fast_while_a_large_text_is_counted(
     assert p95(busy) < P95_BOUND, figures
 
 
+@pytest.mark.slow
 def test_two_hundred_jobs_at_once_all_succeed_each_once(api: Api, server: Server) -> None:
     def ask_for_some(client: int) -> list[str]:
         return [submit(api, f"Job {client} {number}.")["id"] for number in range(JOBS_EACH)]

@@ -37,6 +37,7 @@ def test_a_scheduled_job_waits_for_its_time_and_then_runs(api: Api) -> None:
     assert moment(job["run_at"]) == moment(run_at)
 
 
+@pytest.mark.slow
 def test_many_jobs_for_the_same_time_all_run(api: Api) -> None:
     run_at = seconds_from_now(1.5)
     asked = in_parallel(20, lambda _: submit(api, run_at=run_at)["id"])
@@ -101,6 +102,7 @@ def test_a_cancelled_job_does_not_run_when_its_time_comes(api: Api) -> None:
     assert (job["status"], job["attempts"], job["result"]) == ("cancelled", 0, None)
 
 
+@pytest.mark.slow
 def test_it_runs_on_time_while_large_texts_are_analysed(api: Api) -> None:
     run_at = seconds_from_now(1.5)
     job_id = submit(api, run_at=run_at)["id"]

@@ -92,6 +92,7 @@ def test_without_a_file_it_is_422(api: Api) -> None:
     assert api.request("POST", "/jobs/file", json={"file": "text"}).status_code == 422
 
 
+@pytest.mark.slow
 def test_a_file_of_exactly_5_mib_is_analysed(api: Api) -> None:
     assert len(LARGE) == MAX_FILE_SIZE
     result = succeeded(api, submit_file(api, LARGE)["id"])["result"]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.harness.driver import Api
-from tests.stage03.accounts import PASSWORD, new_username, register
+from tests.stage03.accounts import PASSWORD, new_account, new_username, register, token_of
 from tests.stage03.tokens import claims_of
 from tests.stage07.people import (
     IMPOSSIBLE_ID,
@@ -12,6 +12,7 @@ from tests.stage07.people import (
     Person,
     expect,
     give_role,
+    person,
     read,
 )
 from tests.stage07.test_posts import TIME
@@ -134,6 +135,8 @@ def test_a_demotion_holds_at_once_with_the_same_token(
     expect(204, author.api, "DELETE", path)
 
 
-def test_the_token_says_nothing_about_the_role(author: Person) -> None:
-    assert author.api.token is not None
-    assert "author" not in claims_of(author.api.token).values()
+def test_the_token_says_nothing_about_the_role(visitor: Api, admin: Person) -> None:
+    username = new_account(visitor)
+    give_role(admin, person(visitor, username, PASSWORD), "author")
+    token = token_of(visitor, username)
+    assert "author" not in claims_of(token).values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from tests.harness import profile
 from tests.harness.driver import Api
+from tests.harness.exchange import FrameLog
 
 Frame = dict[str, Any]
 
@@ -22,6 +25,12 @@ PATIENCE = 20.0  # seconds
 LONGEST_TEXT = 2000  # characters
 REFUSED = {401, 403, 1008}  # statuses of the handshake, or the code that the socket closes with
 LARGE = 64 * 1024 * 1024  # bytes of a frame that we would take
+
+
+_FRAMES = logging.getLogger("frames of the tests")
+_FRAMES.setLevel(logging.DEBUG)
+_FRAMES.propagate = False
+_FRAMES.addHandler(FrameLog())
 
 
 class Addressed(Protocol):
@@ -34,7 +43,7 @@ class Addressed(Protocol):
 
 def socket_address(base_url: str, query: str = "") -> str:
     """Return where the chat's socket is."""
-    return base_url.replace("http", "ws", 1) + "/ws/chat" + query
+    return base_url.replace("http", "ws", 1) + profile.active().path("/ws/chat") + query
 
 
 def new_text(start: str = "") -> str:
@@ -59,6 +68,7 @@ def open_socket(
         proxy=None,
         open_timeout=PATIENCE,
         close_timeout=1,
+        logger=_FRAMES,
         max_size=LARGE,
         max_queue=None,  # what comes is always taken: only a client that never reads is cut off
     )

@@ -1,0 +1,30 @@
+"""The application: what it is called, what it keeps while it runs, and which features it has."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+from fastapi import FastAPI
+
+from app.errors import add_error_handlers
+from app.todos.router import router as todos_router
+from app.todos.store import TodoStore
+from app.unfinished import answer_unfinished
+
+
+class AppState(TypedDict):
+    """What lives as long as the server does; handlers find it as `request.state`."""
+
+    todo_store: TodoStore
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
+    """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    yield {"todo_store": TodoStore()}
+
+
+app = FastAPI(title="Todos", lifespan=lifespan)
+add_error_handlers(app)
+answer_unfinished(app)
+app.include_router(todos_router)

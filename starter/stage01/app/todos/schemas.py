@@ -1,0 +1,37 @@
+"""What a todo looks like in requests and responses. Pydantic refuses whatever does not fit."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, StringConstraints
+
+from app.parameters import NO_NUL
+
+Title = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_NUL),
+]
+Description = Annotated[str, StringConstraints(max_length=2000, pattern=NO_NUL)]
+
+
+class TodoCreate(BaseModel):
+    """A new todo, or all of a todo's fields when it is replaced (PUT)."""
+
+    # TODO 1.6: Pydantic validates all input
+
+
+class TodoPatch(BaseModel):
+    """The fields that change (PATCH): one that is not sent is `MISSING` and stays as it is."""
+
+    # TODO 1.6: Pydantic validates all input
+
+
+class TodoRead(BaseModel):
+    """A todo as it is returned; times are in UTC."""
+
+    id: int
+    title: str
+    description: str | None
+    completed: bool
+    created_at: datetime
+    updated_at: datetime

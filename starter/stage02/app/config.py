@@ -1,0 +1,28 @@
+"""The settings: read from the environment, then from `.env`, else the default written here."""
+
+from typing import Literal
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import StartupError
+
+
+class Settings(BaseSettings):
+    """One field a setting; its name in upper case is the environment variable's."""
+
+    # A wrong value is not printed: it may be a secret.
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+
+    environment: Literal["development", "production"] = "development"
+
+    database_url: str = "sqlite+aiosqlite:///./todo.db"
+
+
+def load_settings() -> Settings:
+    """Return the settings; raises `StartupError` that names those with a wrong value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [f"{str(at['loc'][0]).upper()}: {at['msg']}" for at in error.errors()]
+        raise StartupError("Wrong settings. " + "; ".join(problems)) from error

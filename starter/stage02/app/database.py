@@ -1,0 +1,74 @@
+"""The database: how to connect, what every table has in common, and a session for each request."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import DeclarativeBase
+
+BUSY_TIMEOUT = 5  # seconds that a write waits for another one before it fails
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A time in UTC. SQLite keeps no time zone: it is taken off when stored, put on when read."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Return what is stored."""
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Return what the application sees."""
+        return value and (value if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+class Base(DeclarativeBase):
+    """What all tables share."""
+
+    # 64 bits. SQLite's own name for that is INTEGER, and it numbers rows by no other type.
+    type_annotation_map = {
+        int: BigInteger().with_variant(Integer(), "sqlite"),
+        datetime: UTCDateTime(),
+    }
+
+    # With fixed names for constraints, a later migration can refer to them.
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+
+
+def create_engine(database_url: str) -> AsyncEngine:
+    """Return an engine: a pool that opens connections when they are needed.
+
+    Raises `StartupError` for a database that this stage does not speak.
+    """
+    # TODO 2.1: SQLite is the database
+    raise NotImplementedError("TODO 2.1: SQLite is the database")
+
+
+def prepare_connection(connection: Any, _record: object) -> None:
+    """Set what SQLite wants to be told for each new connection."""
+    # TODO 2.1: SQLite is the database
+    raise NotImplementedError("TODO 2.1: SQLite is the database")
+
+
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """Give a request its session, and commit what it did. An error rolls all of it back."""
+    # TODO 2.4: Routes are async all the way down
+    raise NotImplementedError("TODO 2.4: Routes are async all the way down")
+
+
+# scope="function" ends the session, and so commits, before the answer is sent: without it a client
+# would be told 201 first, and nobody could tell it that the commit failed.
+SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]

@@ -1,0 +1,23 @@
+"""The table of users."""
+
+from datetime import datetime
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base
+
+
+class User(Base):
+    """Somebody who can sign in."""
+
+    __tablename__ = "users"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(50))
+    # In lower case. It is this one that is unique: ada and Ada are the same person.
+    username_folded: Mapped[str] = mapped_column(String(50), unique=True)
+    # None: nobody can sign in as this user.
+    password_hash: Mapped[str | None] = mapped_column(String(60))
+    created_at: Mapped[datetime]

@@ -1,0 +1,50 @@
+"""What Alembic runs for each of its commands: connect, then migrate in one transaction."""
+
+import asyncio
+import logging
+
+from alembic import context
+from sqlalchemy import Connection
+
+from app.auth import models as auth_models  # noqa: F401 - makes its tables known to Base
+from app.config import load_settings
+from app.database import Base, create_engine
+from app.todos import models as todo_models  # noqa: F401 - makes its tables known to Base
+
+
+def run_migrations(connection: Connection) -> None:
+    """Migrate over this connection, all or nothing."""
+    if connection.dialect.name == "sqlite":
+        # Making a table anew drops the old one: what refers to its rows must not go with them.
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+        # The driver begins no transaction for CREATE TABLE. This one also makes a second process
+        # that starts at the same time wait, and then find nothing left to do.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,  # SQLite cannot change a column: Alembic makes the table anew
+        transactional_ddl=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def run_as_command() -> None:
+    """Connect to the configured database and migrate it."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
+    engine = create_engine(load_settings().database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(run_migrations)
+    await engine.dispose()
+
+
+if context.is_offline_mode():  # alembic upgrade head --sql
+    context.configure(url=load_settings().database_url, target_metadata=Base.metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+elif (connection := context.config.attributes.get("connection")) is not None:
+    run_migrations(connection)  # called by the application when it starts
+else:
+    asyncio.run(run_as_command())

@@ -1,0 +1,89 @@
+"""The database: how to connect, what every table has in common, and a session for each request."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+from app.errors import StartupError
+
+BUSY_TIMEOUT = 5  # seconds that a write waits for another one before it fails
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A time in UTC. SQLite keeps no time zone: it is taken off when stored, put on when read."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Return what is stored."""
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Return what the application sees."""
+        return value and (value if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+class Base(DeclarativeBase):
+    """What all tables share."""
+
+    # 64 bits. SQLite's own name for that is INTEGER, and it numbers rows by no other type.
+    type_annotation_map = {
+        int: BigInteger().with_variant(Integer(), "sqlite"),
+        datetime: UTCDateTime(),
+    }
+
+    # With fixed names for constraints, a later migration can refer to them.
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+
+
+def create_engine(database_url: str) -> AsyncEngine:
+    """Return an engine: a pool that opens connections when they are needed.
+
+    Raises `StartupError` for a database that this stage does not speak.
+    """
+    if make_url(database_url).get_backend_name() != "sqlite":
+        raise StartupError("DATABASE_URL: this stage speaks SQLite only (sqlite+aiosqlite:///…)")
+    # IMMEDIATE: a transaction that writes waits for its turn when it begins.
+    engine = create_async_engine(
+        database_url,
+        connect_args={"isolation_level": "IMMEDIATE"},
+        hide_parameters=True,  # an error shows the statement in the log, not people's data
+    )
+    event.listen(engine.sync_engine, "connect", prepare_connection)
+    return engine
+
+
+def prepare_connection(connection: Any, _record: object) -> None:
+    """Set what SQLite wants to be told for each new connection."""
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")  # milliseconds
+    cursor.execute("PRAGMA journal_mode = WAL")  # readers and a writer do not wait for each other
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """Give a request its session, and commit what it did. An error rolls all of it back."""
+    async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
+        yield session
+        await session.commit()
+
+
+# scope="function" ends the session, and so commits, before the answer is sent: without it a client
+# would be told 201 first, and nobody could tell it that the commit failed.
+SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]

@@ -1,0 +1,73 @@
+"""What is inside a file that says it is a picture. Every use of Pillow is in this file.
+
+Neither its name nor its declared type is believed: the bytes decide.
+"""
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import ExifTags, Image
+
+FIRST_BYTES = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
+EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png"}
+MAX_PIXELS = 50_000_000
+MAX_BYTES_PER_PIXEL = 9  # 4 channels of 16 bits, and a little for each line
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations of a picture that is shown turned by 90°
+
+# Pillow warns of a picture that is small as a file and huge in memory; we refuse it.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+# Looking at a picture takes a processor core and some megabytes: one at a time. And always on the
+# same thread: C's memory allocator keeps freed megabytes for each thread that ever had them.
+_inspector = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the bytes of a picture say; `width` and `height` are as it is shown, in pixels."""
+
+    content_type: str
+    width: int
+    height: int
+
+
+async def inspect_picture(path: Path, declared_type: str | None) -> Picture:
+    """Return what the file is, after removing from it the place where it was taken.
+
+    Raises 415 when it is not a JPEG or PNG or was declared to be something else, and 422 when it is
+    broken, absurdly large or followed by something that is not a picture; `Unavailable` when the
+    file cannot be read or written.
+    """
+    # TODO 4.5: The MIME type is checked against the bytes
+    raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
+
+
+def _inspect(path: Path, declared_type: str | None) -> Picture:
+    # TODO 4.5: The MIME type is checked against the bytes
+    raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
+
+
+def _sniff(data: bytes) -> str:
+    # TODO 4.5: The MIME type is checked against the bytes
+    raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
+
+
+def _check(image: Image.Image, data: bytes, content_type: str) -> tuple[Image.Exif, bool]:
+    """Return a whole picture's EXIF data, and whether other data may tell where it was taken."""
+    # TODO 4.5: The MIME type is checked against the bytes
+    raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
+
+
+def _save_without_location(data: bytes, content_type: str, exif: Image.Exif, path: Path) -> None:
+    """Write the picture anew without the place: photos taken at home tell where that is."""
+    exif.pop(ExifTags.IFD.GPSInfo, None)
+    with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
+        profile = image.info.get("icc_profile")
+        if content_type == "image/png":
+            image.save(path, "PNG", exif=exif, icc_profile=profile)
+        else:
+            quality = "keep" if image.format == "JPEG" else 95  # not of several pictures in one
+            image.save(path, "JPEG", exif=exif, icc_profile=profile, quality=quality)

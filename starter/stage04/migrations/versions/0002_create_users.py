@@ -1,0 +1,90 @@
+"""Create the table of users, and give every todo an owner.
+
+Todos that are there already belong to nobody. They are kept, under a user whom nobody can sign in
+as, until somebody who may decide it gives them to a real one.
+"""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0002"
+down_revision: str | None = "0001"
+
+KEEPER = "unowned-todos"
+
+BIG_INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Create users, then owners."""
+    op.create_table(
+        "users",
+        sa.Column("id", BIG_INTEGER, nullable=False),
+        sa.Column("username", sa.String(50), nullable=False),
+        sa.Column("username_folded", sa.String(50), nullable=False),
+        sa.Column("password_hash", sa.String(60), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_users"),
+        sa.UniqueConstraint("username_folded", name="uq_users_username_folded"),
+        sqlite_autoincrement=True,
+    )
+    op.add_column("todos", sa.Column("owner_id", BIG_INTEGER, nullable=True))
+    give_todos_to_keeper()
+    highest_id = read_highest_id()
+    with op.batch_alter_table("todos", table_kwargs={"sqlite_autoincrement": True}) as todos:
+        todos.alter_column("owner_id", existing_type=BIG_INTEGER, nullable=False)
+        todos.create_foreign_key(
+            "fk_todos_owner_id_users", "users", ["owner_id"], ["id"], ondelete="CASCADE"
+        )
+    keep_highest_id(highest_id)
+    op.create_index("ix_todos_owner_id_id", "todos", ["owner_id", "id"])
+
+
+def downgrade() -> None:
+    """Drop the users; the todos stay and are everybody's again."""
+    highest_id = read_highest_id()
+    op.drop_index("ix_todos_owner_id_id", "todos")
+    with op.batch_alter_table("todos", table_kwargs={"sqlite_autoincrement": True}) as todos:
+        todos.drop_constraint("fk_todos_owner_id_users", type_="foreignkey")
+        todos.drop_column("owner_id")
+    keep_highest_id(highest_id)
+    op.drop_table("users")
+
+
+def give_todos_to_keeper() -> None:
+    """Make the keeper when there is something to keep."""
+    connection = op.get_bind()
+    if connection.scalar(sa.text("SELECT count(*) FROM todos")) == 0:
+        return
+    keeper_id = connection.scalar(
+        sa.text(
+            "INSERT INTO users (username, username_folded, created_at)"
+            " VALUES (:name, :name, :now) RETURNING id"
+        ).bindparams(sa.bindparam("now", type_=sa.DateTime(timezone=True))),
+        {"name": KEEPER, "now": datetime.now(UTC)},
+    )
+    connection.execute(sa.text("UPDATE todos SET owner_id = :id"), {"id": keeper_id})
+
+
+def read_highest_id() -> int | None:
+    """Return the highest id that SQLite ever gave to a todo."""
+    connection = op.get_bind()
+    if connection.dialect.name != "sqlite":
+        return None
+    highest_id: int | None = connection.scalar(
+        sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'todos'")
+    )
+    return highest_id
+
+
+def keep_highest_id(highest_id: int | None) -> None:
+    """Count on from there: SQLite forgets it with the table that the batch replaces."""
+    if highest_id is not None:
+        connection = op.get_bind()
+        connection.execute(sa.text("DELETE FROM sqlite_sequence WHERE name = 'todos'"))
+        connection.execute(
+            sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES ('todos', :id)"),
+            {"id": highest_id},
+        )

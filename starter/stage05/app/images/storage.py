@@ -1,0 +1,126 @@
+"""Pictures as files below MEDIA_DIR.
+
+A file and a row cannot be changed in one transaction, so the row decides. A file's name ends in
+`.part` while its row is not certain: until the row of a new one is committed, and from before the
+row of a deleted one goes. When the server was killed in between, `sweep` does at the next start
+what the row says. Nothing but `.part` files is ever removed there: a wrong DATABASE_URL costs no
+pictures.
+"""
+
+import logging
+import os
+import re
+import uuid
+from pathlib import Path
+
+import aiofiles
+import aiofiles.os
+from anyio import to_thread
+from fastapi import HTTPException, UploadFile
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import StartupError, Unavailable
+from app.images.models import Image
+from app.images.pictures import EXTENSIONS
+from app.parameters import MAX_FILE_SIZE
+
+CHUNK_SIZE = 64 * 1024  # bytes
+PART_NAME = re.compile(r"([0-9a-f]{32})\.part")
+
+logger = logging.getLogger("uvicorn.error")
+
+
+class MediaStorage:
+    """The directory of pictures; one server process at a time owns it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartupError(f"MEDIA_DIR: {error}") from error
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise StartupError(f"MEDIA_DIR: no permission to write in {directory}")
+
+    def path(self, name: str) -> Path:
+        """Return where the picture of this stored name is."""
+        return self._directory / name
+
+    def part(self, name: str) -> Path:
+        """Return where it is while its row is not certain."""
+        return self.path(name).with_suffix(".part")
+
+    async def receive(self, upload: UploadFile) -> Path:
+        """Write an upload to a new `.part` file, chunk by chunk, and return its path.
+
+        Raises 413 when it is over `MAX_FILE_SIZE`, and `Unavailable` when it cannot be written.
+        """
+        part = self.part(uuid.uuid4().hex)
+        try:
+            async with aiofiles.open(part, "xb") as file:
+                size = 0
+                while chunk := await upload.read(CHUNK_SIZE):
+                    size += len(chunk)
+                    if size > MAX_FILE_SIZE:
+                        raise HTTPException(
+                            413, f"A picture may have {MAX_FILE_SIZE} bytes at most"
+                        )
+                    await file.write(chunk)
+                await file.flush()
+                await to_thread.run_sync(os.fsync, file.fileno())
+        except OSError as error:
+            await self.remove(part)
+            raise _unavailable(error) from error
+        except BaseException:
+            await self.remove(part)
+            raise
+        return part
+
+    async def keep(self, name: str) -> None:
+        """Give a `.part` file its stored name; raises `Unavailable`."""
+        try:
+            await aiofiles.os.replace(self.part(name), self.path(name))
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    async def set_aside(self, name: str) -> None:
+        """Make a picture a `.part` file again, if it is there; raises `Unavailable`."""
+        try:
+            await aiofiles.os.replace(self.path(name), self.part(name))
+        except FileNotFoundError:
+            logger.warning("There is no file %s", name)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    async def remove(self, part: Path) -> None:
+        """Remove a `.part` file, if it is there. When that fails, the next sweep tries again."""
+        try:
+            await aiofiles.os.unlink(part)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            logger.error("Media directory: %s", error)
+
+    async def sweep(self, session: AsyncSession) -> None:
+        """Finish what a killed server left: a `.part` file with a row is kept, one without goes.
+
+        Raises `StartupError` when the directory cannot be read.
+        """
+        try:
+            file_names = await aiofiles.os.listdir(self._directory)
+        except OSError as error:
+            raise StartupError(f"MEDIA_DIR: {error}") from error
+        for file_name in file_names:
+            if match := PART_NAME.fullmatch(file_name):
+                names = [f"{match[1]}.{extension}" for extension in EXTENSIONS.values()]
+                name = await session.scalar(select(Image.path).where(Image.path.in_(names)))
+                if name is None:
+                    await self.remove(self._directory / file_name)
+                else:
+                    await self.keep(name)
+
+
+def _unavailable(error: OSError) -> Unavailable:
+    logger.error("Media directory: %s", error)
+    return Unavailable("Pictures cannot be stored right now: try again")

@@ -1,0 +1,141 @@
+"""How workers learn of a job. Two ways behind one interface; the row is the truth in both.
+
+`LocalQueue`: workers in this process, nothing to install. `CeleryQueue`: a message in Redis, and
+workers in processes of their own, on as many machines as one likes (see `worker.py`).
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Protocol
+
+from anyio import CapacityLimiter
+from celery import Celery
+from celery.schedules import crontab
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.config import Settings
+
+LOCAL_WORKERS = 2
+POLL_EVERY = 0.5  # seconds
+STOP_WITHIN = 5  # seconds, after which a worker is cut off
+RUN_JOB = "run_job"  # the name of the Celery task
+MESSAGES_AT_ONCE = 4
+SEND_WITHIN = 2  # seconds: who asked for a job does not wait longer for Redis
+
+logger = logging.getLogger("uvicorn.error")
+
+
+class JobQueue(Protocol):
+    """What the rest of the application sees of it."""
+
+    async def announce(self, job_id: uuid.UUID) -> None:
+        """Tell a worker of a committed job that is due. If that fails, it is found later."""
+
+
+class LocalQueue:
+    """Runs jobs in tasks of this process, and also what a scheduler does."""
+
+    def __init__(self, engine: AsyncEngine, settings: Settings) -> None:
+        self._engine = engine
+        self._retention = settings.job_retention
+        self._cleanup = settings.cleanup_schedule()
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    async def announce(self, job_id: uuid.UUID) -> None:  # noqa: ARG002 - any worker takes any job
+        """Wake a worker, which looks for the job that waits longest."""
+        self._wake.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the workers. At the end, what they work on goes back to the queue."""
+        tasks = [asyncio.create_task(self._work()) for _ in range(LOCAL_WORKERS)]
+        tasks.append(asyncio.create_task(self._schedule()))
+        try:
+            yield
+        finally:
+            # Asked, not cancelled: a statement that is cut off keeps SQLite's only lock for as
+            # long as somebody holds the error.
+            self._stopping.set()
+            self._wake.set()
+            _, late = await asyncio.wait(tasks, timeout=STOP_WITHIN)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        # TODO 5.4: Work runs in the background in process and in Celery
+        raise NotImplementedError("TODO 5.4: Work runs in the background in process and in …")
+
+    async def _schedule(self) -> None:
+        # TODO 5.7: Work can be deferred, and some of it is periodic
+        raise NotImplementedError("TODO 5.7: Work can be deferred, and some of it is periodic")
+
+    async def _pause(self, until: asyncio.Event, seconds: float) -> None:
+        if self._stopping.is_set():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await until.wait()
+
+
+class CeleryQueue:
+    """Announces jobs to Celery workers by messages in Redis."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._celery = create_celery(redis_url)
+        self._celery.conf.broker_transport_options |= {
+            "max_retries": 0,
+            "socket_timeout": SEND_WITHIN,
+        }
+        self._threads = CapacityLimiter(MESSAGES_AT_ONCE)
+
+    async def announce(self, job_id: uuid.UUID) -> None:
+        """Send a message, in a thread. Without Redis the job waits until beat announces it."""
+        # TODO 5.5: Redis is the queue
+        raise NotImplementedError("TODO 5.5: Redis is the queue")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Do nothing: the workers are processes of their own."""
+        yield
+        self._celery.close()
+
+
+def create_celery(redis_url: str) -> Celery:
+    """Return a Celery application that finds its broker at `redis_url`."""
+    celery = Celery("app", broker=redis_url)
+    celery.conf.update(
+        task_ignore_result=True,  # results are in the job's row
+        # A message is taken from the queue when its job ended, and given back when a worker dies.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        task_time_limit=600,  # seconds; below the time after which Redis delivers a message again
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a worker waits for Redis as long as it takes
+        broker_transport_options={
+            "visibility_timeout": 3600,
+            "socket_connect_timeout": 1,
+            "socket_timeout": 5,
+        },
+        beat_scheduler="celery.beat:Scheduler",  # its memory is the database: it needs no file
+        timezone="UTC",
+    )
+    return celery
+
+
+def send(celery: Celery, job_id: uuid.UUID) -> None:
+    """Send the message that tells a worker of a job; raises what kombu raises."""
+    # TODO 5.5: Redis is the queue
+    raise NotImplementedError("TODO 5.5: Redis is the queue")
+
+
+def next_time(schedule: crontab) -> datetime:
+    """Return when the schedule is due next."""
+    # TODO 5.7: Work can be deferred, and some of it is periodic
+    raise NotImplementedError("TODO 5.7: Work can be deferred, and some of it is periodic")

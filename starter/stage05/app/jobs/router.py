@@ -1,0 +1,111 @@
+"""The operations on jobs."""
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Query, Request, Response, UploadFile
+from fastapi import status as http_status
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from app.auth.dependencies import CurrentUser
+from app.database import SessionDep
+from app.jobs.models import Job, JobStatus
+from app.jobs.queue import JobQueue
+from app.jobs.schemas import JobCreate, JobRead, RunAt
+from app.jobs.service import find_own_job, watch_job
+from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+async def get_queue(request: Request) -> JobQueue:
+    """Return the queue that was chosen when the server started."""
+    queue: JobQueue = request.state.job_queue
+    return queue
+
+
+Queue = Annotated[JobQueue, Depends(get_queue)]
+
+
+@router.post("", response_model=JobRead, status_code=http_status.HTTP_202_ACCEPTED)
+async def create_job(
+    job_in: JobCreate, user: CurrentUser, session: SessionDep, queue: Queue, response: Response
+) -> Job:
+    """Have a text analysed in the background."""
+    # TODO 5.1: A user submits text
+    raise NotImplementedError("TODO 5.1: A user submits text")
+
+
+@router.post(
+    "/file",
+    response_model=JobRead,
+    status_code=http_status.HTTP_202_ACCEPTED,
+    max_body_size=MAX_FILE_SIZE + FORM_OVERHEAD,
+    form_limits={"max_files": 1, "max_fields": 10},
+)
+async def create_job_from_file(
+    file: UploadFile,
+    user: CurrentUser,
+    session: SessionDep,
+    queue: Queue,
+    response: Response,
+    run_at: Annotated[RunAt | None, Form()] = None,
+) -> Job:
+    """Have a text file (UTF-8, up to 5 MiB) analysed in the background."""
+    # TODO 5.1: A user submits text
+    raise NotImplementedError("TODO 5.1: A user submits text")
+
+
+async def read_text(file: UploadFile) -> str:
+    """Return what is in a text file; answers 413, 415 and 422 for what cannot be taken."""
+    # TODO 5.1: A user submits text
+    raise NotImplementedError("TODO 5.1: A user submits text")
+
+
+@router.get("", response_model=list[JobRead])
+async def list_jobs(
+    user: CurrentUser,
+    session: SessionDep,
+    status: Annotated[JobStatus | None, Query()] = None,
+    limit: Limit = 20,
+    offset: Offset = 0,
+) -> Sequence[Job]:
+    """Return one's own jobs, newest first."""
+    # TODO 5.6: An endpoint tells a job's status
+    raise NotImplementedError("TODO 5.6: An endpoint tells a job's status")
+
+
+@router.get("/{job_id}", response_model=JobRead)
+async def read_job(job_id: uuid.UUID, user: CurrentUser, session: SessionDep) -> Job:
+    """Return one of one's own jobs."""
+    # TODO 5.6: An endpoint tells a job's status
+    raise NotImplementedError("TODO 5.6: An endpoint tells a job's status")
+
+
+@router.get("/{job_id}/report", response_class=Response)
+async def read_job_report(job_id: uuid.UUID, user: CurrentUser, session: SessionDep) -> Response:
+    """Return the report of a job that succeeded, in Markdown."""
+    # TODO 5.3: A report is generated
+    raise NotImplementedError("TODO 5.3: A report is generated")
+
+
+async def find_watched_job(job_id: uuid.UUID, user: CurrentUser, session: SessionDep) -> uuid.UUID:
+    """Return the job's id if it may be watched: checked before the stream begins."""
+    return (await find_own_job(job_id, user, session)).id
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse)
+async def watch_job_events(
+    job_id: Annotated[uuid.UUID, Depends(find_watched_job)], request: Request
+) -> AsyncIterator[ServerSentEvent]:
+    """Send the job each time it changes, as server-sent events, until it has ended."""
+    async for event in watch_job(job_id, request.state.engine, request.state.shutdown):
+        yield event
+
+
+@router.delete("/{job_id}", response_model=JobRead)
+async def remove_job(job_id: uuid.UUID, user: CurrentUser, session: SessionDep) -> Job:
+    """Cancel a job that has not begun."""
+    # TODO 5.6: An endpoint tells a job's status
+    raise NotImplementedError("TODO 5.6: An endpoint tells a job's status")

@@ -1,0 +1,68 @@
+"""The application: what it is called, what it keeps while it runs, and which features it has."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.auth.router import router as auth_router
+from app.auth.security import PasswordHasher
+from app.config import Settings, load_settings
+from app.database import create_engine
+from app.errors import add_error_handlers
+from app.gallery.router import router as gallery_router
+from app.images.router import router as images_router
+from app.images.storage import MediaStorage
+from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
+from app.jobs.router import router as jobs_router
+from app.migrate import prepare_schema
+from app.shutdown import Shutdown
+from app.todos.router import router as todos_router
+from app.unfinished import answer_unfinished
+
+
+class AppState(TypedDict):
+    """What lives as long as the server does; handlers find it as `request.state`."""
+
+    settings: Settings
+    engine: AsyncEngine
+    password_hasher: PasswordHasher
+    media_storage: MediaStorage
+    job_queue: JobQueue
+    shutdown: Shutdown
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
+    """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    settings = load_settings()
+    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
+    engine = create_engine(settings.database_url)
+    media_storage = MediaStorage(settings.media_dir)
+    async with AsyncSession(engine) as session:
+        await media_storage.sweep(session)
+    queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
+    shutdown = Shutdown()
+    with shutdown.watched():
+        async with queue.running():
+            yield {
+                "settings": settings,
+                "engine": engine,
+                "password_hasher": PasswordHasher(settings.bcrypt_rounds),
+                "media_storage": media_storage,
+                "job_queue": queue,
+                "shutdown": shutdown,
+            }
+    await engine.dispose()
+
+
+app = FastAPI(title="Todos", lifespan=lifespan)
+add_error_handlers(app)
+answer_unfinished(app)
+app.include_router(todos_router)
+app.include_router(auth_router)
+app.include_router(images_router)
+app.include_router(gallery_router)
+app.include_router(jobs_router)

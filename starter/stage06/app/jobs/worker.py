@@ -1,0 +1,122 @@
+"""The processes that run jobs when there is a Redis.
+
+celery -A app.jobs.worker worker     runs jobs: start as many as you like
+celery -A app.jobs.worker beat       looks every second for what is due: start one
+"""
+
+import asyncio
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celery.signals import worker_init, worker_process_init, worker_process_shutdown
+from sqlalchemy import or_, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.config import load_settings
+from app.database import create_engine
+from app.errors import StartupError
+from app.jobs import work
+from app.jobs.models import Job, JobStatus
+from app.jobs.queue import RUN_JOB, create_celery, send
+from app.migrate import prepare_schema
+
+# A message can be lost with its Redis: a job that is still queued after this time gets another.
+# Two messages for one job do no harm: only one worker can claim it.
+ANNOUNCE_AGAIN_AFTER = timedelta(seconds=10)
+ANNOUNCED_AT_ONCE = 500
+
+try:
+    settings = load_settings()
+    if not settings.redis_url:
+        raise StartupError("REDIS_URL: set it, or let the server run the jobs itself")
+except StartupError as error:
+    sys.exit(str(error))
+
+app = create_celery(settings.redis_url)
+app.conf.beat_schedule = {
+    "dispatch": {"task": "dispatch", "schedule": 1.0, "options": {"expires": 5}},
+    "clean_up": {"task": "clean_up", "schedule": settings.cleanup_schedule()},
+}
+
+
+class WorkerProcess:
+    """What each process keeps: an event loop and an engine, made after the fork."""
+
+    runner: asyncio.Runner
+    engine: AsyncEngine
+
+
+process = WorkerProcess()
+
+
+@worker_init.connect
+def prepare_worker(**_: Any) -> None:
+    """Check the database once, before there are several processes."""
+    try:
+        upgrade = settings.environment == "development"
+        asyncio.run(prepare_schema(settings.database_url, upgrade=upgrade))
+    except StartupError as error:
+        sys.exit(str(error))
+
+
+@worker_process_init.connect
+def prepare_process(**_: Any) -> None:
+    """Make what the process keeps: connections cannot be shared with other processes."""
+    process.runner = asyncio.Runner()
+    process.engine = create_engine(settings.database_url)
+
+
+@worker_process_shutdown.connect
+def close_process(**_: Any) -> None:
+    """Close the connections."""
+    process.runner.run(process.engine.dispose())
+    process.runner.close()
+
+
+@app.task(name=RUN_JOB)
+def run_job(job_id: str) -> None:
+    """Run a job, unless somebody else has done so or does."""
+    process.runner.run(_run_job(uuid.UUID(job_id)))
+
+
+async def _run_job(job_id: uuid.UUID) -> None:
+    claimed = await work.claim(process.engine, job_id)
+    if claimed:
+        await work.run(process.engine, claimed)
+
+
+@app.task(name="dispatch")
+def dispatch() -> None:
+    """Announce every job that is due and that no worker has been told of lately."""
+    for job_id in process.runner.run(_take_unannounced()):
+        send(app, job_id)
+
+
+async def _take_unannounced() -> list[uuid.UUID]:
+    await work.tick(process.engine)
+    now = datetime.now(UTC)
+    waiting = (
+        select(Job.id)
+        .where(
+            Job.status == JobStatus.QUEUED,
+            Job.due_at <= now,
+            or_(Job.announced_at.is_(None), Job.announced_at < now - ANNOUNCE_AGAIN_AFTER),
+        )
+        .order_by(Job.due_at)
+        .limit(ANNOUNCED_AT_ONCE)
+    )
+    async with process.engine.begin() as connection:
+        job_ids = list(await connection.scalars(waiting))
+        if job_ids:
+            await connection.execute(
+                update(Job).where(Job.id.in_(job_ids)).values(announced_at=now)
+            )
+    return job_ids
+
+
+@app.task(name="clean_up")
+def clean_up() -> None:
+    """Remove the jobs that ended long ago."""
+    process.runner.run(work.clean_up(process.engine, settings.job_retention))

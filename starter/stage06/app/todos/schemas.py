@@ -1,0 +1,46 @@
+"""What a todo looks like in requests and responses. Pydantic refuses whatever does not fit."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import MISSING, BaseModel, ConfigDict, StrictBool, StringConstraints
+
+from app.parameters import NO_NUL
+
+Title = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_NUL),
+]
+Description = Annotated[str, StringConstraints(max_length=2000, pattern=NO_NUL)]
+
+
+class TodoCreate(BaseModel):
+    """A new todo, or all of a todo's fields when it is replaced (PUT)."""
+
+    # A field we do not know is more likely a typing error than a wish to be ignored.
+    model_config = ConfigDict(extra="forbid")
+
+    title: Title
+    description: Description | None = None
+    completed: StrictBool = False
+
+
+class TodoPatch(BaseModel):
+    """The fields that change (PATCH): one that is not sent is `MISSING` and stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Title | MISSING = MISSING
+    description: Description | MISSING | None = MISSING
+    completed: StrictBool | MISSING = MISSING
+
+
+class TodoRead(BaseModel):
+    """A todo as it is returned; times are in UTC."""
+
+    id: int
+    title: str
+    description: str | None
+    completed: bool
+    created_at: datetime
+    updated_at: datetime

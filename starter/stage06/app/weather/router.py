@@ -1,0 +1,26 @@
+"""The operation on the weather."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from app.weather.cache import LoadingCache
+from app.weather.schemas import City, Weather
+
+router = APIRouter(tags=["weather"])
+
+
+async def get_weather_cache(request: Request) -> LoadingCache[Weather]:
+    """Return the cache that was made when the server started."""
+    cache: LoadingCache[Weather] = request.state.weather_cache
+    return cache
+
+
+WeatherCache = Annotated[LoadingCache[Weather], Depends(get_weather_cache)]
+
+
+@router.get("/weather")
+async def read_weather(city: City, cache: WeatherCache, response: Response) -> Weather:
+    """Return the weather in a city, at most as old as `Cache-Control` allows or marked `STALE`."""
+    # TODO 6.3: Dependencies and async throughout
+    raise NotImplementedError("TODO 6.3: Dependencies and async throughout")

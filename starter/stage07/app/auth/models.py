@@ -1,0 +1,33 @@
+"""The table of users."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.auth.roles import Role
+from app.database import Base
+
+if TYPE_CHECKING:
+    from app.blog.models import Post
+
+
+class User(Base):
+    """Somebody who can sign in."""
+
+    __tablename__ = "users"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(50))
+    # In lower case. It is this one that is unique: ada and Ada are the same person.
+    username_folded: Mapped[str] = mapped_column(String(50), unique=True)
+    # None: nobody can sign in as this user.
+    password_hash: Mapped[str | None] = mapped_column(String(60))
+    created_at: Mapped[datetime]
+    role: Mapped[str] = mapped_column(
+        String(20), default=Role.USER, server_default=Role.USER, index=True
+    )
+
+    posts: Mapped[list["Post"]] = relationship(lazy="raise", back_populates="author")

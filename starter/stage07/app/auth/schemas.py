@@ -1,0 +1,61 @@
+"""What users and tokens look like in requests and responses."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, StringConstraints
+
+from app.auth.roles import Role
+
+PASSWORD_MIN_CHARACTERS = 8
+PASSWORD_MAX_BYTES = 72  # bcrypt looks at no more
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether UTF-8 can carry the text: JSON can also hold half a surrogate pair."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def check_password(password: SecretStr) -> SecretStr:
+    """Return the password when bcrypt can hash all of it; raises `ValueError`."""
+    text = password.get_secret_value()
+    if len(text) < PASSWORD_MIN_CHARACTERS:
+        raise ValueError(f"Password should have at least {PASSWORD_MIN_CHARACTERS} characters")
+    if not is_unicode(text):
+        raise ValueError("Password should be valid Unicode")
+    if len(text.encode()) > PASSWORD_MAX_BYTES:
+        raise ValueError(f"Password should have at most {PASSWORD_MAX_BYTES} bytes in UTF-8")
+    if "\0" in text:
+        raise ValueError("Password should not contain a NUL character")
+    return password
+
+
+Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,50}$")]
+# A SecretStr shows as asterisks wherever it is printed or logged by mistake.
+Password = Annotated[SecretStr, AfterValidator(check_password)]
+
+
+class UserCreate(BaseModel):
+    """Who registers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: Username
+    password: Password
+
+
+class UserRead(BaseModel):
+    """A user as it is returned: never with the password or its hash."""
+
+    id: int
+    username: str
+    role: Role
+    created_at: datetime
+
+
+class Token(BaseModel):
+    """The answer to a sign-in, in the form that OAuth2 (RFC 6749, section 5.1) prescribes."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - not a password
+    expires_in: int  # seconds

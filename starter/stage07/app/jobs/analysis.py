@@ -1,0 +1,101 @@
+"""What the jobs do: count a text, in any language, piece by piece.
+
+Nothing here knows of databases, queues or the web. However a text is made, counting it takes time
+in proportion to its length.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from heapq import nsmallest
+from math import ceil
+
+# One call of the re module keeps Python's global lock until it returns, also in a thread: small
+# pieces, a millisecond or two each, let others in between.
+PIECE_SIZE = 16 * 1024  # characters
+WORDS_PER_MINUTE = 200
+TOP_WORDS = 10
+LONGEST_WORD = 100  # characters; what is longer is told apart, and shown, by its beginning
+
+# Accents and vowel signs: characters that belong to the letter before them.
+MARKS = "".join(
+    character
+    for character in map(chr, range(0x300, 0x10000))
+    if unicodedata.category(character).startswith("M")
+)
+LETTER = re.compile(r"[^\W_]")
+# Letters and digits of any script, joined by apostrophes and hyphens: don't, кто-то. A `+` after
+# a quantifier never gives back what it took, so nothing is tried twice.
+PART = rf"[^\W_]++(?:[{MARKS}]++[^\W_]*+)*+"
+WORD = re.compile(rf"{PART}(?:['’\-‑]{PART})*+")
+BETWEEN_WORDS = re.compile(rf"[^\w{MARKS}'’\-‑]")
+SPACE = re.compile(r"\s")
+# (?<!…): a long row of dots is looked at once, not again from each of its dots.
+SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'»”’)\]]*+(?=\s)|[。！？]++")
+
+
+@dataclass
+class Counts:
+    """What was counted so far."""
+
+    characters: int = 0
+    sentences: int = 0
+    lines: int = 0
+    open_sentence: bool = False  # there are words after the last full stop
+    open_word: bool = False  # the last piece ended within a word
+    words: Counter[str] = field(default_factory=Counter)
+
+    def add(self, piece: str) -> None:
+        """Count on with what comes next in the text."""
+        self.characters += len(piece)
+        self.lines += piece.count("\n")
+        counted = WORD.match(piece) if self.open_word else None
+        words = WORD.finditer(piece, counted.end() if counted else 0)
+        self.words.update(same_word(match[0]) for match in words)
+        self.open_word = BETWEEN_WORDS.match(piece[-1]) is None
+        start = 0
+        for end in SENTENCE_END.finditer(piece):
+            if self.open_sentence or LETTER.search(piece, start, end.start()):
+                self.sentences += 1
+            self.open_sentence = False
+            start = end.end()
+        if LETTER.search(piece, start):
+            self.open_sentence = True
+
+
+def same_word(word: str) -> str:
+    """Return what is equal for all spellings of a word: in upper case, with é as one or as two."""
+    return unicodedata.normalize("NFC", word[:LONGEST_WORD]).casefold()
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Yield the text in pieces of one to two times `PIECE_SIZE` characters.
+
+    A piece ends at a space, where there is none between words, and within a word only when that
+    is longer than `PIECE_SIZE`.
+    """
+    start = 0
+    while start < len(text):
+        shortest, longest = start + PIECE_SIZE, start + 2 * PIECE_SIZE
+        gap = SPACE.search(text, shortest, longest) or BETWEEN_WORDS.search(text, shortest, longest)
+        end = gap.end() if gap else longest
+        yield text[start:end]
+        start = end
+
+
+def summarize(counts: Counts) -> dict[str, object]:
+    """Return the result of a whole text, in the form of `JobResult`."""
+    words = counts.words.total()
+    # Of words that are as frequent as each other, the first in the alphabet comes first.
+    top = nsmallest(TOP_WORDS, counts.words.items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "characters": counts.characters,
+        "words": words,
+        "unique_words": len(counts.words),
+        "sentences": counts.sentences + counts.open_sentence,
+        "lines": counts.lines,
+        "reading_time_seconds": ceil(words * 60 / WORDS_PER_MINUTE),
+        "top_words": [{"word": word, "count": count} for word, count in top],
+    }

@@ -1,0 +1,131 @@
+"""Asking a server on the internet, which may be slow, down, overloaded or out of its mind.
+
+Whatever happens there becomes one of the errors of this file, and none of them holds the request's
+URL: our key is in it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+from fastapi import HTTPException
+
+from app.errors import StartupError
+
+TIMEOUT = httpx.Timeout(connect=2, read=5, write=5, pool=2)  # seconds, for each phase
+DEADLINE = 10  # seconds for all of it: a server that sends a byte now and then meets every timeout
+LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
+ATTEMPTS = 2
+RETRY_DELAY = 0.2  # seconds
+MAX_ANSWER = 1024 * 1024  # bytes
+DEFAULT_RETRY_AFTER = 60  # seconds
+MAX_RETRY_AFTER = 24 * 60 * 60  # seconds
+
+# httpx logs every URL with its parameters.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class UpstreamError(HTTPException):
+    """The provider could not be asked, or its answer not be used: answered with 502."""
+
+    def __init__(self, detail: str, *, status_code: int = 502) -> None:
+        super().__init__(status_code, detail)
+
+
+class UpstreamTimeout(UpstreamError):
+    """The provider took too long: answered with 504."""
+
+    def __init__(self) -> None:
+        super().__init__("The weather provider did not answer in time", status_code=504)
+
+
+class UpstreamBusy(UpstreamError):
+    """The provider wants fewer requests from us: answered with 503."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("The weather provider is asked too often right now", status_code=503)
+        self.headers = {"Retry-After": str(retry_after)}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The status and the body of an answer that was received as a whole."""
+
+    status: int
+    body: bytes
+
+
+@asynccontextmanager
+async def open_client() -> AsyncIterator[httpx.AsyncClient]:
+    """Yield the client that all requests share: it keeps connections open between them."""
+    # A few bytes may unpack to gigabytes, so nothing may come packed: answers are small anyway.
+    headers = {"Accept-Encoding": "identity"}
+    try:
+        # Proxies and certificates come from the environment, as for any other program.
+        client = httpx.AsyncClient(headers=headers, timeout=TIMEOUT, limits=LIMITS)
+    except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+        reason = f"Cannot use the proxy or certificates that the environment names: {error}"
+        raise StartupError(reason) from error
+    async with client:
+        yield client
+
+
+@asynccontextmanager
+async def deadline() -> AsyncIterator[None]:
+    """Raise `UpstreamTimeout` when everything that is done within takes too long together."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            yield
+    except TimeoutError:
+        raise UpstreamTimeout from None
+
+
+async def fetch(client: httpx.AsyncClient, url: str, params: Mapping[str, str]) -> Answer:
+    """Return the provider's answer to a GET; raises `UpstreamError` or one of its kinds.
+
+    Reading changes nothing there, so it is safe to ask again: once, after a broken connection or a
+    server's error. Not after a timeout: whoever asked us has waited long enough.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            answer = await _fetch_once(client, url, params)
+        except httpx.TimeoutException:
+            raise UpstreamTimeout from None
+        # UnicodeError: a host name that cannot be one.
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            problem = f"The weather provider cannot be reached: {type(error).__name__}"
+        else:
+            if answer.status < 500:
+                return answer
+            problem = f"The weather provider has an error: {answer.status}"
+        if attempt < ATTEMPTS:
+            await asyncio.sleep(RETRY_DELAY)
+    raise UpstreamError(problem)
+
+
+async def _fetch_once(client: httpx.AsyncClient, url: str, params: Mapping[str, str]) -> Answer:
+    async with client.stream("GET", url, params=params) as response:
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise UpstreamBusy(_retry_after(response.headers.get("Retry-After", "")))
+        body = b""
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_ANSWER:
+                raise UpstreamError("The weather provider's answer is too long")
+    return Answer(response.status_code, body)
+
+
+def _retry_after(value: str) -> int:
+    """Return the seconds that the header says, as a number or as a date (RFC 9110, 10.2.3)."""
+    seconds = DEFAULT_RETRY_AFTER
+    if value.isascii() and value.isdigit():
+        seconds = int(value[:6])
+    elif value:
+        with suppress(ValueError, TypeError, OverflowError):
+            seconds = int((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    return min(max(seconds, 1), MAX_RETRY_AFTER)

@@ -1,0 +1,71 @@
+"""The tables of posts and comments.
+
+Deleting sets `deleted_at`: the row stays, and can be restored. No relation loads by itself
+(`lazy="raise"`): a query that nobody wrote is a query a row.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column, query_expression, relationship
+
+from app.auth.models import User
+from app.database import Base
+
+LIVE = text("deleted_at IS NULL")
+
+
+class Post(Base):
+    """Something an author wrote."""
+
+    __tablename__ = "posts"
+    __table_args__ = (
+        # They serve the lists, and hold only what the lists show.
+        Index("ix_posts_live", "created_at", "id", sqlite_where=LIVE, postgresql_where=LIVE),
+        Index(
+            "ix_posts_live_by_author",
+            *("author_id", "created_at", "id"),
+            sqlite_where=LIVE,
+            postgresql_where=LIVE,
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    author_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    title: Mapped[str] = mapped_column(String(200))
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+    author: Mapped[User] = relationship(lazy="raise", back_populates="posts")
+    comments: Mapped[list["Comment"]] = relationship(lazy="raise", back_populates="post")
+    # Not a column: the statement that wants it says how to count.
+    comments_count: Mapped[int] = query_expression()
+
+
+class Comment(Base):
+    """What somebody says about a post."""
+
+    __tablename__ = "comments"
+    __table_args__ = (
+        Index(
+            "ix_comments_live",
+            *("post_id", "created_at", "id"),
+            sqlite_where=LIVE,
+            postgresql_where=LIVE,
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    post_id: Mapped[int] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
+    author_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+    author: Mapped[User] = relationship(lazy="raise")
+    post: Mapped[Post] = relationship(lazy="raise", back_populates="comments")

@@ -1,0 +1,78 @@
+"""What posts and comments look like in requests and responses."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import MISSING, BaseModel, ConfigDict, StringConstraints
+
+from app.parameters import NO_NUL
+
+PostTitle = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_NUL),
+]
+PostBody = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000, pattern=NO_NUL),
+]
+CommentBody = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=5_000, pattern=NO_NUL),
+]
+
+
+class PostCreate(BaseModel):
+    """A new post."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: PostTitle
+    body: PostBody
+
+
+class PostPatch(BaseModel):
+    """The fields of a post that change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: PostTitle | MISSING = MISSING
+    body: PostBody | MISSING = MISSING
+
+
+class CommentWrite(BaseModel):
+    """A new comment, or what it says from now on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    body: CommentBody
+
+
+class AuthorRead(BaseModel):
+    """Who wrote something."""
+
+    id: int
+    username: str
+
+
+class PostRead(BaseModel):
+    """A post as it is returned; `deleted_at` is set in what only administrators see."""
+
+    id: int
+    title: str
+    body: str
+    author: AuthorRead
+    comments_count: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+class CommentRead(BaseModel):
+    """A comment as it is returned."""
+
+    id: int
+    post_id: int
+    body: str
+    author: AuthorRead
+    created_at: datetime
+    updated_at: datetime

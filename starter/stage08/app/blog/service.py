@@ -1,0 +1,176 @@
+"""Posts and comments: what there is to see, and who may change it.
+
+Every statement begins with `select_posts` or `select_comments`. They leave out what was deleted,
+and load what a response shows: one statement for a list, however long it is.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import HTTPException
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload, with_expression
+
+from app.auth.models import User
+from app.auth.roles import Role
+from app.blog.models import Comment, Post
+from app.parameters import MAX_INTEGER
+
+
+class PostNotFound(HTTPException):
+    """There is no such post, or it was deleted: answered with 404."""
+
+    def __init__(self, post_id: int) -> None:
+        super().__init__(404, f"There is no post {post_id}")
+
+
+class CommentNotFound(HTTPException):
+    """There is no such comment, or it or its post was deleted: answered with 404."""
+
+    def __init__(self, comment_id: int) -> None:
+        super().__init__(404, f"There is no comment {comment_id}")
+
+
+def select_posts(*, include_deleted: bool = False) -> Select[Post]:
+    """Return the statement that finds posts, each with its author and its number of comments."""
+    count = (
+        select(func.count())
+        .where(Comment.post_id == Post.id, Comment.deleted_at.is_(None))
+        .scalar_subquery()
+    )
+    statement = select(Post).options(
+        joinedload(Post.author), with_expression(Post.comments_count, count)
+    )
+    return statement if include_deleted else statement.where(Post.deleted_at.is_(None))
+
+
+def select_comments(*, include_deleted: bool = False) -> Select[Comment]:
+    """Return the statement that finds comments, each with its author."""
+    statement = select(Comment).options(joinedload(Comment.author))
+    if include_deleted:
+        return statement
+    return statement.join(Comment.post).where(
+        Comment.deleted_at.is_(None), Post.deleted_at.is_(None)
+    )
+
+
+class Blog:
+    """The posts and comments that a request's session sees and changes."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def list_posts(
+        self, *, author: str | None, include_deleted: bool, limit: int, offset: int
+    ) -> Sequence[Post]:
+        """Return up to `limit` posts, newest first, after skipping `offset`."""
+        statement = select_posts(include_deleted=include_deleted)
+        if author is not None:
+            statement = statement.where(is_by(author))
+        statement = statement.order_by(Post.created_at.desc(), Post.id.desc())
+        return (await self._session.scalars(statement.limit(limit).offset(offset))).all()
+
+    async def get_post(self, post_id: int, *, include_deleted: bool = False) -> Post:
+        """Return one post; raises `PostNotFound`."""
+        statement = select_posts(include_deleted=include_deleted).where(Post.id == post_id)
+        post = await self._session.scalar(statement.execution_options(populate_existing=True))
+        if post is None:
+            raise PostNotFound(post_id)
+        return post
+
+    async def create_post(self, author: User, fields: dict[str, Any]) -> Post:
+        """Store a post and return it."""
+        now = datetime.now(UTC)
+        post = Post(**fields, author_id=author.id, created_at=now, updated_at=now)
+        self._session.add(post)
+        await self._session.flush()
+        return await self.get_post(post.id)
+
+    async def update_post(self, post_id: int, editor: User, fields: dict[str, Any]) -> Post:
+        """Change the given fields; raises `PostNotFound`, and 403 when it is somebody else's."""
+        post = await self.get_post(post_id)
+        check_may_change(post, editor)
+        if not fields:
+            return post
+        for name, value in fields.items():
+            setattr(post, name, value)
+        post.updated_at = datetime.now(UTC)
+        await self._session.flush()
+        return await self.get_post(post_id)
+
+    async def delete_post(self, post_id: int, editor: User) -> None:
+        """Hide a post with its comments; raises `PostNotFound`, and 403 as `update_post`."""
+        post = await self.get_post(post_id)
+        check_may_change(post, editor)
+        post.deleted_at = datetime.now(UTC)
+
+    async def restore_post(self, post_id: int) -> Post:
+        """Undo a deletion; nothing changes when there was none. Raises `PostNotFound`."""
+        post = await self.get_post(post_id, include_deleted=True)
+        post.deleted_at = None
+        await self._session.flush()
+        return await self.get_post(post_id)
+
+    async def list_comments(self, post_id: int, *, limit: int, offset: int) -> Sequence[Comment]:
+        """Return up to `limit` comments of a post, oldest first; raises `PostNotFound`."""
+        await self.get_post(post_id)
+        statement = select_comments().where(Comment.post_id == post_id)
+        statement = statement.order_by(Comment.created_at, Comment.id)
+        return (await self._session.scalars(statement.limit(limit).offset(offset))).all()
+
+    async def get_comment(self, comment_id: int, *, include_deleted: bool = False) -> Comment:
+        """Return one comment; raises `CommentNotFound`."""
+        statement = select_comments(include_deleted=include_deleted)
+        comment = await self._session.scalar(statement.where(Comment.id == comment_id))
+        if comment is None:
+            raise CommentNotFound(comment_id)
+        return comment
+
+    async def create_comment(self, post_id: int, author: User, body: str) -> Comment:
+        """Store a comment and return it; raises `PostNotFound`."""
+        await self.get_post(post_id)
+        now = datetime.now(UTC)
+        comment = Comment(
+            post_id=post_id, author_id=author.id, body=body, created_at=now, updated_at=now
+        )
+        self._session.add(comment)
+        await self._session.flush()
+        return await self.get_comment(comment.id)
+
+    async def update_comment(self, comment_id: int, editor: User, body: str) -> Comment:
+        """Change what a comment says; raises `CommentNotFound`, and 403."""
+        comment = await self.get_comment(comment_id)
+        check_may_change(comment, editor)
+        comment.body = body
+        comment.updated_at = datetime.now(UTC)
+        return comment
+
+    async def delete_comment(self, comment_id: int, editor: User) -> None:
+        """Hide a comment; raises `CommentNotFound`, and 403."""
+        comment = await self.get_comment(comment_id)
+        check_may_change(comment, editor)
+        comment.deleted_at = datetime.now(UTC)
+
+    async def restore_comment(self, comment_id: int) -> Comment:
+        """Undo a deletion; raises `CommentNotFound`."""
+        comment = await self.get_comment(comment_id, include_deleted=True)
+        comment.deleted_at = None
+        return comment
+
+
+def is_by(author: str) -> ColumnElement[bool]:
+    """Return the condition that selects what a user wrote, by the user's id or name."""
+    if author.isdecimal():
+        return Post.author_id == min(int(author), MAX_INTEGER)
+    # The id is looked up once, and the index by author serves the list: `Post.author.has(…)` would
+    # be asked of one post after another.
+    name = author.lower().replace("\0", " ")
+    return Post.author_id == select(User.id).where(User.username_folded == name).scalar_subquery()
+
+
+def check_may_change(thing: Post | Comment, editor: User) -> None:
+    """Answer 403 unless the editor wrote it or is an administrator."""
+    if thing.author_id != editor.id and editor.role != Role.ADMIN:
+        raise HTTPException(403, "It belongs to somebody else")

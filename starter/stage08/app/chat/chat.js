@@ -1,0 +1,507 @@
+// What the chat page does. It holds no HTML: elements come from the page's templates, and whatever a
+// user wrote goes into textContent, where it can only be text.
+
+const PAGE = 50; // messages of history that are asked for at a time
+const GAP_PAGE = 100; // and when we were away: as many as the server gives
+const MAX_LENGTH = 2000; // characters; the server decides, this saves a trip
+const COUNTED_FROM = 1800; // from here on it is shown how many are left
+const GROUP = 5 * 60_000; // milliseconds in which messages of one author stand together
+const PAUSE = 250; // milliseconds between messages that have piled up: the server takes five a second
+const PATIENCE = 15_000; // milliseconds without a reply: the connection is dead, only nobody told us
+const LONGEST_WAIT = 30_000; // milliseconds between attempts to connect
+
+// Every element that has an id, by that id.
+const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((e) => [e.id, e]));
+
+// Kept for this tab and gone with it, unlike localStorage. Any script of this origin could read it;
+// the Content-Security-Policy, which lets no foreign script run, is what protects it.
+let token = sessionStorage.getItem("token");
+let session = new AbortController(); // its end is the end of what was asked for in it
+let me = null;
+
+// ---- Talking to the API
+
+async function request(method, path, body) {
+  const sent = token;
+  let response;
+  try {
+    const headers = sent ? { Authorization: `Bearer ${sent}` } : {};
+    const signal = AbortSignal.any([session.signal, AbortSignal.timeout(PATIENCE)]);
+    response = await fetch(path, { method, body, headers, signal });
+  } catch {
+    throw failure(0, { detail: "No answer: the connection was lost" });
+  }
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer) return answer;
+  if (response.status === 401 && sent && sent === token) leave("Your session has ended: sign in again.");
+  throw failure(response.status, answer);
+}
+
+// Returns an error whose message is the answer's `detail`: words, or for 422 a list of them.
+function failure(status, answer) {
+  let words = answer?.detail ?? `The server answered ${status} and gave no reason`;
+  if (Array.isArray(words)) {
+    const about = ({ loc, msg }) => `${loc.at(-1)}: ${msg.replace("Value error, ", "")}`;
+    words = words.map(about).join("; ");
+  }
+  return Object.assign(new Error(words), { status });
+}
+
+// ---- Signing in and out
+
+page.form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  if (page.form.ariaBusy === "true") return; // a second click
+  page.form.ariaBusy = "true";
+  page.message.textContent = "";
+  const fields = new FormData(page.form);
+  try {
+    if (event.submitter?.value === "register") {
+      const json = JSON.stringify(Object.fromEntries(fields));
+      await request("POST", "auth/register", new Blob([json], { type: "application/json" }));
+    }
+    const answer = await request("POST", "auth/token", new URLSearchParams(fields));
+    // Not known by the name that was typed: names are the same in upper and lower case.
+    const name = fields.get("username").toLowerCase();
+    if (sessionStorage.getItem("user")?.toLowerCase() !== name) forgetDraft();
+    token = answer.access_token;
+    sessionStorage.setItem("token", token);
+    sessionStorage.setItem("user", fields.get("username"));
+    page.password.value = "";
+    enter();
+    page.text.focus();
+  } catch (error) {
+    page.message.textContent = error.message;
+  }
+  page.form.ariaBusy = "false";
+});
+
+page.signOut.addEventListener("click", () => {
+  forgetDraft();
+  leave("");
+});
+
+function enter() {
+  page.user.textContent = sessionStorage.getItem("user");
+  showRoom(true);
+  showOutbox();
+  measureDraft();
+  attempts = 0;
+  connect();
+}
+
+// The draft and what is not confirmed stay: they are there after the next sign-in.
+function leave(message) {
+  token = me = null;
+  sessionStorage.removeItem("token");
+  session.abort();
+  session = new AbortController();
+  disconnect();
+  clearTimeout(reconnection);
+  clearInterval(ticking);
+  showRoom(false);
+  page.messages.replaceChildren();
+  page.online.replaceChildren();
+  shown.clear();
+  oldest = newest = null;
+  page.message.textContent = message;
+  page.username.value ||= sessionStorage.getItem("user"); // after a reload nothing is typed there
+  (page.username.value ? page.password : page.username).focus();
+}
+
+function showRoom(visible) {
+  page.room.hidden = page.account.hidden = page.connection.hidden = !visible;
+  page.form.hidden = visible;
+  page.newest.hidden = page.older.hidden = true;
+  page.start.textContent = "";
+  setUnread(0);
+}
+
+// ---- The connection
+
+let socket = null;
+let attempts = 0;
+let reconnection = null;
+let ticking = null;
+
+async function connect() {
+  clearTimeout(reconnection);
+  clearInterval(ticking);
+  disconnect();
+  showStatus("Connecting");
+  const mine = session;
+  try {
+    // A browser does not tell why a socket was refused. This does: a 401 ends the session.
+    me = await request("GET", "users/me");
+    page.user.textContent = me.username;
+    if (newest === null) await loadOlder();
+  } catch {
+    if (mine === session) reconnect();
+    return;
+  }
+  if (mine !== session) return;
+  const address = new URL("ws/chat", document.baseURI);
+  address.protocol = address.protocol.replace("http", "ws");
+  const opened = new WebSocket(address, ["bearer", token]);
+  socket = opened;
+  opened.addEventListener("open", () => socket === opened && closeGap(opened));
+  opened.addEventListener("message", ({ data }) => socket === opened && take(JSON.parse(data)));
+  opened.addEventListener("close", ({ code }) => {
+    if (socket !== opened) return;
+    if (code === 1008) leave("Your session has ended: sign in again.");
+    else reconnect();
+  });
+}
+
+// Forgets the socket at once: a closing handshake with a dead network takes a minute.
+function disconnect() {
+  const old = socket;
+  socket = null;
+  caughtUp = false;
+  clearTimeout(patience);
+  awaited = null;
+  old?.close();
+}
+
+// Tries again after a pause that doubles, and differs from client to client: after a restart of the
+// server not all of them come at the same moment.
+function reconnect() {
+  disconnect();
+  clearTimeout(reconnection);
+  clearInterval(ticking);
+  if (!navigator.onLine) return showStatus("Offline"); // the browser tells when that is over
+  const wait = Math.min(LONGEST_WAIT, 1000 * 2 ** attempts) * (0.5 + Math.random() / 2);
+  attempts += 1;
+  const at = Date.now() + wait;
+  const tick = () => {
+    page.countdown.textContent = ` in ${Math.max(1, Math.ceil((at - Date.now()) / 1000))} s`;
+  };
+  showStatus("Reconnecting");
+  tick();
+  ticking = setInterval(tick, 1000);
+  reconnection = setTimeout(connect, wait);
+}
+
+function connectNow() {
+  if (token && !socket) connect();
+}
+page.connectNow.addEventListener("click", () => {
+  page.text.focus(); // the button is about to vanish
+  connectNow();
+});
+window.addEventListener("online", connectNow);
+window.addEventListener("offline", () => token && reconnect());
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  if (isAtBottom) setUnread(0);
+  if (page.connectNow.checkVisibility()) connectNow();
+});
+
+function showStatus(words) {
+  page.status.textContent = words;
+  page.countdown.textContent = "";
+  page.connection.className = words === "Connected" ? "connected" : "";
+  page.connectNow.hidden = words !== "Reconnecting" && words !== "Offline";
+}
+
+function take(frame) {
+  if (frame.type === "presence") showOnline(frame.online);
+  if (frame.type === "error") refused(frame.detail);
+  if (frame.type === "message") {
+    add([frame]);
+    // Until the gap is closed, a message from behind it must not move the mark.
+    if (caughtUp) newest = frame.id;
+    if (frame.user.id === me.id) confirmed(frame.client_id);
+  }
+}
+
+// ---- History
+
+const shown = new Map(); // the messages on the page: id → element
+let oldest = null; // the first id we have; null before the first page
+let newest = null; // up to this id we miss nothing
+let caughtUp = false;
+let loading = false;
+
+// Gets what was said while we were not connected. The socket is open already, so nothing can be said
+// between the last page and the first live message.
+async function closeGap(opened) {
+  try {
+    let messages;
+    do {
+      messages = await request("GET", `chat/messages?after=${newest}&limit=${GAP_PAGE}`);
+      if (socket !== opened) return;
+      add(messages);
+      newest = messages.at(-1)?.id ?? newest;
+    } while (messages.length);
+  } catch {
+    if (socket === opened) reconnect();
+    return;
+  }
+  newest = Math.max(newest, ...shown.keys());
+  caughtUp = true;
+  attempts = 0;
+  showStatus("Connected");
+  sendNext();
+}
+
+async function loadOlder() {
+  if (loading || oldest === 0) return;
+  loading = true;
+  page.log.ariaBusy = "true"; // history is not news: it is not read out
+  try {
+    const before = oldest === null ? "" : `&before=${oldest}`;
+    const messages = await request("GET", `chat/messages?limit=${PAGE}${before}`);
+    newest ??= messages.at(-1)?.id ?? 0;
+    add(messages, true);
+    oldest = messages.length < PAGE ? 0 : messages[0].id;
+    page.start.textContent = oldest ? "" : "This is where the conversation begins";
+    // The button vanishes with the last page: whoever is on it, by keyboard, reads on from there.
+    if (oldest === 0 && document.activeElement === page.older) page.log.focus();
+    page.older.hidden = oldest === 0;
+  } catch (error) {
+    page.older.hidden = false;
+    if (oldest === null) throw error; // so we are not connected either
+  } finally {
+    page.log.ariaBusy = "false";
+    loading = false;
+  }
+}
+
+page.older.addEventListener("click", loadOlder);
+
+// Adds messages, each once and at its place, and keeps what the reader looks at where it is.
+function add(messages, isHistory = false) {
+  const fresh = messages.filter(({ id }) => !shown.has(id));
+  const { scrollTop, scrollHeight } = page.log;
+  for (const message of fresh) {
+    const article = articleOf(message);
+    shown.set(message.id, article);
+    insert(article, message.id);
+    // Here it replaces what was shown before the server had it.
+    if (message.user.id === me.id) removeFromOutbox(message.client_id);
+  }
+  if (isAtBottom) scrollToBottom();
+  else if (isHistory) page.log.scrollTop = scrollTop + page.log.scrollHeight - scrollHeight;
+  if (isHistory) return;
+  const fromOthers = fresh.filter(({ user }) => user.id !== me.id).length;
+  if (fromOthers && (!isAtBottom || document.hidden)) setUnread(unread + fromOthers);
+}
+
+// Nearly always the place is at the end; what is not confirmed stays below.
+function insert(article, id) {
+  let next = null;
+  for (let e = page.messages.lastElementChild; e && e.order > id; e = e.previousElementSibling) next = e;
+  article.order = id;
+  page.messages.insertBefore(article, next);
+  arrange(article);
+  if (next) arrange(next);
+}
+
+// ---- Sending
+
+// What the server has not confirmed, in the order in which it was written. With its client_id each is
+// stored once, however often it is sent; kept for the tab, so a reload loses none.
+let outbox = [];
+let awaited = null; // the one that is sent. One at a time: an error frame is about that one
+let patience = null;
+
+page.composer.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = page.text.value;
+  page.text.focus(); // the button had it
+  if (!text.trim() || lengthOf(text) > MAX_LENGTH) return;
+  const message = { client_id: newClientId(), text, sent_at: new Date().toISOString() };
+  outbox.push(message);
+  showPending(message);
+  page.text.value = "";
+  measureDraft();
+  saveOutbox();
+  scrollToBottom();
+  sendNext();
+});
+
+page.text.addEventListener("keydown", (event) => {
+  // While an input method composes a word (Chinese, Japanese), Enter belongs to it.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  page.composer.requestSubmit();
+});
+page.text.addEventListener("input", measureDraft);
+
+function sendNext() {
+  const message = outbox.find(({ problem }) => !problem);
+  if (!message || awaited || !caughtUp || socket?.readyState !== WebSocket.OPEN) return;
+  awaited = message;
+  patience = setTimeout(reconnect, PATIENCE);
+  socket.send(JSON.stringify({ text: message.text, client_id: message.client_id }));
+}
+
+function confirmed(clientId) {
+  if (awaited?.client_id === clientId) settle();
+}
+
+function refused(words) {
+  if (!awaited) return;
+  awaited.problem = words;
+  showState(awaited);
+  saveOutbox();
+  settle();
+}
+
+function settle() {
+  clearTimeout(patience);
+  awaited = null;
+  if (outbox.length) setTimeout(sendNext, PAUSE);
+}
+
+function showPending(message) {
+  message.article = articleOf({ ...message, user: me ?? { username: page.user.textContent } });
+  message.article.classList.add("own");
+  insert(message.article, Infinity);
+  message.article.querySelector(".retry").addEventListener("click", () => {
+    delete message.problem;
+    showState(message);
+    page.text.focus();
+    sendNext();
+  });
+  showState(message);
+}
+
+function showState({ article, problem }) {
+  article.classList.toggle("pending", !problem);
+  article.classList.toggle("failed", Boolean(problem));
+  article.querySelector(".state").textContent = problem ? `Not sent. ${problem}` : "Sending";
+  article.querySelector(".retry").hidden = !problem;
+}
+
+function removeFromOutbox(clientId) {
+  const index = outbox.findIndex(({ client_id }) => client_id === clientId);
+  if (index < 0) return;
+  const [{ article }] = outbox.splice(index, 1);
+  const next = article.nextElementSibling;
+  article.remove();
+  if (next) arrange(next);
+  saveOutbox();
+}
+
+function saveOutbox() {
+  sessionStorage.setItem("outbox", JSON.stringify(outbox.map(({ article, ...kept }) => kept)));
+}
+
+function showOutbox() {
+  outbox = JSON.parse(sessionStorage.getItem("outbox") ?? "[]");
+  page.text.value ||= sessionStorage.getItem("draft") ?? "";
+  outbox.forEach(showPending);
+}
+
+function forgetDraft() {
+  page.text.value = "";
+  outbox = [];
+  sessionStorage.removeItem("draft");
+  saveOutbox();
+}
+
+function measureDraft() {
+  sessionStorage.setItem("draft", page.text.value);
+  const left = MAX_LENGTH - lengthOf(page.text.value);
+  const words = left < 0 ? `Too long by ${-left}` : `Characters left: ${left}`;
+  page.counter.textContent = left > MAX_LENGTH - COUNTED_FROM ? "" : words;
+  page.counter.className = left < 0 ? "hint over" : "hint";
+}
+
+// As the server counts: 😀 is one character, though JavaScript keeps it in two.
+function lengthOf(text) {
+  return [...text].length;
+}
+
+// Not crypto.randomUUID: that is missing on a page that came by plain http from another machine.
+function newClientId() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((n) => n.toString(16).padStart(2, "0")).join("");
+}
+
+// ---- What is seen
+
+let isAtBottom = true;
+let unread = 0;
+
+page.log.addEventListener("scroll", () => {
+  isAtBottom = page.log.scrollHeight - page.log.scrollTop - page.log.clientHeight < 40;
+  if (isAtBottom && !document.hidden) setUnread(0);
+  if (page.log.scrollTop < 100 && newest !== null) loadOlder().catch(() => {}); // the button tells
+});
+page.newest.addEventListener("click", () => {
+  scrollToBottom();
+  page.text.focus();
+});
+// The keyboard of a phone or a long draft takes room away: the last message stays in sight.
+new ResizeObserver(() => isAtBottom && scrollToBottom()).observe(page.log);
+
+function scrollToBottom() {
+  page.log.scrollTop = page.log.scrollHeight;
+  isAtBottom = true;
+  if (!document.hidden) setUnread(0);
+}
+
+function setUnread(count) {
+  unread = count;
+  document.title = count ? `(${count}) Chat` : "Chat";
+  page.newest.textContent = count === 1 ? "1 new message ↓" : `${count} new messages ↓`;
+  page.newest.hidden = count === 0 || isAtBottom;
+}
+
+const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+
+function articleOf({ user, text, sent_at }) {
+  const article = page.messageTemplate.content.firstElementChild.cloneNode(true);
+  const sent = new Date(sent_at);
+  const [author, time] = article.querySelectorAll(".author, time");
+  Object.assign(article, { author: user.username, sent });
+  article.classList.toggle("own", user.id === me?.id);
+  article.style.setProperty("--hue", hueOf(user.username));
+  author.textContent = user.username;
+  time.dateTime = sent_at;
+  time.textContent = TIME.format(sent);
+  time.title = FULL.format(sent);
+  article.querySelector(".text").textContent = text;
+  return article;
+}
+
+// Gives a message its author and day where they differ from those of the message above.
+function arrange(article) {
+  for (const one of [article, article.nextElementSibling]) {
+    if (!one) continue;
+    const above = one.previousElementSibling;
+    const isNewDay = above?.sent.toDateString() !== one.sent.toDateString();
+    const day = one.querySelector(".day");
+    day.hidden = !isNewDay;
+    day.textContent = isNewDay ? DAY.format(one.sent) : "";
+    const goesOn = !isNewDay && above.author === one.author && one.sent - above.sent < GROUP;
+    one.classList.toggle("first", !goesOn);
+  }
+}
+
+function showOnline(people) {
+  page.onlineCount.textContent = people.length;
+  page.online.replaceChildren(
+    ...people.map(({ id, username }) => {
+      const row = page.personTemplate.content.firstElementChild.cloneNode(true);
+      const [initial, name] = row.children;
+      initial.textContent = username[0].toUpperCase();
+      initial.style.setProperty("--hue", hueOf(username));
+      name.textContent = name.title = username;
+      if (id === me?.id) row.append(" (you)");
+      return row;
+    }),
+  );
+}
+
+// The same colour for the same name, wherever it stands.
+function hueOf(name) {
+  return [...name].reduce((sum, character) => (sum * 31 + character.codePointAt(0)) % 360, 7);
+}
+
+if (token) enter();
+else showRoom(false);

@@ -1,0 +1,82 @@
+"""Everyone who is connected to this process, and how a frame gets to all of them.
+
+Nobody waits for anybody: each connection has a short queue of its own, and a task that sends what
+is in it. Who lets the queue fill up is cut off. Limits: one process; the capstone connects several.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from fastapi import WebSocket
+from pydantic import BaseModel
+
+from app.chat.schemas import ChatUser, Presence
+
+QUEUE_SIZE = 256  # frames that may wait for one client
+
+
+class Connection:
+    """One socket: a browser tab, or a program."""
+
+    def __init__(self, websocket: WebSocket, user: ChatUser) -> None:
+        self.user = user
+        self.websocket = websocket
+        # When the server has a reason to end it: the code to close with.
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_SIZE)
+
+    def send(self, frame: str) -> None:
+        """Put a frame into the queue, without waiting. A client whose queue is full is cut off."""
+        # TODO 8.2: Messages are sent and received in real time
+        raise NotImplementedError("TODO 8.2: Messages are sent and received in real time")
+
+    def end(self, code: int) -> None:
+        """Have the socket closed with this code, unless it has been ended before."""
+        if not self.ended.done():
+            self.ended.set_result(code)
+
+    async def send_queued(self) -> None:
+        """Send what is in the queue, one frame after the other, until cancelled."""
+        # TODO 8.2: Messages are sent and received in real time
+        raise NotImplementedError("TODO 8.2: Messages are sent and received in real time")
+
+
+class Hub:
+    """The room."""
+
+    def __init__(self) -> None:
+        self._connections: set[Connection] = set()
+        self._tabs: Counter[ChatUser] = Counter()
+        # Held while a message is stored and put into the queues: ids arrive in order everywhere.
+        self.in_order = asyncio.Lock()
+
+    @asynccontextmanager
+    async def joined(self, connection: Connection) -> AsyncIterator[None]:
+        """Have the connection in the room; the first tab of a user joins, the last leaves."""
+        user = connection.user
+        self._connections.add(connection)
+        self._tabs[user] += 1
+        if self._tabs[user] == 1:
+            self.broadcast(self._presence("joined", user))
+        else:
+            connection.send(self._presence("joined", user).model_dump_json())
+        try:
+            yield
+        finally:
+            self._connections.remove(connection)
+            self._tabs[user] -= 1
+            if self._tabs[user] == 0:
+                del self._tabs[user]
+                self.broadcast(self._presence("left", user))
+
+    def broadcast(self, frame: BaseModel) -> None:
+        """Put a frame into everyone's queue. It is made into JSON once."""
+        # TODO 8.7: A message goes to everyone who is connected
+        raise NotImplementedError("TODO 8.7: A message goes to everyone who is connected")
+
+    def _presence(self, event: Literal["joined", "left"], user: ChatUser) -> Presence:
+        # TODO 8.7: A message goes to everyone who is connected
+        raise NotImplementedError("TODO 8.7: A message goes to everyone who is connected")

@@ -1,0 +1,72 @@
+"""The frames of the chat: what clients send, and what they get."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+from app.parameters import NO_NUL
+
+MAX_FRAME = 32 * 1024  # characters of JSON: the longest text, with every character escaped, fits
+
+
+def check_not_blank(text: str) -> str:
+    """Return the text when there is something to read in it; raises `ValueError`."""
+    if not text.strip():
+        raise ValueError("Text should not be blank")
+    return text
+
+
+MessageText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=2000, pattern=NO_NUL),
+    AfterValidator(check_not_blank),
+]
+ClientId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
+
+
+class MessageWrite(BaseModel):
+    """What a client says. With a `client_id` of its own making, sending it twice is safe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: MessageText
+    client_id: ClientId | None = None
+
+
+class ChatUser(BaseModel):
+    """Somebody in the chat."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+    id: int
+    username: str
+
+
+class MessageRead(BaseModel):
+    """A stored message, to everyone connected."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    type: Literal["message"] = "message"
+    id: int
+    user: ChatUser
+    text: str
+    sent_at: datetime
+    client_id: str | None
+
+
+class Presence(BaseModel):
+    """Somebody came or went; `online` is everybody who is there now."""
+
+    type: Literal["presence"] = "presence"
+    event: Literal["joined", "left"]
+    user: ChatUser
+    online: list[ChatUser]
+
+
+class ErrorFrame(BaseModel):
+    """A frame could not be taken; the socket stays open."""
+
+    type: Literal["error"] = "error"
+    detail: str

@@ -1,0 +1,63 @@
+"""Somebody has to be the first administrator, and cannot be made one by another."""
+
+import logging
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.auth.models import User
+from app.auth.roles import Role
+from app.auth.schemas import UserCreate
+from app.auth.security import PasswordHasher
+from app.config import Settings
+from app.errors import StartupError
+
+logger = logging.getLogger("uvicorn.error")
+
+
+async def ensure_first_admin(
+    settings: Settings, engine: AsyncEngine, hasher: PasswordHasher
+) -> None:
+    """Make the administrator whom the settings name, as long as there is none at all.
+
+    A user of this name is made one only with the very password of the settings: the name may have
+    been registered by anybody. Raises `StartupError` when the settings are not usable.
+    """
+    username = settings.first_admin_username
+    password = settings.first_admin_password.get_secret_value()
+    if not username and not password:
+        return
+    try:
+        wanted = UserCreate.model_validate({"username": username, "password": password})
+    except ValidationError as error:
+        problems = [
+            f"FIRST_ADMIN_{str(at['loc'][0]).upper()}: {at['msg']}"
+            for at in error.errors(include_input=False)
+        ]
+        raise StartupError("Wrong settings. " + "; ".join(problems)) from None
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        if await session.scalar(select(User.id).where(User.role == Role.ADMIN).limit(1)):
+            return
+        folded = wanted.username.lower()
+        user = await session.scalar(select(User).where(User.username_folded == folded))
+        await session.commit()  # hashing takes its time, and no transaction should wait for it
+        if user is None:
+            user = User(
+                username=wanted.username,
+                username_folded=folded,
+                password_hash=await hasher.hash(password),
+                created_at=datetime.now(UTC),
+            )
+            session.add(user)
+        elif not await hasher.verify(password, user.password_hash):
+            logger.error("No first administrator: %s is somebody with another password", username)
+            return
+        user.role = Role.ADMIN
+        try:
+            await session.commit()
+        except IntegrityError:
+            return  # another process that starts right now was faster
+    logger.info("%s is the first administrator", username)

@@ -1,0 +1,1 @@
+"""Servers that the tester itself is tested with: one that only looks right, one that is right."""

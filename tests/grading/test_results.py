@@ -1,0 +1,289 @@
+"""From the ends of tests to a grade, and what is said beside it: the rules by themselves."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from watchfiles import Change
+
+from tests.harness.profile import ProfileError, load_profile
+from tools.course import ROOT, CourseError
+from tools.grade import report_html, report_json, report_junit, report_markdown, report_terminal
+from tools.grade.changes import SourceFilter
+from tools.grade.hints import KINDS, load_hints, next_hints
+from tools.grade.learner import environment_of
+from tools.grade.options import parse
+from tools.grade.outcomes import GaveUp, Outcome, Suite, read_suite
+from tools.grade.results import Grade, Row, due, judge
+from tools.grade.steps import STEPS, step_of
+from tools.requirements import Requirement, load_requirements
+
+LIST, READ, ADD = (
+    Requirement(row, text, 1, (f"t.py::test_{row}",))
+    for row, text in (("1.1", "List"), ("1.2", "Read"), ("1.3", "Add"))
+)
+ROWS = [LIST, READ, ADD]
+
+
+def passed(row: Requirement, variant: str = "") -> Outcome:
+    """Return a test of the row that is satisfied."""
+    return Outcome(row.tests[0] + variant, "passed")
+
+
+def failed(row: Requirement, step: str = "", variant: str = "") -> Outcome:
+    """Return a test of the row that is not, in a step of another row where one is named."""
+    return Outcome(row.tests[0] + variant, "failed", step=step, got="it")
+
+
+def skipped(row: Requirement, reason: str) -> Outcome:
+    """Return a test of the row that could not run."""
+    return Outcome(row.tests[0], "skipped", reason=f"not checked: {reason}")
+
+
+def judged(
+    *outcomes: Outcome, gave_up: tuple[GaveUp, ...] = (), broken: str = ""
+) -> dict[str, Row]:
+    """Return the rows by their ids."""
+    chosen = tuple({test for row in ROWS for test in row.tests} | {o.test for o in outcomes})
+    suite = Suite(outcomes, chosen, (), gave_up, broken)
+    return {row.id: row for row in judge(ROWS, suite)}
+
+
+def test_a_row_passes_when_all_of_its_tests_do() -> None:
+    rows = judged(passed(LIST), passed(LIST, "[x]"), passed(READ), passed(ADD))
+    assert {row.status for row in rows.values()} == {"pass"}
+
+
+def test_one_variant_that_fails_is_a_row_that_fails() -> None:
+    rows = judged(passed(LIST), failed(LIST, variant="[x]"), passed(READ), passed(ADD))
+    assert [row.status for row in rows.values()] == ["fail", "pass", "pass"]
+
+
+def test_what_builds_on_something_broken_is_blocked_by_it() -> None:
+    rows = judged(failed(LIST, "1.3"), failed(READ, "1.1"), failed(ADD, "1.3"))
+    assert [row.status for row in rows.values()] == ["blocked", "blocked", "fail"]
+    assert (rows["1.1"].blocked_by, rows["1.2"].blocked_by) == ("1.3", "1.1")
+
+
+def test_a_row_that_is_well_by_its_own_tests_is_no_excuse() -> None:
+    rows = judged(failed(LIST, "1.3"), passed(READ), passed(ADD))
+    assert (rows["1.1"].status, rows["1.3"].status) == ("fail", "pass")
+
+
+def test_rows_that_blame_one_another_fail() -> None:
+    rows = judged(failed(LIST, "1.3"), passed(READ), failed(ADD, "1.1"))
+    assert (rows["1.1"].status, rows["1.3"].status) == ("fail", "fail")
+
+
+def test_a_failure_of_its_own_counts_whatever_else_is_broken() -> None:
+    rows = judged(failed(LIST, "1.3"), failed(LIST, variant="[x]"), passed(READ), failed(ADD))
+    assert rows["1.1"].status == "fail"
+    assert rows["1.1"].failures[0].step == ""
+
+
+def test_what_no_client_sees_is_not_checked_and_says_why() -> None:
+    rows = judged(skipped(LIST, "needs the source"), passed(READ), passed(ADD))
+    assert (rows["1.1"].status, rows["1.1"].reason) == ("not_checked", "needs the source")
+    score = Grade(1, tuple(rows.values())).score
+    assert (score.earned, score.checkable, score.total) == (2, 2, 3)
+
+
+def test_what_a_server_kept_from_running_is_blocked_and_its_own_row_fails() -> None:
+    gone = GaveUp("", "it is gone", READ.tests[0])
+    rows = judged(passed(LIST), failed(READ), gave_up=(gone,))
+    assert [row.status for row in rows.values()] == ["pass", "fail", "blocked"]
+    assert rows["1.3"].blocked_by == "1.2"
+
+
+def test_a_suite_that_was_given_up_blocks_no_other() -> None:
+    hung = replace(ADD, id="8.1", tests=("tests/stage08/t.py::test_a",), stage=8)
+    waits = replace(ADD, id="8.2", tests=("tests/stage08/t.py::test_b",), stage=8)
+    suite = Suite(
+        (failed(hung), passed(LIST)),
+        (*hung.tests, *waits.tests, *LIST.tests),
+        gave_up=(GaveUp("tests/stage08/", "it hangs", hung.tests[0]),),
+    )
+    rows = {row.id: row for row in judge([LIST, hung, waits], suite)}
+    assert [row.status for row in rows.values()] == ["pass", "fail", "blocked"]
+
+
+def test_what_we_broke_is_an_error_and_costs_nothing() -> None:
+    rows = judged(passed(LIST), Outcome(READ.tests[0], "error"), broken="pytest crashed")
+    assert [row.status for row in rows.values()] == ["pass", "error", "error"]
+    grade = Grade(1, tuple(rows.values()), problem="pytest crashed")
+    assert (grade.score.earned, grade.score.checkable, grade.exit_code) == (1, 1, 2)
+
+
+def test_exit_codes_say_whose_fault_it_is() -> None:
+    right = Row("1.1", "List", 1, "pass")
+    assert Grade(1, (right,)).exit_code == 0
+    assert Grade(1, (right, replace(right, status="blocked")), problem="p").exit_code == 1
+    assert Grade(1, (replace(right, status="not_checked"),)).exit_code == 2
+
+
+def test_a_stage_that_a_solution_leaves_out_is_not_held_against_it() -> None:
+    later = replace(LIST, id="6.1", stage=6)
+    outcomes = (passed(later), failed(READ))
+    rows = {row.id: row for row in judge([READ, later], Suite(outcomes), {1: "no /todos"})}
+    assert (rows["1.2"].status, rows["1.2"].reason) == ("not_checked", "no /todos")
+    assert rows["6.1"].status == "pass"
+
+
+def test_a_row_that_ended_is_not_due() -> None:
+    rows = {row.id for row in due(load_requirements(), 2)}
+    assert "1.7" not in rows
+    assert {"1.1", "2.6"} <= rows
+    assert not any(row[0] in "CD3" for row in rows)
+
+
+def test_events_that_were_cut_short_are_read_as_far_as_they_go() -> None:
+    lines = ['{"event": "chosen", "chosen": ["a"], "left_out": []}', '{"event": "outc']
+    assert read_suite(lines).chosen == ("a",)
+
+
+def test_the_innermost_step_is_the_one_that_failed() -> None:
+    place = "/x/tests/harness/driver.py"
+    frames = [("/x/tests/stage01/test_list.py", "test_it"), (place, "every_todo")]
+    assert step_of([*frames, (place, "list_todos"), (place, "_expect")]) == "1.1"
+    assert step_of(frames[:1]) == ""
+
+
+def test_the_steps_are_functions_that_exist() -> None:
+    for file, steps in STEPS.items():
+        source = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        for function in steps:
+            assert f"def {function}(" in source, (file, function)
+
+
+HOSTILE = '</pre><script>alert(1)</script>|`x`\n```\n\x00\x1b[31m"'
+BAD = Row("1.1", "List", 1, "fail", failures=(failed(LIST),), run=1, of=1, hint="Think")
+BAD = replace(BAD, failures=(replace(BAD.failures[0], got=HOSTILE, curl=f"curl {HOSTILE}"),))
+BAD_GRADE = Grade(2, (BAD, Row("2.1", "SQLite", 2, "pass")), server=HOSTILE, log=HOSTILE)
+
+
+def test_what_a_server_says_is_text_in_every_report() -> None:
+    page = report_html.render(BAD_GRADE)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    ElementTree.fromstring(report_junit.render(BAD_GRADE))  # noqa: S314 - our own
+    assert "\n```\n" in report_markdown.render(BAD_GRADE)
+    assert "````\ncurl" in report_markdown.render(BAD_GRADE)
+    assert "\x1b" not in report_terminal.render(BAD_GRADE, colour=False)
+    assert report_json.content(BAD_GRADE)["requirements"][0]["failures"][0]["got"] == HOSTILE
+
+
+def test_the_stage_comes_first_and_what_it_broke_is_a_block_of_its_own() -> None:
+    printed = report_terminal.render(BAD_GRADE, colour=False)
+    assert printed.index("Stage 2") < printed.index("Stage 1")
+    assert "Regressions in earlier stages\n  1.1" in printed
+    assert "Hint: Think" in printed
+    assert "\x1b[31m" in report_terminal.render(BAD_GRADE, colour=True)
+
+
+def test_every_row_has_every_hint_in_both_languages() -> None:
+    hints = load_hints()
+    rows = [row for row in load_requirements() if row.id[0].isdigit()]
+    assert rows
+    for row in rows:
+        assert hints.text(row.id, "ru", "") != ""
+        for language in ("en", "ru"):
+            said = [hints.hint(row.id, number, language) for number in range(1, len(KINDS) + 1)]
+            assert len(set(said)) == len(KINDS), (row.id, language)
+            assert said[0].rstrip("»”").endswith("?"), row.id
+
+
+def test_a_row_that_fails_again_gets_its_next_hint(tmp_path: Path) -> None:
+    assert [next_hints([BAD], tmp_path)["1.1"] for _ in range(4)] == [1, 2, 3, 3]
+    assert next_hints([BAD], tmp_path, forward=False)["1.1"] == 3
+    assert "1.1" not in next_hints([replace(BAD, status="pass")], tmp_path)
+    assert next_hints([BAD], tmp_path)["1.1"] == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"1.1": "x"}'])
+def test_a_state_of_hints_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".grade").mkdir()
+    (tmp_path / ".grade" / "hints.json").write_text(text, encoding="utf-8")
+    assert next_hints([BAD], tmp_path)["1.1"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('port = "5000"', "port is a number"),
+        ("colour = 1", "there is no key 'colour'"),
+        ("[paths\n", "Expected"),
+        ('[paths]\n"todos" = "/tasks"', "a path begins with /"),
+        ('[paths]\n"/a" = "/x"\n"/b" = "/x"', "gives one name to two things"),
+        ("[fields.todos]\ntitle = 1", "[fields.todos] holds lines of the form"),
+        ("fields = 1", "[fields] holds lines of the form"),
+    ],
+)
+def test_a_profile_that_cannot_be_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "profile.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ProfileError, match=f"profile.toml: .*{said.replace('[', '.')}"):
+        load_profile(file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--stage=1"], "either --base-url URL or --cmd COMMAND"),
+        (["--stage=1", "--cmd=x", "--base-url=http://h"], "either --base-url URL or --cmd"),
+        (["--stage=1", "--cmd=x '"], "--cmd: No closing quotation"),
+        (["--stage=1", "--cmd=x", "--profile=missing.toml"], "missing.toml: No such file"),
+        (["--stage=1", "--cmd=x", "--env", "=1"], "--env is NAME=VALUE"),
+        (["--stage=1", "--cmd=x", "--csv=x.csv"], "--csv is the matrix"),
+        (["--stage=1", "--base-url=http://h", "--cwd=."], "--cwd is where --cmd runs"),
+        (["--stage=1", "--base-url=http://h", "--watch"], "--watch looks at the files"),
+        (["--stage=1", "--base-url=http://h", "--admin-username=a"], "go together"),
+        (["--stage=1", "--roster=r.csv", "--cmd=x"], "--roster names the solutions"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_make_no_sense_are_one_clear_line(arguments: list[str], said: str) -> None:
+    with pytest.raises(CourseError, match=said):
+        parse(arguments)
+
+
+def test_a_solution_gets_no_secret_of_whoever_grades(tmp_path: Path) -> None:
+    caller = {
+        "PATH": "/usr/bin",
+        "HOME": "/home/x",
+        "GITHUB_TOKEN": "t",
+        "AWS_SECRET_ACCESS_KEY": "k",
+    }
+    caller |= {"DATABASE_URL": "postgresql://of-the-school", "DB_PASSWORD": "p", "PYTHONPATH": "/x"}
+    given = environment_of(tmp_path, caller)
+    assert given["HOME"] == "/home/x"
+    assert not given.keys() & {*caller} - {"PATH", "HOME"}
+
+
+def test_only_the_source_of_a_solution_starts_the_next_run(tmp_path: Path) -> None:
+    counts = SourceFilter([tmp_path / "report.json"])
+    changed = ["app/main.py", "report.json", ".grade/hints.json", "todo.db-wal", "server.log"]
+    changed += ["__pycache__/main.pyc", "src/Main.java"]
+    found = [file for file in changed if counts(Change.modified, str(tmp_path / file))]
+    assert found == ["app/main.py", "src/Main.java"]
+
+
+def test_a_hint_leads_to_places_that_are_there() -> None:
+    contract = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+    for row in load_requirements():
+        for language in ("en", "ru"):
+            pointer = load_hints().hint(row.id, len(KINDS), language)
+            for file in re.findall(r"[\w/]+\.md", pointer):
+                assert (ROOT / file).is_file(), pointer
+            if "Lesson:" in pointer or "Урок:" in pointer:
+                lesson = pointer.partition("Lesson:" if language == "en" else "Урок:")[2]
+                page = re.findall(r"[\w/]+\.md", lesson)[0]
+                sections = re.findall(r"^##+ (.+)$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+                quoted = re.findall(r"[“«](.+?)[”»]", lesson.partition(". ")[0])
+                assert quoted, pointer
+                assert set(quoted) <= set(sections), pointer
+            for section in re.findall(
+                r"[“«]([^”»]+ \((?:stage \d|capstone)\)|Everywhere)[”»]", pointer
+            ):
+                assert f"## {section}" in contract, pointer

@@ -1,0 +1,31 @@
+"""Which files of a solution are its source: `--watch` grades again when one of those changes.
+
+What a server writes while it is graded, and the reports themselves, must not start the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from watchfiles import Change, DefaultFilter, watch
+
+_WRITTEN = (".db", ".db-wal", ".db-shm", ".db-journal", ".sqlite", ".sqlite3", ".log", ".tmp")
+
+
+class SourceFilter(DefaultFilter):
+    """Leaves out caches, databases, logs and the files that are named."""
+
+    ignore_dirs = (*DefaultFilter.ignore_dirs, ".grade", "media", "target", "build", "dist")
+
+    def __init__(self, reports: Iterable[Path]) -> None:
+        super().__init__(ignore_paths=[file.resolve() for file in reports])
+
+    def __call__(self, change: Change, path: str) -> bool:
+        """Return whether this file counts."""
+        return not path.endswith(_WRITTEN) and super().__call__(change, path)
+
+
+def changes(directory: Path, reports: Iterable[Path]) -> Iterator[object]:
+    """Yield whenever the source in `directory` has changed, until Ctrl-C."""
+    yield from watch(directory.resolve(), watch_filter=SourceFilter(reports), raise_interrupt=False)

@@ -1,0 +1,153 @@
+"""The command line of the grading, checked: `CourseError` (exit code 2) says what cannot be."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.learners import split_command
+from tests.harness.profile import Profile, ProfileError, load_profile
+from tests.harness.server import START_DEADLINE
+from tools.course import CourseError, Stage, find_stage, load_course
+from tools.grade.words import LANGUAGES
+
+_SETTING = re.compile(r"([A-Za-z_]\w*)(?:=(.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One solution: a server that is up at `base_url`, or a `command` for one in `directory`."""
+
+    base_url: str | None
+    command: tuple[str, ...]
+    directory: Path
+    profile_file: Path | None
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for. `subject` is None when a roster names many."""
+
+    stage: Stage
+    subject: Subject | None
+    roster: Path | None
+    thorough: bool
+    hint: int | None
+    language: str
+    watch: bool
+    files: dict[str, Path]  # by format
+    settings: dict[str, str | None]
+    admin: tuple[str, str] | None
+    weather: str | None
+    start_within: float
+    answer_within: float
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Return the options; argparse itself ends the program (2) for what it does not know."""
+    given = _parser().parse_args(arguments)
+    if given.directory:
+        os.chdir(given.directory)
+    stage = find_stage(load_course(), given.stage)
+    files = {name: getattr(given, name) for name in ("json", "junit", "markdown", "html", "csv")}
+    subject = None
+    if given.roster is None:
+        subject = make_subject(given.base_url, given.cmd, given.cwd, given.profile)
+        if files["csv"]:
+            raise CourseError("--csv is the matrix of a --roster")
+    elif given.base_url or given.cmd or given.watch:
+        raise CourseError("--roster names the solutions: no --base-url, --cmd or --watch beside it")
+    if given.watch and not given.cmd:
+        raise CourseError("--watch looks at the files of a solution that --cmd starts")
+    if (given.admin_username is None) != (given.admin_password is None):
+        raise CourseError("--admin-username and --admin-password go together")
+    return Options(
+        stage=stage,
+        subject=subject,
+        roster=given.roster,
+        thorough=given.thorough,
+        hint=given.hint,
+        language=given.lang,
+        watch=given.watch,
+        files={name: file for name, file in files.items() if file},
+        settings=dict(_setting(text) for text in given.env),
+        admin=(given.admin_username, given.admin_password) if given.admin_username else None,
+        weather=given.weather_control_url,
+        start_within=given.start_within,
+        answer_within=given.answer_within,
+    )
+
+
+def make_subject(
+    base_url: str | None, command: str | None, directory: Path | None, profile_file: Path | None
+) -> Subject:
+    """Return one solution; `CourseError` says what is wrong with its description."""
+    try:
+        profile = load_profile(profile_file) if profile_file else Profile()
+    except ProfileError as error:
+        raise CourseError(str(error)) from error
+    if not base_url and not command and profile.port:
+        base_url = f"http://127.0.0.1:{profile.port}"
+    if bool(base_url) == bool(command):
+        raise CourseError("say what to grade: either --base-url URL or --cmd COMMAND")
+    if directory and not command:
+        raise CourseError("--cwd is where --cmd runs")
+    try:
+        words = tuple(split_command(command or ""))
+    except ValueError as error:
+        raise CourseError(f"--cmd: {error}") from error
+    return Subject(base_url, words, directory or Path(), profile_file, profile)
+
+
+def _setting(text: str) -> tuple[str, str | None]:
+    found = _SETTING.fullmatch(text)
+    if found is None:
+        raise CourseError(f"--env is NAME=VALUE, or NAME for none: not {text!r}")
+    return found[1], found[2]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.grade",
+        description="Grade a solution of a stage, in any language, by what it answers.",
+        epilog="Exit code 0: all that could be checked is right, 1: not all, 2: not its fault.",
+    )
+    parser.add_argument("--stage", metavar="N", required=True, help="the stage that it solves")
+    subject = parser.add_argument_group("what is graded")
+    subject.add_argument("--base-url", metavar="URL", help="a server that is up")
+    subject.add_argument("--cmd", metavar="COMMAND", help="starts one on the port {port}")
+    subject.add_argument("--cwd", metavar="DIR", type=Path, help="where --cmd runs (default: here)")
+    subject.add_argument(
+        "--env", metavar="NAME=VALUE", action="append", default=[],
+        help="a setting of --cmd; NAME alone: without it (may be repeated)",
+    )  # fmt: skip
+    subject.add_argument("--profile", metavar="FILE", type=Path, help="names of its own, as TOML")
+    subject.add_argument("--roster", metavar="FILE", type=Path, help="many solutions, as CSV")
+    subject.add_argument("--admin-username", metavar="NAME", help="an administrator of --base-url")
+    subject.add_argument("--admin-password", metavar="PASSWORD", help="and the password")
+    subject.add_argument("--weather-control-url", metavar="URL", help="the fake that it asks")
+    subject.add_argument(
+        "--start-within", metavar="SECONDS", type=float, default=START_DEADLINE,
+        help="how long --cmd may take to answer (default: %(default)s)",
+    )  # fmt: skip
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--answer-within", metavar="SECONDS", type=float, default=6.0,
+        help="how long a request may take (default: %(default)s)",
+    )  # fmt: skip
+    how.add_argument("--thorough", action="store_true", help="every test; takes minutes")
+    how.add_argument("--hint", type=int, choices=(1, 2, 3), help="the hint to show (default: next)")
+    how.add_argument("--lang", choices=LANGUAGES, default="en", help="of rows, hints and words")
+    how.add_argument("--watch", action="store_true", help="again whenever a file changes")
+    reports = parser.add_argument_group("reports")
+    for name in ("json", "junit", "markdown", "html", "csv"):
+        reports.add_argument(f"--{name}", metavar="FILE", type=Path)
+    parser.add_argument(
+        "--directory", metavar="DIR", help=argparse.SUPPRESS
+    )  # nox was called there
+    return parser

@@ -1,0 +1,102 @@
+"""What became of each test, as `plugin.py` writes it down and everybody else reads it.
+
+One JSON object a line, written at once: when pytest itself dies, what it knew is still there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Verdict = Literal["passed", "failed", "skipped", "error"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One test's end; texts are empty where there is nothing to say.
+
+    `step` is the requirement of the operation in which it failed, when that was one that the test
+    only builds on; `reason` is why it was skipped.
+    """
+
+    test: str
+    verdict: Verdict
+    seconds: float = 0.0
+    reason: str = ""
+    step: str = ""
+    expected: str = ""
+    got: str = ""
+    exchange: str = ""
+    curl: str = ""
+    frames: str = ""
+    log: str = ""
+
+    @property
+    def function(self) -> str:
+        """The node id without parameters, as `tests/requirements.toml` has it."""
+        return self.test.partition("[")[0]
+
+    @property
+    def sentence(self) -> str:
+        """What the test says must hold, in words."""
+        function, _, parameters = self.test.rpartition("::")[2].partition("[")
+        sentence = function.removeprefix("test_").replace("_", " ")
+        return f"{sentence} [{parameters}" if parameters else sentence
+
+
+@dataclass(frozen=True)
+class GaveUp:
+    """Why the tests below a directory (empty: all) were not run to their end, and after which."""
+
+    directory: str
+    why: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All that a run of pytest left behind.
+
+    `left_out` are tests that were not chosen, to save time. `gave_up` says what was not run through
+    the server's fault, `broken` why the run ended through ours.
+    """
+
+    outcomes: tuple[Outcome, ...] = ()
+    chosen: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    gave_up: tuple[GaveUp, ...] = ()
+    broken: str = ""
+
+
+def write_event(file: Path, kind: str, **fields: Any) -> None:
+    """Add a line."""
+    with file.open("a", encoding="utf-8") as events:
+        events.write(json.dumps({"event": kind} | fields) + "\n")
+
+
+def write_outcome(file: Path, outcome: Outcome) -> None:
+    """Add the line of a test."""
+    write_event(file, "outcome", **asdict(outcome))
+
+
+def read_suite(lines: Iterable[str], broken: str = "") -> Suite:
+    """Return what the lines say; the last one may have been cut short."""
+    outcomes: dict[str, Outcome] = {}
+    gave_up: list[GaveUp] = []
+    fields: dict[str, Any] = {"broken": broken}
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        match event.pop("event"):
+            case "outcome":
+                outcomes[event["test"]] = Outcome(**event)
+            case "chosen":
+                fields |= {name: tuple(tests) for name, tests in event.items()}
+            case "gave_up":
+                gave_up.append(GaveUp(**event))
+    return Suite(tuple(outcomes.values()), gave_up=tuple(gave_up), **fields)

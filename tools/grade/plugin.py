@@ -1,0 +1,261 @@
+"""The part of a grading inside pytest: chooses tests, writes down how each ends, gives up.
+
+It gives up, so that a server that hangs or is gone still gets its report: a suite after as many
+tests as `MOST_HANGS` in which nothing came in time, everything when nobody listens any more.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.harness import driver
+from tests.harness.exchange import FRAMES, RECENT, mask
+from tools.course import find_stage, load_course
+from tools.grade.outcomes import Outcome, Verdict, write_event, write_outcome
+from tools.grade.steps import step_of
+from tools.requirements import load_requirements
+
+MOST_HANGS = 5  # in a suite
+MOST_LATER_HANGS = 2  # in each suite after one that was given up
+COMES_BACK_WITHIN = 6.0  # seconds, for a server that ended and is started again
+LOG_LINES = 15
+
+# Mistakes of ours, or of this machine: no server can cause them.
+_OURS = (ImportError, MemoryError, PermissionError, FileNotFoundError, pytest.FixtureLookupError)
+_PLAIN_EQUALITY = re.compile(r"^(?:AssertionError: )?assert (.+?) == (.+)$")
+_EXPECTED_GOT = re.compile(r"expected (.+?), got (.*)", re.DOTALL)
+_LONGEST = 600  # characters of anything that is shown
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what the grading says to its plugin."""
+    group = parser.getgroup("grading")
+    group.addoption("--grade-events", metavar="FILE")
+    group.addoption("--grade-log", metavar="FILE", help="the log of the server")
+    group.addoption("--grade-variants", metavar="N", type=int, default=0)
+    group.addoption("--grade-earlier-variants", metavar="N", type=int, default=0)
+    group.addoption("--grade-answer-within", metavar="SECONDS", type=float, default=6.0)
+    group.addoption("--grade-quick", action="store_true", help="leave out what takes long")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to write things down."""
+    driver.ANSWER_WITHIN = config.getoption("grade_answer_within")
+    config.pluginmanager.register(Recorder(config), "grade-recorder")
+
+
+class Recorder:
+    """Follows the tests from their choice to their end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._events = Path(config.getoption("grade_events"))
+        log = config.getoption("grade_log")
+        self._log = Path(log) if log else None
+        self._log_from = 0
+        self._began = 0.0
+        self._current = find_stage(load_course(), config.getoption("stage")).name
+        self._ends: dict[str, Outcome] = {}
+        self._hangs: dict[str, int] = defaultdict(int)
+        self._given_up: set[str] = set()
+        self._maybe_gone, self._last_gone = False, ""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out what would take too long, and say so."""
+        groups: dict[str, list[pytest.Item]] = defaultdict(list)
+        for item in items:
+            groups[item.nodeid.partition("[")[0]].append(item)
+        chosen: set[pytest.Item] = set()
+        for group in groups.values():
+            current = self._is_current(group[0])
+            most = "grade_variants" if current else "grade_earlier_variants"
+            chosen.update(_spread(group, self._config.getoption(most)))
+        if self._config.getoption("grade_quick"):
+            chosen = {item for item in chosen if not _takes_long(item, self._is_current(item))}
+        left_out = [item for item in items if item not in chosen]
+        items[:] = sorted((item for item in items if item in chosen), key=_by_rows(items))
+        write_event(
+            self._events,
+            "chosen",
+            chosen=[item.nodeid for item in items],
+            left_out=[item.nodeid for item in left_out],
+        )
+        if left_out:
+            self._config.hook.pytest_deselected(items=left_out)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Note where the log is now."""
+        self._ends[nodeid] = Outcome(nodeid, "passed")
+        self._began = time.monotonic()
+        self._log_from = self._log_size()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Keep what a test said, the first thing that went wrong above all."""
+        report = yield
+        end = self._ends[item.nodeid]
+        if report.skipped and isinstance(report.longrepr, tuple):
+            reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+            self._ends[item.nodeid] = Outcome(item.nodeid, "skipped", reason=reason)
+        elif report.failed and call.excinfo is not None and end.verdict in ("passed", "skipped"):
+            self._ends[item.nodeid] = self._failure(item, call.excinfo)
+        return report
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Write a test's end down."""
+        took = round(time.monotonic() - self._began, 3)
+        write_outcome(self._events, replace(self._ends.pop(nodeid), seconds=took))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Do not run a test that can only wait."""
+        if self._maybe_gone and not self._listens():
+            why = "the server is gone: nobody listens there"
+            write_event(self._events, "gave_up", directory="", why=why, at=self._last_gone)
+            item.session.shouldstop = why
+            raise item.session.Interrupted(why)
+        self._maybe_gone = False
+        return True if _suite_of(item) in self._given_up else None
+
+    def _is_current(self, item: pytest.Item) -> bool:
+        return item.path.parent.name == self._current
+
+    def _count_hang(self, item: pytest.Item) -> None:
+        suite = _suite_of(item)
+        self._hangs[suite] += 1
+        if self._hangs[suite] >= (MOST_LATER_HANGS if self._given_up else MOST_HANGS):
+            why = f"the server let {self._hangs[suite]} tests wait in vain"
+            write_event(self._events, "gave_up", directory=f"{suite}/", why=why, at=item.nodeid)
+            self._given_up.add(suite)
+
+    def _listens(self) -> bool:
+        """Return whether somebody listens, now or when a server that ended is back."""
+        address = urlsplit(self._config.getoption("base_url"))
+        until = time.monotonic() + COMES_BACK_WITHIN
+        while time.monotonic() < until:
+            try:
+                socket.create_connection((address.hostname, address.port or 80), timeout=2).close()
+            except OSError:
+                time.sleep(0.2)
+            else:
+                return True
+        return False
+
+    def _failure(self, item: pytest.Item, caught: pytest.ExceptionInfo[BaseException]) -> Outcome:
+        error, message = caught.value, caught.exconly()
+        verdict: Verdict = "error" if isinstance(error, _OURS) else "failed"
+        if _is_hang(error):
+            self._count_hang(item)
+        if isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError, ConnectionError)):
+            self._maybe_gone, self._last_gone = True, item.nodeid
+        expected, got = explain(error, message)
+        frames = [(str(entry.path), entry.name) for entry in caught.traceback]
+        last = RECENT[-1] if RECENT else None
+        return Outcome(
+            item.nodeid,
+            verdict,
+            step=step_of(frames),
+            expected=_short(expected),
+            got=_short(got),
+            exchange=mask(str(last)) if last else "",
+            curl=last.curl() if last else "",
+            frames="\n".join(FRAMES),
+            log=self._log_now(),
+        )
+
+    def _log_size(self) -> int:
+        return self._log.stat().st_size if self._log and self._log.exists() else 0
+
+    def _log_now(self) -> str:
+        if self._log is None or not self._log.exists():
+            return ""
+        with self._log.open("rb") as log:
+            log.seek(self._log_from)
+            text = log.read(1024 * 1024).decode("utf-8", "replace")
+        return mask("\n".join(text.splitlines()[-LOG_LINES:]))
+
+
+def explain(error: BaseException, message: str) -> tuple[str, str]:
+    """Return what was expected (empty: what the test's name says) and what came instead."""
+    text = message.partition(": ")[2] or message
+    match error:
+        case httpx.TimeoutException() | TimeoutError():
+            return "an answer", f"nothing within {driver.ANSWER_WITHIN:.0f} s"
+        case httpx.ConnectError() | ConnectionRefusedError():
+            return "an answer", "nobody listens there any more"
+        case httpx.TransportError() | ConnectionError():
+            return "an answer", f"the connection broke: {text}"
+        case httpx.TooManyRedirects():
+            return "an answer", "redirects without end"
+        case KeyError():
+            return f"{error} in the answer", "an answer without it"
+        case ValueError() if "JSONDecodeError" in message.partition(":")[0]:
+            said = RECENT[-1].response_body if RECENT else ""
+            return "JSON", str(said) or "an empty body"
+    first = message.splitlines()[0]
+    if "pytest-timeout" in message:
+        return "an end", f"it waited for too long: {first}"
+    if found := _EXPECTED_GOT.search(message):
+        return found[1], found[2]
+    if found := _PLAIN_EQUALITY.match(first):
+        return found[2], found[1]
+    return "", message
+
+
+def _suite_of(item: pytest.Item) -> str:
+    return item.nodeid.rpartition("::")[0].rpartition("/")[0]
+
+
+def _is_hang(error: BaseException) -> bool:
+    waited = isinstance(error, (httpx.TimeoutException, TimeoutError))
+    return waited or "pytest-timeout" in str(error) or "not received in" in str(error)
+
+
+def _takes_long(item: pytest.Item, current: bool) -> bool:
+    """Whether it opens a browser, or is slow and of an earlier stage."""
+    slow = item.get_closest_marker("slow") is not None and not current
+    return slow or "browser_context" in getattr(item, "fixturenames", ())
+
+
+def _by_rows(items: Iterable[pytest.Item]) -> Callable[[pytest.Item], tuple[int, int]]:
+    """Return what sorts tests by suite, then file by file in the order of their first rows.
+
+    Simple things come first: they explain why the others fail.
+    """
+    first_row: dict[str, int] = {}
+    for number, row in enumerate(load_requirements()):
+        for test in row.tests:
+            first_row.setdefault(test.partition("::")[0], number)
+    suites = {suite: n for n, suite in enumerate(dict.fromkeys(i.path.parent for i in items))}
+    return lambda item: (
+        suites[item.path.parent],
+        first_row.get(item.nodeid.partition("::")[0], len(first_row)),
+    )
+
+
+def _spread(group: list[pytest.Item], most: int) -> list[pytest.Item]:
+    """Return up to `most` of the variants of a test, evenly spread (0: all)."""
+    if most <= 0 or len(group) <= most:
+        return group
+    if most == 1:
+        return group[:1]
+    step = (len(group) - 1) / (most - 1)
+    return [group[round(number * step)] for number in range(most)]
+
+
+def _short(text: str) -> str:
+    text = mask(text).strip()
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"

@@ -1,0 +1,56 @@
+"""The report as JUnit XML, which every CI system reads: a suite a stage, a case a requirement."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+from tools.grade.report_terminal import because
+from tools.grade.results import Grade, Row
+
+# What XML 1.0 cannot hold; a server may well send it.
+_IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render(grade: Grade) -> str:
+    """Return the file's text."""
+    root = ET.Element("testsuites", name=f"stage {grade.stage}", time=f"{grade.seconds:.1f}")
+    for number, rows in grade.stages().items():
+        counts = {status: sum(row.status == status for row in rows) for status in ("fail", "error")}
+        skipped = sum(row.status in ("blocked", "not_checked") for row in rows)
+        suite = ET.SubElement(
+            root,
+            "testsuite",
+            name=f"stage {number}",
+            tests=str(len(rows)),
+            failures=str(counts["fail"]),
+            errors=str(counts["error"]),
+            skipped=str(skipped),
+        )
+        for row in rows:
+            _add_case(suite, row, grade.language)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add_case(suite: ET.Element, row: Row, language: str) -> None:
+    case = ET.SubElement(
+        suite, "testcase", classname=f"stage{row.stage}", name=_clean(f"{row.id} {row.text}")
+    )
+    why = _clean(because(row, language))
+    if row.status == "fail":
+        first = row.failures[0] if row.failures else None
+        said = f"expected {first.expected}, got {first.got}" if first else row.reason
+        failure = ET.SubElement(case, "failure", message=_clean(said))
+        details = [
+            f"{f.sentence}\n{f.expected}\n{f.got}\n{f.curl}\n{f.frames}" for f in row.failures
+        ]
+        failure.text = _clean("\n\n".join(details))
+    elif row.status == "error":
+        ET.SubElement(case, "error", message=why)
+    elif row.status in ("blocked", "not_checked"):
+        ET.SubElement(case, "skipped", message=why)
+
+
+def _clean(text: str) -> str:
+    return _IMPOSSIBLE.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,76 @@
+"""The report as Markdown: for a pull request, an issue or a learning platform."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tools.grade.report_terminal import because, score_line, status_word
+from tools.grade.results import Grade, Row, Score
+from tools.grade.words import say
+
+_MARKS = {"pass": "✅", "fail": "❌", "blocked": "⛔", "not_checked": "▫️", "error": "⚠️"}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
+
+
+def render(grade: Grade) -> str:
+    """Return the file's text."""
+    return "\n".join(_lines(grade))
+
+
+def _lines(grade: Grade) -> Iterator[str]:
+    lang = grade.language
+    yield f"**{say('Sum', lang)}: {score_line(grade.score, lang)}**\n"
+    for number, rows in grade.stages().items():
+        yield f"## {say('Stage', lang)} {number}: {_text(grade.stage_titles.get(number, ''))}\n"
+        yield f"| | {say('requirement', lang)} | {say('result', lang)} | |"
+        yield "|---|---|---|---|"
+        for row in rows:
+            status = f"{_MARKS[row.status]} {status_word(row, lang)}"
+            yield f"| {row.id} | {_text(row.text)} | {status} | {_text(because(row, lang))} |"
+        yield f"\n{score_line(Score.of(rows), lang)}\n"
+    if broken := grade.regressions():
+        yield f"## {say('Regressions in earlier stages', lang)}\n"
+        yield from (f"- {row.id} {_text(row.text)}" for row in broken)
+        yield ""
+    failing = [row for row in grade.rows if row.status == "fail"]
+    if failing:
+        yield f"## {say('What is wrong', lang)}\n"
+        for row in failing:
+            yield from _failing(row, lang)
+    if grade.problem:
+        yield f"## {say('Our fault', lang)}\n"
+        yield _block(grade.problem)
+        yield say("It costs the learner nothing.", lang) + "\n"
+    yield from (f"- {_text(note)}" for note in grade.notes)
+
+
+def _failing(row: Row, lang: str) -> Iterator[str]:
+    yield f"### {row.id} {_text(row.text)}\n"
+    for failure in row.failures[:1]:
+        yield f"- {say('must hold', lang)}: {_text(failure.sentence)}"
+        if failure.expected:
+            yield f"- {say('expected', lang)}: {_text(failure.expected)}"
+        yield f"- {say('got', lang)}: {_text(failure.got)}"
+        for name, text in (
+            ("to repeat it", failure.curl),
+            ("the exchange", failure.exchange),
+            ("over WebSocket", failure.frames),
+            ("the server's log", failure.log),
+        ):
+            if text:
+                yield f"\n{say(name, lang)}:\n\n{_block(text)}"
+    if not row.failures and row.reason:
+        yield _text(row.reason)
+    if row.hint:
+        yield f"\n> {say('Hint', lang)}: {_text(row.hint)}\n"
+
+
+def _text(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _block(text: str) -> str:
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}\n"

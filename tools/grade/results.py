@@ -1,0 +1,209 @@
+"""From the ends of tests to a grade: pure functions, so that every rule here is tested by itself.
+
+A row of the requirements is
+
+- `pass` when all of its tests that ran are satisfied,
+- `blocked` when none of its tests says anything against it, and those that failed did so in a step
+  that belongs to another row, which failed itself (`steps.py`), or were not run because of one,
+- `fail` when a test says that it is not so,
+- `not_checked` when no client can see it, or something that is needed was not there,
+- `error` when we could not find out: that never costs a learner anything.
+
+Earned and checkable count passes, and passes, fails and blocked rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from tools.grade.outcomes import Outcome, Suite
+from tools.requirements import Requirement
+
+Status = Literal["pass", "fail", "blocked", "not_checked", "error"]
+CHECKABLE = ("pass", "fail", "blocked")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One requirement, judged. `run` and `of` count its tests, variants too."""
+
+    id: str
+    text: str
+    stage: int
+    status: Status
+    reason: str = ""
+    blocked_by: str = ""
+    failures: tuple[Outcome, ...] = ()
+    run: int = 0
+    of: int = 0
+    hint: str = ""
+
+    @property
+    def partly(self) -> bool:
+        """Whether something of it was not looked at, though it has a result."""
+        return self.status in CHECKABLE and self.run < self.of
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many rows there are, how many could be checked, how many of those are right."""
+
+    earned: int
+    checkable: int
+    total: int
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Score:
+        """Count."""
+        statuses = [row.status for row in rows]
+        checkable = sum(status in CHECKABLE for status in statuses)
+        return cls(statuses.count("pass"), checkable, len(statuses))
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Everything that a report says. `problem` is ours, when there was one."""
+
+    stage: int
+    rows: tuple[Row, ...]
+    problem: str = ""
+    server: str = ""
+    notes: tuple[str, ...] = ()
+    log: str = ""
+    seconds: float = 0.0
+    # The words around it, in the language of whoever reads.
+    language: str = "en"
+    stage_titles: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def score(self) -> Score:
+        """The sum of all stages."""
+        return Score.of(self.rows)
+
+    def stages(self) -> dict[int, tuple[Row, ...]]:
+        """Return the rows by stage: the one that is graded first, then the earlier ones."""
+        numbers = sorted({row.stage for row in self.rows})
+        numbers.sort(key=lambda number: number != self.stage)
+        return {n: tuple(row for row in self.rows if row.stage == n) for n in numbers}
+
+    def regressions(self) -> tuple[Row, ...]:
+        """Return the rows of earlier stages that are broken."""
+        return tuple(
+            row for row in self.rows if row.stage < self.stage and row.status in ("fail", "blocked")
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """0: all that was checked is right, 1: something is not, 2: we could not find out."""
+        if any(row.status in ("fail", "blocked") for row in self.rows):
+            return 1
+        return 0 if self.score.checkable and not self.problem else 2
+
+
+def due(requirements: Iterable[Requirement], stage: int) -> list[Requirement]:
+    """Return the rows that a solution of this stage is graded by; those that ended are not."""
+    section = "C" if stage == 9 else ""
+    return [
+        row
+        for row in requirements
+        if row.stage <= stage
+        and (row.until is None or row.until >= stage)
+        and (row.id[0].isdigit() or row.id[0] == section)
+    ]
+
+
+def judge(
+    requirements: Sequence[Requirement], suite: Suite, absent: Mapping[int, str] | None = None
+) -> list[Row]:
+    """Return a row for each requirement; `absent` says which stages a solution leaves out, why."""
+    absent = absent or {}
+    by_function: dict[str, list[Outcome]] = {}
+    for outcome in suite.outcomes:
+        by_function.setdefault(outcome.function, []).append(outcome)
+    known = [*suite.chosen, *suite.left_out]
+    rows: dict[str, Row] = {}
+    steps: dict[str, set[str]] = {}
+    at_fault = {one.at: _rows_of(one.at, requirements) for one in suite.gave_up}
+    for requirement in requirements:
+        outcomes = [o for test in requirement.tests for o in by_function.get(test, [])]
+        tests = [test for test in known if test.partition("[")[0] in requirement.tests]
+        row = Row(requirement.id, requirement.text, requirement.stage, "pass", of=len(tests))
+        if requirement.stage in absent:
+            row = replace(row, status="not_checked", reason=absent[requirement.stage])
+        else:
+            row, steps[row.id] = _judge_one(row, requirement, outcomes, suite, at_fault)
+        rows[row.id] = row
+    return _settle_blocked(rows, steps)
+
+
+def _judge_one(
+    row: Row,
+    requirement: Requirement,
+    outcomes: Sequence[Outcome],
+    suite: Suite,
+    at_fault: Mapping[str, set[str]],
+) -> tuple[Row, set[str]]:
+    """Return the row, still `blocked` wherever it may be, and the rows that it waits for."""
+    ran = [outcome for outcome in outcomes if outcome.verdict in ("passed", "failed")]
+    failed = [outcome for outcome in outcomes if outcome.verdict == "failed"]
+    # What says something of this row itself comes first.
+    failures = tuple(sorted(failed, key=lambda f: f.step not in ("", row.id)))
+    row = replace(row, failures=failures, run=len(ran))
+    broken = [outcome for outcome in outcomes if outcome.verdict == "error"]
+    missing = {test for test in suite.chosen if test.partition("[")[0] in requirement.tests}
+    missing -= {outcome.test for outcome in outcomes}
+    not_run = {test.partition("[")[0] for test in suite.left_out}
+    left_out = bool(not_run & set(requirement.tests) - {outcome.function for outcome in outcomes})
+    elsewhere = {failure.step for failure in failures} - {""}
+    if failures and not all(f.step and f.step != row.id for f in failures):
+        return replace(row, status="fail"), set()
+    if failures:
+        return replace(row, status="blocked"), elsewhere
+    for gave_up in suite.gave_up:
+        if not any(test.startswith(gave_up.directory) for test in missing):
+            continue
+        others = at_fault[gave_up.at] - {row.id}
+        if row.id in at_fault[gave_up.at] or not others:
+            return replace(row, status="fail", reason=gave_up.why), set()
+        return replace(row, status="blocked", reason=gave_up.why), others
+    if broken:
+        return replace(row, status="error", reason=f"{broken[0].expected} {broken[0].got}"), set()
+    if missing or (suite.broken and not outcomes):
+        return replace(row, status="error", reason=suite.broken or "it was not run"), set()
+    if not ran:
+        return replace(row, status="not_checked", reason=_why_not(outcomes, left_out)), set()
+    return row, set()
+
+
+def _why_not(outcomes: Sequence[Outcome], left_out: bool) -> str:
+    """Return why nothing of a row could be checked: what most of its tests said."""
+    reasons = [outcome.reason.removeprefix("not checked: ") for outcome in outcomes]
+    if left_out or not reasons:
+        return "takes longer than a quick look (--thorough)"
+    return max(reasons, key=reasons.count)
+
+
+def _rows_of(test: str, requirements: Iterable[Requirement]) -> set[str]:
+    function = test.partition("[")[0]
+    return {row.id for row in requirements if function in row.tests}
+
+
+def _settle_blocked(rows: dict[str, Row], steps: Mapping[str, set[str]]) -> list[Row]:
+    """Say what blocks each row that may be blocked; fail those that nothing broken explains.
+
+    A row that two others blame, and that is well by all of its own tests, is no excuse. Rows that
+    blame one another in a circle fail.
+    """
+    settled = {row_id for row_id, row in rows.items() if row.status == "fail"}
+    waiting = {row_id for row_id, row in rows.items() if row.status == "blocked"}
+    while moved := {row_id for row_id in waiting if steps[row_id] & settled}:
+        for row_id in moved:
+            blame = min(steps[row_id] & settled)
+            rows[row_id] = replace(rows[row_id], blocked_by=blame)
+        settled |= moved
+        waiting -= moved
+    for row_id in waiting:
+        rows[row_id] = replace(rows[row_id], status="fail")
+    return list(rows.values())

@@ -1,0 +1,133 @@
+"""Runs the suites against one server, in a pytest of its own, and returns what is left of it.
+
+pytest may crash, hang or be killed: what it wrote down until then counts, and `Suite.broken` says
+what happened.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.course import ROOT, Stage
+from tools.grade.outcomes import Suite, read_suite
+
+# Variants of one test: enough to see a rule, few enough to be done in seconds.
+QUICK_VARIANTS = (6, 1)  # of the stage's own suite, of each earlier one
+QUICK_TEST = 15.0  # seconds for one test
+THOROUGH_TEST = 90.0
+QUICK_RUN = 300.0  # seconds for all of them: a server that is slow and not dead
+THOROUGH_RUN = 1800.0
+LAST_LINES = 15
+
+# Else each run would begin with seconds of compiling, on a machine that forbids to keep bytecode.
+_KEEP_BYTECODE = {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(ROOT / ".nox" / "bytecode"),
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is graded: a server that answers at `base_url`, and all that is known of it."""
+
+    stage: Stage
+    suites: tuple[str, ...]  # directories, in the order in which they run
+    base_url: str
+    thorough: bool = False
+    answer_within: float = 6.0
+    solution: Path | None = None
+    profile: Path | None = None
+    log: Path | None = None
+    weather: str | None = None
+    admin: tuple[str, str] | None = None
+
+    def arguments(self, events: Path) -> list[str]:
+        """Return the arguments of pytest."""
+        arguments = [
+            *("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "tools.grade.plugin"),
+            *(f"--stage={self.stage.number}", f"--base-url={self.base_url}"),
+            *(f"--grade-events={events}", "-q", "--tb=no", "-rN"),
+            f"--grade-answer-within={self.answer_within}",
+            f"--timeout={THOROUGH_TEST if self.thorough else QUICK_TEST}",
+        ]
+        if not self.thorough:
+            arguments.append(f"--grade-variants={QUICK_VARIANTS[0]}")
+            arguments.append(f"--grade-earlier-variants={QUICK_VARIANTS[1]}")
+            arguments.append("--grade-quick")
+        optional = {
+            "solution": self.solution,
+            "profile": self.profile,
+            "grade-log": self.log,
+            "weather-control-url": self.weather,
+        }
+        if self.admin is not None:
+            optional["admin-username"], optional["admin-password"] = self.admin
+        arguments += [f"--{name}={value}" for name, value in optional.items() if value is not None]
+        return [*arguments, *self.suites]
+
+
+def run_suite(target: Target) -> Suite:
+    """Run the tests and return how they ended; never raises for what a server does."""
+    with tempfile.TemporaryDirectory(prefix="grade-") as directory:
+        events, output = Path(directory, "events.jsonl"), Path(directory, "output.txt")
+        events.touch()
+        code = _run(target.arguments(events), output, _longest(target))
+        printed = output.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = events.read_text(encoding="utf-8", errors="replace").splitlines()
+    suite = read_suite(lines)
+    missing = set(suite.chosen) - {outcome.test for outcome in suite.outcomes}
+    if suite.chosen and (not missing or suite.gave_up):
+        return suite
+    if code is None:
+        why = f"the time was up after {_longest(target):.0f} s"
+    else:
+        why = "\n".join([f"pytest ended with exit code {code}:", *printed[-LAST_LINES:]])
+    return read_suite(lines, broken=why)
+
+
+def _longest(target: Target) -> float:
+    return THOROUGH_RUN if target.thorough else QUICK_RUN
+
+
+def _run(arguments: Sequence[str], output: Path, within: float) -> int | None:
+    """Return pytest's exit code, None when it had to be ended."""
+    environment = os.environ | _KEEP_BYTECODE | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(within)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let it end the servers that it started, then end what is left of it."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

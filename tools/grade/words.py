@@ -1,0 +1,61 @@
+"""The words of a report, in English and in Russian.
+
+What a test or a server says (expected, got) stays as it was said.
+"""
+
+from __future__ import annotations
+
+LANGUAGES = ("en", "ru")
+
+_RUSSIAN = {
+    "pass": "есть",
+    "fail": "нет",
+    "blocked": "закрыто",
+    "not checked": "не проверено",
+    "error": "сбой проверки",
+    "Stage": "Этап",
+    "requirement": "требование",
+    "result": "результат",
+    "earned": "получено",
+    "checkable": "можно проверить",
+    "total": "всего",
+    "Sum": "Итого",
+    "Regressions in earlier stages": "Сломано из прежних этапов",
+    "What is wrong": "Что не так",
+    "must hold": "должно выполняться",
+    "expected": "ожидалось",
+    "got": "получено",
+    "to repeat it": "чтобы повторить",
+    "the exchange": "обмен",
+    "over WebSocket": "по WebSocket",
+    "the server's log": "журнал сервера",
+    "Hint": "Подсказка",
+    "blocked by": "сначала",
+    "more failures of this row": "и ещё случаев",
+    "tests of the row were run; --thorough runs more": (
+        "проверок требования выполнено; --thorough выполнит больше"
+    ),
+    "of": "из",
+    "Our fault": "Ошибка проверяющей стороны",
+    "It costs the learner nothing.": "Ученику это ничего не стоит.",
+    "The server's log ends": "Конец журнала сервера",
+    "the token is yours to set": "свой токен подставьте сами",
+    "learner": "ученик",
+    "The server was given": "Серверу передано",
+    "needs the source of the app": "нужен исходный код",
+    "needs control of the server process": "нужно управлять процессом сервера (--cmd)",
+    "needs control of the weather provider (--weather-control-url)": (
+        "нужно управлять поставщиком погоды (--weather-control-url)"
+    ),
+    "needs an administrator (--admin-username and --admin-password)": (
+        "нужен администратор (--admin-username и --admin-password)"
+    ),
+    "needs users, and this server has none": "нужны пользователи, а у этого сервера их нет",
+    "takes longer than a quick look (--thorough)": "дольше быстрой проверки (--thorough)",
+    "this server asks the other provider": "сервер спрашивает другого поставщика",
+}
+
+
+def say(word: str, language: str) -> str:
+    """Return a word of a report in this language; what is not known stays English."""
+    return _RUSSIAN.get(word, word) if language == "ru" else word
