@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import time
 from pathlib import Path
 
 from tests.harness.driver import Api
 from tests.stage08.chat import Person, new_text
+
+SAID, READS = 8, 6
+SERVED_WITHIN = 3.0  # seconds for all reads: much, but a handler that blocks takes longer
 
 
 def test_the_handler_of_the_socket_is_async(stage_directory: Path) -> None:
@@ -32,6 +36,19 @@ def test_an_open_socket_holds_up_nobody(api: Api, ada: Person, bob: Person) -> N
     text = new_text()
     ada.say(text)
     assert bob.message(text)
+
+
+def test_others_are_served_while_somebody_is_heard(api: Api, ada: Person) -> None:
+    texts = [new_text() for _ in range(SAID)]
+    for text in texts:
+        ada.say(text)
+    began = time.monotonic()
+    for _ in range(READS):
+        assert api.request("GET", "/todos").status_code == 200
+    took = time.monotonic() - began
+    for text in texts:
+        ada.message(text)
+    assert took < SERVED_WITHIN
 
 
 def test_half_open_peers_are_looked_for(stage_directory: Path) -> None:
