@@ -15,6 +15,7 @@ import pytest
 from tests.harness.conftest import SAMPLE_SERVER, Sample
 from tests.harness.exchange import FRAMES, FrameLog, mask
 from tests.harness.sample_server import TOKEN
+from tests.harness.signals import interruptible
 from tests.harness.waiting import eventually
 from tools.course import ROOT, load_course
 
@@ -223,14 +224,15 @@ def test_it(tmp_path):
 """
     test_file.write_text(source, encoding="utf-8")
     pid_file = tmp_path / "pid"
-    process = subprocess.Popen(
-        command_for(test_file),
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with interruptible():
+        process = subprocess.Popen(
+            command_for(test_file),
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     try:
         eventually(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"), within=20)
         process.send_signal(signal_number)

@@ -20,6 +20,7 @@ import pytest
 
 from tests.harness.postgres import NO_POSTGRES, postgres_is_available
 from tests.harness.queue import NO_REDIS, redis_is_available
+from tests.harness.signals import interruptible
 from tests.harness.waiting import eventually
 from tools.course import ROOT
 from tools.stack.prometheus import configuration
@@ -39,7 +40,7 @@ class Run:
     def __init__(self, data: Path, output: Path, port: int = 0) -> None:
         self._output = output
         command = [sys.executable, "-m", "tools.stack", "--data", str(data), "--port", str(port)]
-        with output.open("wb") as file:
+        with output.open("wb") as file, interruptible():
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=file, stderr=file, start_new_session=True
             )
