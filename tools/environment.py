@@ -50,9 +50,10 @@ def build(environment: Path, requirements: Path) -> Path:
         wanted = _fingerprint(requirements)
         if _read(stamp) != wanted:
             print(f"Making the environment {environment.relative_to(ROOT)} …", flush=True)
+            stamp.unlink(missing_ok=True)
             shutil.rmtree(environment, ignore_errors=True)
             _create(environment, requirements)
-            # Written last: a build that was interrupted has no stamp and is made again.
+            # Gone first and written last: what was interrupted has no stamp and is made again.
             stamp.write_text(wanted, encoding="utf-8")
     return python_of(environment)
 

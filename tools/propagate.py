@@ -69,7 +69,9 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         return abort(root)
     if options.adopt:
         if options.stage is None:
-            raise CourseError("--adopt needs the stage: nox -s propagate -- --adopt stage02")
+            raise CourseError(
+                "--adopt needs the stage: python3 noxfile.py -s propagate -- --adopt stage02"
+            )
         return adopt(root, stages, find_stage(stages, options.stage))
     start = stages[0] if options.stage is None else find_stage(stages, options.stage)
     return propagate(root, stages, start)
@@ -83,7 +85,9 @@ def propagate(root: Path, stages: list[Stage], start: Stage) -> int:
         # Its predecessor may have been edited since: after this merge, merge that too.
         first = min(first, stages.index(find_stage(stages, pending.stage)) - 1)
         if pending.aborting:
-            raise CourseError("an abort was interrupted: run nox -s propagate -- --abort again")
+            raise CourseError(
+                "an abort was interrupted: run python3 noxfile.py -s propagate -- --abort again"
+            )
         _remove_unfinished(root, pending.stage)
         if not _finish(root, stages, pending, tree_on_disk(root, pending.stage).files):
             return 1
@@ -102,7 +106,9 @@ def adopt(root: Path, stages: list[Stage], stage: Stage) -> int:
     if stage == stages[0]:
         raise CourseError(f"{stage.directory} is the first stage: it is synced from nothing")
     if read_pending(root) is not None:
-        raise CourseError("a propagate is not finished: run nox -s propagate, or with --abort")
+        raise CourseError(
+            "a propagate is not finished: run python3 noxfile.py -s propagate, or with --abort"
+        )
     _require_files(root, stage)
     previous = stages[stages.index(stage) - 1]
     _require_files(root, previous)
@@ -141,7 +147,7 @@ def _sync(root: Path, stages: list[Stage], previous: Stage, stage: Stage) -> boo
         raise CourseError(
             f"stages.lock has no row for {stage.directory}: if it was made as a copy of"
             f" {previous.directory} as that is now, run"
-            f" nox -s propagate -- --adopt {stage.directory}"
+            f" python3 noxfile.py -s propagate -- --adopt {stage.directory}"
         )
     _require_files(root, previous)
     _require_files(root, stage)
@@ -219,8 +225,9 @@ def _tell(pending: Pending, there: str) -> None:
     for path, kind in sorted(pending.conflicts.items()):
         print(f"  {pending.stage}/{shown(path)}: {WHAT_TO_DO[kind].format(there=there)}")
     print(
-        "Then run `nox -s propagate` again: it takes what is on disk as your answer and goes on."
-        f"\nOr run `nox -s propagate -- --abort` to put {pending.stage} back as it was."
+        "Then run `python3 noxfile.py -s propagate` again: it takes what is on disk as your answer"
+        " and goes on.\nOr run `python3 noxfile.py -s propagate -- --abort` to put"
+        f" {pending.stage} back as it was."
     )
 
 

@@ -9,7 +9,8 @@ A starter is the finished stage in which the lesson's own parts are left to do. 
     "3.2 app/auth/router.py: sign_in"     a function without its body, or a class without its fields
     "3.4 app/todos/store.py"              a file as the stage before has it, or none at all
 
-A starter imports cleanly and starts. What is left to do answers 501, and says which row it is.
+The order of the list is a good one to work in. A starter imports cleanly and starts. What is left
+to do answers 501, and says which row it is.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from tools.trees import listed
 STARTERS = "starter"
 LAST_STAGE = 8  # the capstone is no exercise
 LINE_LENGTH = 100
+# Tests that restart a solution: they need to have started it.
+RESTARTING = ("tests/stage01/test_memory.py::", "tests/stage02/test_persistence.py::test_a_")
 # The lesson is linked, not copied; pictures are the lesson's.
 LEFT_OUT = ("README.md", "gallery.png", "chat.png")
 
@@ -165,9 +168,14 @@ def _answer_unfinished(app: Path) -> None:
 
 def readme(stage: Stage, parts: Sequence[Part]) -> str:
     """Return the page of a starter: what to do, what it earns, and how to check it."""
-    rows = [row for row in load_requirements() if row.stage == stage.number]
+    known = {row.id: row for row in load_requirements()}
+    rows = [known[row_id] for row_id in dict.fromkeys(row for part in parts for row in part.rows)]
+    restarting = [row.id for row in rows if any(test.startswith(RESTARTING) for test in row.tests)]
+    only_so = f" Rows that need a restart can pass only so: {', '.join(restarting)}."
+    place = f"{STARTERS}/{stage.name}"
+    grade = f"python3 noxfile.py -s grade -- --stage {stage.number}"
     lines = [
-        f"# Do it yourself: {stage.title.lower()}",
+        f"# Do it yourself: {stage.title[0].lower()}{stage.title[1:]}",
         "",
         stage.goal,
         "",
@@ -176,7 +184,7 @@ def readme(stage: Stage, parts: Sequence[Part]) -> str:
         f" [lesson](../../{stage.directory}/README.md) explains everything that you need.",
         "",
         "```bash",
-        f"cd {STARTERS}/{stage.name}",
+        f"cd {place}",
         "python3 -m venv .venv && . .venv/bin/activate  # Windows: .venv\\Scripts\\activate",
         "pip install -r requirements.txt",
         "uvicorn app.main:app --reload",
@@ -184,7 +192,9 @@ def readme(stage: Stage, parts: Sequence[Part]) -> str:
         "",
         "## What to do",
         "",
-        "Search for `TODO`. A good order is that of the rows. Take away `app/unfinished.py` last.",
+        "Search for `TODO`. The table is in a good order: what others stand on comes first. A row"
+        " may need another one to be checked: it turns green when both are done. Take away"
+        " `app/unfinished.py` last.",
         "",
         "| row | what it asks | where |",
         "|---|---|---|",
@@ -192,13 +202,21 @@ def readme(stage: Stage, parts: Sequence[Part]) -> str:
         "",
         "## Check it",
         "",
-        "From the top directory, while the server runs:",
+        "From the top directory, while the server runs (stop any other server first, or take"
+        " `--port 8001` here and in the address):",
         "",
         "```bash",
-        f"python3 noxfile.py -s grade -- --stage {stage.number} --base-url http://127.0.0.1:8000",
+        f"{grade} --base-url http://127.0.0.1:8000",
         "```",
         "",
-        f"The whole stage, when you want to compare: `git diff --no-index {STARTERS}/{stage.name}"
+        "Or let the grading start the server; more is checked then."
+        + (only_so if restarting else ""),
+        "",
+        "```bash",
+        f'{grade} --cmd "uvicorn app.main:app --port {{port}}" --cwd {place}',
+        "```",
+        "",
+        f"The whole stage, when you want to compare: `git diff --no-index {place}"
         f" {stage.directory}`.",
     ]
     return "\n".join(lines) + "\n"
@@ -261,7 +279,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
             for path in differences(made, kept):
                 changed += 1
                 if check:
-                    print(f"{STARTERS}/{stage.name}/{path}: run nox -s starter")
+                    print(f"{STARTERS}/{stage.name}/{path}: run python3 noxfile.py -s starter")
                 elif (made / path).exists():
                     _copy(made / path, kept / path)
                 else:

@@ -32,7 +32,8 @@ def read_lock(root: Path) -> dict[str, str]:
         return {}
     except (OSError, ValueError) as error:
         raise CourseError(
-            f"stages.lock: {error}: take one side of a merge whole, then run nox -s propagate"
+            f"stages.lock: {error}: take one side of a merge whole, then run"
+            " python3 noxfile.py -s propagate"
         ) from error
     return {directory: str(tree) for directory, tree in rows.items()}
 
@@ -84,7 +85,9 @@ def read_pending(root: Path) -> Pending | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CourseError(f"{path}: {error}: delete it and run nox -s propagate") from error
+        raise CourseError(
+            f"{path}: {error}: delete it and run python3 noxfile.py -s propagate"
+        ) from error
 
 
 def write_pending(root: Path, pending: Pending) -> None:

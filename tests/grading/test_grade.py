@@ -148,6 +148,12 @@ def test_where_nobody_listens_it_is_our_fault(tmp_path: Path) -> None:
     assert "nothing usable answers at http://127.0.0.1:9" in report.printed
 
 
+def test_a_command_that_is_not_there_says_where_it_is_looked_for(tmp_path: Path) -> None:
+    report = grade(tmp_path, "--stage=1", "--cmd=no-such-server {port}")
+    assert report.exit_code == 2
+    assert "there is no command no-such-server: make a `.venv` in" in report.printed
+
+
 def test_a_command_that_makes_no_sense_is_one_clear_line(tmp_path: Path) -> None:
     report = grade(tmp_path, "--stage=99", "--base-url=http://127.0.0.1:9")
     assert report.exit_code == 2
@@ -173,7 +179,7 @@ def test_a_roster_is_graded_to_its_end_and_becomes_a_matrix(tmp_path: Path) -> N
     with (tmp_path / "roster.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["name", "base_url", "cmd", "cwd"])
-        writer.writerow(["=Mallory()", "", f"{sys.executable} -c 1/0", ""])
+        writer.writerow(["=Mallory()", "", f'{sys.executable} -c "def"', ""])
         writer.writerow(["Nobody", "", "", ""])
         writer.writerow(["Ада <b>", "", command, str(ROOT / FIRST.directory)])
     report = grade(
@@ -185,6 +191,7 @@ def test_a_roster_is_graded_to_its_end_and_becomes_a_matrix(tmp_path: Path) -> N
     assert [row["earned"] for row in rows] == ["0", "0", "7"]
     assert [row["1.3"] for row in rows] == ["error", "error", "pass"]
     assert "Ада &lt;b&gt;" in report.file("matrix.html")
+    assert "=Mallory(): 0 earned / 0 checkable / 7 total  (SyntaxError: invalid" in report.printed
     assert report.exit_code == 2
 
 
@@ -196,4 +203,5 @@ def test_a_learner_is_spoken_to_in_russian_where_that_is_asked_for(
     assert rows["1.3"]["text"] == "Добавление задачи"
     assert "Документация FastAPI" in rows["1.1"]["hint"]
     assert "Подсказка: " in report.printed
-    assert json.loads(report.file(".grade/hints.json"))["1.1"] == 1
+    assert "Этап 1: Список задач в памяти" in report.printed
+    assert json.loads(report.file(".grade/hints.json"))["1.1"]["hint"] == 1

@@ -1,7 +1,9 @@
 """From the ends of tests to a grade, and what is said beside it: the rules by themselves."""
 
+import itertools
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,10 +14,11 @@ from tests.harness.profile import ProfileError, load_profile
 from tools.course import ROOT, CourseError
 from tools.grade import report_html, report_json, report_junit, report_markdown, report_terminal
 from tools.grade.changes import SourceFilter
+from tools.grade.grading import with_hints
 from tools.grade.hints import KINDS, load_hints, next_hints
 from tools.grade.learner import environment_of
 from tools.grade.options import parse
-from tools.grade.outcomes import GaveUp, Outcome, Suite, read_suite
+from tools.grade.outcomes import LOG_WIDTH, GaveUp, Outcome, Suite, log_end, read_suite
 from tools.grade.results import Grade, Row, due, judge
 from tools.grade.steps import STEPS, step_of
 from tools.requirements import Requirement, load_requirements
@@ -160,6 +163,7 @@ def test_the_steps_are_functions_that_exist() -> None:
 HOSTILE = '</pre><script>alert(1)</script>|`x`\n```\n\x00\x1b[31m"'
 BAD = Row("1.1", "List", 1, "fail", failures=(failed(LIST),), run=1, of=1, hint="Think")
 BAD = replace(BAD, failures=(replace(BAD.failures[0], got=HOSTILE, curl=f"curl {HOSTILE}"),))
+NUMBERS = itertools.count()
 BAD_GRADE = Grade(2, (BAD, Row("2.1", "SQLite", 2, "pass")), server=HOSTILE, log=HOSTILE)
 
 
@@ -182,6 +186,36 @@ def test_the_stage_comes_first_and_what_it_broke_is_a_block_of_its_own() -> None
     assert "\x1b[31m" in report_terminal.render(BAD_GRADE, colour=True)
 
 
+def test_what_could_not_be_graded_is_nobodys_fault_until_the_log_says_so() -> None:
+    lost = Grade(1, (Row("1.1", "List", 1, "error"),), problem="SyntaxError: invalid syntax")
+    part = replace(lost, rows=(*lost.rows, Row("1.2", "Read", 1, "pass")))
+    for report in (partial(report_terminal.render, colour=False), report_html.render):
+        assert "It could not be graded" in report(lost)
+        assert "that is its own" in report(lost)
+        assert "Not all of it could be graded" in report(part)
+
+
+def test_letters_of_every_language_are_readable_and_what_moves_the_cursor_is_not_sent() -> None:
+    outcome = Outcome(r"t.py::test_a_name[\u041a\U0001f95b \u202e\ud800\x1b]", "failed")
+    assert outcome.sentence == r"a name [К🥛 \u202e\ud800\x1b]"
+
+
+def test_a_line_of_a_log_is_cut_where_it_is_endless() -> None:
+    assert log_end(f"a\nb\n{'9' * 5000}", 2) == f"b\n{'9' * LOG_WIDTH} …"
+
+
+def test_the_matrix_says_what_it_is_and_why_somebody_failed() -> None:
+    row = Row("1.1", "List <b>", 1, "fail", failures=(replace(failed(LIST), got=HOSTILE),))
+    good = replace(row, status="pass", failures=())
+    grades = [("Ada", Grade(1, (good,), stage_titles={1: "Todos"})), ("Bob", Grade(1, (row,)))]
+    page = report_html.render_matrix(grades, "en")
+    assert re.search(r"<h1>Stage 1: Todos, \d{4}-\d\d-\d\d</h1>", page)
+    assert "<dt>1.1</dt><dd>List &lt;b&gt;</dd>" in page
+    assert [f"<summary><strong>{name}<" in page for name in ("Ada", "Bob")] == [False, True]
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<td>1</td><td>2</td><td>1</td>" in page  # earned, checkable, and of row 1.1
+
+
 def test_every_row_has_every_hint_in_both_languages() -> None:
     hints = load_hints()
     rows = [row for row in load_requirements() if row.id[0].isdigit()]
@@ -194,14 +228,38 @@ def test_every_row_has_every_hint_in_both_languages() -> None:
             assert said[0].rstrip("»”").endswith("?"), row.id
 
 
-def test_a_row_that_fails_again_gets_its_next_hint(tmp_path: Path) -> None:
-    assert [next_hints([BAD], tmp_path)["1.1"] for _ in range(4)] == [1, 2, 3, 3]
-    assert next_hints([BAD], tmp_path, forward=False)["1.1"] == 3
+def answering(status: int, body: str = "") -> Row:
+    """Return a row that fails by an answer, with an id in it that is another one each time."""
+    exchange = f"GET /todos/{next(NUMBERS)}\n→ {status}\n\n{body}"
+    return replace(BAD, failures=(replace(BAD.failures[0], exchange=exchange),))
+
+
+def test_a_row_that_fails_in_another_way_gets_its_next_hint(tmp_path: Path) -> None:
+    rows = [answering(status) for status in (404, 500, 422, 405)]
+    assert [next_hints([row], tmp_path)["1.1"] for row in rows] == [1, 2, 3, 3]
+
+
+def test_looking_twice_uses_up_no_hint(tmp_path: Path) -> None:
+    assert [next_hints([answering(404)], tmp_path)["1.1"] for _ in range(3)] == [1, 1, 1]
+    assert next_hints([answering(500)], tmp_path, forward=False)["1.1"] == 1
+
+
+def test_a_row_that_passes_begins_anew(tmp_path: Path) -> None:
+    for status in (404, 500):
+        next_hints([answering(status)], tmp_path)
     assert "1.1" not in next_hints([replace(BAD, status="pass")], tmp_path)
-    assert next_hints([BAD], tmp_path)["1.1"] == 1
+    assert next_hints([answering(404)], tmp_path)["1.1"] == 1
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"1.1": "x"}'])
+def test_what_a_starter_leaves_to_do_gets_no_hint_but_where_to_begin(tmp_path: Path) -> None:
+    row = answering(501, '{"detail":"TODO 1.1, 1.2: List all tasks"}')
+    assert next_hints([row], tmp_path) == {}
+    hinted = with_hints(Grade(1, (row, answering(501))), load_hints(), {}, None).rows
+    assert hinted[0].hint == "Not begun yet: look for `TODO 1.1, 1.2`"
+    assert hinted[1].hint == load_hints().hint("1.1", 1, "en")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"1.1": "x"}', '{"1.1": 2}'])
 def test_a_state_of_hints_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / ".grade").mkdir()
     (tmp_path / ".grade" / "hints.json").write_text(text, encoding="utf-8")
@@ -240,6 +298,7 @@ def test_a_profile_that_cannot_be_is_one_clear_line(tmp_path: Path, text: str, s
         (["--stage=1", "--base-url=http://h", "--watch"], "--watch looks at the files"),
         (["--stage=1", "--base-url=http://h", "--admin-username=a"], "go together"),
         (["--stage=1", "--roster=r.csv", "--cmd=x"], "--roster names the solutions"),
+        (["--stage=1", "--roster=r.csv", "--junit=x.xml"], "--junit is for one solution"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -141,6 +141,25 @@ def test_source(stage_directory):
     assert server.exit_code is None
 
 
+def test_what_looks_into_the_app_says_so_where_a_solution_could_be_restarted(
+    tmp_path: Path, sample: Sample
+) -> None:
+    server = sample("users")
+    server.start()
+    source = """
+def test_own(launch):
+    raise AssertionError("must not run")
+
+def test_file(launched_server):
+    raise AssertionError("must not run")
+"""
+    options = [f"--base-url={server.base_url}", "--solution=any.json", "-rs"]
+    printed = run_pytest(tmp_path, source, *options)
+    assert "2 skipped" in printed
+    assert "needs the course's own app, to start it with other settings" in printed
+    assert "needs the course's own app, to look into its database and log" in printed
+
+
 def test_what_tells_users_apart_is_not_checked_where_there_are_none(
     tmp_path: Path, sample: Sample
 ) -> None:

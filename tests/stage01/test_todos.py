@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urljoin
 
+import httpx
 import pytest
 
-from tests.harness.driver import NO_BODY, Api, Todo
+from tests.harness.driver import Api, Todo
 from tests.harness.waiting import eventually, in_parallel
 
 FIELDS = {"id", "title", "description", "completed", "created_at", "updated_at"}
@@ -38,8 +39,9 @@ def test_a_todo_needs_no_more_than_a_title(api: Api) -> None:
 def test_the_location_of_a_new_todo_leads_to_it(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": "Buy milk"})
     assert answer.status_code == 201
+    read = api.get_todo(answer.json()["id"])  # where reading fails, the address is not to blame
     location = urljoin(str(answer.url), answer.headers["location"])
-    assert api.request("GET", location).json() == answer.json()
+    assert api.request("GET", location).json() == read == answer.json()
 
 
 def test_a_todo_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
@@ -50,6 +52,7 @@ def test_a_todo_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
 
 def test_answers_are_json_in_utf_8(api: Api) -> None:
     answer = api.request("GET", "/todos")
+    assert answer.status_code == 200
     assert answer.headers["content-type"] in ("application/json", "application/json; charset=utf-8")
 
 
@@ -141,12 +144,23 @@ def test_a_deleted_id_is_never_given_out_again(api: Api) -> None:
     assert len(set(ids)) == 3
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_an_unknown_id_is_404_with_a_reason(api: Api, method: str) -> None:
-    body = {"title": "Nobody's"} if method in ("PUT", "PATCH") else NO_BODY
-    answer = api.request(method, f"/todos/{NO_SUCH_ID}", json=body)
+def assert_unknown(answer: httpx.Response) -> None:
+    """Check for a 404 in JSON with a reason."""
     assert answer.status_code == 404
     assert isinstance(answer.json()["detail"], str)
+
+
+def test_an_unknown_id_is_404_with_a_reason(api: Api) -> None:
+    assert_unknown(api.request("GET", f"/todos/{NO_SUCH_ID}"))
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_change_of_an_unknown_id_is_404_with_a_reason(api: Api, method: str) -> None:
+    assert_unknown(api.request(method, f"/todos/{NO_SUCH_ID}", json={"title": "Nobody's"}))
+
+
+def test_deleting_an_unknown_id_is_404_with_a_reason(api: Api) -> None:
+    assert_unknown(api.request("DELETE", f"/todos/{NO_SUCH_ID}"))
 
 
 def test_fifty_clients_at_once_get_a_todo_each(api: Api) -> None:

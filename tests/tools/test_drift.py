@@ -33,8 +33,8 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     "content differs": (
         lambda c: c.write(f"{TWO}/app/main.py", MAIN + "x\n"),
         f"{TWO}/app/main.py differs from {ONE}'s but stages.toml does not list it under changes:"
-        f" fix it in the stage where it first appears and run nox -s propagate -- {ONE}, or list"
-        " it",
+        " fix it in the stage where it first appears and run"
+        f" python3 noxfile.py -s propagate -- {ONE}, or list it",
     ),
     "mode differs": (
         lambda c: c.write(f"{TWO}/app/main.py", MAIN, executable=True),
@@ -127,15 +127,15 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     ),
     "the lock is stale": (
         lambda c: c.write(f"{ONE}/README.md", "# Another\n"),
-        f"stages.lock: {ONE} has changed since {TWO} was last synced from it: run nox -s propagate"
-        f" -- {ONE}",
+        f"stages.lock: {ONE} has changed since {TWO} was last synced from it: run"
+        f" python3 noxfile.py -s propagate -- {ONE}",
     ),
     "a lock row is missing": (
         lambda c: c.write("stages.lock", "".join(
             line for line in c.read("stages.lock").splitlines(keepends=True) if THREE not in line
         )),
         f"stages.lock has no row for {THREE}: if it was made as a copy of {TWO} as that is now, run"
-        f" nox -s propagate -- --adopt {THREE}",
+        f" python3 noxfile.py -s propagate -- --adopt {THREE}",
     ),
     "there is no lock": (
         lambda c: c.delete("stages.lock"),

@@ -53,6 +53,9 @@ def test_every_row_has_its_todo(stage: Stage) -> None:
     named = {row for line in code.splitlines() if "# TODO " in line for row in _rows_in(line)}
     assert {row.id for row in rows_of(stage)} <= named
     page = (starter_of(stage) / "README.md").read_text("utf-8")
+    in_the_table = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines()]
+    listed = [row for row in in_the_table if row[:1].isdigit() or row[:2] == "D."]
+    assert sorted(listed) == [row.id for row in rows_of(stage)]
     assert [row.text for row in rows_of(stage) if row.text not in page] == []
 
 

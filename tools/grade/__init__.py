@@ -5,5 +5,5 @@
 
 A solution is judged by what it answers over HTTP and WebSocket. What a client cannot see is not
 checked, and the report says so. Whatever a server does, the end is a report: exit code 0 when all
-that could be checked is right, 1 when something is not, 2 when it was not the learner's fault.
+that could be checked is right, 1 when something is not, 2 when nothing could be found out.
 """

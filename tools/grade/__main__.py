@@ -6,11 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from tools import command
-from tools.course import CourseError, load_course
+from tools.course import CourseError
 from tools.grade import (
     report_html,
     report_json,
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str], _root: Path) -> int:
 
 def _grade_one(options: Options, subject: Subject, *, forward: bool = True) -> int:
     result = _safely(options, subject)
-    numbers = next_hints(result.rows, Path(), forward=forward)
+    numbers = next_hints(result.rows, Path(), forward=forward and options.hint is None)
     result = with_hints(result, load_hints(), numbers, options.hint)
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     print(report_terminal.render(result, colour=colour), end="")
@@ -78,7 +77,8 @@ def _grade_roster(options: Options, learners: Sequence[Learner]) -> int:
             result = _safely(options, learner.subject)
         grades.append((learner.name, result))
         score = report_terminal.score_line(result.score, options.language)
-        problem = f"  ({result.problem.splitlines()[0]})" if result.problem else ""
+        # Its last line is what the solution said last.
+        problem = f"  ({result.problem.splitlines()[-1]})" if result.problem else ""
         print(f"{learner.name}: {score}{problem}", flush=True)
     if "csv" in options.files:
         _write(options.files["csv"], matrix_csv(grades))
@@ -102,9 +102,13 @@ def _no_grade(options: Options, problem: str) -> Grade:
         Row(row.id, hints.text(row.id, options.language, row.text), row.stage, "error")
         for row in due(load_requirements(), stage)
     ]
-    titles = {one.number: one.title for one in load_course()}
-    empty = Grade(stage, tuple(rows), problem=problem, stage_titles=titles)
-    return replace(empty, language=options.language)
+    return Grade(
+        stage,
+        tuple(rows),
+        problem=problem,
+        language=options.language,
+        stage_titles=hints.titles(options.language),
+    )
 
 
 def _write(file: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tools.course import CourseError, load_course
-from tools.grade.hints import Hints, load_hints
+from tools.grade.hints import Hints, left_to_do, load_hints
 from tools.grade.learner import NotReached, Running, absent_stages, attached, launched
 from tools.grade.options import Options, Subject
 from tools.grade.results import Grade, Row, due, judge
@@ -35,7 +35,7 @@ def grade(options: Options, subject: Subject, tell: Tell) -> Grade:
         tuple(Row(row.id, row.text, row.stage, "error") for row in requirements),
         server=subject.base_url or " ".join(subject.command),
         language=options.language,
-        stage_titles={one.number: one.title for one in load_course()},
+        stage_titles=hints.titles(options.language),
     )
     try:
         with _server(options, subject) as running:
@@ -57,15 +57,15 @@ def grade(options: Options, subject: Subject, tell: Tell) -> Grade:
 
 def with_hints(grade: Grade, hints: Hints, numbers: dict[str, int], fixed: int | None) -> Grade:
     """Return the grade with a hint for each row that failed: the next one, or the `fixed`."""
-    return replace(
-        grade,
-        rows=tuple(
-            replace(row, hint=hints.hint(row.id, fixed or numbers.get(row.id, 1), grade.language))
-            if row.status == "fail"
-            else row
-            for row in grade.rows
-        ),
-    )
+
+    def hint(row: Row) -> str:
+        if row.status != "fail":
+            return ""
+        if todo := left_to_do(row):
+            return f"{say('Not begun yet: look for', grade.language)} `TODO {todo}`"
+        return hints.hint(row.id, fixed or numbers.get(row.id, 1), grade.language)
+
+    return replace(grade, rows=tuple(replace(row, hint=hint(row)) for row in grade.rows))
 
 
 @contextmanager

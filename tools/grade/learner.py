@@ -33,6 +33,7 @@ from tests.harness.server import (
 )
 from tests.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
 from tools.course import ROOT, CourseError
+from tools.grade.outcomes import log_end
 
 FAKE_WEATHER = "http://127.0.0.1:8090"  # where `nox -s fake-weather` is unless told otherwise
 ANSWERS_WITHIN = 5.0  # seconds, for a server that is said to be up
@@ -73,7 +74,7 @@ class Running:
         if self.log is None or not self.log.exists():
             return ""
         text = self.log.read_bytes()[-65_536:].decode("utf-8", "replace")
-        return mask("\n".join(text.splitlines()[-LOG_LINES:]))
+        return mask(log_end(text, LOG_LINES))
 
 
 def settings_for(stage: int, directory: Path) -> dict[str, str]:
@@ -150,7 +151,13 @@ def launched(
         try:
             server.start(within=within)
         except ServerDidNotStart as error:
-            raise NotReached(str(error)) from error
+            # What a roster shows of it is the last line.
+            late = f"\nIt did not answer within {within:.0f} s." if error.exit_code is None else ""
+            raise NotReached(f"{error}{late}") from error
+        except FileNotFoundError as error:
+            raise NotReached(
+                f"there is no command {command[0]}: make a `.venv` in {directory}, or give its path"
+            ) from error
         except OSError as error:
             raise NotReached(f"{command[0]}: {error.strerror or error}") from error
         stack.callback(server.end)

@@ -62,6 +62,8 @@ def parse(arguments: Sequence[str]) -> Options:
             raise CourseError("--csv is the matrix of a --roster")
     elif given.base_url or given.cmd or given.watch:
         raise CourseError("--roster names the solutions: no --base-url, --cmd or --watch beside it")
+    elif of_one := [f"--{name}" for name in ("json", "junit", "markdown") if files[name]]:
+        raise CourseError(f"{of_one[0]} is for one solution: a --roster has --csv and --html")
     if given.watch and not given.cmd:
         raise CourseError("--watch looks at the files of a solution that --cmd starts")
     if (given.admin_username is None) != (given.admin_password is None):
@@ -115,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tools.grade",
         description="Grade a solution of a stage, in any language, by what it answers.",
-        epilog="Exit code 0: all that could be checked is right, 1: not all, 2: not its fault.",
+        epilog="Exit code 0: all that could be checked is right, 1: not all, 2: not graded.",
     )
     parser.add_argument("--stage", metavar="N", required=True, help="the stage that it solves")
     subject = parser.add_argument_group("what is graded")

@@ -6,10 +6,15 @@ One JSON object a line, written at once: when pytest itself dies, what it knew i
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+LOG_WIDTH = 200  # characters
+_ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|U([0-9a-f]{8}))")
 
 Verdict = Literal["passed", "failed", "skipped", "error"]
 
@@ -44,7 +49,17 @@ class Outcome:
         """What the test says must hold, in words."""
         function, _, parameters = self.test.rpartition("::")[2].partition("[")
         sentence = function.removeprefix("test_").replace("_", " ")
-        return f"{sentence} [{parameters}" if parameters else sentence
+        return f"{sentence} [{_readable(parameters)}" if parameters else sentence
+
+
+def _readable(text: str) -> str:
+    """Return pytest's ASCII with the letters that it stands for; what moves a cursor stays."""
+
+    def letter(escape: re.Match[str]) -> str:
+        number = int(escape[1] or escape[2], 16)
+        return chr(number) if number <= sys.maxunicode and chr(number).isprintable() else escape[0]
+
+    return _ESCAPE.sub(letter, text)
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,14 @@ class Suite:
     left_out: tuple[str, ...] = ()
     gave_up: tuple[GaveUp, ...] = ()
     broken: str = ""
+
+
+def log_end(text: str, lines: int) -> str:
+    """Return the last lines of a log, the longest of them cut."""
+    return "\n".join(
+        line if len(line) <= LOG_WIDTH else f"{line[:LOG_WIDTH]} …"
+        for line in text.splitlines()[-lines:]
+    )
 
 
 def write_event(file: Path, kind: str, **fields: Any) -> None:

@@ -21,7 +21,7 @@ import pytest
 from tests.harness import driver
 from tests.harness.exchange import FRAMES, RECENT, mask
 from tools.course import find_stage, load_course
-from tools.grade.outcomes import Outcome, Verdict, write_event, write_outcome
+from tools.grade.outcomes import Outcome, Verdict, log_end, write_event, write_outcome
 from tools.grade.steps import step_of
 from tools.requirements import load_requirements
 
@@ -34,7 +34,7 @@ LOG_LINES = 15
 _OURS = (ImportError, MemoryError, PermissionError, FileNotFoundError, pytest.FixtureLookupError)
 _PLAIN_EQUALITY = re.compile(r"^(?:AssertionError: )?assert (.+?) == (.+)$")
 _EXPECTED_GOT = re.compile(r"expected (.+?), got (.*)", re.DOTALL)
-_LONGEST = 600  # characters of anything that is shown
+_LONGEST = 1000  # characters of anything that is shown
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -185,7 +185,7 @@ class Recorder:
         with self._log.open("rb") as log:
             log.seek(self._log_from)
             text = log.read(1024 * 1024).decode("utf-8", "replace")
-        return mask("\n".join(text.splitlines()[-LOG_LINES:]))
+        return mask(log_end(text, LOG_LINES))
 
 
 def explain(error: BaseException, message: str) -> tuple[str, str]:

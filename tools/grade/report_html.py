@@ -5,7 +5,9 @@ Jinja escapes everything: what a server answers is text here and never markup.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -30,8 +32,16 @@ def render(grade: Grade) -> str:
 
 def render_matrix(learners: Sequence[tuple[str, Grade]], language: str) -> str:
     """Return the page of many: a line a learner, a column a requirement."""
-    ids = [row.id for row in learners[0][1].rows] if learners else []
-    return _page("matrix.html", language, learners=learners, ids=ids)
+    first = learners[0][1]
+    passed = Counter(row.id for _, grade in learners for row in grade.rows if row.status == "pass")
+    return _page(
+        "matrix.html",
+        language,
+        learners=learners,
+        first=first,
+        passed=passed,
+        today=f"{datetime.now().astimezone():%Y-%m-%d}",
+    )
 
 
 def _page(template: str, language: str, **values: Any) -> str:

@@ -39,9 +39,9 @@ def _lines(grade: Grade) -> Iterator[str]:
         for row in failing:
             yield from _failing(row, lang)
     if grade.problem:
-        yield f"## {say('Our fault', lang)}\n"
+        yield f"## {say(grade.problem_title, lang)}\n"
         yield _block(grade.problem)
-        yield say("It costs the learner nothing.", lang) + "\n"
+        yield say(grade.problem_note, lang) + "\n"
     yield from (f"- {_text(note)}" for note in grade.notes)
 
 

@@ -106,13 +106,18 @@ def _lines(grade: Grade, paint: _Paint) -> Iterator[str]:
         for row in sorted(failing, key=lambda row: row.stage != grade.stage):
             yield from _failing(row, lang, paint)
     if grade.problem:
-        yield paint.bold(say("Our fault", lang)) + f": {_plain(grade.problem)}"
-        yield say("It costs the learner nothing.", lang)
+        yield paint.bold(say(grade.problem_title, lang)) + f": {_plain(grade.problem)}"
+        yield say(grade.problem_note, lang)
         yield ""
     if grade.log and (failing or grade.problem):
         yield paint.bold(say("The server's log ends", lang))
         yield textwrap.indent(_plain(grade.log), "  ")
         yield ""
+    if any(row.hint for row in failing):
+        yield say(
+            "The next hint comes when a row fails in another way, or by --hint 2 and --hint 3.",
+            lang,
+        )
     yield from grade.notes
     if any(row.partly for row in grade.rows):
         explained = say("tests of the row were run; --thorough runs more", lang)

@@ -7,7 +7,7 @@ A row of the requirements is
   that belongs to another row, which failed itself (`steps.py`), or were not run because of one,
 - `fail` when a test says that it is not so,
 - `not_checked` when no client can see it, or something that is needed was not there,
-- `error` when we could not find out: that never costs a learner anything.
+- `error` when it did not start, or we could not find out: that is not counted.
 
 Earned and checkable count passes, and passes, fails and blocked rows.
 """
@@ -64,7 +64,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Grade:
-    """Everything that a report says. `problem` is ours, when there was one."""
+    """Everything that a report says. `problem` is what kept us from grading, if something did."""
 
     stage: int
     rows: tuple[Row, ...]
@@ -93,6 +93,19 @@ class Grade:
         return tuple(
             row for row in self.rows if row.stage < self.stage and row.status in ("fail", "blocked")
         )
+
+    @property
+    def problem_title(self) -> str:
+        """What a problem means, as a headline."""
+        counted = self.score.checkable
+        return "Not all of it could be graded" if counted else "It could not be graded"
+
+    @property
+    def problem_note(self) -> str:
+        """What a problem means for whoever is graded."""
+        if self.score.checkable:
+            return "What was not run was not counted."
+        return "Nothing was counted. If the log shows an error of the solution, that is its own."
 
     @property
     def exit_code(self) -> int:

@@ -55,6 +55,7 @@ class Target:
             *("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "tools.grade.plugin"),
             *(f"--stage={self.stage.number}", f"--base-url={self.base_url}"),
             *(f"--grade-events={events}", "-q", "--tb=no", "-rN"),
+            *("-o", "verbosity_assertions=1"),  # values as they are, not with dots in them
             f"--grade-answer-within={self.answer_within}",
             f"--timeout={THOROUGH_TEST if self.thorough else QUICK_TEST}",
         ]

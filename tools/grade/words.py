@@ -10,7 +10,7 @@ LANGUAGES = ("en", "ru")
 _RUSSIAN = {
     "pass": "есть",
     "fail": "нет",
-    "blocked": "закрыто",
+    "blocked": "ждёт",
     "not checked": "не проверено",
     "error": "сбой проверки",
     "Stage": "Этап",
@@ -30,20 +30,34 @@ _RUSSIAN = {
     "over WebSocket": "по WebSocket",
     "the server's log": "журнал сервера",
     "Hint": "Подсказка",
+    "Not begun yet: look for": "Ещё не начато: найдите",
+    "The next hint comes when a row fails in another way, or by --hint 2 and --hint 3.": (
+        "Следующая подсказка — когда требование нарушено иначе, или по --hint 2 и --hint 3."
+    ),
     "blocked by": "сначала",
     "more failures of this row": "и ещё случаев",
     "tests of the row were run; --thorough runs more": (
         "проверок требования выполнено; --thorough выполнит больше"
     ),
     "of": "из",
-    "Our fault": "Ошибка проверяющей стороны",
-    "It costs the learner nothing.": "Ученику это ничего не стоит.",
+    "It could not be graded": "Проверить не удалось",
+    "Nothing was counted. If the log shows an error of the solution, that is its own.": (
+        "Ничего не засчитано. Если в журнале ошибка решения, то она его собственная."
+    ),
+    "Not all of it could be graded": "Проверить удалось не всё",
+    "What was not run was not counted.": "Что не запускалось, то не засчитано.",
     "The server's log ends": "Конец журнала сервера",
     "the token is yours to set": "свой токен подставьте сами",
     "learner": "ученик",
     "The server was given": "Серверу передано",
     "needs the source of the app": "нужен исходный код",
     "needs control of the server process": "нужно управлять процессом сервера (--cmd)",
+    "needs the course's own app, to look into its database and log": (
+        "нужно приложение курса: проверка смотрит в его базу и журнал"
+    ),
+    "needs the course's own app, to start it with other settings": (
+        "нужно приложение курса: проверка запускает его с другими настройками"
+    ),
     "needs control of the weather provider (--weather-control-url)": (
         "нужно управлять поставщиком погоды (--weather-control-url)"
     ),

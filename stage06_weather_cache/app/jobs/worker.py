@@ -5,12 +5,14 @@ celery -A app.jobs.worker beat       looks every second for what is due: start o
 """
 
 import asyncio
+import logging
 import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown
+from kombu.transport.redis import Channel, QoS
 from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -27,6 +29,8 @@ from app.migrate import prepare_schema
 ANNOUNCE_AGAIN_AFTER = timedelta(seconds=10)
 ANNOUNCED_AT_ONCE = 500
 
+logger = logging.getLogger("celery.worker")
+
 try:
     settings = load_settings()
     if not settings.redis_url:
@@ -39,6 +43,27 @@ app.conf.beat_schedule = {
     "dispatch": {"task": "dispatch", "schedule": 1.0, "options": {"expires": 5}},
     "clean_up": {"task": "clean_up", "schedule": settings.cleanup_schedule()},
 }
+
+
+class Unacknowledged(QoS):
+    """The messages that this worker has taken and not acknowledged.
+
+    When Redis was away meanwhile, kombu 5.7 uses their old connection, which is gone, and the
+    worker ends of it. We need neither: what was fetched and not begun is announced again, and what
+    is done is not run again when its message comes again.
+    """
+
+    restore_at_shutdown = False
+
+    def ack(self, delivery_tag: str) -> None:
+        """Have Redis forget a message, if the connection that it came by is still there."""
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        except AttributeError:
+            logger.warning("Redis was away: message %s may come again", delivery_tag)
+
+
+Channel.QoS = Unacknowledged
 
 
 class WorkerProcess:
