@@ -28,9 +28,12 @@ if sys.version_info < OLDEST_PYTHON:
 def bootstrap() -> int:
     """Run this file's sessions with the nox of `.venv`, making that first; return its exit code."""
     python = ROOT / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not _answers([str(python), "-m", "nox", "--version"]):
+    # Written last. To ask nox each time whether it is there would take a third of a second.
+    made = ROOT / ".venv" / "made"
+    if not (python.exists() and made.exists()):
         print("First run: making .venv with nox in it (about ten seconds) …", flush=True)
         _make_venv(python)
+        made.touch()
     command = [str(python), "-m", "nox", "--noxfile", str(Path(__file__).resolve()), *sys.argv[1:]]
     if os.name != "nt":
         # Replaced rather than called: Ctrl-C and signals reach nox alone, and its exit is ours.
