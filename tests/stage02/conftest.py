@@ -15,6 +15,7 @@ from tests.stage02.unusable import REASONS, Unusable, try_to_use
 HERE = Path(__file__).parent
 # Fixtures that begin early, and what a test that needs one says. The first is there first.
 EARLY = {"production": "private_server", "unusable": "unusable"}
+ALONE = "alone"  # the fixture of a test that measures time
 
 Production = Callable[[], LaunchedServer]
 Evidence = Callable[[], Unusable]
@@ -24,7 +25,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put a test of this folder first of all, and those that have to wait longest at the end."""
     waits = {item for item in items if any(needs(item, wanted) for wanted in EARLY.values())}
     here = [item for item in items if item.path.parent == HERE and item not in waits]
-    items.sort(key=lambda item: needs(item, EARLY["unusable"]) - (item in here[:1]))
+    items.sort(
+        key=lambda item: (
+            2 * needs(item, ALONE) + needs(item, EARLY["unusable"]) - (item in here[:1])
+        )
+    )
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +64,12 @@ def unusable(launch_for_session: Launch, background: ThreadPoolExecutor) -> Evid
     """What became of the servers whose databases cannot be used."""
     spoiled = {spoil: launch_for_session(start=False) for spoil in REASONS}
     return background.submit(try_to_use, spoiled, launch_for_session(start=False)).result
+
+
+@pytest.fixture
+def alone(background: ThreadPoolExecutor) -> None:
+    """Begin when nothing happens beside the test any more."""
+    background.submit(int).result()  # one thread: what was begun before it is done
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,6 +5,8 @@ import time
 from functools import partial
 from typing import Any
 
+import pytest
+
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
@@ -55,6 +57,7 @@ def patch_with_its_own(api: Api, todo_id: int, changes: list[dict[str, Any]], cl
     api.patch_todo(todo_id, **changes[client])
 
 
+@pytest.mark.usefixtures("alone")
 def test_while_a_write_waits_everyone_else_is_served(
     api: Api, launched_server: LaunchedServer
 ) -> None:
