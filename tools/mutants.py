@@ -25,7 +25,7 @@ from typing import Any
 from tools.command import run
 from tools.course import ROOT, CourseError, Stage, find_stage, load_course
 from tools.requirements import Requirement, load_requirements
-from tools.workbench import SuiteBroke, run_tests, workbench
+from tools.workbench import Outcomes, SuiteBroke, run_tests, workbench
 
 MUTANTS = ROOT / "tests" / "grading" / "mutants.toml"
 MATRIX = ROOT / "docs" / "kill-matrix.md"
@@ -115,13 +115,31 @@ def try_mutant(
             outcomes = run_tests(
                 root, stage, [*mutant.options, *tests], stop_at_first=not exhaustive
             )
-            failed = tuple(row for row, passed in outcomes.rows(looked_at).items() if not passed)
+            if suspects := _tests_of_other_rows(mutant, outcomes, looked_at):
+                # As in a session of a stage: what fails once and passes alone was the machine's.
+                outcomes = outcomes.corrected_by(
+                    run_tests(root, stage, [*mutant.options, *suspects])
+                )
+            failed = _failed(outcomes, looked_at)
             verdict = judge(mutant, failed)
+            said = "\n".join(_tests_of_other_rows(mutant, outcomes, looked_at))
         except SuiteBroke as error:
             verdict, said = BROKEN, str(error)
     seconds = round(time.monotonic() - started)
     ids = tuple(row.id for row in looked_at)
     return Result(mutant.id, mutant.row, mutant.stage, verdict, failed, ids, seconds, said)
+
+
+def _failed(outcomes: Outcomes, rows: Sequence[Requirement]) -> tuple[str, ...]:
+    return tuple(row for row, passed in outcomes.rows(rows).items() if not passed)
+
+
+def _tests_of_other_rows(
+    mutant: Mutant, outcomes: Outcomes, rows: Sequence[Requirement]
+) -> list[str]:
+    """Return the tests that failed although their rows have nothing to do with the mistake."""
+    others = [row for row in rows if row.id not in (mutant.row, *mutant.also)]
+    return sorted(outcomes.failed.intersection(test for row in others for test in row.tests))
 
 
 def judge(mutant: Mutant, failed: Iterable[str]) -> str:

@@ -46,6 +46,10 @@ class Outcomes:
             if (self.failed | self.passed).intersection(row.tests)
         }
 
+    def corrected_by(self, again: Outcomes) -> Outcomes:
+        """Return these outcomes, where what passed when it ran again has passed."""
+        return Outcomes(self.failed - again.passed, self.passed | again.passed)
+
 
 @contextmanager
 def workbench(stage: Stage, source: Path | None = None) -> Iterator[Path]:

@@ -107,7 +107,8 @@ def add_error_handlers(app: FastAPI) -> None:
         if not may_work_later(error):
             raise error
         logger.error("Not available: %r", getattr(error, "orig", None) or error)
-        return unavailable("The database is not available right now: try again")
+        what = "The service" if isinstance(error, OSError) else "The database"
+        return unavailable(f"{what} is not available right now: try again")
 
     @app.exception_handler(Unavailable)
     async def answer_unavailable(_request: Request, error: Unavailable) -> Response:
@@ -231,14 +232,10 @@ class StartupErrorMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything through except the report of a `StartupError`."""
 
-        if scope["type"] != "lifespan":
-            await self.app(scope, receive, send)
-            return
-
         async def send_reason(message: Message) -> None:
             error = sys.exception()
             if message["type"] == "lifespan.startup.failed" and isinstance(error, StartupError):
                 message = {**message, "message": str(error)}
             await send(message)
 
-        await self.app(scope, receive, send_reason)
+        await self.app(scope, receive, send_reason if scope["type"] == "lifespan" else send)

@@ -94,4 +94,20 @@ def killed_in_the_last_attempt(server: LaunchedServer, api: Api) -> Evidence:
     return {"ledger": ledger, "status": status, "job": ended(api, job_id, within=LONGEST_LEASE)}
 
 
-FAULTS = (killed_in_mid_job, stopped_in_mid_job, fails_every_time, killed_in_the_last_attempt)
+def stopped_after_the_job_was_taken_over(server: LaunchedServer, api: Api) -> Evidence:
+    """Stop the server with a job that somebody else has taken over, as it seemed to be dead."""
+    ledger = Ledger(server.database)
+    job_id = submit_file(api, LARGE)["id"]
+    eventually(lambda: ledger.status(job_id) == "running", within=30)
+    ledger.take_over(job_id)
+    server.stop(within=30)
+    return {"status": ledger.status(job_id), "log": server.log_text()}
+
+
+FAULTS = (
+    killed_in_mid_job,
+    stopped_in_mid_job,
+    fails_every_time,
+    killed_in_the_last_attempt,
+    stopped_after_the_job_was_taken_over,
+)

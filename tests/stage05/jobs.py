@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -199,6 +200,11 @@ class Ledger:
         """Leave the job one attempt only."""
         statement = "UPDATE jobs SET attempts = ? WHERE id = ?"
         self._database.execute(statement, MAX_ATTEMPTS - 1, _hex(job_id))
+
+    def take_over(self, job_id: str) -> None:
+        """Give the job's lease to a worker that is none of this server's."""
+        statement = "UPDATE jobs SET lease = ? WHERE id = ?"
+        self._database.execute(statement, uuid.uuid4().hex, _hex(job_id))
 
     def damage(self, job_id: str) -> None:
         """Make the job's text one that nobody can read: bytes that are no UTF-8, in SQLite."""

@@ -13,6 +13,7 @@ from tests.stage05.faults import (
     fails_every_time,
     killed_in_mid_job,
     killed_in_the_last_attempt,
+    stopped_after_the_job_was_taken_over,
     stopped_in_mid_job,
 )
 from tests.stage05.jobs import MAX_ATTEMPTS, Job
@@ -52,6 +53,12 @@ def test_a_stop_in_mid_job_gives_the_job_back(evidence: Evidences) -> None:
     assert seen["ledger"].ends(seen["job"]["id"]) == ["succeeded"]
     assert len(seen["ledger"].claims(seen["job"]["id"])) == 2
     assert "Traceback" not in seen["log"]
+
+
+def test_a_job_that_somebody_else_has_taken_over_stays_theirs(evidence: Evidences) -> None:
+    seen = evidence(stopped_after_the_job_was_taken_over)
+    assert seen["status"] == "running"
+    assert "LeaseLost" not in seen["log"], seen["log"]
 
 
 def test_what_has_ended_is_kept_for_its_time_whatever_happens(evidence: Evidences) -> None:

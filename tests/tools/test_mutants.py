@@ -10,6 +10,7 @@ from tools import mutants
 from tools.course import ROOT, CourseError, load_course
 from tools.mutants import KILLED, SPREAD, SURVIVED, Mutant, judge, load_mutants, main, page
 from tools.requirements import IDS
+from tools.workbench import Outcomes
 
 MUTANTS = load_mutants()
 NOT_THERE = Mutant("m", "1.1", 1, "a.py", "old", "new", "why")
@@ -57,3 +58,9 @@ def test_a_mutant_is_run_and_the_matrix_says_what_came_of_it(
 def test_what_was_not_run_is_not_called_killed() -> None:
     assert "not run" in page([NOT_THERE], {})
     assert "0 were run and 0 killed" in page([NOT_THERE], {})
+
+
+def test_what_fails_once_and_passes_alone_has_passed() -> None:
+    first = Outcomes(frozenset({"a", "b"}), frozenset({"c"}))
+    again = Outcomes(frozenset({"b"}), frozenset({"a"}))
+    assert first.corrected_by(again) == Outcomes(frozenset({"b"}), frozenset({"a", "c"}))

@@ -55,7 +55,7 @@ class Connection:
         if not self.ended.done():
             self.ended.set_result(code)
 
-    async def send_waiting(self) -> None:
+    async def send_queued(self) -> None:
         """Send what is in the queue, one frame after the other, until cancelled."""
         while True:
             await self._has_waiting.wait()

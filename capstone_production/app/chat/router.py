@@ -67,7 +67,7 @@ async def chat(websocket: WebSocket) -> None:
     async with room.joined(connection, SUBPROTOCOL if wants_subprotocol else None):
         tasks = [
             asyncio.create_task(receive_messages(connection, room)),
-            asyncio.create_task(connection.send_waiting()),
+            asyncio.create_task(connection.send_queued()),
         ]
         ends: list[asyncio.Future[Any]] = [*tasks, connection.ended]
         try:

@@ -26,7 +26,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.auth.refresh import remove_expired_tokens
-from app.blog import models as blog_models  # noqa: F401 - the table of users refers to its own
+from app.blog import models as blog_models  # noqa: F401 - the class User has a relation to Post
 from app.config import load_settings
 from app.database import create_engine
 from app.errors import StartupError

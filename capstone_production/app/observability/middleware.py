@@ -1,7 +1,7 @@
 """What happens around every request: it gets its id, and is counted, timed and logged.
 
-One middleware for all of it, the outermost one, so that it sees what every other one answers. It
-looks at the head of an answer only: what is streamed goes through untouched.
+One middleware for all of it, outside of every other that answers, so that it sees what each of them
+says. It looks at the head of an answer only: what is streamed goes through untouched.
 """
 
 import time

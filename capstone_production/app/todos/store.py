@@ -30,6 +30,7 @@ class TodoStore:
 
     @property
     def _is_own(self) -> ColumnElement[bool]:
+        # Only made when asked for: what the cache answers needs none.
         return Todo.owner_id == self._owner_id
 
     async def list(self, *, completed: bool | None, limit: int, offset: int) -> Sequence[Todo]:

@@ -2,8 +2,8 @@
 
 Promises: a fresh answer is given without asking the provider. Many who want the same at once make
 one call. When a call fails, an older answer is given instead, if there is one. Memory is bounded:
-what was used least lately goes first. Limits: each process has its own, though
-what `load` asks may be shared by all.
+what was used least lately goes first. Limits: each process has its own; a restart empties it.
+What `load` asks may be shared by all processes.
 """
 
 import asyncio

@@ -62,8 +62,10 @@ page.form.addEventListener("submit", async (event) => {
     const answer = await request("POST", "auth/token", new URLSearchParams(fields));
     token = answer.access_token;
     sessionStorage.setItem("token", token);
-    // Uploads that the end of a session interrupted go on, unless it is somebody else now.
-    if (sessionStorage.getItem("user") !== fields.get("username")) clearUploads();
+    // Uploads that the end of a session interrupted go on, unless it is somebody else now. Not
+    // known by the name that was typed: names are the same in upper and lower case.
+    const name = fields.get("username").toLowerCase();
+    if (sessionStorage.getItem("user")?.toLowerCase() !== name) clearUploads();
     sessionStorage.setItem("user", fields.get("username"));
     page.password.value = "";
     enter();

@@ -34,7 +34,8 @@ async def save_image(
 ) -> Image:
     """Check and store an upload and return its row, which is committed.
 
-    Raises 413, 415 and 422 for what cannot be taken, and leaves nothing of it behind.
+    Raises 413, 415 and 422 for what cannot be taken, and `Unavailable` when it cannot be stored
+    now. Nothing of it is left behind.
     """
     await session.commit()  # others can have the database connection while we look at the picture
     part = await storage.receive(upload)
@@ -69,7 +70,7 @@ async def save_image(
 async def delete_image(
     image_id: uuid.UUID, owner: User, session: AsyncSession, storage: MediaStorage
 ) -> None:
-    """Delete the row and the file, or neither; raises `ImageNotFound`."""
+    """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`."""
     statement = delete(Image).where(is_own(image_id, owner)).returning(Image.path)
     name = await session.scalar(statement)
     if name is None:

@@ -11,7 +11,12 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-FIRST_BYTES = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
+from app.images.containers import (
+    JPEG_START,
+    PNG_SIGNATURE,
+)
+
+SIGNATURES = {"image/jpeg": JPEG_START + b"\xff", "image/png": PNG_SIGNATURE}
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png"}
 MAX_PIXELS = 50_000_000
 MAX_BYTES_PER_PIXEL = 9  # 4 channels of 16 bits, and a little for each line

@@ -30,7 +30,8 @@ async def save_image(
 ) -> Image:
     """Check and store an upload and return its row, which is committed.
 
-    Raises 413, 415 and 422 for what cannot be taken, and leaves nothing of it behind.
+    Raises 413, 415 and 422 for what cannot be taken, and `Unavailable` when it cannot be stored
+    now. Nothing of it is left behind.
     """
     # TODO 4.3: File name, path and upload time are in the database
     raise NotImplementedError("TODO 4.3: File name, path and upload time are in the …")
@@ -39,7 +40,7 @@ async def save_image(
 async def delete_image(
     image_id: uuid.UUID, owner: User, session: AsyncSession, storage: MediaStorage
 ) -> None:
-    """Delete the row and the file, or neither; raises `ImageNotFound`."""
+    """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`."""
     # TODO 4.4: Uploaded images are listed, fetched and displayed through the API
     raise NotImplementedError("TODO 4.4: Uploaded images are listed, fetched and …")
 

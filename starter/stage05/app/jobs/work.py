@@ -8,6 +8,7 @@ and the job is queued again. Only who still holds the lease writes a result: not
 import logging
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,7 +44,7 @@ class Claim:
 
 
 async def claim(engine: AsyncEngine, job_id: uuid.UUID | None = None) -> Claim | None:
-    """Take this job, or the one that waits longest, if it is due and nobody has it."""
+    """Return the claim to this job, or to the one that waits longest; None if none is due."""
     # TODO 5.4: Work runs in the background in process and in Celery
     raise NotImplementedError("TODO 5.4: Work runs in the background in process and in …")
 
@@ -58,7 +59,8 @@ async def run(
 
 async def give_back(engine: AsyncEngine, claimed: Claim) -> None:
     """Let another worker, or this one after its restart, begin anew; it was no attempt."""
-    await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
+    with suppress(LeaseLost):  # somebody has begun already
+        await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
 
 
 async def analyse(

@@ -14,9 +14,15 @@ from fastapi import HTTPException
 from PIL import ExifTags, Image
 
 from app.errors import Unavailable
-from app.images.containers import BrokenPicture, check_jpeg, check_png
+from app.images.containers import (
+    JPEG_START,
+    PNG_SIGNATURE,
+    BrokenPicture,
+    check_jpeg,
+    check_png,
+)
 
-FIRST_BYTES = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
+SIGNATURES = {"image/jpeg": JPEG_START + b"\xff", "image/png": PNG_SIGNATURE}
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png"}
 MAX_PIXELS = 50_000_000
 MAX_BYTES_PER_PIXEL = 9  # 4 channels of 16 bits, and a little for each line
@@ -78,8 +84,8 @@ def _inspect(path: Path, declared_type: str | None) -> Picture:
 
 
 def _sniff(data: bytes) -> str:
-    for content_type, first_bytes in FIRST_BYTES.items():
-        if data.startswith(first_bytes):
+    for content_type, signature in SIGNATURES.items():
+        if data.startswith(signature):
             return content_type
     raise HTTPException(415, "Only JPEG and PNG pictures can be uploaded")
 

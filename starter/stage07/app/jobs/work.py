@@ -8,6 +8,7 @@ and the job is queued again. Only who still holds the lease writes a result: not
 import logging
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,7 +48,7 @@ class Claim:
 
 
 async def claim(engine: AsyncEngine, job_id: uuid.UUID | None = None) -> Claim | None:
-    """Take this job, or the one that waits longest, if it is due and nobody has it."""
+    """Return the claim to this job, or to the one that waits longest; None if none is due."""
     now = datetime.now(UTC)
     is_free = Job.status.in_(WAITING) & (Job.due_at <= now)
     longest_waiting = select(Job.id).where(is_free).order_by(Job.due_at).limit(1)
@@ -99,7 +100,8 @@ async def run(
 
 async def give_back(engine: AsyncEngine, claimed: Claim) -> None:
     """Let another worker, or this one after its restart, begin anew; it was no attempt."""
-    await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
+    with suppress(LeaseLost):  # somebody has begun already
+        await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
 
 
 async def analyse(
@@ -129,12 +131,13 @@ async def analyse(
 
 async def retry_or_fail(engine: AsyncEngine, claimed: Claim) -> None:
     """Let the job wait for its next attempt, or give up."""
-    if claimed.attempts < MAX_ATTEMPTS:
-        delay = FIRST_RETRY * 2 ** (claimed.attempts - 1)
-        await update_held(engine, claimed, **waiting_again(delay))
-    else:
-        message = f"The text could not be analysed: {claimed.attempts} attempts failed"
-        await finish(engine, claimed, status=JobStatus.FAILED, error=message)
+    with suppress(LeaseLost):  # somebody else makes the next attempt already
+        if claimed.attempts < MAX_ATTEMPTS:
+            delay = FIRST_RETRY * 2 ** (claimed.attempts - 1)
+            await update_held(engine, claimed, **waiting_again(delay))
+        else:
+            message = f"The text could not be analysed: {claimed.attempts} attempts failed"
+            await finish(engine, claimed, status=JobStatus.FAILED, error=message)
 
 
 async def finish(engine: AsyncEngine, claimed: Claim, **values: Any) -> None:
