@@ -13,7 +13,7 @@ from typing import Any
 from tools.course import ROOT
 
 HERE = Path(__file__).parent
-PATIENCE = 120  # seconds
+PATIENCE = 300  # seconds
 
 
 @dataclass(frozen=True)

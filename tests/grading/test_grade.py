@@ -15,11 +15,12 @@ from tests.grading.odd_servers import MARKUP
 from tests.grading.running import HERE, Report, grade, odd_server
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
-from tools.course import ROOT, find_stage, load_course
+from tools.course import ROOT, Stage, find_stage, load_course
 from tools.environment import stage_python
 
 STAGES = load_course()
 FIRST = find_stage(STAGES, "1")
+LAST = find_stage(STAGES, "8")  # what comes after it has no assignment of its own
 FOREIGN = 500  # todos of somebody else
 IMPATIENT = ("--answer-within=0.5", "--start-within=3")
 
@@ -30,10 +31,10 @@ ODD = {
 }
 
 
-def reference(directory: str = FIRST.directory) -> tuple[str, ...]:
-    """Return the arguments that grade the first stage as somebody's solution."""
-    command = f"{stage_python(FIRST)} -m uvicorn app.main:app --port {{port}}"
-    return ("--stage=1", f"--cmd={command}", f"--cwd={ROOT / directory}")
+def reference(stage: Stage = FIRST) -> tuple[str, ...]:
+    """Return the arguments that grade a stage as somebody's solution."""
+    command = f"{stage_python(stage)} -m uvicorn app.main:app --port {{port}}"
+    return (f"--stage={stage.number}", f"--cmd={command}", f"--cwd={ROOT / stage.directory}")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,15 @@ def test_the_reference_earns_all_that_can_be_checked(good: Report) -> None:
     assert summary["earned"] == summary["checkable"] == summary["total"] == 7
     assert (good.exit_code, good.statuses["1.7"]) == (0, "pass")
     assert "7 earned / 7 checkable / 7 total" in good.printed
+
+
+def test_the_reference_of_the_last_stage_earns_every_row_up_to_it(tmp_path: Path) -> None:
+    report = grade(tmp_path, *reference(LAST))
+    assert report.exit_code == 0, report.printed
+    assert set(report.statuses.values()) == {"pass", "not_checked"}
+    stages = {row[0] for row, status in report.statuses.items() if status == "pass"}
+    assert stages == {str(number) for number in range(1, LAST.number + 1)}
+    assert report.json["summary"]["earned"] == report.json["summary"]["checkable"] >= 40
 
 
 def test_the_report_for_programs_has_the_form_that_they_rely_on(good: Report) -> None:

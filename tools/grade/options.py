@@ -51,8 +51,10 @@ class Options:
 def parse(arguments: Sequence[str]) -> Options:
     """Return the options; argparse itself ends the program (2) for what it does not know."""
     given = _parser().parse_args(arguments)
-    if given.directory:
-        os.chdir(given.directory)
+    try:
+        os.chdir(given.directory or ".")
+    except OSError as error:
+        raise CourseError(f"--directory: {error}") from error
     stage = find_stage(load_course(), given.stage)
     files = {name: getattr(given, name) for name in ("json", "junit", "markdown", "html", "csv")}
     subject = None
