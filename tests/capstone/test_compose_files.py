@@ -69,6 +69,14 @@ def test_every_service_is_checked_for_its_health(services: Services, stage_direc
             assert ours or service["healthcheck"]["test"], name
 
 
+def test_a_frame_is_bounded_before_it_is_read(stage_directory: Path) -> None:
+    (limit,) = re.findall(r'"--ws-max-size", "(\d+)"', text_of(stage_directory, "Dockerfile"))
+    schemas = text_of(stage_directory, "app", "chat", "schemas.py")
+    (longest,) = re.findall(r"MAX_FRAME = (\d+) \* 1024", schemas)
+    assert int(limit) == 4 * int(longest) * 1024  # a character has four bytes at most
+    assert f'"--ws-max-size", "{limit}"' in text_of(ROOT, "tools", "stack", "parts.py")
+
+
 def test_what_ends_is_started_again(services: Services) -> None:
     policies = {name: service["restart"] for name, service in services.items()}
     assert policies.pop(ONCE) == "no"

@@ -153,6 +153,15 @@ HOSTILE: dict[str, tuple[bytes, dict[str, str]]] = {
         FIELD % (b"username", b"a") + FIELD % (b"password", SECRET) + b"--x--\r\n",
         {"Content-Type": "multipart/form-data; boundary=x; charset=no-such"},
     ),
+    # Charsets in which half a surrogate pair can be written, which UTF-8 cannot carry.
+    "a surrogate in the name by its charset": (
+        FIELD % (b"username", b"\\ud800") + FIELD % (b"password", SECRET) + b"--x--\r\n",
+        {"Content-Type": "multipart/form-data; boundary=x; charset=unicode_escape"},
+    ),
+    "a surrogate in the password by its charset": (
+        FIELD % (b"username", b"a") + FIELD % (b"password", b"+2AA-" + SECRET) + b"--x--\r\n",
+        {"Content-Type": "multipart/form-data; boundary=x; charset=utf-7"},
+    ),
 }
 
 

@@ -61,6 +61,18 @@ def exif(*, orientation: int | None = None, location: bool = False) -> Image.Exi
     return data
 
 
+def exif_of(*fields: tuple[int, int, bytes]) -> bytes:
+    """Return EXIF data with these fields, of one value each: tag, type (TIFF 6.0) and 4 bytes.
+
+    Behind them is a list of what GPS says: north.
+    """
+    entries = [struct.pack(">HHI4s", tag, kind, 1, value) for tag, kind, value in fields]
+    north = struct.pack(">HHHI4s", 1, 1, 2, 2, b"N\0\0\0")
+    ends = bytes(4)
+    count = struct.pack(">H", len(fields))
+    return b"Exif\0\0MM\0*\0\0\0\x08" + count + b"".join(entries) + ends + north + ends
+
+
 def opened(data: bytes) -> Image.Image:
     """Return a picture as a program that shows it has it: all of it decoded."""
     picture = Image.open(io.BytesIO(data))

@@ -1,5 +1,7 @@
 """Row 4.1, and a promise: a picture that anybody may see does not tell where it was taken."""
 
+import struct
+
 import pytest
 from PIL import ExifTags, PngImagePlugin
 
@@ -13,6 +15,7 @@ from tests.stage04.pictures import (
     XMP_WITH_LOCATION,
     chunk,
     exif,
+    exif_of,
     image,
     jpeg,
     location_in,
@@ -44,6 +47,11 @@ def exif_as_text() -> PngImagePlugin.PngInfo:
 
 AT_HOME: dict[str, tuple[bytes, str]] = {
     "JPEG": (jpeg(exif=TAKEN_AT_HOME), JPEG),
+    # Where the list of what GPS says begins: after the TIFF header and two fields of 12 bytes.
+    "JPEG with EXIF data that cannot be written again": (
+        jpeg(exif=exif_of((0x14A, 11, struct.pack(">f", 1.5)), (0x8825, 4, bytes([0, 0, 0, 38])))),
+        JPEG,
+    ),
     "progressive JPEG": (jpeg(exif=TAKEN_AT_HOME, progressive=True), JPEG),
     "grey JPEG": (saved(image(mode="L"), "JPEG", exif=TAKEN_AT_HOME), JPEG),
     "CMYK JPEG": (saved(image(mode="CMYK"), "JPEG", exif=TAKEN_AT_HOME), JPEG),

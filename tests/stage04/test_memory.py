@@ -3,14 +3,13 @@
 Run with `-rP` (or look into the JUnit report) to see the figures.
 """
 
-import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.memory import MIB, memory_of
 from tests.harness.plugin import Launch
 from tests.harness.waiting import in_parallel
 from tests.stage03.figures import measure_the_list
@@ -18,19 +17,12 @@ from tests.stage04.pictures import JPEG, jpeg, jpeg_of_size, png
 from tests.stage04.uploads import MAX_FILE_SIZE, new_image, upload
 
 AT_ONCE = 20
-MIB = 1024 * 1024
 MEMORY_BOUND = 64 * MIB
 P95_BOUND = 150.0  # milliseconds over idle
 CAMERA = (4000, 3000)  # pixels: 12 million, a telephone's usual photo
 LARGE = (6000, 6000)
 
 Record = Callable[[str, object], None]
-
-
-def memory_of(pid: int) -> dict[str, int]:
-    """Return what Linux says of a process: bytes resident now (VmRSS), at most ever (VmHWM)."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    return {name: int(kib) * 1024 for name, kib in re.findall(r"(Vm\w+):\s+(\d+) kB", status)}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")

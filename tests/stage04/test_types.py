@@ -1,9 +1,11 @@
 """Row 4.5: what a file is, its bytes say; what they contradict or cannot carry is refused."""
 
+import struct
 import time
 from typing import Any
 
 import pytest
+from PIL import ExifTags
 
 from tests.harness.driver import Api
 from tests.stage04.pictures import (
@@ -11,6 +13,8 @@ from tests.stage04.pictures import (
     JPEG,
     PNG,
     PNG_SIGNATURE,
+    chunk,
+    exif_of,
     image,
     is_zip_archive,
     jpeg,
@@ -18,6 +22,7 @@ from tests.stage04.pictures import (
     png,
     png_bomb,
     saved,
+    with_chunk,
     with_wrong_checksum,
     zip_archive,
 )
@@ -118,6 +123,11 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "a PNG with a wrong checksum of its header": (with_wrong_checksum(LONG_PNG, b"IHDR"), PNG),
     "a PNG with a wrong checksum of its pixels": (with_wrong_checksum(LONG_PNG, b"IDAT"), PNG),
     "a PNG with a wrong checksum of its end": (with_wrong_checksum(LONG_PNG, b"IEND"), PNG),
+    "a PNG that goes on after its pixels": (with_chunk(LONG_PNG, chunk(b"IDAT", b"more")), PNG),
+    "a JPEG whose EXIF data point before their beginning": (
+        jpeg(exif=exif_of((ExifTags.IFD.GPSInfo, 9, struct.pack(">i", -1)))),
+        JPEG,
+    ),
 }
 
 

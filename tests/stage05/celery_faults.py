@@ -163,4 +163,21 @@ def told_twice(cluster: Cluster) -> Evidence:
     }
 
 
-CELERY_FAULTS = (worker_processes_killed, redis_restarted, redis_killed_and_paused, told_twice)
+def many_before_it(cluster: Cluster) -> Evidence:
+    """Have a job become due while so many wait that they take longer than a message may."""
+    api, ledger = cluster.start()
+    cluster.worker.start()
+    cluster.beat.start()
+    later = submit(api, run_at=seconds_from_now(3))["id"]
+    many = [submit_file(api, LARGE)["id"] for _ in range(JOBS)]
+    eventually(lambda: ledger.status(later) != "scheduled", within=120)
+    return {"waiting": [job_id for job_id in many if ledger.status(job_id) == "queued"]}
+
+
+CELERY_FAULTS = (
+    worker_processes_killed,
+    redis_restarted,
+    redis_killed_and_paused,
+    told_twice,
+    many_before_it,
+)

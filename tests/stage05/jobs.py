@@ -11,6 +11,7 @@ import httpx
 
 from tests.harness.database import Database, SQLiteFile
 from tests.harness.driver import Api
+from tests.harness.memory import MIB
 from tests.harness.waiting import eventually
 from tests.stage04.uploads import disposition, form, part
 
@@ -24,7 +25,6 @@ RESULT_FIELDS = {
 }
 FINISHED = ("succeeded", "failed", "cancelled")
 MAX_ATTEMPTS = 3
-MIB = 1024 * 1024
 MAX_FILE_SIZE = 5 * MIB
 FAR_AWAY = "2099-01-01T00:00:00Z"
 SLOWEST = 60.0  # seconds: generous, the machine may be busy with other things

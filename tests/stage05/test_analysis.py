@@ -5,7 +5,8 @@ import unicodedata
 import pytest
 
 from tests.harness.driver import Api
-from tests.stage05.jobs import MIB, analysed, submit_file, succeeded
+from tests.harness.memory import MIB
+from tests.stage05.jobs import analysed, submit_file, succeeded
 
 RUSSIAN = "Мороз и солнце; день чудесный!\nЕщё ты дремлешь, друг прелестный."
 

@@ -12,6 +12,7 @@ from tests.harness.queue import BEAT, CELERY, WORKER, celery_process
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually, in_parallel
 from tests.stage05.celery_faults import (
+    many_before_it,
     redis_killed_and_paused,
     redis_restarted,
     told_twice,
@@ -61,6 +62,10 @@ def test_without_beat_a_job_that_is_due_waits_and_then_runs(evidence: Evidences)
     seen = evidence(told_twice)
     assert seen["without_beat"]["status"] in ("scheduled", "queued")
     came_to_one_end(seen, seen["with_beat"])
+
+
+def test_a_job_that_is_due_joins_the_queue_however_long_it_is(evidence: Evidences) -> None:
+    assert evidence(many_before_it)["waiting"]
 
 
 def test_a_restart_of_the_server_is_nothing_to_the_workers(evidence: Evidences) -> None:

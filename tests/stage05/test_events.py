@@ -11,12 +11,12 @@ import pytest
 
 from tests.harness import profile
 from tests.harness.driver import Api
+from tests.harness.memory import MIB
 from tests.harness.plugin import Launch
 from tests.harness.problems import reason
 from tests.stage05.jobs import (
     FAR_AWAY,
     FIELDS,
-    MIB,
     SLOWEST,
     Job,
     Timer,

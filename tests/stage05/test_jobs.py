@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.memory import MIB
 from tests.harness.problems import field_errors
 from tests.harness.raw_http import chunk, send_raw
 from tests.harness.waiting import in_parallel
 from tests.stage05.jobs import (
     FAR_AWAY,
     FIELDS,
-    MIB,
     RESULT_FIELDS,
     ask,
     ended,

@@ -11,13 +11,13 @@ from statistics import quantiles
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.memory import MIB
 from tests.harness.server import LaunchedServer, Server
 from tests.harness.waiting import in_parallel
 from tests.stage05.jobs import (
     FINISHED,
     LARGE,
     MAX_FILE_SIZE,
-    MIB,
     SLOWEST,
     Timer,
     read,

@@ -12,11 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+from websockets.sync.client import connect
 
 from tests.harness.postgres import NO_POSTGRES, postgres_is_available
 from tests.harness.queue import NO_REDIS, redis_is_available
@@ -99,6 +102,18 @@ def signed_in(address: str, *, new: bool) -> Iterator[httpx.Client]:
         yield client
 
 
+def close_code_after(frame: bytes, address: str, client: httpx.Client) -> int | None:
+    """Return how the server closes the chat when it is sent this."""
+    url = f"{address.replace('http', 'ws', 1)}/ws/chat"
+    token = {"Authorization": client.headers["Authorization"]}
+    with connect(url, additional_headers=token, proxy=None) as chat:
+        chat.send(frame)
+        with suppress(ConnectionClosed):
+            while chat.recv(timeout=LATEST):
+                pass
+        return chat.close_code
+
+
 @pytest.fixture
 def data() -> Iterator[Path]:
     """A directory that PostgreSQL can get to, also when root runs the tests and it is `nobody`."""
@@ -121,6 +136,7 @@ def test_what_is_written_is_read_by_the_other_process_and_after_the_next_start(
             job = ada.post("/jobs", json={"text": "two words"}).json()
             done = f"/jobs/{job['id']}"
             eventually(lambda: ada.get(done).json()["status"] == "succeeded", within=LATEST)
+            assert close_code_after(b" " * 131_073, two, ada) == CloseCode.MESSAGE_TOO_BIG
         secrets = data / ".env"
         assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
         assert stack.end() < STOPS_WITHIN

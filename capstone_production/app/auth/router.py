@@ -12,7 +12,7 @@ from app.auth.dependencies import CachedUser, PasswordHasherDep, SettingsDep
 from app.auth.models import User
 from app.auth.rate_limits import AuthLimitsDep
 from app.auth.refresh import IssuedToken, revoke_family, rotate, start_family
-from app.auth.schemas import RefreshTokenIn, Token, UserCreate, UserRead
+from app.auth.schemas import RefreshTokenIn, Token, UserCreate, UserRead, is_unicode
 from app.auth.security import InvalidToken, create_access_token
 from app.config import Settings
 from app.database import SessionDep
@@ -58,6 +58,8 @@ async def sign_in(
     response: Response,
 ) -> Token:
     """Exchange a username and a password for an access token and a refresh token."""
+    if not is_unicode(form.username + form.password):  # a multipart form may name any charset
+        raise HTTPException(422, "Username and password should be valid Unicode")
     await limits.check("sign_in", request, form.username)
     user = None
     if "\0" not in form.username:  # PostgreSQL has no such text, so no such user either

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from fastapi import WebSocketDisconnect, status
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,11 +29,14 @@ class Room:
 
     @asynccontextmanager
     async def joined(self, connection: Connection, subprotocol: str | None) -> AsyncIterator[None]:
-        """Accept the connection, and have it in the room."""
+        """Accept the connection, and have it in the room; raises `WebSocketDisconnect`."""
         with self.who_is_there.counted(connection.user):
             if self.neighbours is not None:
                 await self.neighbours.announce()
-            await connection.websocket.accept(subprotocol)
+            try:
+                await connection.websocket.accept(subprotocol)
+            except OSError:  # the client is gone already
+                raise WebSocketDisconnect(status.WS_1006_ABNORMAL_CLOSURE) from None
             # From here to the yield nothing else runs: what is said from now on is for it, too.
             async with self.who_is_there.connected(connection):
                 yield

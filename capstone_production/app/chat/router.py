@@ -59,33 +59,42 @@ async def chat(websocket: WebSocket) -> None:
     websocket.state.user_id = visitor.user.id  # for the log
     connection = Connection(websocket, visitor.user)
     room: Room = websocket.state.chat_room
-    remaining = (visitor.expires_at - datetime.now(UTC)).total_seconds()
+    wants_subprotocol = SUBPROTOCOL in websocket.scope["subprotocols"]
+    with suppress(WebSocketDisconnect):  # it was gone before it was let in
+        async with room.joined(connection, SUBPROTOCOL if wants_subprotocol else None):
+            problem = await stay(connection, room, until=visitor.expires_at)
+        if connection.ended.done():
+            # It may be gone already, or not read its goodbye either.
+            with suppress(TimeoutError, RuntimeError):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await websocket.close(connection.ended.result())
+        if problem:
+            raise problem
+
+
+async def stay(connection: Connection, room: Room, *, until: datetime) -> Exception | None:
+    """Send and receive until one side ends it; return what went wrong while receiving, if anything.
+
+    An error while sending only says that the client is gone.
+    """
+    remaining = (until - datetime.now(UTC)).total_seconds()
     expiry = asyncio.get_running_loop().call_later(
         remaining, connection.end, status.WS_1008_POLICY_VIOLATION
     )
-    wants_subprotocol = SUBPROTOCOL in websocket.scope["subprotocols"]
-    async with room.joined(connection, SUBPROTOCOL if wants_subprotocol else None):
-        tasks = [
-            asyncio.create_task(receive_messages(connection, room)),
-            asyncio.create_task(connection.send_queued()),
-        ]
-        ends: list[asyncio.Future[Any]] = [*tasks, connection.ended]
-        try:
-            # Whichever ends first ends the visit.
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            expiry.cancel()
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-    if connection.ended.done():
-        # It may be gone already, or not read its goodbye either.
-        with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await websocket.close(connection.ended.result())
-    received, _ = results  # an error while sending only says that the client is gone
-    if isinstance(received, Exception):
-        raise received
+    tasks = [
+        asyncio.create_task(receive_messages(connection, room)),
+        asyncio.create_task(connection.send_queued()),
+    ]
+    ends: list[asyncio.Future[Any]] = [*tasks, connection.ended]
+    try:
+        # Whichever ends first ends the visit.
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        expiry.cancel()
+        for task in tasks:
+            task.cancel()
+        received, _ = await asyncio.gather(*tasks, return_exceptions=True)
+    return received if isinstance(received, Exception) else None
 
 
 async def receive_messages(connection: Connection, room: Room) -> None:

@@ -88,6 +88,8 @@ class MediaStorage:
     async def set_aside(self, name: str) -> None:
         """Make a picture a `.part` file again, if it is there; raises `Unavailable`."""
         try:
+            # Now, so that the sweep of another server sees that somebody is at it.
+            await to_thread.run_sync(os.utime, self.path(name))
             await aiofiles.os.replace(self.path(name), self.part(name))
         except FileNotFoundError:
             logger.warning("There is no file %s", name)

@@ -1,5 +1,6 @@
 """The operations on jobs."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
@@ -26,7 +27,10 @@ from app.jobs.service import (
 )
 from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
 
+FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
+
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+reading = asyncio.Semaphore(FILES_AT_ONCE)
 
 
 async def get_queue(request: Request) -> JobQueue:
@@ -72,10 +76,12 @@ async def create_job_from_file(
     run_at: Annotated[RunAt | None, Form()] = None,
 ) -> Job | Response:
     """Have a text file (UTF-8, up to 5 MiB) analysed in the background."""
-    text = await read_text(file)
-    if replayed := await idempotency.replay(text, run_at):
-        return replayed
-    job = await submit_job(text, run_at, user, session, queue, idempotency)
+    await session.commit()  # others can have the database connection while we wait for our turn
+    async with reading:
+        text = await read_text(file)
+        if replayed := await idempotency.replay(text, run_at):
+            return replayed
+        job = await submit_job(text, run_at, user, session, queue, idempotency)
     response.headers["Location"] = location(job)
     return job
 

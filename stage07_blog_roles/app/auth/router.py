@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.auth.dependencies import CurrentUser, PasswordHasherDep, SettingsDep
 from app.auth.models import User
-from app.auth.schemas import Token, UserCreate, UserRead
+from app.auth.schemas import Token, UserCreate, UserRead, is_unicode
 from app.auth.security import create_access_token
 from app.database import SessionDep
 
@@ -47,6 +47,8 @@ async def sign_in(
     response: Response,
 ) -> Token:
     """Exchange a username and a password for an access token."""
+    if not is_unicode(form.username + form.password):  # a multipart form may name any charset
+        raise HTTPException(422, "Username and password should be valid Unicode")
     statement = select(User).where(User.username_folded == form.username.lower())
     user = await session.scalar(statement)
     # Checking takes a while: others can have the database connection meanwhile.

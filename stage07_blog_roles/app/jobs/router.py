@@ -1,5 +1,6 @@
 """The operations on jobs."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
@@ -18,7 +19,10 @@ from app.jobs.schemas import JobCreate, JobRead, RunAt, check_text
 from app.jobs.service import cancel_job, find_own_job, read_report, submit_job, watch_job
 from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
 
+FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
+
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+reading = asyncio.Semaphore(FILES_AT_ONCE)
 
 
 async def get_queue(request: Request) -> JobQueue:
@@ -56,7 +60,9 @@ async def create_job_from_file(
     run_at: Annotated[RunAt | None, Form()] = None,
 ) -> Job:
     """Have a text file (UTF-8, up to 5 MiB) analysed in the background."""
-    job = await submit_job(await read_text(file), run_at, user, session, queue)
+    await session.commit()  # others can have the database connection while we wait for our turn
+    async with reading:
+        job = await submit_job(await read_text(file), run_at, user, session, queue)
     response.headers["Location"] = f"/jobs/{job.id}"
     return job
 

@@ -49,7 +49,10 @@ async def chat(websocket: WebSocket) -> None:
         await websocket.close(status.WS_1008_POLICY_VIOLATION)  # before accept: the client gets 403
         return
     wants_subprotocol = SUBPROTOCOL in websocket.scope["subprotocols"]
-    await websocket.accept(SUBPROTOCOL if wants_subprotocol else None)
+    try:
+        await websocket.accept(SUBPROTOCOL if wants_subprotocol else None)
+    except OSError:  # the client is gone already
+        return
     connection = Connection(websocket, visitor.user)
     hub: Hub = websocket.state.hub
     remaining = (visitor.expires_at - datetime.now(UTC)).total_seconds()

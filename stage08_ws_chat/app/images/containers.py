@@ -56,6 +56,8 @@ def check_png(data: bytes, max_unpacked: int) -> Metadata:
             while kind == b"IDAT" and content and unpacked <= max_unpacked:
                 unpacked += len(pixels.decompress(content, UNPACK_SIZE))
                 content = pixels.unconsumed_tail
+            if pixels.unused_data:
+                raise BrokenPicture("The picture is broken: something follows its pixels")
     except struct.error:
         raise not_at_the_end() from None
     if not pixels.eof or unpacked > max_unpacked:

@@ -20,7 +20,8 @@ SIGNATURES = {"image/jpeg": JPEG_START + b"\xff", "image/png": PNG_SIGNATURE}
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png"}
 MAX_PIXELS = 50_000_000
 MAX_BYTES_PER_PIXEL = 9  # 4 channels of 16 bits, and a little for each line
-SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations of a picture that is shown turned by 90°
+# How a picture is shown, in the words of EXIF: turned by 90° in the second half.
+UPRIGHT, ORIENTATIONS, SIDEWAYS = 1, range(1, 9), range(5, 9)
 
 # Pillow warns of a picture that is small as a file and huge in memory; we refuse it.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -60,19 +61,33 @@ def _sniff(data: bytes) -> str:
     raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
 
 
+def _look_at(data: bytes, content_type: str) -> tuple[int, int, int, bool]:
+    """Return width, height and orientation of a whole picture, and whether it may tell a place."""
+    # TODO 4.5: The MIME type is checked against the bytes
+    raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
+
+
 def _check(image: Image.Image, data: bytes, content_type: str) -> tuple[Image.Exif, bool]:
     """Return a whole picture's EXIF data, and whether other data may tell where it was taken."""
     # TODO 4.5: The MIME type is checked against the bytes
     raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
 
 
-def _save_without_location(data: bytes, content_type: str, exif: Image.Exif, path: Path) -> None:
-    """Write the picture anew without the place: photos taken at home tell where that is."""
-    exif.pop(ExifTags.IFD.GPSInfo, None)
+def _without_location(data: bytes, content_type: str, orientation: int) -> bytes:
+    """Return the picture made anew: photos taken at home tell where that is.
+
+    Of its EXIF data only the orientation stays. The rest is not needed, is not always in order, and
+    some makers of cameras note the place in fields of their own.
+    """
+    exif = Image.Exif()
+    if orientation != UPRIGHT:
+        exif[ExifTags.Base.Orientation] = orientation
+    kept = BytesIO()
     with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
         profile = image.info.get("icc_profile")
         if content_type == "image/png":
-            image.save(path, "PNG", exif=exif, icc_profile=profile)
+            image.save(kept, "PNG", exif=exif, icc_profile=profile)
         else:
             quality = "keep" if image.format == "JPEG" else 95  # not of several pictures in one
-            image.save(path, "JPEG", exif=exif, icc_profile=profile, quality=quality)
+            image.save(kept, "JPEG", exif=exif, icc_profile=profile, quality=quality)
+    return kept.getvalue()

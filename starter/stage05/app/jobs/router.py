@@ -1,5 +1,6 @@
 """The operations on jobs."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
@@ -16,7 +17,10 @@ from app.jobs.schemas import JobCreate, JobRead, RunAt
 from app.jobs.service import find_own_job, watch_job
 from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
 
+FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
+
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+reading = asyncio.Semaphore(FILES_AT_ONCE)
 
 
 async def get_queue(request: Request) -> JobQueue:

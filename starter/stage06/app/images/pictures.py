@@ -26,7 +26,8 @@ SIGNATURES = {"image/jpeg": JPEG_START + b"\xff", "image/png": PNG_SIGNATURE}
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png"}
 MAX_PIXELS = 50_000_000
 MAX_BYTES_PER_PIXEL = 9  # 4 channels of 16 bits, and a little for each line
-SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations of a picture that is shown turned by 90°
+# How a picture is shown, in the words of EXIF: turned by 90° in the second half.
+UPRIGHT, ORIENTATIONS, SIDEWAYS = 1, range(1, 9), range(5, 9)
 
 # Pillow warns of a picture that is small as a file and huge in memory; we refuse it.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -65,21 +66,18 @@ def _inspect(path: Path, declared_type: str | None) -> Picture:
     if declared_type and declared_type.partition(";")[0].strip().lower() != content_type:
         raise HTTPException(415, f"The picture is {content_type}, but was declared otherwise")
     try:
-        with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise BrokenPicture(f"The picture has more than {MAX_PIXELS} pixels")
-            exif, may_tell_where = _check(image, data, content_type)
+        width, height, orientation, may_tell_where = _look_at(data, content_type)
+        kept = _without_location(data, content_type, orientation) if may_tell_where else None
     except BrokenPicture as error:
         raise HTTPException(422, str(error)) from None
     except Image.DecompressionBombError:
         raise HTTPException(422, f"The picture has more than {MAX_PIXELS} pixels") from None
     except Exception:  # decoders raise almost anything at a broken file
         raise HTTPException(422, "The picture is broken") from None
-    if exif.get(ExifTags.Base.Orientation) in SIDEWAYS:
+    if kept is not None:
+        path.write_bytes(kept)
+    if orientation in SIDEWAYS:
         width, height = height, width
-    if may_tell_where or exif.get_ifd(ExifTags.IFD.GPSInfo):
-        _save_without_location(data, content_type, exif, path)
     return Picture(content_type, width, height)
 
 
@@ -88,6 +86,18 @@ def _sniff(data: bytes) -> str:
         if data.startswith(signature):
             return content_type
     raise HTTPException(415, "Only JPEG and PNG pictures can be uploaded")
+
+
+def _look_at(data: bytes, content_type: str) -> tuple[int, int, int, bool]:
+    """Return width, height and orientation of a whole picture, and whether it may tell a place."""
+    with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise BrokenPicture(f"The picture has more than {MAX_PIXELS} pixels")
+        exif, may_tell_where = _check(image, data, content_type)
+    turned = exif.get(ExifTags.Base.Orientation, UPRIGHT)
+    orientation = int(turned) if turned in ORIENTATIONS else UPRIGHT
+    return width, height, orientation, may_tell_where or bool(exif.get_ifd(ExifTags.IFD.GPSInfo))
 
 
 def _check(image: Image.Image, data: bytes, content_type: str) -> tuple[Image.Exif, bool]:
@@ -108,13 +118,21 @@ def _check(image: Image.Image, data: bytes, content_type: str) -> tuple[Image.Ex
     return exif, "GPS" in xmp
 
 
-def _save_without_location(data: bytes, content_type: str, exif: Image.Exif, path: Path) -> None:
-    """Write the picture anew without the place: photos taken at home tell where that is."""
-    exif.pop(ExifTags.IFD.GPSInfo, None)
+def _without_location(data: bytes, content_type: str, orientation: int) -> bytes:
+    """Return the picture made anew: photos taken at home tell where that is.
+
+    Of its EXIF data only the orientation stays. The rest is not needed, is not always in order, and
+    some makers of cameras note the place in fields of their own.
+    """
+    exif = Image.Exif()
+    if orientation != UPRIGHT:
+        exif[ExifTags.Base.Orientation] = orientation
+    kept = BytesIO()
     with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
         profile = image.info.get("icc_profile")
         if content_type == "image/png":
-            image.save(path, "PNG", exif=exif, icc_profile=profile)
+            image.save(kept, "PNG", exif=exif, icc_profile=profile)
         else:
             quality = "keep" if image.format == "JPEG" else 95  # not of several pictures in one
-            image.save(path, "JPEG", exif=exif, icc_profile=profile, quality=quality)
+            image.save(kept, "JPEG", exif=exif, icc_profile=profile, quality=quality)
+    return kept.getvalue()

@@ -24,6 +24,7 @@ LOCAL_WORKERS = 2
 POLL_EVERY = 0.5  # seconds
 STOP_WITHIN = 5  # seconds, after which a worker is cut off
 RUN_JOB = "run_job"  # the name of the Celery task
+JOBS, UPKEEP = "celery", "upkeep"  # queues in Redis; the first is Celery's own choice
 MESSAGES_AT_ONCE = 4
 SEND_WITHIN = 2  # seconds: who asked for a job does not wait longer for Redis
 
@@ -136,6 +137,10 @@ def create_celery(redis_url: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
+        # What beat sends has a queue of its own: behind many jobs it would be too old to be done.
+        # Workers serve both in turn.
+        task_queues={JOBS: {}, UPKEEP: {}},
+        task_routes={"dispatch": {"queue": UPKEEP}, "clean_up": {"queue": UPKEEP}},
         task_time_limit=600,  # seconds; below the time after which Redis delivers a message again
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker waits for Redis as long as it takes

@@ -1,0 +1,33 @@
+"""Row 5.1: many large texts at once cost little memory.
+
+Run with `-rP` (or look into the JUnit report) to see the figures.
+"""
+
+import sys
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.memory import MIB, memory_of
+from tests.harness.plugin import Launch
+from tests.harness.waiting import in_parallel
+from tests.stage05.jobs import MAX_FILE_SIZE, seconds_from_now, submit_file, upload
+
+AT_ONCE = 20
+MEMORY_BOUND = 320 * MIB
+# One character that Python needs four bytes for, and so for all of them: 20 MiB.
+WIDE = b"a " * (MAX_FILE_SIZE // 2 - 2) + "\N{GRINNING FACE}".encode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
+def test_twenty_texts_of_5_mib_at_once_do_not_all_lie_in_memory(launch: Launch) -> None:
+    server, later = launch(), seconds_from_now(3600)
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        submit_file(api, b"what is loaded only once is loaded now", run_at=later)
+        before = memory_of(server.pid)["VmRSS"]
+        answers = in_parallel(AT_ONCE, lambda _: upload(api, WIDE, run_at=later).status_code)
+        growth = memory_of(server.pid)["VmHWM"] - before
+    print(f"{AT_ONCE} texts of 5 MiB at once: memory grows by {growth / MIB:.0f} MiB")
+    assert answers.results == [202] * AT_ONCE
+    assert growth < MEMORY_BOUND
