@@ -166,10 +166,10 @@ def told_twice(cluster: Cluster) -> Evidence:
 def many_before_it(cluster: Cluster) -> Evidence:
     """Have a job become due while so many wait that they take longer than a message may."""
     api, ledger = cluster.start()
+    many = [submit_file(api, LARGE)["id"] for _ in range(JOBS)]
+    later = submit(api, run_at=seconds_from_now(1))["id"]
     cluster.worker.start()
     cluster.beat.start()
-    later = submit(api, run_at=seconds_from_now(3))["id"]
-    many = [submit_file(api, LARGE)["id"] for _ in range(JOBS)]
     eventually(lambda: ledger.status(later) != "scheduled", within=120)
     return {"waiting": [job_id for job_id in many if ledger.status(job_id) == "queued"]}
 
