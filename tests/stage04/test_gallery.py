@@ -641,6 +641,8 @@ def test_a_small_screen_is_never_scrolled_sideways(visit: Visit, address: str) -
 
 def test_nothing_jumps_when_the_pictures_come(gallery: Gallery) -> None:
     gallery.add("one.png", "two.png")
+    # Both have come: none of the requests that are held is the earlier page's.
+    eventually(lambda: all(is_displayed(gallery.picture(f"{name}.png")) for name in ("one", "two")))
     held: list[Route] = []
     gallery.page.route("**/file", lambda route: held.append(route))
     gallery.page.reload()
