@@ -12,6 +12,8 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from tests.compose.stack import (
     LATEST,
@@ -113,6 +115,19 @@ def test_people_on_different_replicas_chat(stack: Stack, api: Api) -> None:
             speaker.say(text)
             for listener in people:
                 assert listener.message(text)["user"] == speaker.user
+
+
+def test_a_frame_that_is_too_large_ends_the_visit(api: Api) -> None:
+    with person(api.as_new_user()) as speaker:
+        speaker.socket.send("x" * 131_073)
+        with pytest.raises(ConnectionClosed):
+            speaker.message("nothing like it")
+        assert speaker.socket.close_code == CloseCode.MESSAGE_TOO_BIG
+
+
+def test_a_replica_counts_its_own_processors(stack: Stack) -> None:
+    count = "import os; print(os.cpu_count())"
+    assert stack.compose("exec", "-T", "api", "python", "-c", count).split() == ["2"]
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES - {"grafana", "prometheus"}))
