@@ -18,7 +18,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,13 @@ def judge(mutant: Mutant, failed: Iterable[str]) -> str:
     return KILLED
 
 
+def judged_again(mutant: Mutant, result: Result) -> Result:
+    """Return the result by what the mutant says now of the rows that may fail with its own."""
+    if result.verdict == BROKEN:
+        return result
+    return replace(result, verdict=judge(mutant, result.failed))
+
+
 def chosen(
     mutants: Sequence[Mutant], stages: Sequence[Stage], wanted: Sequence[str]
 ) -> list[Mutant]:
@@ -223,13 +230,17 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     stages, mutants, requirements = load_course(root), load_mutants(), load_requirements()
     data = MATRIX.with_suffix(".json")
     MATRIX.parent.mkdir(exist_ok=True)
-    current = {mutant.id for mutant in mutants}
+    current = {mutant.id: mutant for mutant in mutants}
     bad = 0
     for mutant in chosen(mutants, stages, options.wanted):
         stage = stages[mutant.stage - 1]
         result = try_mutant(mutant, stage, requirements, exhaustive=options.exhaustive)
         # Read again each time: somebody may run other mutants at the same time.
-        results = {name: kept for name, kept in read_results(data).items() if name in current}
+        results = {
+            name: judged_again(current[name], kept)
+            for name, kept in read_results(data).items()
+            if name in current
+        }
         results[mutant.id] = result
         bad += result.verdict != KILLED
         failed = ", ".join(result.failed) or "none"

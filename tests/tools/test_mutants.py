@@ -8,7 +8,18 @@ import pytest
 
 from tools import mutants
 from tools.course import ROOT, CourseError, load_course
-from tools.mutants import KILLED, SPREAD, SURVIVED, Mutant, judge, load_mutants, main, page
+from tools.mutants import (
+    KILLED,
+    SPREAD,
+    SURVIVED,
+    Mutant,
+    Result,
+    judge,
+    judged_again,
+    load_mutants,
+    main,
+    page,
+)
 from tools.requirements import IDS
 from tools.workbench import Outcomes
 
@@ -41,6 +52,12 @@ def test_a_mutant_is_killed_when_it_fails_its_row_and_no_stranger() -> None:
     assert judge(mutant, ["1.2"]) == SURVIVED
     assert judge(mutant, ["1.1", "1.2"]) == KILLED
     assert judge(mutant, ["1.1", "1.3"]) == SPREAD
+
+
+def test_an_earlier_result_is_judged_by_what_the_mutant_says_now() -> None:
+    mutant = Mutant("m", "1.1", 1, "a.py", "old", "new", "why", also=("1.2",))
+    earlier = Result("m", "1.1", 1, SPREAD, ("1.1", "1.2"), ("1.1", "1.2"), seconds=1)
+    assert judged_again(mutant, earlier).verdict == KILLED
 
 
 def test_a_mutant_is_run_and_the_matrix_says_what_came_of_it(
