@@ -233,6 +233,7 @@ def test_an_upload_that_meets_the_end_of_the_session_goes_on_in_the_next(gallery
     gallery.page.route("**/images", lambda route: route.fulfill(status=401, json=detail), times=1)
     gallery.choose(*(picture_file(f"{number}.png") for number in range(4)))
     expect(gallery.form).to_be_visible()
+    gallery.username = gallery.username.upper()  # the same user
     gallery.enter("Sign in")
     for number in range(4):
         expect(gallery.picture(f"{number}.png")).to_be_visible()
