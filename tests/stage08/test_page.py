@@ -233,6 +233,20 @@ def test_history_comes_page_by_page_and_stays_in_place(ada: ChatPage, api: Api) 
     assert ada.page.evaluate(bottom) < 2
 
 
+def test_a_gap_of_more_than_one_page_is_filled(ada: ChatPage, api: Api) -> None:
+    run = new_text()
+    ada.page.context.set_offline(True)
+    expect(ada.status).to_have_text("Offline")
+    said = []
+    for _ in range(6):
+        with person(api.as_new_user()) as each:
+            said += [each.tell(f"{run} {len(said) + number}")["text"] for number in range(19)]
+    ada.page.context.set_offline(False)
+    expect(ada.message(said[-1])).to_have_count(1, timeout=PATIENCE)
+    ada.is_connected()
+    assert ada.texts(run) == said
+
+
 def test_a_refused_message_says_why_and_can_be_tried_again(launch: Launch, visit: Visit) -> None:
     server = launch()
     ada = ChatPage(visit(f"{server.base_url}/chat"))
