@@ -28,6 +28,7 @@ from tests.stage05.jobs import (
     succeeded,
 )
 
+TTL = 3  # seconds
 WATCHERS = 30  # more than a pool of database connections has
 STOPS_WITHIN = 8.0  # seconds; five, and some for a busy machine
 
@@ -98,6 +99,16 @@ def test_the_stream_ends_when_the_job_is_cancelled(api: Api) -> None:
         assert next(told)["status"] == "scheduled"
         api.request("DELETE", f"/jobs/{job_id}")
         assert [job["status"] for job in told] == ["cancelled"]
+
+
+def test_a_stream_lasts_no_longer_than_a_token(launch: Launch) -> None:
+    with Api(launch(ACCESS_TOKEN_TTL=str(TTL))) as visitor:
+        api = visitor.as_new_user()
+        job_id = submit(api, run_at=FAR_AWAY)["id"]
+        with Timer() as timer:
+            told = watched(api, job_id)
+        assert [job["status"] for job in told] == ["scheduled"]
+        assert TTL - 1 < timer.seconds < TTL + 5
 
 
 @pytest.mark.users

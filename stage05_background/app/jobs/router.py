@@ -121,8 +121,13 @@ async def find_watched_job(job_id: uuid.UUID, user: CurrentUser, session: Sessio
 async def watch_job_events(
     job_id: Annotated[uuid.UUID, Depends(find_watched_job)], request: Request
 ) -> AsyncIterator[ServerSentEvent]:
-    """Send the job each time it changes, as server-sent events, until it has ended."""
-    async for event in watch_job(job_id, request.state.engine, request.state.shutdown):
+    """Send the job each time it changes, as server-sent events, until it has ended.
+
+    A stream lasts no longer than a new token would: who still waits then asks again.
+    """
+    state = request.state
+    ttl = state.settings.access_token_ttl
+    async for event in watch_job(job_id, state.engine, state.shutdown, seconds=ttl):
         yield event
 
 

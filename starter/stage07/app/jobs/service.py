@@ -1,6 +1,7 @@
 """Jobs as their owner sees them: asking for one, looking at it, cancelling it."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -93,11 +94,12 @@ async def read_report(job_id: uuid.UUID, owner: User, session: AsyncSession) -> 
 
 
 async def watch_job(
-    job_id: uuid.UUID, engine: AsyncEngine, shutdown: Shutdown
+    job_id: uuid.UUID, engine: AsyncEngine, shutdown: Shutdown, *, seconds: float
 ) -> AsyncIterator[ServerSentEvent]:
-    """Yield the job whenever it has changed, until it has ended or the server stops."""
+    """Yield the job whenever it has changed, until it has ended, time is up or the server stops."""
     seen = None
-    while not shutdown.requested:
+    ends_at = time.monotonic() + seconds
+    while not shutdown.requested and time.monotonic() < ends_at:
         # A session for each look: none is held while we wait.
         async with AsyncSession(engine) as session:
             job = await session.get(Job, job_id)

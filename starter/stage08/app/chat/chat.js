@@ -233,7 +233,7 @@ async function closeGap(opened) {
       if (socket !== opened) return;
       add(messages);
       newest = messages.at(-1)?.id ?? newest;
-    } while (messages.length);
+    } while (messages.length === GAP_PAGE);
   } catch {
     if (socket === opened) reconnect();
     return;
