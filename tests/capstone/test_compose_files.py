@@ -177,6 +177,27 @@ def test_prometheus_finds_what_there_is_by_its_name(
     assert names <= services.keys()
 
 
+def test_exporters_watch_what_there_is_and_are_asked(
+    stage_directory: Path, services: Services
+) -> None:
+    addresses = {
+        "postgres-exporter": ("DATA_SOURCE_URI", "postgres:5432/"),
+        "redis-exporter": ("REDIS_ADDR", "redis://redis:6379"),
+    }
+    for name, (setting, address) in addresses.items():
+        assert services[name]["environment"][setting].startswith(address)
+        assert {"data", "monitoring"} <= {*services[name]["networks"]}
+    config = yaml.safe_load(text_of(stage_directory, "deploy", "prometheus", "prometheus.yml"))
+    discovered = [
+        each for job in config["scrape_configs"] for each in job.get("dns_sd_configs", [])
+    ]
+    ports = {name: each["port"] for each in discovered for name in each["names"]}
+    # What the exporters listen on unless they are told otherwise, and where they say it is healthy.
+    for name, port in {"postgres-exporter": 9187, "redis-exporter": 9121}.items():
+        assert ports[name] == port
+        assert f"127.0.0.1:{port}/" in services[name]["healthcheck"]["test"][-1]
+
+
 def test_every_dashboard_asks_the_source_that_is_set_up(stage_directory: Path) -> None:
     grafana = stage_directory / "deploy" / "grafana"
     sources = text_of(grafana, "provisioning", "datasources", "prometheus.yml")

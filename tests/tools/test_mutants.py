@@ -24,6 +24,8 @@ from tools.requirements import IDS
 from tools.workbench import Outcomes
 
 MUTANTS = load_mutants()
+# These are about the repository's sessions, tools and layout: no app could do them wrong.
+OF_THE_TOOLS = {"D.1", "D.3", "D.5", "D.6", "D.7", "D.8", "D.9"}
 NOT_THERE = Mutant("m", "1.1", 1, "a.py", "old", "new", "why")
 
 
@@ -36,7 +38,7 @@ def test_a_mutant_fits_its_stage_and_is_python(mutant: Mutant) -> None:
 
 def test_every_requirement_has_two_mutants() -> None:
     of_row = Counter(mutant.row for mutant in MUTANTS)
-    assert [row for row in IDS if row[0] not in "CD" and of_row[row] < 2] == []
+    assert [row for row in IDS if row not in OF_THE_TOOLS and of_row[row] < 2] == []
     assert {row for mutant in MUTANTS for row in (mutant.row, *mutant.also)} <= {*IDS}
 
 
