@@ -237,7 +237,7 @@ def test_a_gap_of_more_than_one_page_is_filled(ada: ChatPage, api: Api) -> None:
     run = new_text()
     ada.page.context.set_offline(True)
     expect(ada.status).to_have_text("Offline")
-    said = []
+    said: list[str] = []
     for _ in range(6):
         with person(api.as_new_user()) as each:
             said += [each.tell(f"{run} {len(said) + number}")["text"] for number in range(19)]
