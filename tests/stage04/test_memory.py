@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from PIL import PngImagePlugin
 
 from tests.harness.driver import Api
 from tests.harness.memory import MIB, memory_of
@@ -21,6 +22,7 @@ MEMORY_BOUND = 64 * MIB
 P95_BOUND = 150.0  # milliseconds over idle
 CAMERA = (4000, 3000)  # pixels: 12 million, a telephone's usual photo
 LARGE = (6000, 6000)
+LARGEST = (7000, 7000)
 
 Record = Callable[[str, object], None]
 
@@ -48,6 +50,26 @@ def test_twenty_uploads_of_5_mib_at_once_take_less_than_64_mib(
     print(f"{AT_ONCE} uploads of 5 MiB, {CAMERA[0]} x {CAMERA[1]} pixels, at once: {figures}")
     assert answers.results == [201] * AT_ONCE
     assert growth < MEMORY_BOUND, figures
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
+def test_the_largest_picture_is_unpacked_once_at_a_time(
+    launch: Launch, record_property: Record
+) -> None:
+    width, height = LARGEST
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", "of what it says nothing is kept", zip=True)
+    picture = png(width, height, pnginfo=text)
+    server = launch()
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        new_image(api)
+        before = memory_of(server.pid)["VmRSS"]
+        assert upload(api, picture).status_code == 201
+        growth = memory_of(server.pid)["VmHWM"] - before
+    record_property("largest_picture_growth_mib", round(growth / MIB, 1))
+    # Pillow keeps four bytes a pixel, and the file is small.
+    assert growth < 1.5 * 4 * width * height, growth
 
 
 @pytest.mark.slow

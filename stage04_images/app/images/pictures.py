@@ -129,6 +129,7 @@ def _without_location(data: bytes, content_type: str, orientation: int) -> bytes
         exif[ExifTags.Base.Orientation] = orientation
     kept = BytesIO()
     with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
+        image.load()  # Pillow 13 copies what it has to load while it saves
         profile = image.info.get("icc_profile")
         if content_type == "image/png":
             image.save(kept, "PNG", exif=exif, icc_profile=profile)

@@ -1,0 +1,64 @@
+"""Several processes keep their pictures in one directory, and one of them starts to clean it up."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import psycopg
+import pytest
+
+from tests.harness.database import PostgresDatabase
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.postgres import Postgres, create_database
+from tests.harness.waiting import eventually
+from tests.stage04.storage import files_in, media_of
+from tests.stage04.uploads import new_image
+
+pytestmark = pytest.mark.deployment("plain")  # it is PostgreSQL in any case: once is enough
+
+LONG_AGO = 24 * 60 * 60  # seconds; much more than a sweep waits for
+WAIT_AT_COMMIT = """
+    CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER slow AFTER DELETE ON images DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION wait();
+"""
+
+
+@contextmanager
+def slow_deletions(database: PostgresDatabase) -> Iterator[None]:
+    """Let the commit of every deletion of a picture wait, for as long as the `with` lasts."""
+    with psycopg.connect(database.url.replace("+asyncpg", ""), autocommit=True) as connection:
+        connection.execute(WAIT_AT_COMMIT)
+        connection.execute("SELECT pg_advisory_lock(1)")
+        yield
+
+
+def test_a_picture_that_is_being_deleted_is_not_brought_back_by_a_server_that_starts(
+    launch: Launch, own_postgres: Postgres
+) -> None:
+    database = PostgresDatabase(create_database(own_postgres.url))
+    shared = {"DATABASE_URL": database.url, "REDIS_URL": "", "DATABASE_STATEMENT_TIMEOUT": "120"}
+    first = launch(**shared)
+    media = media_of(first)
+    with Api(first) as visitor:
+        api = visitor.as_new_user()
+        path = f"/images/{new_image(api)['id']}"
+        (stored,) = files_in(media)
+        then = time.time() - LONG_AGO
+        os.utime(media / stored, (then, then))
+        answers: list[httpx.Response] = []
+        delete = threading.Thread(target=lambda: answers.append(api.request("DELETE", path)))
+        with slow_deletions(database):
+            delete.start()
+            eventually(lambda: stored not in files_in(media), within=20)
+            launch(**shared, MEDIA_DIR=str(media))  # sweeps before it serves
+        delete.join()
+        assert [answer.status_code for answer in answers] == [204]
+    assert files_in(media) == {}
