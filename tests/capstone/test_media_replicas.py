@@ -16,6 +16,7 @@ from tests.harness.database import PostgresDatabase
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.postgres import Postgres, create_database
+from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import new_image
@@ -44,8 +45,12 @@ def test_a_picture_that_is_being_deleted_is_not_brought_back_by_a_server_that_st
     launch: Launch, own_postgres: Postgres
 ) -> None:
     database = PostgresDatabase(create_database(own_postgres.url))
-    shared = {"DATABASE_URL": database.url, "REDIS_URL": "", "DATABASE_STATEMENT_TIMEOUT": "120"}
-    first = launch(**shared)
+
+    def serve(**settings: str) -> LaunchedServer:
+        patient = {"REDIS_URL": "", "DATABASE_STATEMENT_TIMEOUT": "120"}
+        return launch(start=True, DATABASE_URL=database.url, **patient, **settings)
+
+    first = serve()
     media = media_of(first)
     with Api(first) as visitor:
         api = visitor.as_new_user()
@@ -58,7 +63,7 @@ def test_a_picture_that_is_being_deleted_is_not_brought_back_by_a_server_that_st
         with slow_deletions(database):
             delete.start()
             eventually(lambda: stored not in files_in(media), within=20)
-            launch(**shared, MEDIA_DIR=str(media))  # sweeps before it serves
+            serve(MEDIA_DIR=str(media))  # sweeps before it serves
         delete.join()
         assert [answer.status_code for answer in answers] == [204]
     assert files_in(media) == {}
