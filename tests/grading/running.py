@@ -41,13 +41,18 @@ class Report:
         return (self.directory / name).read_text(encoding="utf-8")
 
 
+def command(directory: Path, *arguments: str) -> list[str]:
+    """Return the command that grades, from `directory`."""
+    return [sys.executable, "-m", "tools.grade", f"--directory={directory}", *arguments]
+
+
 def grade(directory: Path, *arguments: str, **environment: str) -> Report:
     """Grade in `directory`, where all reports go; colours would be shown if they could."""
     directory.mkdir(exist_ok=True)
     files = ["--json=report.json", "--junit=report.xml", "--html=report.html"]
     files = files if "--roster" not in arguments else []
     done = subprocess.run(
-        [sys.executable, "-m", "tools.grade", f"--directory={directory}", *files, *arguments],
+        command(directory, *files, *arguments),
         cwd=ROOT,
         env=os.environ | {"NO_COLOR": "1"} | environment,
         capture_output=True,

@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,9 +15,10 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.grading.odd_servers import MARKUP
-from tests.grading.running import HERE, Report, grade, odd_server
+from tests.grading.running import HERE, Report, command, grade, odd_server
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually
 from tools.course import ROOT, Stage, find_stage, load_course
 from tools.environment import stage_python
 
@@ -182,6 +186,42 @@ def test_a_solution_with_names_of_its_own_is_graded_by_its_profile(tmp_path: Pat
     )
     summary = report.json["summary"]
     assert summary["earned"] == summary["checkable"] == 7, report.printed
+
+
+def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Path) -> None:
+    solution, report = tmp_path / "solution", tmp_path / "report.json"
+    shutil.copytree(ROOT / FIRST.directory, solution, ignore=shutil.ignore_patterns("__pycache__"))
+    store = solution / "app" / "todos" / "store.py"
+    right = store.read_text(encoding="utf-8")
+    wrong = right.replace("[offset : offset + limit]", "[:limit]")
+    assert wrong != right
+
+    def says(status: str) -> bool:
+        if not report.exists():
+            return False
+        rows = json.loads(report.read_text(encoding="utf-8"))["requirements"]
+        return bool({row["id"]: row["status"] for row in rows}["1.1"] == status)
+
+    arguments = [*reference()[:2], f"--cwd={solution}", "--watch", "--json=report.json"]
+    watching = subprocess.Popen(
+        command(tmp_path, *arguments),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+    try:
+        time.sleep(3)  # it grades: what comes now is not forgotten
+        store.write_text(wrong, encoding="utf-8")
+        eventually(lambda: says("fail"), within=60)
+        store.write_text(right, encoding="utf-8")
+        eventually(lambda: says("pass"), within=60)
+    finally:
+        watching.terminate()
+        printed, _ = watching.communicate(timeout=30)
+    assert watching.returncode == 0, printed
+    assert "Traceback" not in printed
 
 
 def test_a_roster_is_graded_to_its_end_and_becomes_a_matrix(tmp_path: Path) -> None:

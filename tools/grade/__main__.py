@@ -62,9 +62,9 @@ def _grade_one(options: Options, subject: Subject, *, forward: bool = True) -> i
 
 def _grade_again_and_again(options: Options, subject: Subject) -> int:
     """Grade whenever a file of the solution changes, until Ctrl-C."""
-    code = _grade_one(options, subject)
-    for _ in changes(subject.directory, options.files.values()):
-        code = _grade_one(options, subject, forward=False)
+    code = 0
+    for number, _ in enumerate(changes(subject.directory, options.files.values())):
+        code = _grade_one(options, subject, forward=number == 0)
     return code
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from watchfiles import Change, DefaultFilter, watch
 
+LOOKS_AFTER = 200  # milliseconds
 _WRITTEN = (".db", ".db-wal", ".db-shm", ".db-journal", ".sqlite", ".sqlite3", ".log", ".tmp")
 
 
@@ -27,5 +28,18 @@ class SourceFilter(DefaultFilter):
 
 
 def changes(directory: Path, reports: Iterable[Path]) -> Iterator[object]:
-    """Yield whenever the source in `directory` has changed, until Ctrl-C."""
-    yield from watch(directory.resolve(), watch_filter=SourceFilter(reports), raise_interrupt=False)
+    """Yield as soon as it looks at `directory`, then whenever its source has changed, until Ctrl-C.
+
+    What changes while the one who iterates is busy is news afterwards.
+    """
+    is_first = True
+    for changed in watch(
+        directory.resolve(),
+        watch_filter=SourceFilter(reports),
+        rust_timeout=LOOKS_AFTER,
+        yield_on_timeout=True,
+        raise_interrupt=False,
+    ):
+        if changed or is_first:
+            is_first = False
+            yield changed
