@@ -26,6 +26,7 @@ def everybody(admin: Person) -> list[Json]:
     while page := expect(
         200, admin.api, "GET", "/users", params={"limit": 100, "offset": len(found)}
     ):
+        assert page[0] not in found, "a page begins with what was on a page before it"
         found += page
     return found
 

@@ -182,6 +182,7 @@ def everything_after(api: Api, message_id: int) -> list[Frame]:
     """Return all messages after this one, page by page."""
     messages: list[Frame] = []
     while page := history(api, after=message_id, limit=100):
+        assert page[0]["id"] > message_id, "what comes after a message is not that message"
         messages += page
         message_id = page[-1]["id"]
     return messages
