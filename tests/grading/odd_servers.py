@@ -6,6 +6,7 @@
 what is no HTTP · `html`: a page with a script for everything · `redirects`: sends everybody to
 another place, which sends them back · `cut`: says that more will come, and closes · `crashes`:
 ends in mid-answer when somebody posts · `hangs`: answers GET, and lets every other request wait ·
+`endless`: a list that goes on and on · `drips`: one that goes on a byte at a time ·
 `broken-websocket`: a chat that takes the handshake and then speaks nonsense.
 """
 
@@ -17,7 +18,8 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 MARKUP = "<script>alert(1)</script>"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -70,6 +72,20 @@ def crashes(request: bytes) -> bytes:
     return answer("200 OK", "[]")
 
 
+def endless(_: bytes) -> Iterator[bytes]:
+    """Answer as fast as possible, without an end."""
+    yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n["
+    while True:
+        yield b" " * 1_000_000
+
+
+def drips(_: bytes) -> Iterator[bytes]:
+    """Answer too slowly to be of use, and never so slowly that nothing comes."""
+    for piece in endless(b""):
+        yield piece[:100]
+        time.sleep(0.1)
+
+
 def hangs(request: bytes) -> bytes:
     """Answer GET alone."""
     return answer("200 OK", "[]") if request.startswith(b"GET") else silent(request)
@@ -96,7 +112,7 @@ def broken_websocket(request: bytes) -> bytes:
     return answer("401 Unauthorized", '{"detail": "no"}', "WWW-Authenticate: Bearer")
 
 
-KINDS: dict[str, Callable[[bytes], bytes]] = {
+KINDS: dict[str, Callable[[bytes], bytes | Iterator[bytes]]] = {
     "silent": silent,
     "closes": closes,
     "garbage": garbage,
@@ -105,11 +121,13 @@ KINDS: dict[str, Callable[[bytes], bytes]] = {
     "cut": cut,
     "crashes": crashes,
     "hangs": hangs,
+    "endless": endless,
+    "drips": drips,
     "broken-websocket": broken_websocket,
 }
 
 
-def serve(connection: socket.socket, behave: Callable[[bytes], bytes]) -> None:
+def serve(connection: socket.socket, behave: Callable[[bytes], bytes | Iterator[bytes]]) -> None:
     """Read the head of a request and send what there is to say."""
     with connection:
         connection.settimeout(20)
@@ -117,7 +135,9 @@ def serve(connection: socket.socket, behave: Callable[[bytes], bytes]) -> None:
         try:
             while b"\r\n\r\n" not in request and (received := connection.recv(65_536)):
                 request += received
-            connection.sendall(behave(request))
+            said = behave(request)
+            for piece in [said] if isinstance(said, bytes) else said:
+                connection.sendall(piece)
         except OSError:
             return
 

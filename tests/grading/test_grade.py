@@ -31,7 +31,7 @@ IMPATIENT = ("--answer-within=0.5", "--start-within=3")
 # The exit code that each kind of odd server leads to: 2 where nothing ever answered.
 ODD = {
     **dict.fromkeys(["silent", "closes", "garbage"], 2),
-    **dict.fromkeys(["html", "redirects", "cut", "crashes", "hangs"], 1),
+    **dict.fromkeys(["html", "redirects", "cut", "crashes", "hangs", "endless", "drips"], 1),
 }
 
 
@@ -52,7 +52,9 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Re
         return grade(directory, *arguments, *russian)
 
     with ThreadPoolExecutor(4) as pool:
-        kinds = dict.fromkeys(["broken-websocket", "crashes", "hangs", *ODD])  # the longest first
+        kinds = dict.fromkeys(
+            ["broken-websocket", "crashes", "hangs", "drips", *ODD]
+        )  # the longest first
         reports: dict[str, Future[Report]] = {
             kind: pool.submit(one, kind, tmp_path_factory.mktemp(kind)) for kind in kinds
         }

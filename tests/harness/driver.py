@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from tests.harness import profile
+from tests.harness.bounded import BoundedTransport
 from tests.harness.exchange import mask, remember
 from tests.harness.server import Server
 
@@ -48,7 +49,9 @@ class Api:
         self._users = itertools.count(self._turn)
         # Certificates take a while to load: only where there is one to verify.
         self._client = client or httpx.Client(
-            trust_env=False, timeout=ANSWER_WITHIN, verify=server.base_url.startswith("https:")
+            trust_env=False,
+            timeout=ANSWER_WITHIN,
+            transport=BoundedTransport(verify=server.base_url.startswith("https:")),
         )
 
     @property

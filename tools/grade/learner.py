@@ -205,10 +205,11 @@ def absent_stages(base_url: str, stage: int, profile: Profile) -> dict[int, str]
                 break
             path = profile.path(place)
             try:
-                answer = client.get(path)
+                with client.stream("GET", path) as answer:  # its body may have no end
+                    status = answer.status_code
             except httpx.HTTPError:
                 continue  # broken is not absent
-            if answer.status_code == httpx.codes.NOT_FOUND:
+            if status == httpx.codes.NOT_FOUND:
                 absent[number] = f"there is no {path} here: an assignment alone"
     if 1 in absent and stage > FIRST_STAGE_WITH_A_DATABASE:
         absent[2] = absent[1]

@@ -1,0 +1,46 @@
+"""Reading answers that may have no end: a server under test can do anything."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+import httpx
+
+LONGEST = 64 * 1024 * 1024  # bytes of an answer's body; the course's own have a few million
+
+
+class _BoundedBody(httpx.SyncByteStream):
+    def __init__(self, body: httpx.SyncByteStream, request: httpx.Request) -> None:
+        self._body = body
+        self._request = request
+
+    def __iter__(self) -> Iterator[bytes]:
+        length = 0
+        patience = self._request.extensions["timeout"]["read"] or math.inf
+        began = time.monotonic()
+        for piece in self._body:
+            length += len(piece)
+            if length > LONGEST:
+                raise httpx.ReadError(f"the answer has more than {LONGEST} bytes")
+            if time.monotonic() - began > patience:
+                raise httpx.ReadTimeout(f"the answer has no end after {patience} s")
+            yield piece
+
+    def close(self) -> None:
+        self._body.close()
+
+
+class BoundedTransport(httpx.HTTPTransport):
+    """Reads no answer for ever: the client's `timeout` is for all of its body, and it may be long.
+
+    Raises `httpx.ReadTimeout` and `httpx.ReadError` while the body is read.
+    """
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request; the answer's body is to be read as far as it may go."""
+        response = super().handle_request(request)
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        response.stream = _BoundedBody(response.stream, request)
+        return response
