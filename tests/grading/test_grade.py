@@ -17,6 +17,7 @@ import pytest
 from tests.grading.odd_servers import MARKUP
 from tests.grading.running import HERE, Report, command, grade, odd_server
 from tests.harness.driver import Api
+from tests.harness.ports import free_port
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 from tools.course import ROOT, Stage, find_stage, load_course
@@ -178,9 +179,11 @@ def test_a_command_that_makes_no_sense_is_one_clear_line(tmp_path: Path) -> None
 
 
 def test_a_solution_with_names_of_its_own_is_graded_by_its_profile(tmp_path: Path) -> None:
+    port = free_port()
     profile = '[paths]\n"/todos" = "/api/v1/tasks"\n\n[fields.todos]\ntitle = "name"\n'
+    profile = f"port = {port}\n{profile}"
     (tmp_path / "profile.toml").write_text(profile, encoding="utf-8")
-    command = f"{stage_python(FIRST)} -m uvicorn renamed:app --port {{port}}"
+    command = f"{stage_python(FIRST)} -m uvicorn renamed:app --port {port}"
     report = grade(
         tmp_path,
         *("--stage=1", f"--cmd={command}", f"--cwd={HERE}", "--profile=profile.toml"),
