@@ -179,11 +179,9 @@ def test_a_command_that_makes_no_sense_is_one_clear_line(tmp_path: Path) -> None
 
 
 def test_a_solution_with_names_of_its_own_is_graded_by_its_profile(tmp_path: Path) -> None:
-    port = free_port()
     profile = '[paths]\n"/todos" = "/api/v1/tasks"\n\n[fields.todos]\ntitle = "name"\n'
-    profile = f"port = {port}\n{profile}"
     (tmp_path / "profile.toml").write_text(profile, encoding="utf-8")
-    command = f"{stage_python(FIRST)} -m uvicorn renamed:app --port {port}"
+    command = f"{stage_python(FIRST)} -m uvicorn renamed:app --port {{port}}"
     report = grade(
         tmp_path,
         *("--stage=1", f"--cmd={command}", f"--cwd={HERE}", "--profile=profile.toml"),
@@ -191,6 +189,17 @@ def test_a_solution_with_names_of_its_own_is_graded_by_its_profile(tmp_path: Pat
     )
     summary = report.json["summary"]
     assert summary["earned"] == summary["checkable"] == 7, report.printed
+
+
+def test_a_solution_with_a_port_of_its_own_is_asked_there(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "profile.toml").write_text(f"port = {port}\n", encoding="utf-8")
+    _, _, place = reference()
+    command = f"{stage_python(FIRST)} -m uvicorn app.main:app --port {port}"
+    report = grade(tmp_path, "--stage=1", f"--cmd={command}", place, "--profile=profile.toml")
+    summary = report.json["summary"]
+    assert summary["earned"] == summary["checkable"] == 6, report.printed
+    assert report.statuses["1.7"] == "not_checked"  # it takes a second server
 
 
 def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Path) -> None:
