@@ -69,9 +69,13 @@ class Scene:
 
     async def until_ended(self, part: Part) -> None:
         """Wait until a part that was asked to stop has ended; `AssertionError` when it has not."""
-        await asyncio.to_thread(
-            eventually, lambda: part.process.exit_code is not None, within=_ENDS
-        )
+        asked = part.process.pid
+
+        def has_ended() -> bool:
+            # It may run again by the time we look: somebody supervises it.
+            return part.process.pid != asked or part.process.exit_code is not None
+
+        await asyncio.to_thread(eventually, has_ended, within=_ENDS)
 
     async def until_ready(self, part: Part) -> None:
         """Wait until a part runs, again, and is ready; `DidNotStart` when it is not in time."""
