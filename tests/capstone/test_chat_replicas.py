@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -114,6 +116,24 @@ def hanging_redis(replicas: Replicas) -> Iterator[None]:
         yield
     finally:
         replicas.redis.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def nobody_listens(replicas: Replicas) -> Iterator[None]:
+    """Have a Redis that lets nobody subscribe to anything, and does all else."""
+    address = urlsplit(replicas.redis.url)
+    with socket.create_connection((address.hostname, address.port or 0)) as connection:
+
+        def ask(command: str) -> None:
+            connection.sendall(f"{command}\r\n".encode())
+            assert connection.recv(100) == b"+OK\r\n"
+
+        ask(f"AUTH {address.password}")
+        ask("ACL SETUSER default resetchannels")  # also ends the subscriptions that there are
+        try:
+            yield
+        finally:
+            ask("ACL SETUSER default allchannels")
 
 
 @contextmanager
@@ -246,14 +266,17 @@ def test_who_comes_is_told_who_is_at_the_other_process(join: Join) -> None:
     assert bob.user in ada.presence("joined", bob.user)["online"]
 
 
-def test_two_tabs_at_two_processes_are_one_person(replicas: Replicas, join: Join) -> None:
+def two_tabs(replicas: Replicas, join: Join, *, deaf: bool = False) -> None:
+    """Assert that who has a tab at either process, and closes one, has not left for anybody."""
     watchers, bob = [join(0), join(1)], join(0)
     for watcher in watchers:
         watcher.presence("joined", bob.user)
-    with person(replicas.client(1, bob.api, bob.api.token)) as second_tab:
-        assert ids(second_tab.received[-1]).count(bob.user["id"]) == 1
-        bob.socket.close()
-        carol = join(0)
+    with ExitStack() as stack:
+        with nobody_listens(replicas) if deaf else nullcontext():
+            second_tab = stack.enter_context(person(replicas.client(1, bob.api, bob.api.token)))
+            assert ids(second_tab.received[-1]).count(bob.user["id"]) == 1
+            bob.socket.close()
+            carol = join(0)
         for watcher in watchers:
             mark = len(watcher.received)
             assert bob.user in watcher.presence("joined", carol.user)["online"]
@@ -261,6 +284,15 @@ def test_two_tabs_at_two_processes_are_one_person(replicas: Replicas, join: Join
             assert about_bob == []
     for watcher in watchers:
         assert bob.user not in watcher.presence("left", bob.user)["online"]
+
+
+def test_two_tabs_at_two_processes_are_one_person(replicas: Replicas, join: Join) -> None:
+    two_tabs(replicas, join)
+
+
+def test_they_are_while_no_process_hears_the_other(replicas: Replicas, join: Join) -> None:
+    """A process that has lost its subscription can still ask who is where, before it says so."""
+    two_tabs(replicas, join, deaf=True)
 
 
 def test_the_people_of_a_process_that_stops_leave(replicas: Replicas, join: Join) -> None:

@@ -68,7 +68,9 @@ def test_a_crowd_of_slow_requests_shares_the_connections(
             with todos_locked(database):
                 locked.set()
                 eventually(lambda: waiting_for_the_lock(database) == SIZE + OVERFLOW, within=20)
+                waiting.append(int(database.query(CONNECTIONS)[0][0]))
 
+        waiting: list[int] = []
         locked = threading.Event()
         locker = threading.Thread(target=unlock_when_all_connections_wait)
         locker.start()
@@ -77,7 +79,8 @@ def test_a_crowd_of_slow_requests_shares_the_connections(
         locker.join()
         assert not answers.errors
         assert {answer.status_code for answer in answers.results} == {201}
-    assert most == [SIZE + OVERFLOW]
+    assert waiting == [SIZE + OVERFLOW]
+    assert most[0] <= SIZE + OVERFLOW
 
 
 def test_without_a_free_connection_the_answer_is_503_and_says_when_to_come_back(

@@ -37,9 +37,14 @@ class Room:
                 await connection.websocket.accept(subprotocol)
             except OSError:  # the client is gone already
                 raise WebSocketDisconnect(status.WS_1006_ABNORMAL_CLOSURE) from None
-            # From here to the yield nothing else runs: what is said from now on is for it, too.
-            async with self.who_is_there.connected(connection):
-                yield
+            try:
+                # From here to the yield nothing else runs: what is said from now on is for it, too.
+                async with self.who_is_there.connected(connection):
+                    yield
+            finally:
+                # Whose last socket here ends may have another elsewhere: then they have not left.
+                if self.neighbours is not None:
+                    await self.neighbours.announce()
 
 
 @asynccontextmanager
