@@ -41,7 +41,7 @@ class Report:
         return (self.directory / name).read_text(encoding="utf-8")
 
 
-def command(directory: Path, *arguments: str) -> list[str]:
+def grade_command(directory: Path, *arguments: str) -> list[str]:
     """Return the command that grades, from `directory`."""
     return [sys.executable, "-m", "tools.grade", f"--directory={directory}", *arguments]
 
@@ -52,7 +52,7 @@ def grade(directory: Path, *arguments: str, **environment: str) -> Report:
     files = ["--json=report.json", "--junit=report.xml", "--html=report.html"]
     files = files if "--roster" not in arguments else []
     done = subprocess.run(
-        command(directory, *files, *arguments),
+        grade_command(directory, *files, *arguments),
         cwd=ROOT,
         env=os.environ | {"NO_COLOR": "1"} | environment,
         capture_output=True,

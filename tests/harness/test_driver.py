@@ -1,18 +1,28 @@
 """The driver signs in where the app has users, and shows what it was told when that is wrong."""
 
 import socket
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from itertools import repeat
 
+import httpx
 import pytest
 
+from tests.grading.running import odd_server
+from tests.harness import bounded, driver
 from tests.harness.conftest import Sample
 from tests.harness.driver import Api
 from tests.harness.exchange import RECENT
+from tests.harness.ports import free_port
 from tests.harness.raw_http import send_raw
 from tests.harness.sample_server import TOKEN
 from tests.harness.server import AttachedServer
+from tests.harness.waiting import eventually
+
+PATIENCE = 1.0  # seconds
+LONGEST = 1024 * 1024  # bytes
 
 
 def test_where_there_are_users_a_new_one_is_signed_in(sample: Sample) -> None:
@@ -96,6 +106,40 @@ def test_an_answer_that_comes_before_the_body_is_sent_can_be_read(
     for _ in range(20):
         answer = send_raw(refusing_server, "POST", "/todos", repeat(b"x" * 65_536), headers={})
         assert (answer.status, answer.body) == (413, b"{}")
+
+
+@pytest.fixture(params=["endless", "drips"])
+def talkative_server(request: pytest.FixtureRequest) -> Iterator[AttachedServer]:
+    """A server whose answers have no end: as fast as it can, or a little at a time."""
+    port = free_port()
+    with subprocess.Popen(odd_server(request.param).format(port=port).split()) as process:
+        try:
+            eventually(lambda: is_open(port), within=10)
+            yield AttachedServer(f"http://127.0.0.1:{port}")
+        finally:
+            process.kill()
+
+
+def is_open(port: int) -> bool:
+    """Return whether somebody listens at the port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_an_answer_without_an_end_is_read_as_far_as_it_may_go(
+    talkative_server: AttachedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "ANSWER_WITHIN", PATIENCE)
+    monkeypatch.setattr(bounded, "LONGEST", LONGEST)
+    began = time.monotonic()
+    with Api(talkative_server) as api, pytest.raises(httpx.TransportError, match="the answer has"):
+        api.request("GET", "/todos")
+    assert time.monotonic() - began < PATIENCE + 2
+    began = time.monotonic()
+    answer = send_raw(talkative_server, "POST", "/todos", [b"{}"], headers={}, within=PATIENCE)
+    assert time.monotonic() - began < PATIENCE + 2
+    assert answer.status == httpx.codes.OK
+    assert len(answer.body) < 2 * LONGEST
 
 
 def test_no_answer_at_all_is_an_assertion(sample: Sample) -> None:
