@@ -75,6 +75,7 @@ def document(root: Path, stage: Stage, python: Path) -> Document:
     """
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
     environment.pop("PYTHONPATH", None)  # it could hold another `app`
+    environment.pop("PYTHONPYCACHEPREFIX", None)  # the stage's environment has its bytecode already
     with tempfile.TemporaryDirectory(prefix="course-") as scratch:
         try:
             done = subprocess.run(

@@ -1,6 +1,7 @@
 """What learners begin with: it is current, starts, has its TODOs, and earns nothing yet."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from tools.starter import LAST_STAGE, STARTERS, blanked, definitions, difference
 from tools.workbench import run_tests, workbench
 
 STAGES = load_course()[:LAST_STAGE]
-TESTS_OF_A_ROW = 2  # a row is not earned when one of its tests fails: a few are enough
+TESTS_OF_A_ROW = 1  # a row is not earned when one of its tests fails: one is enough
 TEXTS = {"1.1": "List all tasks", "1.2": "Read one"}
 
 every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
@@ -43,7 +44,11 @@ def test_an_edited_starter_is_noticed(tmp_path: Path) -> None:
 @every_stage
 def test_a_starter_imports_cleanly(stage: Stage) -> None:
     command = [str(stage_python(stage)), "-B", "-W", "error", "-c", "import app.main"]
-    done = subprocess.run(command, cwd=starter_of(stage), capture_output=True, text=True)
+    # The stage's environment holds its bytecode; ours, elsewhere, has none of its packages.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPYCACHEPREFIX"}
+    done = subprocess.run(
+        command, cwd=starter_of(stage), env=environment, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
