@@ -81,7 +81,7 @@ def prepare_worker(**_: Any) -> None:
     """Check the database once, before there are several processes."""
     try:
         upgrade = settings.environment == "development"
-        asyncio.run(prepare_schema(settings.database_url, upgrade=upgrade))
+        asyncio.run(prepare_schema(settings, upgrade=upgrade))
     except StartupError as error:
         sys.exit(str(error))
 
@@ -90,7 +90,7 @@ def prepare_worker(**_: Any) -> None:
 def prepare_process(**_: Any) -> None:
     """Make what the process keeps: connections cannot be shared with other processes."""
     process.runner = asyncio.Runner()
-    process.engine = create_engine(settings.database_url)
+    process.engine = create_engine(settings)
 
 
 @worker_process_shutdown.connect
