@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     cache_l1_ttl: float = Field(default=5, ge=0)  # seconds: how old an answer may get, at the worst
     cache_l1_size: int = Field(default=64 * 1024 * 1024, ge=0)  # bytes, of each process
     cache_l2_ttl: int = Field(default=300, ge=1)  # seconds
+    job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=MAX_RETENTION)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
 

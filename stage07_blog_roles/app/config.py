@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     media_dir: Path = Path("media")
 
     redis_url: str = Field(default="", pattern=r"^$|^rediss?://")
+    job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=MAX_RETENTION)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
 
