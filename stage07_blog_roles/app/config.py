@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     job_cleanup_crontab: str = "*/10 * * * *"
 
     weather_cache_ttl: int = Field(default=600, ge=0)  # seconds
+    weather_timeout: float = Field(default=10, gt=0, le=60)  # seconds that a provider may take
     openweathermap_api_key: SecretStr = SecretStr("")
     openweathermap_base_url: str = "https://api.openweathermap.org"
     open_meteo_base_url: str = "https://api.open-meteo.com"

@@ -63,7 +63,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
     shutdown = Shutdown()
     with shutdown.watched():
-        async with queue.running(), open_client() as client:
+        async with queue.running(), open_client(settings) as client:
             yield {
                 "settings": settings,
                 "engine": engine,
