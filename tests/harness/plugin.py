@@ -72,6 +72,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "until(stage, successor): the requirement ends after that stage; `successor` replaces it.",
     )
     config.addinivalue_line("markers", "slow: takes seconds, which a quick grading has not.")
+    config.addinivalue_line(
+        "markers", "alone: measures time or memory, so nothing else runs beside it."
+    )
     config.addinivalue_line("markers", "users: tells users apart; a server may have none.")
     try:
         if config.getoption("profile"):
