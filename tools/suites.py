@@ -44,6 +44,7 @@ HARNESS = (
     "tools/fake_weather.py",
     "tools/requirements.py",
     "tools/suites.py",
+    "tools/trees.py",
 )
 
 RunPytest = Callable[[Sequence[str]], int]
