@@ -110,8 +110,6 @@ def pytest_keyboard_interrupt() -> None:
     kill_running_servers()
 
 
-# First: the selection must not depend on the random order that comes later.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take out what the stage under test does not have yet, has no longer, or inherits in full."""
     stage, suites = config.stash[_STAGE], config.stash[_SUITES]
@@ -126,7 +124,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (dropped if ended or suite > stage.number else kept).append(item)
     if config.getoption("inherited") == QUICK:
         selected = quick_selection(kept, stage)
-        dropped += [item for item in kept if item not in set(selected)]
+        dropped += set(kept).difference(selected)
         kept = selected
     if dropped:
         items[:] = kept

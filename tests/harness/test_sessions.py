@@ -177,7 +177,12 @@ def test_pytest_arguments_replace_the_suites(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[tuple[str, ...]] = []
-    monkeypatch.setattr(sessions.noxfile, "run_pytest", lambda _, *words: ran.append(words) or 0)
+
+    def run_pytest(_: object, *words: str) -> int:
+        ran.append(words)
+        return 0
+
+    monkeypatch.setattr(sessions.noxfile, "run_pytest", run_pytest)
     sessions.run("stage02", "tests/stage02", "-k", "migration")
     assert ran == [("--stage=2", "tests/stage02", "-k", "migration")]
 
