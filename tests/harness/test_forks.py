@@ -30,7 +30,10 @@ def start(tmp_path: Path, app: Path) -> Start:
     """Starts a program that has this source, as a module of the app."""
 
     def start(source: str, *arguments: str, **environment: str) -> Child:
-        (app / "program.py").write_text(source, encoding="utf-8")
+        program = app / "program.py"
+        # Not while another one is about to read it.
+        if not program.exists() or program.read_text(encoding="utf-8") != source:
+            program.write_text(source, encoding="utf-8")
         command = [sys.executable, "-m", "program", *arguments]
         environment |= {"PYTHONPATH": str(app), "PYTHONDONTWRITEBYTECODE": "1"}
         return start_process(command, tmp_path, environment, tmp_path / "log", app=app)
