@@ -29,7 +29,7 @@ from tests.stage05.jobs import (
 )
 
 TTL = 3  # seconds
-WATCHERS = 30  # more than a pool of database connections has
+WATCHERS = 20  # more than a pool of database connections has
 STOPS_WITHIN = 8.0  # seconds; five, and some for a busy machine
 
 
