@@ -118,8 +118,8 @@ def run_lanes(
     if not bad or set(bad) != {FAILED} or not failed:
         return Outcome(max(bad, default=PASSED), sorted(failed))
     print(f"\n{len(failed)} failed. Running only those again, one at a time …", flush=True)
-    # Without a traceback: the first one is above.
-    again = ["--last-failed", "--last-failed-no-failures=none", "--tb=line"]
+    # Names only: the traceback is above.
+    again = ["--last-failed", "--last-failed-no-failures=none", "--tb=no", "-q"]
     code = run_pytest([*base, *again])
     failed_again = _node_ids(last_failed)
     return Outcome(code, sorted(failed_again), sorted(failed - failed_again))
