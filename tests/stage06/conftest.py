@@ -68,6 +68,6 @@ def forgetful_servers(launch_for_session: Launch) -> dict[str, LaunchedServer]:
     """By provider, servers that keep answers for a moment, and wait for them for a few seconds."""
     settings = {"WEATHER_CACHE_TTL": str(BRIEF), "WEATHER_TIMEOUT": str(PATIENCE)}
     return {
-        "Open-Meteo": launch_for_session(**settings),
-        "OpenWeatherMap": launch_for_session(**settings, OPENWEATHERMAP_API_KEY=KEY),
+        "Open-Meteo": launch_for_session(start=True, **settings),
+        "OpenWeatherMap": launch_for_session(start=True, **settings, OPENWEATHERMAP_API_KEY=KEY),
     }
