@@ -8,7 +8,7 @@ from tests.capstone.keys import FILE, JOB, KINDS, TODO, Kind, is_replayed, new_k
 from tests.harness.database import Database, database_at
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
+from tests.harness.postgres import create_database
 from tests.harness.raw_http import connect, head
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually, in_parallel
@@ -36,11 +36,11 @@ class Pair:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def pair(request: pytest.FixtureRequest, launch_for_module: Launch, own_postgres: Postgres) -> Pair:
+def pair(request: pytest.FixtureRequest, launch_for_module: Launch, postgres_url: str) -> Pair:
     """Two servers of one database, which is of either sort."""
     settings = {"REDIS_URL": ""}
     if request.param == "postgresql":
-        settings["DATABASE_URL"] = create_database(own_postgres.url)
+        settings["DATABASE_URL"] = create_database(postgres_url)
     first = launch_for_module(start=True, **settings)
     settings["DATABASE_URL"] = first.settings["DATABASE_URL"]
     return Pair(first, launch_for_module(start=True, **settings))

@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -148,7 +148,8 @@ def test_who_asks_a_second_time_does_not_wait(launch: Launch) -> None:
 
         def ends() -> bool:
             if server.exit_code is None:
-                os.kill(server.pid, signal.SIGTERM)
+                with suppress(ProcessLookupError):  # it has ended just now
+                    os.kill(server.pid, signal.SIGTERM)
             return server.exit_code is not None
 
         eventually(ends, within=5)

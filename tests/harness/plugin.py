@@ -223,7 +223,10 @@ def _launch(
 
         def make(*, start: bool = True, **settings: str) -> LaunchedServer:
             directory = tmp_path_factory.mktemp("private")
-            beside = servers.enter_context(deployment.surroundings(directory, migrated=start))
+            beside: dict[str, str] = {}
+            if not {"DATABASE_URL", "REDIS_URL"} <= settings.keys():
+                surroundings = deployment.surroundings(directory, migrated=start)
+                beside = servers.enter_context(surroundings)
             everything = provider_settings | beside | settings
             server = stage_server(
                 request.config.stash[_STAGE],
