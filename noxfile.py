@@ -83,7 +83,7 @@ from tools.environment import stage_python  # noqa: E402
 
 STAGES = load_course()
 CODE = ["noxfile.py", "tools", "tests", "benchmarks"]
-IN_THE_CAPSTONE = r"benchmarks/(floor_.*|unobserved)\.py$"  # these run in its environment
+IN_THE_CAPSTONE = r"(benchmarks/(floor_.*|unobserved)|tests/capstone/cache_schedules)\.py$"
 
 # uv compiles nothing and some machines forbid Python to keep what it compiled: pytest would spend
 # its first two seconds on that, every time.
