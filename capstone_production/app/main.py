@@ -41,7 +41,7 @@ from app.observability.gauges import Gauges
 from app.observability.logs import set_up_server_logs
 from app.observability.middleware import ObserveMiddleware
 from app.redis_client import open_redis
-from app.shutdown import Shutdown
+from app.shutdown import CancelledRequestMiddleware, Shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
@@ -136,6 +136,7 @@ set_up_server_logs()
 hide_tokens_in_logs()
 app = FastAPI(title="Todos", lifespan=lifespan, responses=DESCRIBED)
 add_error_handlers(app)
+app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(CrossOriginMiddleware)
 app.add_middleware(SecurityHeadersMiddleware)
 app.add_middleware(ObserveMiddleware)  # sees what those above answer
