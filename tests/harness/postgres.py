@@ -156,11 +156,17 @@ class _PostgresProcess(Process):
             self.stop()
 
 
-def create_database(server_url: str) -> str:
-    """Make an empty database on the server that an address leads to; return its address."""
+def create_database(server_url: str, template: str = "") -> str:
+    """Make a database on the server that an address leads to; return its address.
+
+    It is a copy of the database at the address `template`, which nobody may be connected to, or
+    empty.
+    """
     name = f"test_{secrets.token_hex(6)}"
+    original = urlsplit(template).path.removeprefix("/") or "template1"
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
     with psycopg.connect(_for_psycopg(server_url), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(original)))
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
 
 
