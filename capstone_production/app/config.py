@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
 
     database_url: str = "sqlite+aiosqlite:///./todo.db"
+    database_busy_timeout: float = Field(default=5, ge=0, le=60)  # seconds that a write waits
     # Of each process. All of them together must stay below PostgreSQL's max_connections.
     database_pool_size: int = Field(default=10, ge=1, le=1000)
     database_max_overflow: int = Field(default=5, ge=0, le=1000)
@@ -47,10 +48,12 @@ class Settings(BaseSettings):
     cache_l1_ttl: float = Field(default=5, ge=0)  # seconds: how old an answer may get, at the worst
     cache_l1_size: int = Field(default=64 * 1024 * 1024, ge=0)  # bytes, of each process
     cache_l2_ttl: int = Field(default=300, ge=1)  # seconds
+    job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=MAX_RETENTION)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
 
     weather_cache_ttl: int = Field(default=600, ge=0)  # seconds
+    weather_timeout: float = Field(default=10, gt=0, le=60)  # seconds that a provider may take
     openweathermap_api_key: SecretStr = SecretStr("")
     openweathermap_base_url: str = "https://api.openweathermap.org"
     open_meteo_base_url: str = "https://api.open-meteo.com"

@@ -19,7 +19,6 @@ from app.cache.invalidation import tell_others
 from app.config import Settings
 from app.errors import StartupError
 
-BUSY_TIMEOUT = 5  # seconds that a write waits for another one before it fails
 CONNECT_TIMEOUT = 5  # seconds
 TRUSTED_FOR = 1.0  # seconds, after which a connection that nobody used is asked whether it works
 USED_AT = "used_at"  # in what the pool knows of a connection
@@ -77,10 +76,13 @@ def create_engine(settings: Settings, application_name: str = "api") -> AsyncEng
         raise StartupError(
             "DATABASE_URL: sqlite+aiosqlite:///… or postgresql+asyncpg://… is wanted"
         )
-    # IMMEDIATE: a transaction that writes waits for its turn when it begins.
     engine = create_async_engine(
         url,
-        connect_args={"isolation_level": "IMMEDIATE"},
+        connect_args={
+            # A transaction that writes waits for its turn when it begins, this many seconds.
+            "isolation_level": "IMMEDIATE",
+            "timeout": settings.database_busy_timeout,
+        },
         hide_parameters=True,  # an error shows the statement in the log, not people's data
     )
     event.listen(engine.sync_engine, "connect", prepare_connection)
@@ -135,7 +137,6 @@ def note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
 def prepare_connection(connection: Any, _record: object) -> None:
     """Set what SQLite wants to be told for each new connection."""
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")  # milliseconds
     cursor.execute("PRAGMA journal_mode = WAL")  # readers and a writer do not wait for each other
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

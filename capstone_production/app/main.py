@@ -100,7 +100,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
             await stack.enter_async_context(cache.running())
             stack.enter_context(watched_by_cache(cache))
             await stack.enter_async_context(queue.running())
-            client = await stack.enter_async_context(open_client())
+            client = await stack.enter_async_context(open_client(settings))
             chat_room = await stack.enter_async_context(open_room(engine, redis))
             await stack.enter_async_context(watched_event_loop(settings.stuck_after))
             gauges = Gauges(engine, monitor, redis, settings.media_dir)

@@ -1,4 +1,4 @@
-"""A database as it is after years: a hundred thousand rows a table, half of them one person's.
+"""A database as it is after years: forty thousand rows a table, half of them one person's.
 
 What a filter selects is rare among them: a statement that reads everything to find it shows.
 """
@@ -9,7 +9,7 @@ import psycopg
 
 # ruff: noqa: S608 - no word of these statements comes from outside
 
-ROWS = 100_000
+ROWS = 40_000
 OTHERS = 5_000  # people
 
 GROWING = (

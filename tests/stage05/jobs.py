@@ -141,6 +141,7 @@ def prose(size: int) -> bytes:
 
 
 LARGE = prose(MAX_FILE_SIZE)
+LONG = prose(2 * MIB)  # takes long enough to be interrupted
 
 # Every change of a job's status, noted by the database itself, whoever makes it.
 _LEDGER = "CREATE TABLE changes_of_jobs (job_id VARCHAR, old VARCHAR, new VARCHAR, at FLOAT)"

@@ -1,13 +1,17 @@
 """Rows 5.2 and 5.4: an accepted job comes to one end, whatever happens to the server that runs it.
 
 The faults take seconds of waiting each, so all of them happen at once, each to a server of its own
-(`faults.py`), while the other tests run.
+(`faults.py`), on which a lease is shorter than usual.
 """
 
 import re
+from datetime import datetime, timedelta
 
 import pytest
 
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually
 from tests.stage05.conftest import Evidences
 from tests.stage05.faults import (
     fails_every_time,
@@ -16,7 +20,7 @@ from tests.stage05.faults import (
     stopped_after_the_job_was_taken_over,
     stopped_in_mid_job,
 )
-from tests.stage05.jobs import MAX_ATTEMPTS, Job
+from tests.stage05.jobs import LONG, MAX_ATTEMPTS, Job, submit_file, succeeded
 
 pytestmark = pytest.mark.queue("local")
 
@@ -104,3 +108,17 @@ def test_a_job_whose_server_dies_each_time_fails_in_the_end(evidence: Evidences)
     assert not [trace for trace in TRACES if trace.lower() in job["error"].lower()]
     assert seen["ledger"].ends(job["id"]) == ["failed"]
     assert len(seen["ledger"].claims(job["id"])) == 1
+
+
+def test_a_lease_lasts_ten_seconds_unless_set_otherwise(
+    api: Api, launched_server: LaunchedServer
+) -> None:
+    job_id = submit_file(api, LONG)["id"]
+    statement = "SELECT started_at, lease_until FROM jobs WHERE id = ? AND lease_until IS NOT NULL"
+    ((started_at, lease_until),) = eventually(
+        lambda: launched_server.database.query(statement, job_id.replace("-", "")), within=30
+    )
+    # It may have been renewed meanwhile, each second.
+    lasts = datetime.fromisoformat(str(lease_until)) - datetime.fromisoformat(str(started_at))
+    assert timedelta(seconds=10) <= lasts < timedelta(seconds=15)
+    succeeded(api, job_id)

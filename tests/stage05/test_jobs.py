@@ -14,13 +14,13 @@ from tests.harness.waiting import in_parallel
 from tests.stage05.jobs import (
     FAR_AWAY,
     FIELDS,
+    LONG,
     RESULT_FIELDS,
     ask,
     ended,
     has_status,
     listed,
     moment,
-    prose,
     read,
     submit,
     submit_file,
@@ -28,7 +28,6 @@ from tests.stage05.jobs import (
     upload,
 )
 
-MEDIUM = prose(2 * MIB)
 ROUNDS = 5
 
 
@@ -67,7 +66,7 @@ def test_a_job_that_succeeded_is_complete(api: Api) -> None:
 
 
 def test_a_long_job_is_seen_running_and_cannot_be_cancelled_any_more(api: Api) -> None:
-    job_id = submit_file(api, MEDIUM)["id"]
+    job_id = submit_file(api, LONG)["id"]
     seen = has_status(api, job_id, "running", "succeeded")
     assert 0 <= seen["progress"] <= 100
     assert seen["attempts"] == 1
@@ -100,7 +99,7 @@ def test_a_scheduled_job_can_be_cancelled_once(api: Api) -> None:
 @pytest.mark.slow
 def test_a_queued_job_can_be_cancelled_and_never_runs(api: Api) -> None:
     for _ in range(ROUNDS):
-        *others, last = [submit_file(api, MEDIUM)["id"] for _ in range(4)]
+        *others, last = [submit_file(api, LONG)["id"] for _ in range(4)]
         answer = api.request("DELETE", f"/jobs/{last}")
         for other in others:
             succeeded(api, other)

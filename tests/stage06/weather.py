@@ -51,6 +51,7 @@ NONSENSE = dict.fromkeys(
 )
 QUICK = BROKEN_CONNECTION | SERVER_ERROR | REFUSAL | NONSENSE | {"rate-limit": 503}
 SLOW = {"hang": 504, "drip": 504, "slow": 504}
+PATIENCE = 3  # seconds that some servers of these tests wait for the provider
 TOO_SLOW = 15.0  # seconds that `slow` waits in these tests: nobody should wait for so long
 
 ENDPOINTS = {"Open-Meteo": ("search", "forecast"), "OpenWeatherMap": ("weather",)}

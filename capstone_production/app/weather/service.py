@@ -26,7 +26,7 @@ def create_weather_cache(
     """
 
     async def ask(city: str) -> bytes:
-        async with deadline():
+        async with deadline(settings.weather_timeout):
             weather = await provider.weather_in(city)
         return weather.model_dump_json().encode()
 
