@@ -47,6 +47,7 @@ from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
 from app.watchdog import watched_event_loop
 from app.weather.cache import LoadingCache
+from app.weather.limits import LookupLimits
 from app.weather.providers import choose_provider
 from app.weather.router import router as weather_router
 from app.weather.schemas import Weather
@@ -114,7 +115,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
                 "media_storage": media_storage,
                 "job_queue": queue,
                 "weather_cache": create_weather_cache(
-                    choose_provider(client, settings), cache, settings
+                    choose_provider(client, settings), cache, LookupLimits(settings, redis), settings
                 ),
                 "chat_room": chat_room,
                 "redis": redis,
