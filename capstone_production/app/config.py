@@ -60,6 +60,9 @@ class Settings(BaseSettings):
 
     weather_cache_ttl: int = Field(default=600, ge=0)  # seconds
     weather_timeout: float = Field(default=10, gt=0, le=60)  # seconds that a provider may take
+    weather_timeout_pause: float = Field(default=10, ge=0, le=3600)  # seconds after it took longer
+    weather_lookups_per_minute: int = Field(default=300, ge=1, le=1_000_000)  # of each process
+    rate_limit_weather: str = "100/minute"
     openweathermap_api_key: SecretStr = SecretStr("")
     openweathermap_base_url: str = "https://api.openweathermap.org"
     open_meteo_base_url: str = "https://api.open-meteo.com"
@@ -102,7 +105,7 @@ class Settings(BaseSettings):
             raise ValueError("Input should be origins, such as https://www.example.org, or *")
         return value
 
-    @field_validator("rate_limit_auth")
+    @field_validator("rate_limit_auth", "rate_limit_weather")
     @classmethod
     def check_rate(cls, value: str) -> str:
         """Return the value when it is a rate, or empty for none; raises `ValueError`."""

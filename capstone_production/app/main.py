@@ -43,12 +43,13 @@ from app.observability.logs import set_up_server_logs
 from app.observability.middleware import ObserveMiddleware
 from app.quotas import Quotas
 from app.redis_client import open_redis
-from app.shutdown import Shutdown
+from app.shutdown import CancelledRequestMiddleware, Shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
 from app.watchdog import watched_event_loop
 from app.weather.cache import LoadingCache
+from app.weather.limits import LookupLimits
 from app.weather.providers import choose_provider
 from app.weather.router import router as weather_router
 from app.weather.schemas import Weather
@@ -122,7 +123,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
                 "job_streams": streams,
                 "quotas": Quotas(settings),
                 "weather_cache": create_weather_cache(
-                    choose_provider(client, settings), cache, settings
+                    choose_provider(client, settings), cache, LookupLimits(settings, redis), settings
                 ),
                 "chat_room": chat_room,
                 "redis": redis,
@@ -144,6 +145,7 @@ set_up_server_logs()
 hide_tokens_in_logs()
 app = FastAPI(title="Todos", lifespan=lifespan, responses=DESCRIBED)
 add_error_handlers(app)
+app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(CrossOriginMiddleware)
 app.add_middleware(SecurityHeadersMiddleware)
 app.add_middleware(ObserveMiddleware)  # sees what those above answer

@@ -25,7 +25,7 @@ from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
-from app.shutdown import Shutdown
+from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
@@ -54,6 +54,7 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
     await prepare_schema(settings, upgrade=settings.environment == "development")
     engine = create_engine(settings)
@@ -84,6 +85,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 hide_tokens_in_logs()
 app = FastAPI(title="Todos", lifespan=lifespan)
 add_error_handlers(app)
+app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(HangUpMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)

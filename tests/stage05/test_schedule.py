@@ -88,7 +88,7 @@ def test_a_time_that_cannot_be_is_422(api: Api, run_at: Any) -> None:
     assert listed(api) == []
 
 
-NUMBERS = [0, 4070908800, 30000000000, -1, 0.5, 10**30, True]
+NUMBERS: list[Any] = [0, 4070908800, 30000000000, -1, 0.5, 10**30, True]
 NUMBERS_AS_TEXT = ["0", "4070908800", "30000000000", "-1", "0.5", "1e10", " 4070908800"]
 
 

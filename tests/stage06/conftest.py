@@ -65,8 +65,15 @@ def weather(weather_server: Server) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def forgetful_servers(launch_for_session: Launch) -> dict[str, LaunchedServer]:
-    """By provider, servers that keep answers for a moment, and wait for them for a few seconds."""
-    settings = {"WEATHER_CACHE_TTL": str(BRIEF), "WEATHER_TIMEOUT": str(PATIENCE)}
+    """By provider, servers that keep answers for a moment, and wait for them for a few seconds.
+
+    They ask again at once after a timeout: the cities of one test do not concern another.
+    """
+    settings = {
+        "WEATHER_CACHE_TTL": str(BRIEF),
+        "WEATHER_TIMEOUT": str(PATIENCE),
+        "WEATHER_TIMEOUT_PAUSE": "0",
+    }
     return {
         "Open-Meteo": launch_for_session(start=True, **settings),
         "OpenWeatherMap": launch_for_session(start=True, **settings, OPENWEATHERMAP_API_KEY=KEY),

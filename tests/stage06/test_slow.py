@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.plugin import Launch
 from tests.harness.problems import reason
-from tests.harness.server import LaunchedServer, Server
+from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
 from tests.harness.weather import FakeWeather
 from tests.stage06.weather import (
@@ -137,11 +138,10 @@ def test_waiting_leaves_no_traceback_and_no_key_in_the_log(afternoon: Afternoon)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("launched_server")  # one with the defaults
 def test_a_provider_has_five_seconds_for_each_piece_and_ten_in_all(
-    server: Server, fake_weather: FakeWeather
+    launch: Launch, fake_weather: FakeWeather
 ) -> None:
-    modes = ("hang", "drip")
+    server, modes = launch(), ("hang", "drip")
     cities = {mode: new_city() for mode in modes}
 
     def wait(number: int) -> float:
