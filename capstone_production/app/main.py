@@ -123,7 +123,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
                 "job_streams": streams,
                 "quotas": Quotas(settings),
                 "weather_cache": create_weather_cache(
-                    choose_provider(client, settings), cache, LookupLimits(settings, redis), settings
+                    choose_provider(client, settings),
+                    cache,
+                    LookupLimits(settings, redis),
+                    settings,
                 ),
                 "chat_room": chat_room,
                 "redis": redis,
