@@ -136,6 +136,7 @@ class FirstRun:
     exit_code: int
     ended_within: float  # seconds
     left: list[str]  # its parts that still run
+    guesses: set[int]  # the statuses of twelve sign-ins, each with another X-Forwarded-For
 
 
 @pytest.fixture(scope="module")
@@ -162,11 +163,20 @@ def first_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
             done = f"/jobs/{job['id']}"
             eventually(lambda: ada.get(done).json()["status"] == "succeeded", within=LATEST)
             assert close_code_after(b" " * 131_073, two, ada) == CloseCode.MESSAGE_TOO_BIG
+        with httpx.Client(base_url=one, trust_env=False, timeout=30) as thief:
+            guesses = {
+                thief.post(
+                    "/auth/token",
+                    data={"username": "ada", "password": f"guess {number}"},
+                    headers={"X-Forwarded-For": f"203.0.113.{number}"},
+                ).status_code
+                for number in range(12)
+            }
         os.kill(pids["api-1"], signal.SIGKILL)
         eventually(lambda: "api-1 has ended, with exit code -9" in stack.printed(), within=LATEST)
         took = stack.end()
         left = [name for name, pid in pids.items() if runs(pid)]
-        return FirstRun(data, stack.printed(), stack.process.returncode, took, left)
+        return FirstRun(data, stack.printed(), stack.process.returncode, took, left, guesses)
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +194,10 @@ def test_ctrl_c_ends_all_of_it_in_order_and_in_time(first_run: FirstRun) -> None
     assert (first_run.exit_code, first_run.left) == (0, []), first_run.printed
     assert first_run.ended_within < STOPS_WITHIN
     assert "Everything has ended, in order" in first_run.printed
+
+
+def test_a_client_cannot_choose_the_address_that_is_limited(first_run: FirstRun) -> None:
+    assert first_run.guesses == {401, 429}
 
 
 def test_its_secrets_are_its_owners_and_are_not_printed(first_run: FirstRun) -> None:
