@@ -34,11 +34,13 @@ MAX_SCANNED = 10 * MAX_COEFFICIENTS
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ANY = 2**32
 # The harmless chunks, with the greatest length of each. The last three make a picture move.
+# fmt: off
 HARMLESS_CHUNKS = {
-    **{b"IHDR": 13, b"PLTE": 768, b"IDAT": ANY, b"IEND": 0, b"tRNS": 256, b"bKGD": 6, b"pHYs": 9},
-    **{b"cHRM": 32, b"gAMA": 4, b"sBIT": 4, b"sRGB": 1, b"iCCP": ANY, b"cICP": 4, b"mDCV": 24},
-    **{b"cLLI": 8, b"acTL": 8, b"fcTL": 26, b"fdAT": ANY},
+    b"IHDR": 13, b"PLTE": 768, b"IDAT": ANY, b"IEND": 0, b"tRNS": 256, b"bKGD": 6, b"pHYs": 9,
+    b"cHRM": 32, b"gAMA": 4, b"sBIT": 4, b"sRGB": 1, b"iCCP": ANY, b"cICP": 4, b"mDCV": 24,
+    b"cLLI": 8, b"acTL": 8, b"fcTL": 26, b"fdAT": ANY,
 }
+# fmt: on
 ANCILLARY = 0x20  # a bit of a chunk's first letter: a decoder may skip the chunk
 # Depth and type of colour, as they go together; then compression, filter and interlacing.
 PNG_FORM = re.compile(
@@ -96,14 +98,14 @@ def require(condition: object, message: str) -> None:
 
 def _clean_jpeg(data: bytes) -> Cleaned:
     """Return the first picture of a JPEG file: some cameras write several, one after the other."""
-    kept, orientation, frame, scans = [JPEG_START], UPRIGHT, b"", 0
+    kept, orientation, frame, scans = [JPEG_START], 0, b"", 0
     for marker, segment in _segments(data):
         scans += marker == SCAN
         if marker in FRAMES:
             frame = segment
         if marker in KEPT or HARMLESS.match(segment):
             kept.append(segment)
-        elif EXIF.match(segment) and orientation == UPRIGHT:
+        elif EXIF.match(segment) and not orientation:
             orientation, exif = _only_orientation(segment[10:])
             if exif:
                 kept.append(b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif)
@@ -119,7 +121,7 @@ def _clean_jpeg(data: bytes) -> Cleaned:
     is_held = scans > 1 or frame[1] == PROGRESSIVE
     too_much = coefficients * scans > MAX_SCANNED or (is_held and coefficients > MAX_COEFFICIENTS)
     require(not too_much, "The picture is too much work: save it as a JPEG that is not progressive")
-    return Cleaned(b"".join(kept), width, height, orientation)
+    return Cleaned(b"".join(kept), width, height, orientation or UPRIGHT)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -144,7 +146,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _clean_png(data: bytes) -> Cleaned:
     """Return a PNG file, each picture of which unpacks to its end: a moving one has several."""
-    kept, orientation, before, form, has_palette = [PNG_SIGNATURE], UPRIGHT, b"", b"", False
+    kept, orientation, before, form, has_palette = [PNG_SIGNATURE], 0, b"", b"", False
     frames: list[tuple[int, int, list[bytes]]] = []  # width, height, and the packed pixels
     for kind, content, chunk in _chunks(data):
         if kind == b"IHDR":
@@ -161,7 +163,7 @@ def _clean_png(data: bytes) -> Cleaned:
             frames[-1][2].append(content[4:])
         if len(content) <= HARMLESS_CHUNKS.get(kind, -1):
             kept.append(chunk)
-        elif kind == b"eXIf" and orientation == UPRIGHT:
+        elif kind == b"eXIf" and not orientation:
             orientation, exif = _only_orientation(content)
             kept.append(_chunk(kind, exif) if exif else b"")
         else:
@@ -177,7 +179,7 @@ def _clean_png(data: bytes) -> Cleaned:
     require(unpacked <= MAX_UNPACKED, "The picture has too many pixels")
     for (_, _, pixels), expected in zip(frames, rows, strict=True):
         _unpack(b"".join(pixels), expected)
-    return Cleaned(b"".join(kept), width, height, orientation)
+    return Cleaned(b"".join(kept), width, height, orientation or UPRIGHT)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -198,7 +200,12 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 def _rows(width: int, height: int, bits: int, is_interlaced: int) -> Iterator[tuple[int, int]]:
@@ -226,7 +233,7 @@ def _unpack(packed: bytes, rows: list[tuple[int, int]]) -> None:
 
 
 def _only_orientation(exif: bytes) -> tuple[int, bytes]:
-    """Return how EXIF data turn the picture, and EXIF data that say nothing else, if they say it."""
+    """Return how EXIF data turn the picture, and data that say only that: none if they do not."""
     order = {b"II": "<", b"MM": ">"}.get(exif[:2], "<")
     try:
         (start,) = struct.unpack_from(f"{order}I", exif, 4)
@@ -242,5 +249,6 @@ def _only_orientation(exif: bytes) -> tuple[int, bytes]:
 
 
 def _require_size(width: int, height: int) -> None:
-    require(0 < width * height <= MAX_PIXELS, f"The picture has more than {MAX_PIXELS} pixels, or none")
-    require(max(width, height) <= MAX_SIDE, f"The picture is more than {MAX_SIDE} pixels wide or high")
+    require(width * height > 0, "The picture has no pixels")
+    require(width * height <= MAX_PIXELS, f"The picture has more than {MAX_PIXELS} pixels")
+    require(max(width, height) <= MAX_SIDE, f"A side of the picture is over {MAX_SIDE} pixels")

@@ -76,8 +76,11 @@ async def add_image(image: Image, session: AsyncSession, max_images: int) -> Non
     """Insert a row, unless its owner has `max_images` already: raises 409 then.
 
     First insert, then count: SQLite lets one transaction write at a time, and an insert begins one.
-    So of many at once each counts those before it. The other way round all would see the old number.
+    So of many at once each counts those before it. The other way round all see the old number.
+    PostgreSQL lets all of them write: there each waits for the lock on the owner's row.
     """
+    owner = select(User.id).where(User.id == image.owner_id)
+    await session.execute(owner.with_for_update(key_share=True))
     session.add(image)
     await session.flush()
     statement = select(func.count()).where(Image.owner_id == image.owner_id)

@@ -76,7 +76,7 @@ async def add_image(image: Image, session: AsyncSession, max_images: int) -> Non
     """Insert a row, unless its owner has `max_images` already: raises 409 then.
 
     First insert, then count: SQLite lets one transaction write at a time, and an insert begins one.
-    So of many at once each counts those before it. The other way round all would see the old number.
+    So of many at once each counts those before it. The other way round all see the old number.
     """
     session.add(image)
     await session.flush()
