@@ -11,10 +11,12 @@ from tests.harness.driver import Api
 from tests.stage04.pictures import (
     END_OF_JPEG,
     GREY,
+    HEIGHT,
     JPEG,
     PNG,
     PNG_SIGNATURE,
     RGB,
+    WIDTH,
     WITH_PALETTE,
     chunk,
     image,
@@ -130,6 +132,14 @@ def changed(data: bytes, after: bytes, new: bytes) -> bytes:
     return data[:start] + new + data[start + len(new) :]
 
 
+def moving(number: int, rows: bytes) -> bytes:
+    """Return a PNG of two grey pictures, the second of these rows and with this number."""
+    control = struct.pack(">IIIIIHHBB", number, WIDTH, HEIGHT, 0, 0, 1, 9, 0, 0)
+    pixels = struct.pack(">I", number + 1) + zlib.compress(rows)
+    second = chunk(b"fcTL", control) + chunk(b"fdAT", pixels)
+    return with_chunk(png_of(8, GREY, chunk(b"acTL", struct.pack(">II", 2, 0))), second)
+
+
 LONG_JPEG, LONG_PNG = jpeg(300, 200), png(300, 200)
 BROKEN: dict[str, tuple[bytes, str]] = {
     "half a JPEG": (LONG_JPEG[: len(LONG_JPEG) // 2], JPEG),
@@ -214,14 +224,9 @@ BROKEN: dict[str, tuple[bytes, str]] = {
         with_chunk(LONG_PNG, chunk(b"TUNA", b"")),
         PNG,
     ),
-    "a moving PNG whose second picture is not all there": (
-        with_chunk(
-            with_chunk(png_of(8, GREY), chunk(b"acTL", struct.pack(">II", 2, 0)), before=b"IDAT"),
-            chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 40, 30, 0, 0, 1, 9, 0, 0))
-            + chunk(b"fdAT", struct.pack(">I", 1) + zlib.compress(bytes(41 * 29))),
-        ),
-        PNG,
-    ),
+    "a moving PNG whose pictures have wrong numbers": (moving(7, bytes(41 * 30)), PNG),
+    "a moving PNG whose second picture is not all there": (moving(0, bytes(41 * 29)), PNG),
+    "a moving PNG whose second picture has an unknown filter": (moving(0, b"\5" * 41 * 30), PNG),
 }
 
 

@@ -20,7 +20,7 @@ from app.images.formats import JPEG_START, PNG_SIGNATURE, BrokenPicture, clean
 SIGNATURES = {"image/jpeg": JPEG_START + b"\xff", "image/png": PNG_SIGNATURE}
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png"}
 SIDEWAYS = range(5, 9)  # EXIF's orientations that turn a picture by 90°
-MAX_SECONDS = 3  # for decoding: far more than a picture of an allowed size takes
+MAX_SECONDS = 10  # for decoding; less than one is enough, unless the machine is very busy
 SHRINK = 8  # a decoder that makes a picture this much smaller still reads all of the file
 MAX_UNREAD = 16  # bytes: a decoder may stop a little before the end
 
@@ -48,7 +48,7 @@ async def inspect_picture(path: Path, declared_type: str | None, user_id: int) -
 
     Raises 415 when it is not a JPEG or PNG or was declared to be something else, and 422 when it is
     broken, asks for too much memory or time, or is followed by something that is not a picture;
-    `Unavailable` when the file cannot be read or written.
+    `Unavailable` when the file cannot be read, written or decoded now.
     """
     turn = _turns.setdefault(user_id, asyncio.Lock())
     try:
@@ -94,20 +94,21 @@ class Feed:
     """Hands a file to a decoder, so that we can stop the decoder and know what it left."""
 
     def __init__(self, data: bytes) -> None:
-        self.unread = memoryview(data)
+        self.unread, self.is_late = memoryview(data), False
         self._stop_at = time.monotonic() + MAX_SECONDS
 
     def read(self, size: int) -> bytes | None:
         """Return at most so many bytes, and half of the rest at most: the end comes bit by bit."""
-        if time.monotonic() > self._stop_at:
-            return None
+        self.is_late = time.monotonic() > self._stop_at
+        if self.is_late:
+            return None  # the decoder takes it for the end of the file
         size = min(size, (len(self.unread) + 1) // 2)
         piece, self.unread = self.unread[:size], self.unread[size:]
         return bytes(piece)
 
 
 def _decode(data: bytes, shrink: int) -> None:
-    """Decode a JPEG from beginning to end; raises `BrokenPicture`.
+    """Decode a JPEG from beginning to end; raises `BrokenPicture`, and `Unavailable` when too late.
 
     libvips hears of what libjpeg calls a warning, a picture cut in half for example. It looks for
     warnings before each strip of rows, so those of the last one are still in its buffer at the end.
@@ -122,6 +123,8 @@ def _decode(data: bytes, shrink: int) -> None:
         warnings = pyvips.Error("").detail
     except pyvips.Error as error:
         warnings = error.detail
+    if feed.is_late:
+        raise Unavailable("Looking at the picture took too long: try again")
     if warnings:
         raise BrokenPicture("The picture is broken: not all of it can be decoded")
     if len(feed.unread) > MAX_UNREAD:

@@ -32,13 +32,14 @@ MAX_COEFFICIENTS = 40_000_000
 MAX_SCANNED = 10 * MAX_COEFFICIENTS
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-ANY = 2**32
-# The harmless chunks, with the greatest length of each. The last three make a picture move.
+ANY, FEW, COLOURS = range(2**32), range(1, 257), range(3, 769, 3)
+# The harmless chunks, each with its length in bytes. The last three make a picture move.
 # fmt: off
 HARMLESS_CHUNKS = {
-    b"IHDR": 13, b"PLTE": 768, b"IDAT": ANY, b"IEND": 0, b"tRNS": 256, b"bKGD": 6, b"pHYs": 9,
-    b"cHRM": 32, b"gAMA": 4, b"sBIT": 4, b"sRGB": 1, b"iCCP": ANY, b"cICP": 4, b"mDCV": 24,
-    b"cLLI": 8, b"acTL": 8, b"fcTL": 26, b"fdAT": ANY,
+    b"IHDR": (13,), b"PLTE": COLOURS, b"IDAT": ANY, b"IEND": (0,), b"tRNS": FEW, b"bKGD": (1, 2, 6),
+    b"cHRM": (32,), b"gAMA": (4,), b"sBIT": (1, 2, 3, 4), b"sRGB": (1,), b"iCCP": ANY,
+    b"cICP": (4,), b"mDCV": (24,), b"cLLI": (8,), b"pHYs": (9,),
+    b"acTL": (8,), b"fcTL": (26,), b"fdAT": ANY,
 }
 # fmt: on
 ANCILLARY = 0x20  # a bit of a chunk's first letter: a decoder may skip the chunk
@@ -61,6 +62,7 @@ ORIENTATION, SHORT = 0x112, 3  # in EXIF data: how the picture is turned before 
 UPRIGHT, ORIENTATIONS = 1, range(1, 9)
 
 UNKNOWN_PART = "The picture is broken: it has a part of an unknown kind"
+MOVES_ODDLY = "The picture is broken: its frames are not as they should be"
 NOT_AT_THE_END = "The file does not end where the picture does"
 TOO_MANY_PARTS = f"The picture has more than {MAX_PARTS} parts"
 
@@ -146,22 +148,28 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _clean_png(data: bytes) -> Cleaned:
     """Return a PNG file, each picture of which unpacks to its end: a moving one has several."""
-    kept, orientation, before, form, has_palette = [PNG_SIGNATURE], 0, b"", b"", False
+    kept, orientation, before, form, has_palette, moves = [PNG_SIGNATURE], 0, b"", b"", False, 0
     frames: list[tuple[int, int, list[bytes]]] = []  # width, height, and the packed pixels
     for kind, content, chunk in _chunks(data):
         if kind == b"IHDR":
             form = content[8:]
             frames.append((*struct.unpack_from(">II", content), []))
         elif kind == b"PLTE":
-            has_palette = not frames[0][2] and bool(content) and len(content) % 3 == 0
+            has_palette = not frames[0][2]
         elif kind == b"IDAT":
             require(before == kind or not frames[0][2], "The picture is broken: it is in pieces")
             frames[0][2].append(content)
-        elif kind == b"fcTL" and frames[0][2]:
-            frames.append((*struct.unpack_from(">II", content, 4), []))
-        elif kind == b"fdAT":
-            frames[-1][2].append(content[4:])
-        if len(content) <= HARMLESS_CHUNKS.get(kind, -1):
+        elif kind in (b"fcTL", b"fdAT"):
+            require(content[:4] == struct.pack(">I", moves), MOVES_ODDLY)
+            moves += 1
+            if kind == b"fcTL":
+                across, down, x, y = struct.unpack_from(">IIII", content, 4)
+                is_inside = x + across <= frames[0][0] and y + down <= frames[0][1]
+                require(is_inside and across * down, MOVES_ODDLY)
+                frames += [(across, down, [])] if frames[0][2] else []
+            else:
+                frames[-1][2].append(content[4:])
+        if len(content) in HARMLESS_CHUNKS.get(kind, ()):
             kept.append(chunk)
         elif kind == b"eXIf" and not orientation:
             orientation, exif = _only_orientation(content)
@@ -200,12 +208,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
-    return (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-    )
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
 def _rows(width: int, height: int, bits: int, is_interlaced: int) -> Iterator[tuple[int, int]]:

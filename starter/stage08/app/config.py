@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     bcrypt_rounds: int = Field(default=12, ge=4, le=20)
 
     media_dir: Path = Path("media")
+    max_images_per_user: int = Field(default=1000, ge=1)
 
     redis_url: str = Field(default="", pattern=r"^$|^rediss?://")
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=MAX_RETENTION)  # seconds
