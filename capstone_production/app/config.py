@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     bcrypt_rounds: int = Field(default=12, ge=4, le=20)
 
     media_dir: Path = Path("media")
+    max_images_per_user: int = Field(default=1000, ge=1)
 
     redis_url: str = Field(default="", pattern=r"^$|^rediss?://")
     redis_pool_size: int = Field(default=20, ge=1, le=1000)  # of each process

@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     bcrypt_rounds: int = Field(default=12, ge=4, le=20)
 
     media_dir: Path = Path("media")
+    max_images_per_user: int = Field(default=1000, ge=1)
 
     redis_url: str = Field(default="", pattern=r"^$|^rediss?://")
     job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
