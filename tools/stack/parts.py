@@ -120,7 +120,8 @@ class Parts:
     def _api(self, name: str, port: int) -> Part:
         url = f"http://127.0.0.1:{port}"
         # The rest as in the Dockerfile.
-        listen = ["--host", "127.0.0.1", "--port", str(port), "--ws-max-size", "131072"]
+        listen = ["--host", "127.0.0.1", "--port", str(port)]
+        listen += ["--ws-max-size", "131072", "--limit-concurrency", "2000"]
         process = self._ours(name, "uvicorn", "app.main:app", *listen)
 
         def is_ready() -> bool:
