@@ -103,7 +103,7 @@ async def receive_messages(connection: Connection, hub: Hub) -> None:
             problem = await finish(say(text, connection, hub))
         if problem is not None:
             error = ErrorFrame(detail=problem, client_id=client_id_of(text))
-            connection.send(error.model_dump_json(exclude_none=True))
+            connection.send(error.model_dump_json())
             await asyncio.sleep(0)  # what was sent in one go may be here already: others' turn
 
 

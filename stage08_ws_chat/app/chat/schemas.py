@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from app.parameters import NO_NUL
 
@@ -72,7 +72,8 @@ class ErrorFrame(BaseModel):
 
     type: Literal["error"] = "error"
     detail: str
-    client_id: str | None = None  # the frame's, when it has a good one
+    # The frame's, when it has a good one.
+    client_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 def client_id_of(frame: str | None) -> str | None:
