@@ -11,6 +11,7 @@ from app.config import load_settings
 from app.database import create_engine
 from app.errors import add_error_handlers
 from app.migrate import prepare_schema
+from app.paths import PathMiddleware
 from app.todos.router import router as todos_router
 
 
@@ -30,6 +31,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(PathMiddleware)
 app.include_router(todos_router)

@@ -6,11 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, event
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
-
-from app.errors import StartupError
 
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one before it fails
 
@@ -52,12 +49,7 @@ class Base(DeclarativeBase):
 
 
 def create_engine(database_url: str) -> AsyncEngine:
-    """Return an engine: a pool that opens connections when they are needed.
-
-    Raises `StartupError` for a database that this stage does not speak.
-    """
-    if make_url(database_url).get_backend_name() != "sqlite":
-        raise StartupError("DATABASE_URL: this stage speaks SQLite only (sqlite+aiosqlite:///…)")
+    """Return an engine: a pool that opens connections when they are needed."""
     # IMMEDIATE: a transaction that writes waits for its turn when it begins.
     engine = create_async_engine(
         database_url,

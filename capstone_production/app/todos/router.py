@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from app.auth.dependencies import CachedUser
 from app.cache.http import answer
 from app.database import SessionDep, transaction
+from app.errors import GuardFirstRoute
 from app.idempotency.service import Idempotency, Key
 from app.parameters import Limit, Offset, RowId
 from app.todos.cached import CachedTodos
@@ -17,7 +18,7 @@ from app.todos.store import TodoStore
 # A browser may keep it, nobody in between, and must ask whether it is still so.
 CACHE_CONTROL = "private, no-cache"
 
-router = APIRouter(prefix="/todos", tags=["todos"])
+router = APIRouter(prefix="/todos", tags=["todos"], route_class=GuardFirstRoute)
 
 
 async def get_store(session: SessionDep, user: CachedUser) -> TodoStore:
@@ -26,6 +27,14 @@ async def get_store(session: SessionDep, user: CachedUser) -> TodoStore:
 
 
 Store = Annotated[TodoStore, Depends(get_store)]
+
+
+async def get_own_todo(todo_id: RowId, store: Store) -> Todo:
+    """Return one of the user's todos. As a dependency it is asked before the body is judged."""
+    return await store.get(todo_id)
+
+
+OwnTodo = Annotated[Todo, Depends(get_own_todo)]
 
 
 @router.get("", response_model=list[TodoRead])
@@ -71,15 +80,15 @@ async def read_todo(todo_id: RowId, user: CachedUser, request: Request) -> Respo
 
 
 @router.put("/{todo_id}", response_model=TodoRead)
-async def replace_todo(todo_id: RowId, todo_in: TodoCreate, store: Store) -> Todo:
+async def replace_todo(todo: OwnTodo, todo_in: TodoCreate, store: Store) -> Todo:
     """Replace a todo: what is not sent gets its default."""
-    return await store.update(todo_id, todo_in.model_dump())
+    return await store.update(todo.id, todo_in.model_dump())
 
 
 @router.patch("/{todo_id}", response_model=TodoRead)
-async def update_todo(todo_id: RowId, todo_in: TodoPatch, store: Store) -> Todo:
+async def update_todo(todo: OwnTodo, todo_in: TodoPatch, store: Store) -> Todo:
     """Change only the fields that are sent."""
-    return await store.update(todo_id, todo_in.model_dump())
+    return await store.update(todo.id, todo_in.model_dump())
 
 
 @router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT)

@@ -69,7 +69,8 @@ class TodoStore:
             .where(self._is_own, Todo.id == todo_id)
             .values(**fields, updated_at=datetime.now(UTC))
             .returning(Todo)
-            .execution_options(cached_in=namespace(self._owner_id))
+            # Returned as it is now, not as it was read before.
+            .execution_options(cached_in=namespace(self._owner_id), populate_existing=True)
         )
         todo = await self._session.scalar(statement)
         if todo is None:
