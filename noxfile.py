@@ -12,10 +12,14 @@ again there. With nox installed, `nox` does the same.
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).resolve().parent
 OLDEST_PYTHON = (3, 11)
@@ -79,11 +83,14 @@ import nox  # noqa: E402 - a bare Python has none: the lines above come first
 
 sys.path.insert(0, str(ROOT))
 from tools.course import CourseError, Stage, find_stage, load_course  # noqa: E402
-from tools.environment import stage_python  # noqa: E402
+from tools.environment import stage_python, tools_python  # noqa: E402
+from tools.receipts import find_receipt, keep_receipt, last_duration, receipt_key  # noqa: E402
+from tools.suites import Outcome, StageRun, keep_flaky, run_lanes, stage_run  # noqa: E402
+from tools.touched import changed_paths, touched  # noqa: E402
 
 STAGES = load_course()
-CODE = ["noxfile.py", "tools", "tests", "benchmarks"]
-IN_THE_CAPSTONE = r"benchmarks/(floor_.*|unobserved)\.py$"  # these run in its environment
+CHECK_SUITES = ["tests/tools", "tests/harness", "tests/lessons", "tests/grading"]
+EVERYTHING = ["."]  # what a receipt depends on, where that cannot be told more exactly
 
 # uv compiles nothing and some machines forbid Python to keep what it compiled: pytest would spend
 # its first two seconds on that, every time.
@@ -92,15 +99,16 @@ KEEP_BYTECODE = {
     "PYTHONPYCACHEPREFIX": str(ROOT / ".nox" / "bytecode"),
 }
 
-nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.reuse_existing_virtualenvs = True
-nox.options.error_on_external_run = True
+nox.options.default_venv_backend = "none"  # `tools/environment.py` makes the environments
 nox.options.sessions = ["lint", "typecheck", "check", *(stage.name for stage in STAGES)]
 
 
-def install(session: nox.Session, *packages: str) -> None:
-    """Install into the session's environment, at the versions that `constraints.txt` pins."""
-    session.install("-c", "constraints.txt", *packages)
+def python_of_tools(session: nox.Session) -> str:
+    """Return the interpreter of the one environment that all tests and tools share."""
+    try:
+        return str(tools_python())
+    except CourseError as error:
+        session.error(str(error))
 
 
 def app_python(session: nox.Session, stage: Stage) -> str:
@@ -119,32 +127,131 @@ def chosen_stage(session: nox.Session, wanted: str) -> Stage:
         session.error(str(error))
 
 
-def run_tests(session: nox.Session, *arguments: str) -> None:
-    """Run pytest. What fails is run once more, alone: a fault of the code fails again.
+def run_module(session: nox.Session, module: str, *arguments: str) -> None:
+    """Run a module of the tools."""
+    command = [python_of_tools(session), "-m", module, *arguments]
+    session.run(*command, env=KEEP_BYTECODE, external=True)
 
-    The suites start, kill and time real processes, and a browser: on a busy machine one of two
-    thousand may miss its deadline. The first failure stays in the output, with all it says.
+
+def run_pytest(session: nox.Session, *arguments: str) -> int:
+    """Run pytest; return its exit code."""
+    command = [python_of_tools(session), "-m", "pytest", *arguments]
+    session.log(f"pytest {' '.join(arguments)}")
+    # Not by session.run, which does not tell the exit code.
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | KEEP_BYTECODE) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # pytest has it, too: let it end its servers
+            process.wait()
+            raise
+
+
+class Proof:
+    """A session with a receipt: `with Proof(…) as proof: if proof.needed: …`.
+
+    Green code leaves a receipt; the same inputs are then proven and nothing runs. `-- --fresh`
+    ignores receipts.
     """
-    try:
-        session.run("pytest", *arguments, env=KEEP_BYTECODE)
-    except nox.command.CommandFailed:
-        session.warn("Something failed (see above). Once more, only that …")
-        last_failed = ["--last-failed", "--last-failed-no-failures=none"]
-        session.run("pytest", *last_failed, *arguments, env=KEEP_BYTECODE)
+
+    def __init__(
+        self, session: nox.Session, name: str, paths: Sequence[str], *options: str
+    ) -> None:
+        self._session = session
+        self._name = name
+        self._key = receipt_key(paths, options)
+        receipt = find_receipt(name, self._key)
+        self.needed = receipt is None or "--fresh" in session.posargs
+        self.holds = True  # false after a flaky test: the next run is to look again
+        if self.needed:
+            seconds = last_duration(name)
+            before = "" if seconds is None else f", {seconds:.0f} s the last time"
+            session.log(f"{name}{place_in_run(session)}{before}")
+        else:
+            session.log(f"{name}: {receipt}, nothing it depends on has changed (--fresh: run)")
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self.needed and self.holds and self._key is not None:
+            keep_receipt(self._name, self._key, time.monotonic() - self._began)
+
+
+def place_in_run(session: nox.Session) -> str:
+    """Return which of the chosen sessions this is, such as ` (3 of 12)`."""
+    STARTED.setdefault(session.name, len(STARTED) + 1)
+    chosen = len(session._runner.manifest)
+    return f" ({STARTED[session.name]} of {chosen})" if chosen > 1 else ""
+
+
+STARTED: dict[str, int] = {}  # the sessions of this run so far, numbered
+
+
+def check_outcomes(
+    session: nox.Session, name: str, outcomes: Sequence[Outcome], *, flaky_fails: bool = False
+) -> bool:
+    """End the session with an error when a test failed; list the flaky ones.
+
+    Returns whether every test passed at once.
+    """
+    flaky = [test for outcome in outcomes for test in outcome.flaky]
+    keep_flaky(name, flaky)
+    FLAKY.extend(flaky)
+    failed = [test for outcome in outcomes for test in outcome.failed]
+    for test in failed:
+        session.warn(f"FAILED {test}")
+    for test in flaky:
+        session.warn(f"FLAKY {test}: it failed and then passed alone")
+    if any(outcome.exit_code for outcome in outcomes):
+        session.error(f"{name}: {len(failed)} failed" if failed else f"{name}: pytest broke off")
+    if flaky and flaky_fails:
+        session.error(f"{name}: {len(flaky)} flaky")
+    return not flaky
+
+
+FLAKY: list[str] = []
+
+
+@atexit.register
+def list_flaky() -> None:
+    """Say at the very end which tests failed and then passed alone."""
+    if FLAKY:
+        print(f"\nFlaky tests: {len(FLAKY)} failed and then passed alone, kept in .nox/flaky.json:")
+        print("\n".join(FLAKY))
+
+
+def run_stage(session: nox.Session, stage: Stage, inherited: str, name: str) -> None:
+    """Run the tests of a stage, unless a receipt proves them."""
+    planned: StageRun = stage_run(STAGES, stage, inherited)
+    options = [" ".join(arguments) for arguments in planned.runs]
+    with Proof(session, name, planned.paths, *options) as proof:
+        if not proof.needed:
+            return
+        app_python(session, stage)
+        outcomes = [
+            run_lanes(
+                lambda arguments: run_pytest(session, *arguments),
+                arguments,
+                ROOT / ".nox" / "pytest" / name,
+                alone_in=planned.suites if inherited == "full" else planned.suites[-1:],
+            )
+            for arguments in planned.runs
+        ]
+        proof.holds = check_outcomes(session, name, outcomes, flaky_fails=inherited == "full")
 
 
 def add_stage_session(stage: Stage) -> None:
-    """Give the stage its session: its own suites and those of every stage before it."""
-    so_far = STAGES[: stage.number]
-    suites = [f"tests/{earlier.name}" for earlier in so_far]
-    further_runs = [arguments for earlier in so_far for arguments in earlier.also]
+    """Give the stage its session: its own suite, and a quick selection of all earlier ones."""
 
     def run(session: nox.Session) -> None:
-        install(session, "-r", "tests/requirements.txt")
+        chosen = [word for word in session.posargs if word != "--fresh"]
+        if not chosen:
+            run_stage(session, stage, "quick", stage.name)
+            return
         app_python(session, stage)
-        run_tests(session, f"--stage={stage.number}", *(session.posargs or suites))
-        for again in [] if session.posargs else further_runs:
-            run_tests(session, f"--stage={stage.number}", *again.split())
+        if run_pytest(session, f"--stage={stage.number}", *chosen) != 0:
+            session.error("pytest: see above")
 
     run.__doc__ = f"Test stage {stage.number}: {stage.title}."
     nox.session(name=stage.name)(run)
@@ -154,7 +261,7 @@ for _stage in STAGES:
     add_stage_session(_stage)
 
 
-@nox.session(venv_backend="none")
+@nox.session(default=False)
 def serve(session: nox.Session) -> None:
     """Run a stage with reload (`serve -- 2`; default: the furthest): docs on port 8000."""
     options = list(session.posargs)
@@ -171,7 +278,7 @@ def serve(session: nox.Session) -> None:
     )  # fmt: skip
 
 
-@nox.session(name="fake-weather", default=False, venv_backend="none")
+@nox.session(name="fake-weather", default=False)
 def fake_weather(session: nox.Session) -> None:
     """Run a weather provider on this machine (`--port 8090`), for stage 6 without internet."""
     command = [sys.executable, "-m", "tools.fake_weather", *session.posargs]
@@ -186,17 +293,16 @@ def compose_smoke(session: nox.Session) -> None:
         session.run("docker", "info", external=True, silent=True)
     except nox.command.CommandFailed:
         session.skip("Docker with Compose is not there, or its engine does not run.")
-    install(session, "-r", "tests/requirements.txt")
-    session.run("pytest", *(session.posargs or ["tests/compose"]), env=KEEP_BYTECODE)
+    if run_pytest(session, *(session.posargs or ["tests/compose"])) != 0:
+        session.error("pytest: see above")
 
 
 def run_patiently(session: nox.Session, module: str) -> None:
     """Run a module that ends by itself after a Ctrl-C: nox shall not kill it after 0.3 s."""
     if os.name == "nt":
         session.skip("There is no Redis-compatible server for Windows on PyPI: use Docker.")
-    install(session, "-r", "tests/requirements.txt")
-    command = ["python", "-m", module, *session.posargs]
-    session.run(*command, interrupt_timeout=None, terminate_timeout=None)
+    command = [python_of_tools(session), "-m", module, *session.posargs]
+    session.run(*command, external=True, interrupt_timeout=None, terminate_timeout=None)
 
 
 @nox.session(default=False)
@@ -213,92 +319,142 @@ def drill(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and likely mistakes with ruff (`lint -- --fix` mends what it can)."""
-    install(session, "ruff")
-    session.run("ruff", "check", *session.posargs)
-    session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
+    """Check style and likely mistakes with ruff (`lint -- --fix` mends what it can), and CI."""
+    session.log(f"lint{place_in_run(session)}")
+    run_module(session, "ruff", "check", *session.posargs)
+    run_module(session, "ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
+    zizmor = str(Path(python_of_tools(session)).with_name("zizmor"))
+    session.run(zizmor, "--offline", "--quiet", ".github", external=True)
 
 
 @nox.session
 def typecheck(session: nox.Session) -> None:
     """Check the types of the tools, the tests and every stage with mypy --strict."""
-    install(session, "mypy", "nox", "-r", "tests/requirements.txt")
-    session.run("mypy", f"--exclude={IN_THE_CAPSTONE}", *CODE)
-    for stage in STAGES:
-        python = app_python(session, stage)
-        with session.chdir(stage.directory):
-            session.run(
-                "mypy",
-                "--config-file=../pyproject.toml",
-                f"--cache-dir=../.mypy_cache/{stage.name}",
-                f"--python-executable={python}",
-                ".",
-            )
+    chosen = [word for word in session.posargs if word != "--fresh"]
+    with Proof(session, "typecheck", EVERYTHING, *chosen) as proof:
+        if proof.needed:
+            run_module(session, "tools.typecheck", *chosen)
 
 
 @nox.session
 def check(session: nox.Session) -> None:
     """Check the course: no drift between stages, every requirement tested, working tools."""
-    install(session, "-r", "tests/requirements.txt")
-    session.run("python", "-m", "tools.drift")
-    session.run("python", "-m", "tools.requirements")
-    install(session, "ruff")  # it takes out what a starter no longer imports
-    session.run("python", "-m", "tools.starter", "--check")
-    for stage in STAGES:
+    chosen = [word for word in session.posargs if word != "--fresh"]
+    with Proof(session, "check", EVERYTHING, *chosen) as proof:
+        if not proof.needed:
+            return
+        check_structure(session)
+        run_module(session, "tools.starter", "--check")
+        for stage in STAGES:
+            app_python(session, stage)
+        run_module(session, "tools.openapi")
+        outcome = run_lanes(
+            lambda arguments: run_pytest(session, *arguments),
+            chosen or CHECK_SUITES,
+            ROOT / ".nox" / "pytest" / "check",
+            alone_in=[] if chosen else CHECK_SUITES,
+        )
+        proof.holds = check_outcomes(session, "check", [outcome])
+
+
+def check_structure(session: nox.Session) -> None:
+    """Check that the stages are in step and that every requirement has a test."""
+    run_module(session, "tools.drift")
+    run_module(session, "tools.requirements")
+
+
+@nox.session(default=False)
+def quick(session: nox.Session) -> None:
+    """Check what changed since `main` (`--since REF`): a few minutes, before you commit."""
+    paths = changed_paths(ROOT, *session.posargs[1:2])
+    found = touched(STAGES, paths)
+    names = ", ".join(stage.name for stage in (*found.changed, *found.synced))
+    session.log(f"{len(paths)} files differ. Stages touched: {names or 'none'}")
+    lint_only = [path for path in paths if path.endswith(".py") and (ROOT / path).exists()]
+    if lint_only:
+        run_module(session, "ruff", "check", *lint_only)
+        run_module(session, "ruff", "format", "--check", *lint_only)
+    check_structure(session)
+    numbers = [str(stage.number) for stage in (*found.changed, *found.synced)]
+    if wanted := [*numbers, *(["tools"] if found.tools or found.harness else [])]:
+        run_module(session, "tools.typecheck", *wanted)
+    for stage in found.changed:
+        run_stage(session, stage, "quick", stage.name)
+    for stage in found.synced:
+        # What was carried here was tested where it comes from: a selection of those tests will do.
+        origins = [
+            f"tests/{origin.name}" for origin in found.changed if origin.number < stage.number
+        ]
         app_python(session, stage)
-    session.run("python", "-m", "tools.openapi")
-    suites = ["tests/tools", "tests/harness", "tests/lessons", "tests/grading"]
-    run_tests(session, *(session.posargs or suites))
+        arguments = [f"--stage={stage.number}", "--inherited=quick", *origins]
+        outcome = run_lanes(
+            lambda words: run_pytest(session, *words),
+            arguments,
+            ROOT / ".nox" / "pytest" / "quick",
+            alone_in=[],
+        )
+        check_outcomes(session, f"quick of {stage.name}", [outcome])
+    if found.harness:
+        session.warn("The harness or the constraints differ: python3 noxfile.py runs everything.")
 
 
-@nox.session(default=False, venv_backend="none")
+@nox.session(default=False)
+def full(session: nox.Session) -> None:
+    """Run everything, every earlier suite of each stage too: nightly, and before a release."""
+    lint(session)
+    typecheck(session)
+    check(session)
+    for stage in STAGES:
+        session.log(f"{stage.name}, stage {stage.number} of {len(STAGES)} in full")
+        run_stage(session, stage, "full", f"{stage.name}-full")
+    if FLAKY:
+        session.error(f"{len(FLAKY)} flaky: a full run has none")
+
+
+@nox.session(default=False)
 def diff(session: nox.Session) -> None:
     """Show the lesson between two stages (`diff -- 2 3`, `--html FILE` for a page)."""
     session.run(sys.executable, "-m", "tools.diff", *session.posargs, external=True, silent=False)
 
 
-@nox.session(default=False, venv_backend="none")
+@nox.session(default=False)
 def propagate(session: nox.Session) -> None:
     """Carry an edit of a stage into every later one (`propagate -- stage01_memory_todo`)."""
     session.run(sys.executable, "-m", "tools.propagate", *session.posargs, external=True)
 
 
-@nox.session(default=False)
+@nox.session(default=False, venv_backend="uv|virtualenv", reuse_venv=True)
 def lock(session: nox.Session) -> None:
     """Resolve every requirement again into `constraints.txt`, for Python 3.11 to 3.14."""
-    install(session, "filelock", "uv")
+    # An environment of its own: the tools' may be what cannot be made any more.
+    session.install("-c", "constraints.txt", "filelock", "uv")
     session.run("python", "-m", "tools.lock", *session.posargs)
 
 
 @nox.session(default=False)
 def grade(session: nox.Session) -> None:
     """Grade anybody's solution (`grade -- --stage 3 --base-url URL`, or `--cmd`; see `--help`)."""
-    install(session, "-r", "tests/requirements.txt")
     here = f"--directory={session.invoked_from}"  # what relative paths mean
-    command = ["python", "-m", "tools.grade", here, *session.posargs]
+    command = [python_of_tools(session), "-m", "tools.grade", here, *session.posargs]
     # Not by session.run: its end would be nox's own, where 2 (our fault) must not look like 1.
-    program = str(Path(session.bin) / "python")
-    sys.exit(subprocess.call([program, *command[1:]], cwd=ROOT, env=os.environ | KEEP_BYTECODE))
+    sys.exit(subprocess.call(command, cwd=ROOT, env=os.environ | KEEP_BYTECODE))
 
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure the capstone beside floor programs (`bench -- --quick`: a look, in a minute)."""
-    install(session, "-r", "tests/requirements.txt")
-    session.run("python", "-m", "benchmarks.run", *session.posargs)
+    run_module(session, "benchmarks.run", *session.posargs)
 
 
 @nox.session(default=False)
 def starter(session: nox.Session) -> None:
     """Write `starter/stageNN`, what learners begin with, from the finished stages."""
-    install(session, "ruff", "-r", "tests/requirements.txt")
-    session.run("python", "-m", "tools.starter", *session.posargs)
+    run_module(session, "tools.starter", *session.posargs)
 
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Break stages on purpose, and see whether the tests notice (`mutants -- 1 2 --exhaustive`)."""
-    install(session, "-r", "tests/requirements.txt")
     for stage in STAGES:
         app_python(session, stage)
-    session.run("python", "-m", "tools.mutants", *session.posargs)
+    run_module(session, "tools.mutants", *session.posargs)

@@ -1,4 +1,5 @@
-"""The Python environments that stages run in: one a stage, with its `requirements.txt` and no more.
+"""The Python environments: one for each stage, with its `requirements.txt` and no more, and one for
+all tools and tests.
 
 A stage that imports what its requirements do not name fails here as it would for a learner. An
 environment is made on first use, kept in `.nox/apps/`, and made again when the requirements, the
@@ -35,32 +36,39 @@ def stage_python(stage: Stage) -> Path:
 
     Raises `CourseError` with the installer's last words when it cannot be built.
     """
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return build(
-        ENVIRONMENTS / f"{stage.name}-py{version}", ROOT / stage.directory / "requirements.txt"
-    )
+    return build(_environment(stage.name), ROOT / stage.directory / "requirements.txt")
 
 
-def build(environment: Path, requirements: Path) -> Path:
+def tools_python() -> Path:
+    """Return the interpreter of the environment of the tests and tools, built like a stage's."""
+    names = ("tests", "tools")
+    return build(_environment("tools"), *(ROOT / name / "requirements.txt" for name in names))
+
+
+def _environment(name: str) -> Path:
+    return ENVIRONMENTS / f"{name}-py{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def build(environment: Path, *requirements: Path) -> Path:
     """Make `environment` hold exactly `requirements` (pinned by `constraints.txt`)."""
     environment.parent.mkdir(parents=True, exist_ok=True)
     stamp = environment / "built-from.txt"
     # Two sessions started together build it once; the lock dies with its process.
     with FileLock(f"{environment}.lock"):
-        wanted = _fingerprint(requirements)
+        wanted = _fingerprint(*requirements)
         if _read(stamp) != wanted:
             print(f"Making the environment {environment.relative_to(ROOT)} …", flush=True)
             stamp.unlink(missing_ok=True)
             shutil.rmtree(environment, ignore_errors=True)
-            _create(environment, requirements)
+            _create(environment, *requirements)
             # Gone first and written last: what was interrupted has no stamp and is made again.
             stamp.write_text(wanted, encoding="utf-8")
     return python_of(environment)
 
 
-def _fingerprint(requirements: Path) -> str:
+def _fingerprint(*requirements: Path) -> str:
     parts = [sys.version, sys.base_prefix]
-    parts += [path.read_text(encoding="utf-8") for path in (requirements, CONSTRAINTS)]
+    parts += [path.read_text(encoding="utf-8") for path in (*requirements, CONSTRAINTS)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -71,8 +79,9 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _create(environment: Path, requirements: Path) -> None:
-    pins = ["-r", str(requirements), "-c", str(CONSTRAINTS)]
+def _create(environment: Path, *requirements: Path) -> None:
+    pins = [word for path in requirements for word in ("-r", str(path))]
+    pins += ["-c", str(CONSTRAINTS)]
     uv = _find_uv()
     if uv is not None:
         try:

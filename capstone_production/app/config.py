@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
 
     database_url: str = "sqlite+aiosqlite:///./todo.db"
+    database_busy_timeout: float = Field(default=5, ge=0, le=60)  # seconds that a write waits
     # Of each process. All of them together must stay below PostgreSQL's max_connections.
     database_pool_size: int = Field(default=10, ge=1, le=1000)
     database_max_overflow: int = Field(default=5, ge=0, le=1000)
@@ -68,10 +69,21 @@ class Settings(BaseSettings):
     cache_l1_ttl: float = Field(default=5, ge=0, le=HOUR)
     cache_l1_size: int = Field(default=64 * 1024 * 1024, ge=0, le=MAX_CACHE)  # bytes, of a process
     cache_l2_ttl: int = Field(default=300, ge=1, le=YEAR)  # seconds
+    job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=100 * YEAR)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
+    max_waiting_jobs_per_user: int = Field(default=100, ge=1, le=100_000)
+    max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
+
+    max_todos_per_user: int = Field(default=10_000, ge=1)
+    max_posts_per_user: int = Field(default=10_000, ge=1)  # deleted ones count, they can come back
+    max_comments_per_user: int = Field(default=100_000, ge=1)  # … as above
 
     weather_cache_ttl: int = Field(default=600, ge=0, le=YEAR)  # seconds
+    weather_timeout: float = Field(default=10, ge=0.1, le=60)  # seconds that a provider may take
+    weather_timeout_pause: float = Field(default=10, ge=0, le=3600)  # seconds after it took longer
+    weather_lookups_per_minute: int = Field(default=300, ge=1, le=1_000_000)  # of each process
+    rate_limit_weather: str = "100/minute"
     openweathermap_api_key: SecretStr = SecretStr("")
     openweathermap_base_url: str = "https://api.openweathermap.org"
     open_meteo_base_url: str = "https://api.open-meteo.com"
@@ -175,7 +187,7 @@ class Settings(BaseSettings):
         cls.check_origins([origin for origin in value if origin != "*"])
         return value
 
-    @field_validator("rate_limit_auth")
+    @field_validator("rate_limit_auth", "rate_limit_weather")
     @classmethod
     def check_rate(cls, value: str) -> str:
         """Return the value when it is a rate, or empty for none; raises `ValueError`."""

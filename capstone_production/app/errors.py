@@ -66,6 +66,7 @@ UNAVAILABLE = (
     "55P03",  # a lock was not to be had in time
     "57",  # stopped by the timeout, by the administrator, by a crash
     "58",  # the disk
+    "XX",  # a fault of the server itself: damaged data, or a bug
 )
 
 UNREADABLE = {
@@ -126,7 +127,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 def may_work_later(error: Exception) -> bool:
     """Return whether trying again may help; if not, it is a mistake in our code."""
-    if not isinstance(error, DBAPIError):
+    if not isinstance(error, DBAPIError) or error.connection_invalidated:
         return True
     code = getattr(error.orig, "sqlstate", None)
     if isinstance(code, str):

@@ -36,19 +36,22 @@ from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
+from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
 from app.observability.exposition import expose_metrics
 from app.observability.gauges import Gauges
 from app.observability.logs import set_up_server_logs
 from app.observability.middleware import ObserveMiddleware
 from app.paths import PathMiddleware
+from app.quotas import Quotas
 from app.redis_client import open_redis
-from app.shutdown import Shutdown
+from app.shutdown import CancelledRequestMiddleware, Shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
 from app.watchdog import watched_event_loop
 from app.weather.cache import LoadingCache
+from app.weather.limits import LookupLimits
 from app.weather.providers import choose_provider
 from app.weather.router import router as weather_router
 from app.weather.schemas import Weather
@@ -67,6 +70,8 @@ class AppState(TypedDict):
     auth_limits: AuthLimits
     media_storage: MediaStorage
     job_queue: JobQueue
+    job_streams: JobStreams
+    quotas: Quotas
     weather_cache: LoadingCache[Weather]
     chat_room: Room
     redis: Redis | None
@@ -96,6 +101,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
     # A connection of its own: that all others are in use is no fault of the database.
     monitor = create_engine(settings.as_monitor(), "monitor")
     shutdown = Shutdown(settings.drain_seconds)
+    streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
     with shutdown.watched():
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(open_redis(settings))
@@ -103,7 +109,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
             await stack.enter_async_context(cache.running())
             stack.enter_context(watched_by_cache(cache))
             await stack.enter_async_context(queue.running())
-            client = await stack.enter_async_context(open_client())
+            await stack.enter_async_context(streams.running())
+            client = await stack.enter_async_context(open_client(settings))
             chat_room = await stack.enter_async_context(open_room(engine, redis))
             await stack.enter_async_context(watched_event_loop(settings.stuck_after))
             gauges = Gauges(engine, monitor, redis, settings.media_dir)
@@ -116,8 +123,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
                 "auth_limits": AuthLimits(settings, redis),
                 "media_storage": media_storage,
                 "job_queue": queue,
+                "job_streams": streams,
+                "quotas": Quotas(settings),
                 "weather_cache": create_weather_cache(
-                    choose_provider(client, settings), cache, settings
+                    choose_provider(client, settings),
+                    cache,
+                    LookupLimits(settings, redis),
+                    settings,
                 ),
                 "chat_room": chat_room,
                 "redis": redis,
@@ -140,6 +152,7 @@ hide_tokens_in_logs()
 app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False, responses=DESCRIBED)
 add_error_handlers(app)
 app.add_middleware(PathMiddleware)
+app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(CrossOriginMiddleware)
 app.add_middleware(SecurityHeadersMiddleware)
 app.add_middleware(ObserveMiddleware)  # sees what those above answer

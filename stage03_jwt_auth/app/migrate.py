@@ -13,13 +13,14 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.config import Settings
 from app.database import create_engine
 from app.errors import StartupError
 
 ALEMBIC_INI = Path(__file__).resolve().parent.parent / "alembic.ini"
 
 
-async def prepare_schema(database_url: str, *, upgrade: bool) -> None:
+async def prepare_schema(settings: Settings, *, upgrade: bool) -> None:
     """Run the missing migrations when `upgrade` is set, else only look.
 
     Raises `StartupError` when the database cannot be opened, is newer than this code, or older and
@@ -27,7 +28,7 @@ async def prepare_schema(database_url: str, *, upgrade: bool) -> None:
     """
     with explained():
         # An engine of its own: migrations change settings of their connection.
-        engine = create_engine(database_url)
+        engine = create_engine(settings)
         try:
             async with engine.begin() as connection:
                 await connection.run_sync(_prepare, upgrade=upgrade)

@@ -18,6 +18,7 @@ from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.migrate import prepare_schema
 from app.paths import PathMiddleware
+from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 
 
@@ -33,9 +34,10 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
-    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
-    engine = create_engine(settings.database_url)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
     highest_cost = await find_highest_cost(engine)
     password_hasher = PasswordHasher(settings.bcrypt_rounds, highest_cost=highest_cost)
     media_storage = MediaStorage(settings.media_dir)
@@ -53,6 +55,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
 app.add_middleware(PathMiddleware)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
 
     database_url: str = "sqlite+aiosqlite:///./todo.db"
+    database_busy_timeout: float = Field(default=5, ge=0, le=60)  # seconds that a write waits
 
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     access_token_ttl: int = Field(default=1800, ge=1, le=YEAR)  # seconds
@@ -44,10 +45,16 @@ class Settings(BaseSettings):
     media_dir: Path = Path("media")
 
     redis_url: str = ""
+    job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=100 * YEAR)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
+    max_waiting_jobs_per_user: int = Field(default=100, ge=1, le=100_000)
+    max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
 
     weather_cache_ttl: int = Field(default=600, ge=0, le=YEAR)  # seconds
+    weather_timeout: float = Field(default=10, ge=0.1, le=60)  # seconds that a provider may take
+    weather_timeout_pause: float = Field(default=10, ge=0, le=3600)  # seconds after it took longer
+    weather_lookups_per_minute: int = Field(default=300, ge=1, le=1_000_000)
     openweathermap_api_key: SecretStr = SecretStr("")
     openweathermap_base_url: str = "https://api.openweathermap.org"
     open_meteo_base_url: str = "https://api.open-meteo.com"

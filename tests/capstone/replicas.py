@@ -43,7 +43,7 @@ def started(
     redis, database_url = Redis(directory / "redis"), create_database(postgres_url)
     redis.start()
     everything = {"DATABASE_URL": database_url, "REDIS_URL": redis.url} | settings
-    server = stage_server(stage, directory, processes=2, **everything)
+    server = stage_server(stage, directory, processes=2, forked=True, **everything)
     assert isinstance(server, ReplicatedServer)
     try:
         server.start()

@@ -4,9 +4,10 @@
     pytest --stage 9 --deployment full     PostgreSQL, Redis, two API processes, a worker and beat
 
 In the full form a private server is one process, with a database and a Redis of its own and no
-worker. The environment may name servers: `DATABASE_URL` one to make databases on, `REDIS_URL` the
-Redis of the shared server. A test marked `deployment("plain")` or `deployment("full")` runs in that
-form only.
+worker. Its database is a copy of one that was migrated once, or an empty one for a test that starts
+the server itself. All workers of `pytest-xdist` make their databases on one PostgreSQL. The
+environment may name servers: `DATABASE_URL` one to make databases on, `REDIS_URL` the Redis of the
+shared server. A test marked `deployment("plain")` or `deployment("full")` runs in that form only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 import pytest
@@ -43,8 +44,13 @@ class Deployment(Protocol):
     def prepare(self, server: LaunchedServer) -> None:
         """Give the shared server what it needs before it starts."""
 
-    def surroundings(self, directory: Path) -> AbstractContextManager[dict[str, str]]:
-        """Return settings for a private server; what they name lives as long as the `with`."""
+    def surroundings(
+        self, directory: Path, *, migrated: bool
+    ) -> AbstractContextManager[dict[str, str]]:
+        """Return settings for a private server; what they name lives as long as the `with`.
+
+        Its database has all tables when it is `migrated`, else none.
+        """
 
 
 class Plain:
@@ -55,7 +61,12 @@ class Plain:
     def prepare(self, server: LaunchedServer) -> None:
         """Do nothing: the server makes its database when it starts."""
 
-    def surroundings(self, directory: Path) -> AbstractContextManager[dict[str, str]]:  # noqa: ARG002
+    def surroundings(
+        self,
+        directory: Path,  # noqa: ARG002
+        *,
+        migrated: bool,  # noqa: ARG002 - SQLite's file is migrated in a tenth of a second
+    ) -> AbstractContextManager[dict[str, str]]:
         """Return no settings."""
         return nullcontext({})
 
@@ -73,19 +84,26 @@ class Full:
         self._postgres_url = postgres_url
         self._stage_directory = stage_directory
         self._databases = ExitStack()
+        self._template = ""  # until the shared server is prepared
 
     def prepare(self, server: LaunchedServer) -> None:
-        """Make a database and migrate it by command, as an operator does: the queue has a Redis."""
-        server.settings["DATABASE_URL"] = self._databases.enter_context(self._database())
+        """Make a database and migrate it by command, as an operator does: the queue has a Redis.
+
+        A copy of that database, made before anybody uses it, is the template of all others.
+        """
+        template = self._databases.enter_context(self._database())
+        server.settings["DATABASE_URL"] = template
         done = server.run("alembic", "upgrade", "head", cwd=self._stage_directory)
         if done.returncode != 0:
             raise ServerDidNotStart(["alembic"], done.returncode, done.stdout)
+        self._template = template
+        server.settings["DATABASE_URL"] = self._databases.enter_context(self._database(template))
 
     @contextmanager
-    def surroundings(self, directory: Path) -> Iterator[dict[str, str]]:
+    def surroundings(self, directory: Path, *, migrated: bool) -> Iterator[dict[str, str]]:
         """Yield the addresses of a new database and of a new Redis."""
         redis = Redis(directory / "redis")
-        with self._database() as database_url:
+        with self._database(self._template if migrated else "") as database_url:
             redis.start()
             try:
                 yield {"DATABASE_URL": database_url, "REDIS_URL": redis.url}
@@ -97,8 +115,8 @@ class Full:
         self._databases.close()
 
     @contextmanager
-    def _database(self) -> Iterator[str]:
-        url = create_database(self._postgres_url)
+    def _database(self, template: str = "") -> Iterator[str]:
+        url = create_database(self._postgres_url, template)
         yield url
         with suppress(psycopg.OperationalError):  # gone already: somebody pressed Ctrl-C
             drop_database(url)
@@ -137,6 +155,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not redis_is_available():
         raise pytest.UsageError(f"--deployment={FULL}: {NO_REDIS}")
     config.option.queue = CELERY
+    if not os.environ.get("DATABASE_URL") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SharedPostgres())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -149,10 +169,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=list(other))
 
 
+class SharedPostgres:
+    """In the process that hands tests to workers: one PostgreSQL for all of them."""
+
+    def __init__(self) -> None:
+        self._postgres: Postgres | None = None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Start the server with the first worker, and tell each worker its address."""
+        if self._postgres is None:
+            self._postgres = Postgres()
+            self._postgres.start()
+        node.workerinput["postgres_url"] = self._postgres.url
+
+    def pytest_unconfigure(self) -> None:
+        """Stop the server."""
+        if self._postgres is not None:
+            self._postgres.end()
+
+
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a PostgreSQL server where databases can be made: ours, or `DATABASE_URL`."""
-    existing = os.environ.get("DATABASE_URL")
+    shared = getattr(request.config, "workerinput", {}).get("postgres_url")
+    existing = os.environ.get("DATABASE_URL") or shared
     if existing:
         yield existing
         return

@@ -1,7 +1,7 @@
 """What pytest loads: the options, the fixtures and the report of a failure.
 
-    pytest --stage 2                               launch stage 2, run the suites of stages 1 and 2
-    pytest --stage 2 --base-url http://host:8000   the same suites against a server that is up
+    pytest --stage 2                               launch stage 2, run its suite and earlier ones
+    pytest --stage 2 --base-url http://host:8000   the same tests against a server that is up
 
 Against a server that is up, tests that must own the process are skipped as *not checked*.
 """
@@ -21,6 +21,7 @@ from tests.harness import profile
 from tests.harness.driver import Api
 from tests.harness.exchange import FRAMES, RECENT, report_sections
 from tests.harness.learners import LearnersServer, Solution
+from tests.harness.selection import FULL, MARKERS, QUICK, longest_file_first, quick_selection
 from tests.harness.server import (
     AttachedServer,
     LaunchedServer,
@@ -34,7 +35,11 @@ from tools.course import ROOT, CourseError, Stage, find_stage, load_course
 if TYPE_CHECKING:  # a plugin is imported by pytest, which explains its assertions then
     from tests.harness.deployment import Deployment
 
-pytest_plugins = ["tests.harness.queue", "tests.harness.weather", "tests.harness.deployment"]
+pytest_plugins = [
+    "tests.harness.queue",
+    "tests.harness.weather",
+    "tests.harness.deployment",
+]
 
 NOT_CHECKED = "not checked: needs control of the server process"
 # With `--solution` a process can be had, but what is inside of it is somebody else's.
@@ -51,7 +56,10 @@ class Launch(Protocol):
     """Makes private servers of the stage under test, ended with the test."""
 
     def __call__(self, *, start: bool = True, **settings: str) -> LaunchedServer:
-        """Return a server with these settings, running unless `start` is false."""
+        """Return a server with these settings, running unless `start` is false.
+
+        In the full form the database of a running server was migrated before; else it is empty.
+        """
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,6 +69,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--base-url", metavar="URL", help="test the server there, launch none")
     group.addoption("--solution", metavar="FILE", help="how to start that server once more")
     group.addoption("--profile", metavar="FILE", help="the names that its API has of its own")
+    group.addoption(
+        "--inherited",
+        choices=(QUICK, FULL),
+        default=QUICK,
+        help="how much of the suites of earlier stages runs (default: quick)",
+    )
     group.addoption("--admin-username", metavar="NAME", help="an administrator of that server")
     group.addoption("--admin-password", metavar="PASSWORD", help="and that one's password")
 
@@ -71,8 +85,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "until(stage, successor): the requirement ends after that stage; `successor` replaces it.",
     )
-    config.addinivalue_line("markers", "slow: takes seconds, which a quick grading has not.")
     config.addinivalue_line("markers", "users: tells users apart; a server may have none.")
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     try:
         if config.getoption("profile"):
             profile.activate(profile.load_profile(Path(config.getoption("profile"))))
@@ -84,6 +99,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_STAGE] = stage
     config.stash[_SUITES] = {stage.name: stage.number for stage in stages}
     config.stash[_ENDED] = []
+    if hasattr(config, "workerinput"):  # set by pytest-xdist
+        config.pluginmanager.register(LongestFileFirst())
     # A SIGTERM (from CI, from nox) ends pytest in the way a Ctrl-C does: with the servers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -94,7 +111,7 @@ def pytest_keyboard_interrupt() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take out what the stage under test does not have yet, or has no longer."""
+    """Take out what the stage under test does not have yet, has no longer, or inherits in full."""
     stage, suites = config.stash[_STAGE], config.stash[_SUITES]
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
@@ -105,18 +122,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config.stash[_ENDED].append(f"{item.name} → row {until.kwargs['successor']}")
         suite = suites.get(item.path.parent.name, 0)
         (dropped if ended or suite > stage.number else kept).append(item)
+    if config.getoption("inherited") == QUICK:
+        selected = quick_selection(kept, stage)
+        dropped += set(kept).difference(selected)
+        kept = selected
     if dropped:
         items[:] = kept
         config.hook.pytest_deselected(items=dropped)
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    """Say which app is tested, and which tests no longer apply to it."""
+class LongestFileFirst:
+    """In a worker of `pytest-xdist`: puts the files that take longest first."""
+
+    @pytest.hookimpl(trylast=True)  # after the random order, which it keeps within each file
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Order the files."""
+        items[:] = longest_file_first(items)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which app is tested."""
     stage = config.stash[_STAGE]
     where = config.getoption("base_url") or stage.directory
-    lines = [f"stage {stage.number}: {where}"]
-    lines += [f"ended before this stage: {ended}" for ended in config.stash[_ENDED]]
-    return lines
+    return f"stage {stage.number}: {where}"
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Say which tests no longer apply to the stage."""
+    return [f"ended before this stage: {ended}" for ended in config.stash[_ENDED]]
 
 
 @pytest.fixture(scope="session")
@@ -190,9 +223,17 @@ def _launch(
 
         def make(*, start: bool = True, **settings: str) -> LaunchedServer:
             directory = tmp_path_factory.mktemp("private")
-            beside = servers.enter_context(deployment.surroundings(directory))
+            beside: dict[str, str] = {}
+            if not {"DATABASE_URL", "REDIS_URL"} <= settings.keys():
+                surroundings = deployment.surroundings(directory, migrated=start)
+                beside = servers.enter_context(surroundings)
             everything = provider_settings | beside | settings
-            server = stage_server(request.config.stash[_STAGE], directory, **everything)
+            server = stage_server(
+                request.config.stash[_STAGE],
+                directory,
+                forked="PYTHONPATH" not in settings,  # what is there is imported at the very start
+                **everything,
+            )
             servers.callback(server.end)
             if start:
                 server.start()

@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.forks import Child, start_process
 from tests.harness.ports import free_port
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
@@ -45,7 +46,8 @@ class Process:
     """A program that is no web server: a process with its own group and a log.
 
     It may be started again after it has ended. `environment` is all that it gets. `user` is who it
-    runs as, when that is somebody else.
+    runs as, when that is somebody else. `forked_for` is an app's directory when the process may be
+    a fork that begins with the app's packages imported (`forks.py`).
     """
 
     def __init__(
@@ -56,13 +58,15 @@ class Process:
         log_file: Path,
         *,
         user: str | None = None,
+        forked_for: Path | None = None,
     ) -> None:
         self.command = tuple(command)
         self.environment = dict(environment)
         self.log_file = log_file
         self._working_directory = working_directory
         self._user = user
-        self._process: subprocess.Popen[bytes] | None = None
+        self._forked_for = forked_for
+        self._process: Child | None = None
 
     @property
     def pid(self) -> int:
@@ -83,17 +87,14 @@ class Process:
         """Start it; `RuntimeError` when it runs."""
         if self in _running:
             raise RuntimeError("this process is running already")
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command,
-                cwd=self._working_directory,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                user=self._user,
-            )
+        self._process = start_process(
+            self.command,
+            self._working_directory,
+            self.environment,
+            self.log_file,
+            app=self._forked_for,
+            user=self._user,
+        )
         _running.add(self)
 
     def stop(self, *, within: float = _STOP_DEADLINE) -> int:
@@ -140,7 +141,7 @@ class Process:
             return ""
         return self.log_file.read_bytes().decode("utf-8", errors="replace")
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Child:
         if self._process is None:
             raise RuntimeError("this process was never started")
         return self._process
@@ -240,9 +241,10 @@ def _encode(*words: str | bytes) -> bytes:
 def celery_process(server: LaunchedServer, log_file: Path, *arguments: str) -> Process:
     """Return a Celery process of the server's app, environment and settings, not started yet."""
     environment, arguments_of_server = server.environment(), list(server.command)
-    environment["PYTHONPATH"] = arguments_of_server[arguments_of_server.index("--app-dir") + 1]
+    app = arguments_of_server[arguments_of_server.index("--app-dir") + 1]
+    environment["PYTHONPATH"] = app
     command = [server.command[0], "-m", "celery", "-A", "app.jobs.worker", *arguments]
-    return Process(command, environment, server.data_dir, log_file)
+    return Process(command, environment, server.data_dir, log_file, forked_for=Path(app))
 
 
 class Queue:

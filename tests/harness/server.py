@@ -26,6 +26,7 @@ import httpx
 
 from tests.harness import profile
 from tests.harness.database import Database, database_at
+from tests.harness.forks import Child, start_process
 from tests.harness.ports import free_port
 from tools.course import ROOT, Stage
 from tools.environment import stage_python
@@ -136,7 +137,8 @@ class LaunchedServer:
 
     `{port}` in an argument of `command` stands for the port. `settings` is the part of its
     environment that a test chooses; change it before `start` or `restart`. The process works in
-    `data_dir`, which is empty at first; its log is kept outside of it.
+    `data_dir`, which is empty at first; its log is kept outside of it. `forked_for` is the app's
+    directory when the process may be a fork that begins with its packages imported (`forks.py`).
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class LaunchedServer:
         *,
         working_directory: Path | None = None,
         has_users: bool = False,
+        forked_for: Path | None = None,
     ) -> None:
         self.command = tuple(command)
         self.settings = dict(settings or {})
@@ -154,8 +157,9 @@ class LaunchedServer:
         self.data_dir = working_directory or directory / "data"
         self.log_file = directory / "server.log"
         self._has_users = has_users
+        self._forked_for = forked_for
         self._port: int | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self.home.mkdir(parents=True, exist_ok=True)
         self.data_dir.mkdir(parents=True, exist_ok=True)
 
@@ -309,17 +313,9 @@ class LaunchedServer:
     def _start_on(self, port: int, within: float) -> None:
         command = [argument.replace("{port}", str(port)) for argument in self.command]
         mark = self.log_mark()
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self.data_dir,
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # A group of its own: a Ctrl-C is ours to handle, and all of it can be ended.
-                start_new_session=True,
-            )
+        self._process = start_process(
+            command, self.data_dir, self.environment(), self.log_file, app=self._forked_for
+        )
         _running.add(self)
         self._port = port
         deadline = time.monotonic() + within
@@ -333,7 +329,7 @@ class LaunchedServer:
         self.kill()
         raise ServerDidNotStart(command, None, self.log_since(mark))
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Child:
         if self._process is None:
             raise RuntimeError("this server was never started")
         return self._process
@@ -343,11 +339,18 @@ class ReplicatedServer(LaunchedServer):
     """Several processes of one app: the same settings, directory and log, a port for each."""
 
     def __init__(
-        self, command: Sequence[str], directory: Path, *, processes: int, has_users: bool
+        self,
+        command: Sequence[str],
+        directory: Path,
+        *,
+        processes: int,
+        has_users: bool,
+        forked_for: Path | None = None,
     ) -> None:
-        super().__init__(command, directory, has_users=has_users)
+        super().__init__(command, directory, has_users=has_users, forked_for=forked_for)
         self.replicas = [
-            LaunchedServer(command, directory, has_users=has_users) for _ in range(processes - 1)
+            LaunchedServer(command, directory, has_users=has_users, forked_for=forked_for)
+            for _ in range(processes - 1)
         ]
         for replica in self.replicas:
             replica.settings = self.settings
@@ -377,21 +380,24 @@ class ReplicatedServer(LaunchedServer):
 
 
 def stage_server(
-    stage: Stage, directory: Path, *, processes: int = 1, **settings: str
+    stage: Stage, directory: Path, *, processes: int = 1, forked: bool = False, **settings: str
 ) -> LaunchedServer:
     """Return a server of the stage, not started yet, with the settings that suit a test.
 
     The app is read from its place in the course and works in `directory`, so a learner's own
-    database and `.env` are neither read nor written. `CourseError` when its environment cannot be
-    made.
+    database and `.env` are neither read nor written. A `forked` server starts in a fraction of the
+    time. `CourseError` when the environment cannot be made.
     """
     command = [str(stage_python(stage)), "-m", "uvicorn", "app.main:app"]
     command += ["--app-dir", str(ROOT / stage.directory), "--host", "127.0.0.1", "--port", "{port}"]
     has_users = stage.number >= FIRST_STAGE_WITH_USERS
+    forked_for = ROOT / stage.directory if forked else None
     if processes == 1:
-        server = LaunchedServer(command, directory, has_users=has_users)
+        server = LaunchedServer(command, directory, has_users=has_users, forked_for=forked_for)
     else:
-        server = ReplicatedServer(command, directory, processes=processes, has_users=has_users)
+        server = ReplicatedServer(
+            command, directory, processes=processes, has_users=has_users, forked_for=forked_for
+        )
     if stage.number >= FIRST_STAGE_WITH_A_DATABASE:
         server.settings["DATABASE_URL"] = f"sqlite+aiosqlite:///{server.database_file.as_posix()}"
     if has_users:

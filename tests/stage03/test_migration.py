@@ -45,7 +45,7 @@ class Moved:
 def stage_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
     """A server of stage 2, with the directory and the environment of stage 2."""
     stage = find_stage(load_course(), "2")
-    server = stage_server(stage, tmp_path_factory.mktemp("stage_2"))
+    server = stage_server(stage, tmp_path_factory.mktemp("stage_2"), forked=True)
     yield server
     server.end()
 

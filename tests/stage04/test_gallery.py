@@ -25,6 +25,7 @@ from tests.harness.server import AttachedServer, Server
 from tests.harness.waiting import eventually
 
 pytest_plugins = ["tests.browser.plugin"]
+pytestmark = pytest.mark.page("app/gallery")
 
 PASSWORD = "correct horse"
 GIF = bytes.fromhex(

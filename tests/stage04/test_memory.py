@@ -17,6 +17,8 @@ from tests.stage03.figures import measure_the_list
 from tests.stage04.pictures import JPEG, jpeg, jpeg_of_size, png
 from tests.stage04.uploads import MAX_FILE_SIZE, new_image, upload
 
+pytestmark = pytest.mark.alone
+
 AT_ONCE = 20
 MEMORY_BOUND = 64 * MIB
 P95_BOUND = 150.0  # milliseconds over idle

@@ -59,7 +59,7 @@ def contents(database_file: Path) -> dict[str, list[tuple[Any, ...]]]:
 def moved(tmp_path_factory: pytest.TempPathFactory, launch_for_module: Launch) -> Moved:
     """Fill a database with stage 6, then start the stage under test on it."""
     stage = find_stage(load_course(), "6")
-    old = stage_server(stage, tmp_path_factory.mktemp("stage_6"))
+    old = stage_server(stage, tmp_path_factory.mktemp("stage_6"), forked=True)
     try:
         old.start()
         with Api(old) as visitor:

@@ -21,6 +21,7 @@ from tests.harness.server import AttachedServer, Server
 from tests.stage08.chat import everything_after, history, new_text, person
 
 pytest_plugins = ["tests.browser.plugin"]
+pytestmark = pytest.mark.page("app/chat")
 
 PASSWORD = "correct horse"
 MARKUP = "<img src=x onerror=alert(1)> &amp; <b>bold</b>"

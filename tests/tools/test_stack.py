@@ -137,6 +137,16 @@ def test_what_is_written_is_read_by_the_other_process_and_after_the_next_start(
             done = f"/jobs/{job['id']}"
             eventually(lambda: ada.get(done).json()["status"] == "succeeded", within=LATEST)
             assert close_code_after(b" " * 131_073, two, ada) == CloseCode.MESSAGE_TOO_BIG
+        with httpx.Client(base_url=one, trust_env=False, timeout=30) as thief:
+            answers = {
+                thief.post(
+                    "/auth/token",
+                    data={"username": "ada", "password": f"guess {number}"},
+                    headers={"X-Forwarded-For": f"203.0.113.{number}"},
+                ).status_code
+                for number in range(12)
+            }
+        assert answers == {401, 429}
         secrets = data / ".env"
         assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
         assert stack.end() < STOPS_WITHIN

@@ -20,6 +20,7 @@ import pytest
 
 from tests.harness import driver
 from tests.harness.exchange import FRAMES, RECENT, mask
+from tests.harness.selection import opens_a_browser, spread, takes_long
 from tools.course import find_stage, load_course
 from tools.grade.outcomes import Outcome, Verdict, log_end, write_event, write_outcome
 from tools.grade.steps import step_of
@@ -80,7 +81,7 @@ class Recorder:
         for group in groups.values():
             current = self._is_current(group[0])
             most = "grade_variants" if current else "grade_earlier_variants"
-            chosen.update(_spread(group, self._config.getoption(most)))
+            chosen.update(spread(group, self._config.getoption(most)))
         if self._config.getoption("grade_quick"):
             chosen = {item for item in chosen if not _takes_long(item, self._is_current(item))}
         left_out = [item for item in items if item not in chosen]
@@ -225,9 +226,8 @@ def _is_hang(error: BaseException) -> bool:
 
 
 def _takes_long(item: pytest.Item, current: bool) -> bool:
-    """Whether it opens a browser, or is slow and of an earlier stage."""
-    slow = item.get_closest_marker("slow") is not None and not current
-    return slow or "browser_context" in getattr(item, "fixturenames", ())
+    """Return whether it opens a browser, or takes long and belongs to an earlier stage."""
+    return opens_a_browser(item) or (takes_long(item) and not current)
 
 
 def _by_rows(items: Iterable[pytest.Item]) -> Callable[[pytest.Item], tuple[int, int]]:
@@ -244,16 +244,6 @@ def _by_rows(items: Iterable[pytest.Item]) -> Callable[[pytest.Item], tuple[int,
         suites[item.path.parent],
         first_row.get(item.nodeid.partition("::")[0], len(first_row)),
     )
-
-
-def _spread(group: list[pytest.Item], most: int) -> list[pytest.Item]:
-    """Return up to `most` of the variants of a test, evenly spread (0: all)."""
-    if most <= 0 or len(group) <= most:
-        return group
-    if most == 1:
-        return group[:1]
-    step = (len(group) - 1) / (most - 1)
-    return [group[round(number * step)] for number in range(most)]
 
 
 def _short(text: str) -> str:

@@ -58,6 +58,7 @@ class Target:
             *("-o", "verbosity_assertions=1"),  # values as they are, not with dots in them
             f"--grade-answer-within={self.answer_within}",
             f"--timeout={THOROUGH_TEST if self.thorough else QUICK_TEST}",
+            "--inherited=full",  # the plugin selects, and says what it leaves out
         ]
         if not self.thorough:
             arguments.append(f"--grade-variants={QUICK_VARIANTS[0]}")

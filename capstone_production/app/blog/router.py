@@ -17,6 +17,7 @@ from app.blog.service import Blog
 from app.cache.http import answer
 from app.database import SessionDep
 from app.parameters import Limit, Offset, RowId
+from app.quotas import Quotas, get_quotas
 
 CACHE_CONTROL = "no-cache"  # anybody may keep it, and must ask whether it is still so
 
@@ -48,6 +49,7 @@ async def may_include_deleted(
 
 
 BlogDep = Annotated[Blog, Depends(get_blog)]
+QuotasDep = Annotated[Quotas, Depends(get_quotas)]
 IncludeDeleted = Annotated[bool, Depends(may_include_deleted)]
 
 
@@ -72,9 +74,15 @@ async def list_posts(
 
 @router.post("/posts", response_model=PostRead, status_code=status.HTTP_201_CREATED)
 async def create_post(
-    post_in: PostCreate, author: Author, blog: BlogDep, response: Response
+    post_in: PostCreate,
+    author: Author,
+    session: SessionDep,
+    quotas: QuotasDep,
+    blog: BlogDep,
+    response: Response,
 ) -> Post:
     """Publish a post."""
+    await quotas.take(session, Post.author_id, author.id)
     post = await blog.create_post(author, post_in.model_dump())
     response.headers["Location"] = f"/posts/{post.id}"
     return post
@@ -124,9 +132,16 @@ async def list_comments(
     "/posts/{post_id}/comments", response_model=CommentRead, status_code=status.HTTP_201_CREATED
 )
 async def create_comment(
-    post_id: RowId, comment_in: CommentWrite, user: CurrentUser, blog: BlogDep, response: Response
+    post_id: RowId,
+    comment_in: CommentWrite,
+    user: CurrentUser,
+    session: SessionDep,
+    quotas: QuotasDep,
+    blog: BlogDep,
+    response: Response,
 ) -> Comment:
     """Comment on a post."""
+    await quotas.take(session, Comment.author_id, user.id)
     comment = await blog.create_comment(post_id, user, comment_in.body)
     response.headers["Location"] = f"/posts/{post_id}/comments"
     return comment

@@ -66,6 +66,7 @@ async def create_todo(
         idempotency = Idempotency(session, user.id, request.url.path, key)
         if replayed := await idempotency.replay(todo_in):
             return replayed
+        await request.state.quotas.take(session, Todo.owner_id, user.id)
         todo = await TodoStore(session, user).create(todo_in.model_dump())
         location = f"/todos/{todo.id}"
         idempotency.keep(todo, TodoRead, status=status.HTTP_201_CREATED, location=location)

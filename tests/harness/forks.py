@@ -1,0 +1,181 @@
+"""Processes of a stage that start quickly: forks of one that has imported the stage's packages.
+
+Importing FastAPI, SQLAlchemy and Celery takes most of the time of a server's start. The first start
+from an environment pays for it, all others begin after the imports (`fork_server.py`). Each is a
+process of its own all the same, with its own session, environment, log and signals. Linux only:
+elsewhere, and for programs that are no Python modules, processes are started in the usual way.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+CAN_FORK = sys.platform == "linux"
+_SCRIPT = Path(__file__).with_name("fork_server.py")
+_PATIENCE = 60.0  # seconds for a first start on a busy machine
+
+
+class Child(Protocol):
+    """What the harness needs of a process, as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is the id of its group, too."""
+
+    def poll(self) -> int | None:
+        """Return the exit code (negative: the signal that ended it), None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code; raise `subprocess.TimeoutExpired` after `timeout` seconds."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send it a signal, unless it has ended."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+
+class ForkServer:
+    """One `fork_server.py`, for the Python and the app of one stage."""
+
+    def __init__(self, python: str, app: Path) -> None:
+        self._process = subprocess.Popen(
+            [python, "-P", str(_SCRIPT), str(app)],
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._asking = threading.Lock()
+        self._changed = threading.Condition()
+        self._started: list[int] = []
+        self._statuses: dict[int, int] = {}
+        threading.Thread(target=self._listen, daemon=True).start()
+        atexit.register(self.end)
+
+    def start(
+        self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], log: Path
+    ) -> Child:
+        """Start `python -m ARGUMENTS`; `RuntimeError` when this server is gone."""
+        request = {
+            "arguments": list(arguments),
+            "cwd": str(cwd),
+            "environment": dict(environment),
+            "log": str(log),
+        }
+        assert self._process.stdin is not None
+        with self._asking, self._changed:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            if not self._changed.wait_for(lambda: self._started, _PATIENCE):
+                raise RuntimeError("the fork server does not answer")
+            return _Fork(self, self._started.pop())
+
+    def status(self, pid: int, timeout: float | None) -> int | None:
+        """Return the exit code of a fork, waiting for its end; None when the time is up."""
+        with self._changed:
+            self._changed.wait_for(lambda: pid in self._statuses, timeout)
+            return self._statuses.get(pid)
+
+    def end(self) -> None:
+        """End the server; what it has started goes on."""
+        with suppress(OSError):
+            self._process.kill()
+        self._process.wait()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = json.loads(line)
+            with self._changed:
+                if "status" in said:
+                    self._statuses[said["pid"]] = os.waitstatus_to_exitcode(said["status"])
+                else:
+                    # A number that the system gives out again belongs to the new process.
+                    self._statuses.pop(said["pid"], None)
+                    self._started.append(said["pid"])
+                self._changed.notify_all()
+
+
+class _Fork:
+    """A process that a fork server has started."""
+
+    def __init__(self, server: ForkServer, pid: int) -> None:
+        self._server = server
+        self.pid = pid
+        self._exit_code: int | None = None
+
+    def poll(self) -> int | None:
+        if self._exit_code is None:
+            self._exit_code = self._server.status(self.pid, 0)
+        return self._exit_code
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self._exit_code is None:
+            self._exit_code = self._server.status(self.pid, timeout)
+        if self._exit_code is None:
+            raise subprocess.TimeoutExpired(f"fork {self.pid}", timeout or 0)
+        return self._exit_code
+
+    def send_signal(self, sig: int, /) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sig)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+_servers: dict[tuple[str, Path], ForkServer] = {}
+_making = threading.Lock()
+
+
+def start_process(
+    command: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    *,
+    app: Path | None = None,
+    user: str | None = None,
+) -> Child:
+    """Start a command with this environment and no other, its output added to `log`.
+
+    With an `app`, the command is `PYTHON -m MODULE …` of the app in that directory, and the process
+    may be a fork. It has a group of its own, so that a Ctrl-C does not reach it and all of it can
+    be ended.
+    """
+    if app is not None and CAN_FORK:
+        python, option, *arguments = command
+        assert option == "-m", command
+        with _making:
+            server = _servers.get((python, app)) or ForkServer(python, app)
+            _servers[python, app] = server
+        return server.start(arguments, cwd, environment, log)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=user,
+        )
