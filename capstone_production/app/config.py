@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from app.auth.security import check_secret
 from app.errors import StartupError
+from app.parameters import MAX_INTEGER
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate: it was no UTF-8
 BASE_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
@@ -38,7 +39,7 @@ class Settings(BaseSettings):
         env_file=".env",
         extra="ignore",
         hide_input_in_errors=True,  # a wrong value is not printed: it may be a secret
-        allow_inf_nan=False,  # what waits for an endless time waits for ever
+        allow_inf_nan=False,  # to wait for an endless time is to hang
     )
 
     environment: Literal["development", "production"] = "development"
@@ -75,9 +76,10 @@ class Settings(BaseSettings):
     max_waiting_jobs_per_user: int = Field(default=100, ge=1, le=100_000)
     max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
 
-    max_todos_per_user: int = Field(default=10_000, ge=1)
-    max_posts_per_user: int = Field(default=10_000, ge=1)  # deleted ones count, they can come back
-    max_comments_per_user: int = Field(default=100_000, ge=1)  # … as above
+    max_todos_per_user: int = Field(default=10_000, ge=1, le=MAX_INTEGER)
+    # Deleted posts and comments count: they can come back.
+    max_posts_per_user: int = Field(default=10_000, ge=1, le=MAX_INTEGER)
+    max_comments_per_user: int = Field(default=100_000, ge=1, le=MAX_INTEGER)
 
     weather_cache_ttl: int = Field(default=600, ge=0, le=YEAR)  # seconds
     weather_timeout: float = Field(default=10, ge=0.1, le=60)  # seconds that a provider may take

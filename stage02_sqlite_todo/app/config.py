@@ -16,8 +16,12 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate: it wa
 class Settings(BaseSettings):
     """One field a setting; its name in upper case is the environment variable's."""
 
-    # A wrong value is not printed: it may be a secret.
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        hide_input_in_errors=True,  # a wrong value is not printed: it may be a secret
+        allow_inf_nan=False,  # to wait for an endless time is to hang
+    )
 
     environment: Literal["development", "production"] = "development"
 

@@ -24,8 +24,12 @@ DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S10
 class Settings(BaseSettings):
     """One field a setting; its name in upper case is the environment variable's."""
 
-    # A wrong value is not printed: it may be a secret.
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        hide_input_in_errors=True,  # a wrong value is not printed: it may be a secret
+        allow_inf_nan=False,  # to wait for an endless time is to hang
+    )
 
     environment: Literal["development", "production"] = "development"
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 MAX_FILE_SIZE = 5 * 1024 * 1024  # bytes of an uploaded file
 FORM_OVERHEAD = 16 * 1024  # bytes that a form adds to the file in it
+MAX_LONG_TEXT = 1024 * 1024  # bytes of a body with a long text in it
 MAX_FIELDS = 20  # in a body: more than any of ours has
 MAX_INTEGER = 2**63 - 1  # what a database can hold
 NO_NUL = r"^[^\x00]*$"  # not every database can hold a NUL character in text

@@ -16,8 +16,9 @@ pytestmark = pytest.mark.deployment("plain")
 
 NO_TEXT = ["a\udcffb", "a\nb", "a\tb", "\x7f"]  # the first one is a byte that is no UTF-8
 NO_NUMBER = ["", " ", "abc", "0x10", "1,5", "nan", "inf", "-inf", "1e400", "-1", "9" * 30, "٣"]
-NO_INTEGER = [*NO_NUMBER, "1.5", "999999999999999"]
+NO_INTEGER = [*NO_NUMBER, "1.5", "99999999999999999999"]
 NO_SECONDS = [*NO_NUMBER, "999999999999"]
+NO_RATE = ["x", "10", "10/", "0/minute", "-1/minute", "10/week", "1.5/hour", "9999999999/day"]
 NO_ADDRESS = ["", "x", "ftp://h", "http://", "http://h:port", "http://h:99999999", "http://h/?a=b"]
 NO_ORIGINS = [
     *("https://h/", "https://h/p", "h", "null", "HTTPS://H", "https://h:443", "http://h:80"),
@@ -47,6 +48,7 @@ SETTINGS = [
         ],
         [],
     ),
+    Tried("DATABASE_BUSY_TIMEOUT", 2, [*NO_SECONDS, "61"], ["0", "5", "60"]),
     Tried(
         "JWT_SECRET",
         3,
@@ -65,6 +67,9 @@ SETTINGS = [
         ],
         ["", "redis://h", "rediss://u:a%2Fb%23c%3Fd@h:6380/1", "redis://:a@[::1]:6379/0"],
     ),
+    Tried("JOB_LEASE", 5, [*NO_SECONDS, "0"], ["1", "10"]),
+    Tried("MAX_WAITING_JOBS_PER_USER", 5, [*NO_INTEGER, "0"], ["1", "100"]),
+    Tried("MAX_JOB_STREAMS_PER_USER", 5, [*NO_INTEGER, "0"], ["1", "10"]),
     Tried("JOB_RETENTION", 5, NO_INTEGER, ["0", "604800"]),
     Tried(
         "JOB_CLEANUP_CRONTAB",
@@ -73,6 +78,9 @@ SETTINGS = [
         ["*/10 * * * *", "0 3 * * 1-5"],
     ),
     Tried("WEATHER_CACHE_TTL", 6, NO_INTEGER, ["0", "600"]),
+    Tried("WEATHER_TIMEOUT", 6, [*NO_SECONDS, "0", "0.00001"], ["0.1", "10"]),
+    Tried("WEATHER_TIMEOUT_PAUSE", 6, NO_SECONDS, ["0", "10"]),
+    Tried("WEATHER_LOOKUPS_PER_MINUTE", 6, [*NO_INTEGER, "0"], ["1", "300"]),
     Tried("OPENWEATHERMAP_BASE_URL", 6, NO_ADDRESS, ["http://127.0.0.1:8090", "https://h/a/b/"]),
     Tried("OPEN_METEO_BASE_URL", 6, NO_ADDRESS, ["http://127.0.0.1:8090", "https://h/a/b/"]),
     Tried("OPEN_METEO_GEOCODING_BASE_URL", 6, NO_ADDRESS, ["http://127.0.0.1:8090"]),
@@ -92,9 +100,13 @@ SETTINGS = [
     Tried(
         "RATE_LIMIT_AUTH",
         9,
-        ["x", "10", "10/", "0/minute", "-1/minute", "10/week", "1.5/hour", "9999999999/day"],
+        NO_RATE,
         ["", "10/minute", "1/second"],
     ),
+    Tried("RATE_LIMIT_WEATHER", 9, NO_RATE, ["", "10/minute"]),
+    Tried("MAX_TODOS_PER_USER", 9, [*NO_INTEGER, "0"], ["1", "10000"]),
+    Tried("MAX_POSTS_PER_USER", 9, [*NO_INTEGER, "0"], ["1", "10000"]),
+    Tried("MAX_COMMENTS_PER_USER", 9, [*NO_INTEGER, "0"], ["1", "10000"]),
     Tried("REDIS_POOL_SIZE", 9, [*NO_INTEGER, "0"], ["1", "1000"]),
     Tried("CACHE_L1_TTL", 9, NO_SECONDS, ["0", "0.5", "3600"]),
     Tried("CACHE_L1_SIZE", 9, NO_INTEGER, ["0", "67108864"]),

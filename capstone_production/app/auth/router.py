@@ -14,6 +14,7 @@ from app.auth.rate_limits import AuthLimitsDep
 from app.auth.refresh import IssuedToken, revoke_family, rotate, start_family
 from app.auth.schemas import RefreshTokenIn, Token, UserCreate, UserRead, is_unicode
 from app.auth.security import InvalidToken, create_access_token
+from app.cache.http import answer_body, as_body
 from app.config import Settings
 from app.database import SessionDep
 
@@ -129,6 +130,7 @@ def answer_with_tokens(issued: IssuedToken, settings: Settings, response: Respon
 
 
 @router.get("/users/me", response_model=UserRead)
-async def read_me(user: CachedUser) -> User:
+async def read_me(user: CachedUser, request: Request) -> Response:
     """Return the signed-in user."""
-    return user
+    json = UserRead.model_validate(user, from_attributes=True).model_dump_json().encode()
+    return answer_body(request, as_body(json), "private, no-cache")
