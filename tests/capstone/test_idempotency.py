@@ -12,6 +12,7 @@ from tests.harness.postgres import create_database
 from tests.harness.raw_http import connect, head
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually, in_parallel
+from tests.stage03.accounts import PASSWORD, new_username, register
 from tests.stage05.jobs import SLOWEST, read, succeeded
 
 LONGEST_KEY = 255
@@ -90,6 +91,17 @@ def test_a_key_with_another_input_is_refused(pair: Pair, kind: Kind) -> None:
     assert kind.send(at_the_other, other, key).status_code == 422
     assert kind.times_done(pair.database, other) == 0
     assert is_replayed(kind.send(api, text, key))
+
+
+def test_registering_says_in_words_that_it_takes_no_key(pair: Pair) -> None:
+    with Api(pair.servers[0]) as visitor:
+        username = new_username()
+        body = {"username": username, "password": PASSWORD}
+        headers = {"Idempotency-Key": new_key()}
+        answer = visitor.request("POST", "/auth/register", json=body, headers=headers)
+        assert answer.status_code == 422
+        assert "Idempotency-Key" in answer.text
+        assert register(visitor, username).status_code == 201
 
 
 def test_what_means_the_same_is_the_same_input(pair: Pair) -> None:

@@ -17,13 +17,19 @@ from app.auth.security import InvalidToken, create_access_token
 from app.cache.http import answer_body, as_body
 from app.config import Settings
 from app.database import SessionDep
+from app.idempotency.service import refuse_key
 
 MAX_BODY_SIZE = 8 * 1024  # bytes: a name and a password, and anybody may send them
 
 router = APIRouter(tags=["users"], max_body_size=MAX_BODY_SIZE)
 
 
-@router.post("/auth/register", response_model=UserRead, status_code=status.HTTP_201_CREATED)
+@router.post(
+    "/auth/register",
+    response_model=UserRead,
+    status_code=status.HTTP_201_CREATED,
+    dependencies=[Depends(refuse_key)],
+)
 async def register(
     user_in: UserCreate,
     session: SessionDep,

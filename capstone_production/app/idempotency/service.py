@@ -100,6 +100,14 @@ async def get_idempotency(
     return Idempotency(session, user.id, request.url.path, key)
 
 
+async def refuse_key(key: Key = None) -> None:
+    """Answer 422 to a key: it belongs to a user, and here is none yet."""
+    if key is not None:
+        message = "Registering takes no key: sent again, it answers that the username is taken"
+        problem = {"type": "key_not_taken", "loc": ("header", "Idempotency-Key"), "msg": message}
+        raise RequestValidationError([problem])
+
+
 IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
 
 
