@@ -73,8 +73,6 @@ each_way = pytest.mark.parametrize(("make", "number"), WAYS)
 each_thing = pytest.mark.parametrize(
     "make", [a_todo, a_post, a_job], ids=lambda make: make.__name__
 )
-    "make", [a_todo, a_post, a_job], ids=lambda make: make.__name__
-)
 
 
 @each_thing
