@@ -42,12 +42,13 @@ class Settings(BaseSettings):
     bcrypt_rounds: int = Field(default=12, ge=4, le=16)  # 16: four seconds for each hash
 
     media_dir: Path = Path("media")
+    max_images_per_user: int = Field(default=1000, ge=1)
 
     redis_url: str = ""
     job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=100 * YEAR)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
-    max_waiting_jobs_per_user: int = Field(default=100, ge=1, le=100_000)
+    max_waiting_jobs_per_user: int = Field(default=1000, ge=1, le=100_000)
     max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
 
     weather_cache_ttl: int = Field(default=600, ge=0, le=YEAR)  # seconds

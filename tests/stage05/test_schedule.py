@@ -92,7 +92,7 @@ NUMBERS: list[Any] = [0, 4070908800, 30000000000, -1, 0.5, 10**30, True]
 NUMBERS_AS_TEXT = ["0", "4070908800", "30000000000", "-1", "0.5", "1e10", " 4070908800"]
 
 
-@pytest.mark.parametrize("run_at", NUMBERS + NUMBERS_AS_TEXT, ids=repr)
+@pytest.mark.parametrize("run_at", [*NUMBERS, *NUMBERS_AS_TEXT], ids=repr)
 def test_a_number_is_not_a_time(api: Api, run_at: Any) -> None:
     answer = api.request("POST", "/jobs", json={"text": "Hello", "run_at": run_at})
     assert answer.status_code == 422, answer.text
