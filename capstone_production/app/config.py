@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     bcrypt_rounds: int = Field(default=12, ge=4, le=16)  # 16: four seconds for each hash
 
     media_dir: Path = Path("media")
-    max_images_per_user: int = Field(default=1000, ge=1)
+    max_images_per_user: int = Field(default=1000, ge=1, le=1_000_000)
 
     redis_url: str = ""
     redis_pool_size: int = Field(default=20, ge=1, le=1000)  # of each process

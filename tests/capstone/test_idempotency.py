@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.capstone.keys import FILE, JOB, KINDS, TODO, Kind, is_replayed, new_key, new_text
+from tests.capstone.keys import (
+    ALL_KINDS,
+    FILE,
+    JOB,
+    KINDS,
+    TODO,
+    Kind,
+    is_replayed,
+    new_key,
+    new_text,
+)
 from tests.harness.database import Database, database_at
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
@@ -19,7 +29,7 @@ LONGEST_KEY = 255
 AT_ONCE = 20
 NO_KEYS = ["", "x" * (LONGEST_KEY + 1), "ключ".encode(), b"a\x7fb", "a\tb"]
 
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+each_kind = pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.name)
 
 
 class Pair:
@@ -137,7 +147,7 @@ def test_the_first_answer_stays_though_the_todo_changes(pair: Pair) -> None:
     assert TODO.times_done(pair.database, text) == 0
 
 
-@each_kind
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_an_error_is_not_kept(pair: Pair, kind: Kind) -> None:
     api, _ = pair.new_user()
     key, text = new_key(), new_text()

@@ -12,6 +12,7 @@ import pytest
 from tests.harness.driver import NO_BODY, Api
 from tests.harness.server import LaunchedServer, Server
 from tests.harness.waiting import eventually, in_parallel
+from tests.stage04.uploads import new_image
 from tests.stage07.people import expect, first_admin, new_person
 
 AT_ONCE = 12
@@ -63,15 +64,20 @@ def a_job(api: Api, _server: Server) -> Thing:
     return Thing(api, path, [("DELETE", NO_BODY)])
 
 
+def an_image(api: Api, _server: Server) -> Thing:
+    """A new image."""
+    return Thing(api, f"/images/{new_image(api)['id']}", [("DELETE", NO_BODY)])
+
+
 Make = Callable[[Api, Server], Thing]
 WAYS = [
     pytest.param(make, number, id=f"{make.__name__}-{number}")
-    for make, ways in ((a_todo, 3), (a_post, 2), (a_job, 1))
+    for make, ways in ((a_todo, 3), (a_post, 2), (a_job, 1), (an_image, 1))
     for number in range(ways)
 ]
 each_way = pytest.mark.parametrize(("make", "number"), WAYS)
 each_thing = pytest.mark.parametrize(
-    "make", [a_todo, a_post, a_job], ids=lambda make: make.__name__
+    "make", [a_todo, a_post, a_job, an_image], ids=lambda make: make.__name__
 )
 
 

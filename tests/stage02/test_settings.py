@@ -57,6 +57,7 @@ SETTINGS = [
     ),
     Tried("ACCESS_TOKEN_TTL", 3, [*NO_INTEGER, "0"], ["1", "31536000"]),
     Tried("BCRYPT_ROUNDS", 3, [*NO_INTEGER, "3", "17", "20", "31"], ["4", "16"]),
+    Tried("MAX_IMAGES_PER_USER", 4, [*NO_INTEGER, "0"], ["1", "1000"]),
     Tried(
         "REDIS_URL",
         5,

@@ -92,6 +92,11 @@ class Idempotency:
             self._claimed.location = location
             self._claimed.body = answer.model_dump_json()
 
+    async def forget(self) -> None:
+        """Forget the answer that was kept: what it tells of is undone in this transaction."""
+        if self._claimed is not None:
+            await self._session.delete(self._claimed)
+
 
 async def get_idempotency(
     request: Request, session: SessionDep, user: CachedUser, key: Key = None
