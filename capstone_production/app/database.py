@@ -10,14 +10,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.cache.invalidation import publish_invalidations
 from app.config import Settings
-from app.errors import StartupError
 
 CONNECT_TIMEOUT = 5  # seconds
 TRUSTED_FOR = 1.0  # seconds, after which a connection that nobody used is asked whether it works
@@ -73,19 +72,11 @@ class Base(DeclarativeBase):
 def create_engine(settings: Settings, application_name: str = "api") -> AsyncEngine:
     """Return an engine: a pool that opens connections when they are needed.
 
-    `application_name` is what PostgreSQL calls these connections in `pg_stat_activity`. Raises
-    `StartupError` for a database that we do not speak.
+    `application_name` is what PostgreSQL calls these connections in `pg_stat_activity`.
     """
-    try:
-        url = make_url(settings.database_url)
-    except ArgumentError as error:
-        raise StartupError("DATABASE_URL: this is no address of a database") from error
-    if url.drivername == "postgresql+asyncpg":
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "postgresql":
         return create_postgresql_engine(url, settings, application_name)
-    if url.get_backend_name() != "sqlite":
-        raise StartupError(
-            "DATABASE_URL: sqlite+aiosqlite:///… or postgresql+asyncpg://… is wanted"
-        )
     engine = create_async_engine(
         url,
         connect_args={

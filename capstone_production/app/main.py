@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.auth.models import find_highest_cost
 from app.auth.rate_limits import AuthLimits
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
@@ -41,6 +42,7 @@ from app.observability.exposition import expose_metrics
 from app.observability.gauges import Gauges
 from app.observability.logs import set_up_server_logs
 from app.observability.middleware import ObserveMiddleware
+from app.paths import PathMiddleware
 from app.quotas import Quotas
 from app.redis_client import open_redis
 from app.shutdown import CancelledRequestMiddleware, Shutdown
@@ -89,7 +91,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
         remove_docs(app)
     await prepare_schema(settings, upgrade=settings.environment == "development")
     engine = create_engine(settings)
-    password_hasher = PasswordHasher(settings.bcrypt_rounds)
+    highest_cost = await find_highest_cost(engine)
+    password_hasher = PasswordHasher(settings.bcrypt_rounds, highest_cost=highest_cost)
     await ensure_first_admin(settings, engine, password_hasher)
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
@@ -148,8 +151,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
 set_up_server_logs()
 hide_tokens_in_logs()
 log_clients_mistakes_quietly()
-app = FastAPI(title="Todos", lifespan=lifespan, responses=DESCRIBED)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False, responses=DESCRIBED)
 add_error_handlers(app)
+app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(CrossOriginMiddleware)
 app.add_middleware(SecurityHeadersMiddleware)

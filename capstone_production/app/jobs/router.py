@@ -12,18 +12,20 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import select
 
 from app.auth.dependencies import CachedUser, CurrentUser, SettingsDep
+from app.cache.http import IfMatchDep, answer_body, as_body
 from app.database import SessionDep
+from app.errors import GuardFirstRoute
 from app.idempotency.service import IdempotencyDep
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import JobQueue
 from app.jobs.schemas import JobCreate, JobRead, RunAt, check_text
-from app.jobs.service import cancel_job, find_own_job, location, read_report, submit_job
+from app.jobs.service import as_json, cancel_job, find_own_job, location, read_report, submit_job
 from app.jobs.streams import JobStream, JobStreams
-from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
+from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, MAX_LONG_TEXT, Limit, Offset
 
 FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=GuardFirstRoute)
 reading = asyncio.Semaphore(FILES_AT_ONCE)
 
 
@@ -36,7 +38,12 @@ async def get_queue(request: Request) -> JobQueue:
 Queue = Annotated[JobQueue, Depends(get_queue)]
 
 
-@router.post("", response_model=JobRead, status_code=http_status.HTTP_202_ACCEPTED)
+@router.post(
+    "",
+    response_model=JobRead,
+    status_code=http_status.HTTP_202_ACCEPTED,
+    max_body_size=MAX_LONG_TEXT,
+)
 async def create_job(
     job_in: JobCreate,
     user: CachedUser,
@@ -117,9 +124,12 @@ async def list_jobs(
 
 
 @router.get("/{job_id}", response_model=JobRead)
-async def read_job(job_id: uuid.UUID, user: CurrentUser, session: SessionDep) -> Job:
+async def read_job(
+    job_id: uuid.UUID, user: CurrentUser, session: SessionDep, request: Request
+) -> Response:
     """Return one of one's own jobs."""
-    return await find_own_job(job_id, user, session)
+    body = as_body(as_json(await find_own_job(job_id, user, session)))
+    return answer_body(request, body, "private, no-cache")
 
 
 @router.get("/{job_id}/report", response_class=Response)
@@ -154,6 +164,8 @@ async def watch_job(
 
 
 @router.delete("/{job_id}", response_model=JobRead)
-async def remove_job(job_id: uuid.UUID, user: CurrentUser, session: SessionDep) -> Job:
+async def remove_job(
+    job_id: uuid.UUID, user: CurrentUser, session: SessionDep, if_match: IfMatchDep
+) -> Job:
     """Cancel a job that has not begun."""
-    return await cancel_job(job_id, user, session)
+    return await cancel_job(job_id, user, session, if_match)

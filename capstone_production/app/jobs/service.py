@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
+from app.cache.http import IfMatch, PreconditionFailed
 from app.idempotency.service import Idempotency
 from app.jobs.models import WAITING, Job, JobStatus
 from app.jobs.queue import JobQueue
@@ -91,17 +92,30 @@ async def find_own_job(job_id: uuid.UUID, owner: User, session: AsyncSession) ->
     return job
 
 
-async def cancel_job(job_id: uuid.UUID, owner: User, session: AsyncSession) -> Job:
-    """Cancel a job that waits; raises `JobNotFound`, and 409 when it runs or has ended."""
-    statement = (
-        update(Job)
-        .where(is_own(job_id, owner), Job.status.in_(WAITING))
-        .values(status=JobStatus.CANCELLED, finished_at=datetime.now(UTC))
-        .returning(Job)
-    )
-    cancelled = await session.scalar(statement)
+def as_json(job: Job) -> bytes:
+    """Return the job as it goes out."""
+    return JobRead.model_validate(job, from_attributes=True).model_dump_json().encode()
+
+
+async def cancel_job(
+    job_id: uuid.UUID, owner: User, session: AsyncSession, if_match: IfMatch
+) -> Job:
+    """Cancel a job that waits; raises `JobNotFound`, and 409 when it runs or has ended.
+
+    Raises `PreconditionFailed` when it is not, or at once no longer, what the client has seen.
+    """
+    job = await find_own_job(job_id, owner, session)
+    statement = update(Job).where(is_own(job_id, owner), Job.status.in_(WAITING))
+    if has_seen := if_match.check(job, as_json):
+        statement = statement.where(Job.status == job.status, Job.attempts == job.attempts)
+    values = {"status": JobStatus.CANCELLED, "finished_at": datetime.now(UTC)}
+    returning = statement.values(**values).returning(Job)
+    cancelled = await session.scalar(returning.execution_options(populate_existing=True))
     if cancelled is None:
+        session.expire(job)
         job = await find_own_job(job_id, owner, session)
+        if has_seen and job.status in WAITING:
+            raise PreconditionFailed
         raise HTTPException(409, f"The job can no longer be cancelled: it is {job.status}")
     return cancelled
 
