@@ -39,6 +39,7 @@ pytest_plugins = [
     "tests.harness.queue",
     "tests.harness.weather",
     "tests.harness.deployment",
+    "tests.harness.identifiers",
 ]
 
 NOT_CHECKED = "not checked: needs control of the server process"
