@@ -40,6 +40,7 @@ pytest_plugins = [
     "tests.harness.weather",
     "tests.harness.deployment",
     "tests.harness.identifiers",
+    "tests.harness.scheduling",
 ]
 
 NOT_CHECKED = "not checked: needs control of the server process"

@@ -10,13 +10,12 @@ restarts are as slow as a reader's.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import runpy
 import sys
 from pathlib import Path
-
-import uvicorn
-import uvicorn._subprocess
+from typing import Any
 
 FORK_SERVER = Path(__file__).parents[1] / "harness" / "fork_server.py"
 
@@ -25,10 +24,11 @@ def main() -> None:
     """Import what the app imports, then be uvicorn."""
     if sys.platform == "linux":
         runpy.run_path(str(FORK_SERVER))["import_packages"](Path("app"))
-        uvicorn._subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]
+        starting: Any = importlib.import_module("uvicorn._subprocess")
+        starting.spawn = multiprocessing.get_context("fork")
     sys.argv[0] = "uvicorn"
     sys.path[0] = ""  # as `python -m uvicorn` has it
-    uvicorn.main()
+    importlib.import_module("uvicorn").main()
 
 
 if __name__ == "__main__":
