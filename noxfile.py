@@ -353,6 +353,7 @@ def check(session: nox.Session) -> None:
             chosen or CHECK_SUITES,
             ROOT / ".nox" / "pytest" / "check",
             alone_in=[] if chosen else CHECK_SUITES,
+            share_files=True,
         )
         proof.holds = check_outcomes(session, "check", [outcome])
 

@@ -100,16 +100,18 @@ def run_lanes(
     *,
     alone_in: Iterable[str],
     workers: int = WORKERS,
+    share_files: bool = False,
 ) -> Outcome:
     """Run pytest with these arguments: in parallel, then what runs alone, then what failed.
 
     Tests that are marked `alone` are looked for in the suites `alone_in`. `cache` is a directory
-    for pytest's notes on failures; no other run may use it meanwhile.
+    for pytest's notes on failures; no other run may use it meanwhile. With `share_files` several
+    workers may run tests of one file: for files without a server that all their tests share.
     """
     last_failed = cache / "v" / "cache" / "lastfailed"
     last_failed.unlink(missing_ok=True)
     base = ["-o", f"cache_dir={cache}", *arguments]
-    codes = [run_pytest([*base, "-m", "not alone", *parallel(workers)])]
+    codes = [run_pytest([*base, "-m", "not alone", *parallel(workers, share_files=share_files)])]
     failed = _node_ids(last_failed)
     if any(_has_tests_that_run_alone(suite) for suite in alone_in):
         codes.append(run_pytest([*base, "-m", "alone"]))
@@ -127,11 +129,16 @@ def run_lanes(
     return Outcome(code, sorted(failed_again), sorted(failed - failed_again))
 
 
-def parallel(workers: int) -> list[str]:
-    """Return the options that run tests on several workers, each file of tests on one of them."""
+def parallel(workers: int, *, share_files: bool = False) -> list[str]:
+    """Return the options that run tests on several workers.
+
+    Each file of tests goes to one of them. With `share_files` each test does, and those of a class
+    go together (`tests/harness/scheduling.py`).
+    """
     if workers < 2:
         return []
-    return ["-n", str(workers), "--dist=loadfile", "--no-loadscope-reorder"]
+    dist = "loadgroup" if share_files else "loadfile"
+    return ["-n", str(workers), f"--dist={dist}", "--no-loadscope-reorder"]
 
 
 def keep_flaky(session: str, tests: Iterable[str], file: Path = FLAKY) -> None:

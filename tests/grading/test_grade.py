@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -33,12 +33,13 @@ from tools.grade import learner
 from tools.grade.changes import changes
 
 # A whole grade may take a minute, on a machine that is busy a few.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 STAGES = load_course()
 FIRST = find_stage(STAGES, "1")
 LAST = find_stage(STAGES, "8")  # what comes after it has no assignment of its own
 FOREIGN = 500  # todos of somebody else
+PATIENT = ("--answer-within=20",)  # other tests run beside it
 IMPATIENT = ("--answer-within=0.5", "--start-within=2")
 
 # The exit code that each kind of odd server leads to: 2 where nothing ever answered.
@@ -54,52 +55,46 @@ def reference(stage: Stage = FIRST) -> tuple[str, ...]:
     return (f"--stage={stage.number}", f"--cmd={command}", f"--cwd={ROOT / stage.directory}")
 
 
-of_the_reference = pytest.mark.xdist_group("the reference graded")
-
-
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report on the last reference, started by a command: the one that several tests read."""
-    return grade(tmp_path_factory.mktemp("good"), *reference(LAST), "--markdown=report.md")
+    return grade(
+        tmp_path_factory.mktemp("good"), *reference(LAST), "--markdown=report.md", *PATIENT
+    )
 
 
-@of_the_reference
-def test_the_reference_of_the_last_stage_earns_every_row_up_to_it(good: Report) -> None:
-    assert good.exit_code == 0, good.printed
-    assert set(good.statuses.values()) == {"pass", "not_checked"}
-    stages = {row[0] for row, status in good.statuses.items() if status == "pass"}
-    assert stages == {str(number) for number in range(1, LAST.number + 1)}
-    summary = good.json["summary"]
-    assert summary["earned"] == summary["checkable"] >= 40
-    score = f"{summary['earned']} earned / {summary['checkable']} checkable"
-    assert f"Sum: {score} / {summary['total']} total" in good.printed
+class TestTheReference:
+    """The reference of the last stage, graded once."""
 
+    def test_the_reference_of_the_last_stage_earns_every_row_up_to_it(self, good: Report) -> None:
+        assert good.exit_code == 0, good.printed
+        assert set(good.statuses.values()) == {"pass", "not_checked"}
+        stages = {row[0] for row, status in good.statuses.items() if status == "pass"}
+        assert stages == {str(number) for number in range(1, LAST.number + 1)}
+        summary = good.json["summary"]
+        assert summary["earned"] == summary["checkable"] >= 40
+        score = f"{summary['earned']} earned / {summary['checkable']} checkable"
+        assert f"Sum: {score} / {summary['total']} total" in good.printed
 
-@of_the_reference
-def test_the_report_for_programs_has_the_form_that_they_rely_on(good: Report) -> None:
-    content = good.json
-    assert (content["schema"], content["stage"]) == (1, LAST.number)
-    first = [row for row in good.statuses if row.startswith("1.")]
-    assert first == [f"1.{row}" for row in range(1, 7)]  # 1.7 has ended
-    for row in content["requirements"]:
-        assert row["status"] in ("pass", "fail", "blocked", "not_checked", "error")
-        assert row["stage"] == int(row["id"][0])
+    def test_the_report_for_programs_has_the_form_that_they_rely_on(self, good: Report) -> None:
+        content = good.json
+        assert (content["schema"], content["stage"]) == (1, LAST.number)
+        first = [row for row in good.statuses if row.startswith("1.")]
+        assert first == [f"1.{row}" for row in range(1, 7)]  # 1.7 has ended
+        for row in content["requirements"]:
+            assert row["status"] in ("pass", "fail", "blocked", "not_checked", "error")
+            assert row["stage"] == int(row["id"][0])
 
+    def test_every_report_is_written(self, good: Report) -> None:
+        cases = ElementTree.fromstring(good.file("report.xml")).findall(".//testcase")  # noqa: S314
+        assert len(cases) == len(good.statuses) == good.json["summary"]["total"]
+        assert "| 1.3 | Add a task | ✅ pass |" in good.file("report.md")
+        assert '<th scope="row">1.3</th><td>Add a task</td><td>pass</td>' in good.file(
+            "report.html"
+        )
 
-@of_the_reference
-def test_every_report_is_written(good: Report) -> None:
-    cases = ElementTree.fromstring(good.file("report.xml")).findall(".//testcase")  # noqa: S314
-    assert len(cases) == len(good.statuses) == good.json["summary"]["total"]
-    assert "| 1.3 | Add a task | ✅ pass |" in good.file("report.md")
-    assert '<th scope="row">1.3</th><td>Add a task</td><td>pass</td>' in good.file("report.html")
-
-
-@of_the_reference
-def test_without_colours_there_is_none(good: Report) -> None:
-    assert "\x1b" not in good.printed
-
-
-of_a_server_that_is_up = pytest.mark.xdist_group("a server that is up")
+    def test_without_colours_there_is_none(self, good: Report) -> None:
+        assert "\x1b" not in good.printed
 
 
 @pytest.fixture(scope="module")
@@ -116,41 +111,43 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
     server.end()
 
 
-@of_a_server_that_is_up
-def test_a_server_that_is_up_is_graded_whatever_is_in_it(
-    up: LaunchedServer, tmp_path: Path
-) -> None:
-    report = grade(tmp_path, "--stage=1", f"--base-url={up.base_url}")
-    assert up.exit_code is None
-    assert report.exit_code == 0, report.printed
-    assert report.statuses["1.7"] == "not_checked"
-    assert "needs control of the server process" in report.printed
+class TestAServerThatIsUp:
+    """One server, graded by its address twice, whatever is in it."""
 
+    def test_a_server_that_is_up_is_graded_whatever_is_in_it(
+        self, up: LaunchedServer, tmp_path: Path
+    ) -> None:
+        report = grade(tmp_path, "--stage=1", f"--base-url={up.base_url}")
+        assert up.exit_code is None
+        assert report.exit_code == 0, report.printed
+        assert report.statuses["1.7"] == "not_checked"
+        assert "needs control of the server process" in report.printed
 
-@of_a_server_that_is_up
-def test_a_roster_is_graded_to_its_end_and_becomes_a_matrix(
-    up: LaunchedServer, tmp_path: Path
-) -> None:
-    command = f"{stage_python(FIRST)} -m uvicorn app.main:app --port {{port}}"
-    with (tmp_path / "roster.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "base_url", "cmd", "cwd"])
-        writer.writerow(["=Mallory()", "", f'{sys.executable} -c "def"', ""])
-        writer.writerow(["Nobody", "", "", ""])
-        writer.writerow(["Ада <b>", "", command, str(ROOT / FIRST.directory)])
-        writer.writerow(["Bob", up.base_url, "", ""])
-    report = grade(
-        tmp_path,
-        *("--stage=1", "--roster", "roster.csv", "--csv=matrix.csv", "--html=matrix.html"),
-    )
-    rows = list(csv.DictReader(io.StringIO(report.file("matrix.csv"))))
-    assert [row["name"] for row in rows] == ["'=Mallory()", "Nobody", "Ада <b>", "Bob"]
-    assert [row["earned"] for row in rows] == ["0", "0", "7", "6"]
-    assert [row["1.3"] for row in rows] == ["error", "error", "pass", "pass"]
-    assert [row["1.7"] for row in rows] == ["error", "error", "pass", "not_checked"]
-    assert "Ада &lt;b&gt;" in report.file("matrix.html")
-    assert "=Mallory(): 0 earned / 0 checkable / 7 total  (SyntaxError: invalid" in report.printed
-    assert report.exit_code == 2
+    def test_a_roster_is_graded_to_its_end_and_becomes_a_matrix(
+        self, up: LaunchedServer, tmp_path: Path
+    ) -> None:
+        command = f"{stage_python(FIRST)} -m uvicorn app.main:app --port {{port}}"
+        with (tmp_path / "roster.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["name", "base_url", "cmd", "cwd"])
+            writer.writerow(["=Mallory()", "", f'{sys.executable} -c "def"', ""])
+            writer.writerow(["Nobody", "", "", ""])
+            writer.writerow(["Ада <b>", "", command, str(ROOT / FIRST.directory)])
+            writer.writerow(["Bob", up.base_url, "", ""])
+        report = grade(
+            tmp_path,
+            *("--stage=1", "--roster", "roster.csv", "--csv=matrix.csv", "--html=matrix.html"),
+        )
+        rows = list(csv.DictReader(io.StringIO(report.file("matrix.csv"))))
+        assert [row["name"] for row in rows] == ["'=Mallory()", "Nobody", "Ада <b>", "Bob"]
+        assert [row["earned"] for row in rows] == ["0", "0", "7", "6"]
+        assert [row["1.3"] for row in rows] == ["error", "error", "pass", "pass"]
+        assert [row["1.7"] for row in rows] == ["error", "error", "pass", "not_checked"]
+        assert "Ада &lt;b&gt;" in report.file("matrix.html")
+        assert (
+            "=Mallory(): 0 earned / 0 checkable / 7 total  (SyntaxError: invalid" in report.printed
+        )
+        assert report.exit_code == 2
 
 
 def odd(kind: str) -> tuple[str, ...]:
@@ -162,7 +159,7 @@ def odd(kind: str) -> tuple[str, ...]:
     return (f"--stage={stage}", f"--cmd={odd_server(kind)}", *IMPATIENT, *more)
 
 
-def assert_it_has_a_report(kind: str, exit_code: int, statuses: set[str], printed: str) -> None:
+def assert_it_has_a_report(kind: str, exit_code: int, statuses: Set[str], printed: str) -> None:
     """Nothing passes; what is our own fault, or might be, costs nobody anything."""
     assert exit_code == ODD[kind], printed
     assert "pass" not in statuses

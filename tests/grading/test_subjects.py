@@ -16,6 +16,8 @@ from tools.environment import stage_python
 from tools.requirements import load_requirements
 from tools.workbench import run_tests
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 SUBJECTS = Path(__file__).with_name("subjects")
 STAGES = load_course()
 FOREIGN_UNTIL = 3

@@ -39,6 +39,8 @@ pytest_plugins = [
     "tests.harness.queue",
     "tests.harness.weather",
     "tests.harness.deployment",
+    "tests.harness.identifiers",
+    "tests.harness.scheduling",
 ]
 
 NOT_CHECKED = "not checked: needs control of the server process"

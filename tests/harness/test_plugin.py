@@ -258,9 +258,9 @@ def test_it(tmp_path):
             start_new_session=True,
         )
     try:
-        eventually(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"), within=20)
+        eventually(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"), within=60)
         process.send_signal(signal_number)
-        process.wait(20)
+        process.wait(60)
     finally:
         process.kill()
     with pytest.raises(ProcessLookupError):

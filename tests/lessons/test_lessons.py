@@ -153,6 +153,8 @@ def beside(
 
 
 @needs_a_terminal
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @each_lesson
 def test_every_command_of_a_lesson_does_what_the_page_says(
     stage: Stage, tmp_path: Path, beside: dict[str, str]

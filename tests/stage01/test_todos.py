@@ -101,7 +101,6 @@ def test_put_replaces_every_field(api: Api) -> None:
 @pytest.mark.parametrize(
     "change",
     [{"title": "New"}, {"description": "New"}, {"description": None}, {"completed": False}],
-    ids=str,
 )
 def test_patch_changes_only_what_is_sent(api: Api, change: dict[str, Any]) -> None:
     todo = api.create_todo("Old", description="Old", completed=True)

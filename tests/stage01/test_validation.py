@@ -33,7 +33,6 @@ WRONG_FIELDS: list[dict[str, Any]] = [
     {"id": 1},
     {"created_at": "2020-01-01T00:00:00Z"},
 ]
-IDS = [str(fields)[:40] for fields in WRONG_FIELDS]
 
 
 def assert_explains(answer: Any) -> None:
@@ -48,14 +47,14 @@ def assert_explains(answer: Any) -> None:
         assert "input" not in error
 
 
-@pytest.mark.parametrize("fields", WRONG_FIELDS, ids=IDS)
+@pytest.mark.parametrize("fields", WRONG_FIELDS)
 def test_a_wrong_field_of_a_new_todo_is_422(api: Api, fields: dict[str, Any]) -> None:
     answer = api.request("POST", "/todos", json={"title": "Fine"} | fields)
     assert_explains(answer)
     assert next(iter(fields)) in field_errors(answer)[0]["loc"]
 
 
-@pytest.mark.parametrize("fields", WRONG_FIELDS, ids=IDS)
+@pytest.mark.parametrize("fields", WRONG_FIELDS)
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_a_wrong_field_of_a_change_is_422_and_changes_nothing(
     api: Api, method: str, fields: dict[str, Any]
@@ -113,7 +112,6 @@ def test_a_title_is_trimmed_and_then_measured(api: Api) -> None:
         [MARKER],
         MARKER,
     ],
-    ids=lambda body: str(body)[:40],
 )
 def test_a_refusal_never_repeats_what_was_sent(api: Api, body: Any) -> None:
     answer = api.request("POST", "/todos", json=body)
@@ -134,7 +132,6 @@ def test_a_refused_address_is_not_repeated_either(api: Api, path: str) -> None:
         *("0", "-1", str(2**63 - 1), str(2**63), str(2**64), str(10**30), "9" * 5000),
         *("abc", "1.5", "1e3", "%00", "%FF", "null", "%F0%9F%A5%9B", "٣"),
     ],
-    ids=lambda todo_id: todo_id[:20],
 )
 def test_an_impossible_id_is_not_found_or_refused(api: Api, todo_id: str) -> None:
     for method in ("GET", "PUT", "PATCH", "DELETE"):

@@ -46,7 +46,7 @@ def test_a_name_signs_in_in_upper_and_lower_case(visitor: Api) -> None:
         assert me.json()["username"] == username
 
 
-@pytest.mark.parametrize("pad", [" {}", "{} ", "{}\n", "{}\0", "{}%", "\ufeff{}"], ids=ascii)
+@pytest.mark.parametrize("pad", [" {}", "{} ", "{}\n", "{}\0", "{}%", "\ufeff{}"])
 def test_a_name_with_something_around_it_is_another_name(visitor: Api, pad: str) -> None:
     username = new_account(visitor)
     assert sign_in(visitor, pad.format(username)).status_code in (401, 422)

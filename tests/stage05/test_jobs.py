@@ -177,7 +177,6 @@ def test_a_list_that_makes_no_sense_is_422(api: Api, query: str) -> None:
         {"text": "half of a pair: \ud800"},
         {"txt": "Hello"},
     ],
-    ids=lambda fields: json.dumps(fields)[:30],
 )
 def test_a_text_that_cannot_be_analysed_is_422(api: Api, fields: dict[str, Any]) -> None:
     answer = api.request("POST", "/jobs", content=json.dumps(fields).encode("ascii"))

@@ -92,7 +92,6 @@ def test_giving_a_role_answers_with_the_user(admin: Person, user: Person, role: 
         None,
         {"role": "author", "username": "somebody"},
     ],
-    ids=str,
 )
 def test_a_role_that_does_not_exist_is_422(admin: Person, user: Person, body: Json | None) -> None:
     answer = admin.api.request("PUT", f"/users/{user.id}/role", json=body)

@@ -658,6 +658,7 @@ def propagate_to_the_end(course: Course) -> None:
     raise AssertionError("three runs were not enough")
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_it_ends_the_same(
     course: Course, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

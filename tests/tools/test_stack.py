@@ -38,7 +38,7 @@ from tools.stack.__main__ import Wishes
 from tools.stack.prometheus import configuration
 from tools.stack.stack import Stack
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 LATEST = 120.0  # seconds, on a machine that is busy
 STOPS_WITHIN = 30.0
@@ -190,30 +190,6 @@ def next_start(first_run: FirstRun) -> Iterator[Stack]:
         stack.end_at_once()
 
 
-def test_ctrl_c_ends_all_of_it_in_order_and_in_time(first_run: FirstRun) -> None:
-    assert (first_run.exit_code, first_run.left) == (0, []), first_run.printed
-    assert first_run.ended_within < STOPS_WITHIN
-    assert "Everything has ended, in order" in first_run.printed
-
-
-def test_a_client_cannot_choose_the_address_that_is_limited(first_run: FirstRun) -> None:
-    assert first_run.guesses == {401, 429}
-
-
-def test_its_secrets_are_its_owners_and_are_not_printed(first_run: FirstRun) -> None:
-    secrets = first_run.data / ".env"
-    assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
-    values = re.findall(r"=([0-9a-f]{64})$", secrets.read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(values) == 4
-    assert not [value for value in values if value in first_run.printed]
-
-
-def test_the_next_start_has_what_was_stored(next_start: Stack) -> None:
-    for part in next_start.parts.apis:
-        with signed_in(part.address, new=False) as ada:
-            assert "stays" in [todo["title"] for todo in ada.get("/todos").json()]
-
-
 async def sabotage(scene: Scene, clients: Clients) -> str:
     """Lose a todo, and double another one, behind the application's back."""
     await clients.try_once(0)
@@ -227,26 +203,49 @@ async def sabotage(scene: Scene, clients: Clients) -> str:
     return f"{lost}, {doubled}"
 
 
-def test_a_drill_loses_nothing_and_would_notice_if_it_did(next_start: Stack) -> None:
-    async def both() -> None:
-        async with supervised(next_start) as scene:
-            record, note, difference = await scene.run(
-                "calm", terminate_an_api, seconds=SECONDS, calm=CALM
-            )
-            assert not difference, difference
-            assert all(record.good_at[kind] for kind in KINDS)
-            assert all(record.acknowledged[kind] for kind in (WRITE, JOB, CHAT))
-            assert record.failed_attempts, "nothing was broken"
-            assert record.longest_outage(JOB_DONE) > 0
-            assert "ready again" in note
+class TestTheStack:
+    """One run of the command, and the next start on the same data."""
 
-            # The same checker, where two promises are broken.
-            _, texts, difference = await scene.run("sabotage", sabotage, seconds=0, calm=0)
-            lost, doubled = texts.split(", ")
-            assert f"todo, stored: {lost}" in difference.lost
-            assert f"todo, stored: {doubled}" in difference.doubled
+    def test_ctrl_c_ends_all_of_it_in_order_and_in_time(self, first_run: FirstRun) -> None:
+        assert (first_run.exit_code, first_run.left) == (0, []), first_run.printed
+        assert first_run.ended_within < STOPS_WITHIN
+        assert "Everything has ended, in order" in first_run.printed
 
-    asyncio.run(both())
+    def test_a_client_cannot_choose_the_address_that_is_limited(self, first_run: FirstRun) -> None:
+        assert first_run.guesses == {401, 429}
+
+    def test_its_secrets_are_its_owners_and_are_not_printed(self, first_run: FirstRun) -> None:
+        secrets = first_run.data / ".env"
+        assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
+        values = re.findall(r"=([0-9a-f]{64})$", secrets.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(values) == 4
+        assert not [value for value in values if value in first_run.printed]
+
+    def test_the_next_start_has_what_was_stored(self, next_start: Stack) -> None:
+        for part in next_start.parts.apis:
+            with signed_in(part.address, new=False) as ada:
+                assert "stays" in [todo["title"] for todo in ada.get("/todos").json()]
+
+    def test_a_drill_loses_nothing_and_would_notice_if_it_did(self, next_start: Stack) -> None:
+        async def both() -> None:
+            async with supervised(next_start) as scene:
+                record, note, difference = await scene.run(
+                    "calm", terminate_an_api, seconds=SECONDS, calm=CALM
+                )
+                assert not difference, difference
+                assert all(record.good_at[kind] for kind in KINDS)
+                assert all(record.acknowledged[kind] for kind in (WRITE, JOB, CHAT))
+                assert record.failed_attempts, "nothing was broken"
+                assert record.longest_outage(JOB_DONE) > 0
+                assert "ready again" in note
+
+                # The same checker, where two promises are broken.
+                _, texts, difference = await scene.run("sabotage", sabotage, seconds=0, calm=0)
+                lost, doubled = texts.split(", ")
+                assert f"todo, stored: {lost}" in difference.lost
+                assert f"todo, stored: {doubled}" in difference.doubled
+
+        asyncio.run(both())
 
 
 # The command on a stack of one program, which says what it was told and does not end when asked to.

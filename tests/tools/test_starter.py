@@ -97,6 +97,7 @@ def test_a_starter_is_clean() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES[:3], ids=lambda stage: stage.name)
 def test_a_starter_starts_and_earns_none_of_the_new_rows(stage: Stage) -> None:
     rows = rows_of(stage)

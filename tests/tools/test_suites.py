@@ -52,6 +52,12 @@ def test_a_green_run_is_one_run(tmp_path: Path) -> None:
     assert (dist, order) == ("--dist=loadfile", "--no-loadscope-reorder")
 
 
+def test_tests_of_one_file_are_shared_among_workers_where_that_is_asked_for(tmp_path: Path) -> None:
+    pytest_ = Pytest(tmp_path)
+    run_lanes(pytest_, ["tests/x"], tmp_path, alone_in=[], workers=2, share_files=True)
+    assert "--dist=loadgroup" in pytest_.runs[0]
+
+
 def test_tests_that_measure_run_after_the_others_without_workers(
     tmp_path: Path, suite_with_measurements: str
 ) -> None:
