@@ -57,6 +57,7 @@ from app.weather.router import router as weather_router
 from app.weather.schemas import Weather
 from app.weather.service import create_weather_cache
 from app.weather.upstream import open_client
+from app.workarounds.uvicorn_websockets import log_clients_mistakes_quietly
 
 ABANDONED_AFTER = 600  # seconds without a byte, for an upload of some server
 
@@ -111,7 +112,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
             await stack.enter_async_context(queue.running())
             await stack.enter_async_context(streams.running())
             client = await stack.enter_async_context(open_client(settings))
-            chat_room = await stack.enter_async_context(open_room(engine, redis))
+            chat_room = await stack.enter_async_context(open_room(engine, redis, settings))
             await stack.enter_async_context(watched_event_loop(settings.stuck_after))
             gauges = Gauges(engine, monitor, redis, settings.media_dir)
             await stack.enter_async_context(gauges.running())
@@ -149,6 +150,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
 
 set_up_server_logs()
 hide_tokens_in_logs()
+log_clients_mistakes_quietly()
 app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False, responses=DESCRIBED)
 add_error_handlers(app)
 app.add_middleware(PathMiddleware)
