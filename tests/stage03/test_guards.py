@@ -55,10 +55,21 @@ def test_without_a_good_token_every_operation_is_401(
 def test_a_body_that_cannot_be_read_opens_nothing_either(api: Api, method: str) -> None:
     todo = api.create_todo("Untouched")
     path = "/todos" if method == "POST" else f"/todos/{todo['id']}"
-    answer = api.with_token(None).request(method, path, content=b'{"title": ')
-    # Some frameworks read the body before they ask who sends it.
-    assert answer.status_code in (401, 422)
+    for body in (b'{"title": ', b'{"title": "\xff"}', b"[" * 50_000, b""):
+        assert_unauthorized(api.with_token(None).request(method, path, content=body))
+        assert api.request(method, path, content=body).status_code == 422
     assert api.get_todo(todo["id"]) == todo
+
+
+@pytest.mark.users
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("body", [b'{"title": 1}', b'{"surprise": 1}', b"[]", b'{"title": ', b""])
+def test_404_for_the_todo_of_another_user_takes_precedence_over_422(
+    api: Api, method: str, body: bytes
+) -> None:
+    path = f"/todos/{api.create_todo('Untouched')['id']}"
+    assert api.as_new_user().request(method, path, content=body).status_code == 404
+    assert api.request(method, path, content=body).status_code == 422
 
 
 def basic(username: str) -> str:

@@ -4,6 +4,8 @@ As with `test_faults.py`, all faults happen at once (`celery_faults.py`), each t
 own, while the other tests run.
 """
 
+from pathlib import Path
+
 import pytest
 
 from tests.harness.driver import Api
@@ -43,6 +45,19 @@ def test_a_worker_runs_the_jobs_and_not_the_server(launched_server: LaunchedServ
         job = succeeded(api, submit(api)["id"])
     assert job["result"]["words"] == 2
     assert "REDIS_URL" in launched_server.settings
+
+
+def test_workers_take_no_orders_by_messages(
+    launched_server: LaunchedServer, stage_directory: Path
+) -> None:
+    """Whoever reaches Redis could stop them by `celery control shutdown`."""
+    command = ("celery", "-A", "app.jobs.worker", "inspect", "ping", "--timeout", "3")
+    done = launched_server.run(*command, cwd=stage_directory)
+    assert "pong" not in done.stdout
+    assert done.returncode != 0
+    with Api(launched_server) as visitor:  # there is a worker, it does not answer to that
+        api = visitor.as_new_user()
+        succeeded(api, submit(api)["id"])
 
 
 def test_a_job_waits_in_redis_for_a_worker_that_comes_later(evidence: Evidences) -> None:

@@ -2,19 +2,23 @@
 
 import json
 import re
+import secrets
 from typing import Any
 
 import pytest
 
 from tests.harness.driver import Api
 from tests.harness.problems import field_errors
+from tests.stage03.accounts import PASSWORD, register
 from tests.stage07.people import (
     IMPOSSIBLE_ID,
     NO_SUCH_ID,
     Json,
     Person,
     expect,
+    give_role,
     new_person,
+    person,
     posts,
     read,
 )
@@ -92,6 +96,26 @@ def test_the_list_is_narrowed_to_an_author_by_id_or_by_name(
     for name in (author.id, author.username, author.username.upper(), author.username.lower()):
         assert posts(visitor, author=name) == [mine]
     assert posts(visitor, author=other.username) == [theirs]
+
+
+def test_an_author_whose_name_is_digits_is_found_unless_they_are_an_id(
+    author: Person, visitor: Api, admin: Person
+) -> None:
+    digits = str(10**11 + secrets.randbelow(10**11))
+    assert register(visitor, digits).status_code == 201
+    named = person(visitor, digits, PASSWORD)
+    give_role(admin, named, "author")
+    post = named.write_post()
+    assert posts(visitor, author=digits) == [post]
+    assert posts(visitor, author=named.id) == [post]
+    mine = author.write_post()
+    # A name that is the id of somebody else: the id comes first.
+    rival = str(author.id)
+    if len(rival) >= 3 and register(visitor, rival).status_code == 201:
+        other = person(visitor, rival, PASSWORD)
+        give_role(admin, other, "author")
+        other.write_post()
+    assert posts(visitor, author=rival) == [mine]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from cachetools import TTLCache
 
 from app.auth.security import AccessToken, InvalidToken, read_access_token
 
-MAX_TOKENS = 10_000
+MAX_TOKENS = 10_000  # each of MAX_TOKEN_LENGTH characters at most: 5 MB
 BELIEVED_FOR = 60  # seconds, until the signature is looked at again
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
-from app.parameters import NO_NUL
+from app.parameters import NO_NUL, RequestBody
 
 MAX_FRAME = 32 * 1024  # characters of JSON: the longest text, with every character escaped, fits
 
@@ -25,10 +25,8 @@ MessageText = Annotated[
 ClientId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
 
 
-class MessageWrite(BaseModel):
+class MessageWrite(RequestBody):
     """What a client says. With a `client_id` of its own making, sending it twice is safe."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: MessageText
     client_id: ClientId | None = None
