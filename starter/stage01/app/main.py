@@ -7,6 +7,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from app.errors import add_error_handlers
+from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 from app.todos.store import TodoStore
 from app.unfinished import answer_unfinished
@@ -21,10 +22,12 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     yield {"todo_store": TodoStore()}
 
 
 app = FastAPI(title="Todos", lifespan=lifespan)
 add_error_handlers(app)
 answer_unfinished(app)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

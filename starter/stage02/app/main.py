@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.errors import add_error_handlers
+from app.shutdown import CancelledRequestMiddleware
 from app.todos.router import router as todos_router
 from app.unfinished import answer_unfinished
 
@@ -28,4 +29,5 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 app = FastAPI(title="Todos", lifespan=lifespan)
 add_error_handlers(app)
 answer_unfinished(app)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

@@ -13,6 +13,7 @@ from app.config import Settings, load_settings
 from app.database import create_engine
 from app.errors import add_error_handlers
 from app.migrate import prepare_schema
+from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 from app.unfinished import answer_unfinished
 
@@ -28,6 +29,7 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
     await prepare_schema(settings, upgrade=settings.environment == "development")
     engine = create_engine(settings)
@@ -42,5 +44,6 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 app = FastAPI(title="Todos", lifespan=lifespan)
 add_error_handlers(app)
 answer_unfinished(app)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)

@@ -16,6 +16,7 @@ from app.gallery.router import router as gallery_router
 from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.migrate import prepare_schema
+from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 from app.unfinished import answer_unfinished
 
@@ -32,6 +33,7 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
     await prepare_schema(settings, upgrade=settings.environment == "development")
     engine = create_engine(settings)
@@ -50,6 +52,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 app = FastAPI(title="Todos", lifespan=lifespan)
 add_error_handlers(app)
 answer_unfinished(app)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

@@ -18,7 +18,7 @@ from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.migrate import prepare_schema
-from app.shutdown import Shutdown
+from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
 from app.unfinished import answer_unfinished
 from app.weather.cache import LoadingCache
@@ -44,6 +44,7 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
     await prepare_schema(settings, upgrade=settings.environment == "development")
     engine = create_engine(settings)
@@ -69,6 +70,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 app = FastAPI(title="Todos", lifespan=lifespan)
 add_error_handlers(app)
 answer_unfinished(app)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

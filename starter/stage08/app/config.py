@@ -38,6 +38,8 @@ class Settings(BaseSettings):
 
     weather_cache_ttl: int = Field(default=600, ge=0)  # seconds
     weather_timeout: float = Field(default=10, gt=0, le=60)  # seconds that a provider may take
+    weather_timeout_pause: float = Field(default=10, ge=0, le=3600)  # seconds after it took longer
+    weather_lookups_per_minute: int = Field(default=300, ge=1, le=1_000_000)
     openweathermap_api_key: SecretStr = SecretStr("")
     openweathermap_base_url: str = "https://api.openweathermap.org"
     open_meteo_base_url: str = "https://api.open-meteo.com"
@@ -47,6 +49,7 @@ class Settings(BaseSettings):
     first_admin_password: SecretStr = SecretStr("")
 
     chat_allowed_origins: Annotated[list[str], NoDecode] = []
+    chat_sockets_per_user: int = Field(default=20, ge=1, le=10_000)
 
     @field_validator("chat_allowed_origins", mode="before")
     @classmethod

@@ -24,7 +24,7 @@ from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.migrate import prepare_schema
-from app.shutdown import Shutdown
+from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
 from app.unfinished import answer_unfinished
 from app.users.first_admin import ensure_first_admin
@@ -35,6 +35,7 @@ from app.weather.router import router as weather_router
 from app.weather.schemas import Weather
 from app.weather.service import create_weather_cache
 from app.weather.upstream import open_client
+from app.workarounds.uvicorn_websockets import log_clients_mistakes_quietly
 
 
 class AppState(TypedDict):
@@ -53,6 +54,7 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
     await prepare_schema(settings, upgrade=settings.environment == "development")
     engine = create_engine(settings)
@@ -79,9 +81,11 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 
 
 hide_tokens_in_logs()
+log_clients_mistakes_quietly()
 app = FastAPI(title="Todos", lifespan=lifespan)
 add_error_handlers(app)
 answer_unfinished(app)
+app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(HangUpMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)

@@ -21,7 +21,7 @@ ATTEMPTS = 2
 RETRY_DELAY = 0.2  # seconds
 MAX_ANSWER = 1024 * 1024  # bytes
 DEFAULT_RETRY_AFTER = 60  # seconds
-MAX_RETRY_AFTER = 24 * 60 * 60  # seconds
+MAX_RETRY_AFTER = 60 * 60  # seconds that we believe a provider's Retry-After
 
 # httpx logs every URL with its parameters.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -37,8 +37,9 @@ class UpstreamError(HTTPException):
 class UpstreamTimeout(UpstreamError):
     """The provider took too long: answered with 504."""
 
-    def __init__(self) -> None:
+    def __init__(self, retry_after: int = 1) -> None:
         super().__init__("The weather provider did not answer in time", status_code=504)
+        self.headers = {"Retry-After": str(retry_after)}
 
 
 class UpstreamBusy(UpstreamError):
@@ -46,6 +47,16 @@ class UpstreamBusy(UpstreamError):
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("The weather provider is asked too often right now", status_code=503)
+        self.retry_after = retry_after
+        self.headers = {"Retry-After": str(retry_after)}
+
+
+class TooManyLookups(UpstreamError):
+    """We have asked as often as `WEATHER_LOOKUPS_PER_MINUTE` allows: answered with 503."""
+
+    def __init__(self, retry_after: int) -> None:
+        detail = "Too many cities are being looked up right now: try again in a moment"
+        super().__init__(detail, status_code=503)
         self.headers = {"Retry-After": str(retry_after)}
 
 
