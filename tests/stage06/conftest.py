@@ -75,6 +75,6 @@ def forgetful_servers(launch_for_session: Launch) -> dict[str, LaunchedServer]:
         "WEATHER_TIMEOUT_PAUSE": "0",
     }
     return {
-        "Open-Meteo": launch_for_session(**settings),
-        "OpenWeatherMap": launch_for_session(**settings, OPENWEATHERMAP_API_KEY=KEY),
+        "Open-Meteo": launch_for_session(start=True, **settings),
+        "OpenWeatherMap": launch_for_session(start=True, **settings, OPENWEATHERMAP_API_KEY=KEY),
     }
