@@ -11,6 +11,7 @@ from app.config import load_settings
 from app.database import create_engine
 from app.errors import add_error_handlers
 from app.migrate import prepare_schema
+from app.paths import PathMiddleware
 from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 
@@ -32,7 +33,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

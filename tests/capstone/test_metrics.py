@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
+from tests.harness.ports import free_port
 from tests.harness.queue import NO_REDIS, Process, redis_is_available
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually, in_parallel
@@ -243,7 +244,7 @@ def _files_of(server: LaunchedServer, process_id: int) -> Iterator[Path]:
 def test_a_worker_serves_the_metrics_of_its_processes(launch: Launch, tmp_path: Path) -> None:
     server = launch(start=False)
     cluster = Cluster(server, tmp_path)
-    directory, port = tmp_path / "metrics", 10_000 + secrets.randbelow(20_000)
+    directory, port = tmp_path / "metrics", free_port()
     directory.mkdir()
     cluster.worker.environment |= {
         "PROMETHEUS_MULTIPROC_DIR": str(directory),

@@ -11,7 +11,7 @@ from tests.capstone.watching import highest
 from tests.harness.database import Database, PostgresDatabase
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
+from tests.harness.postgres import create_database
 from tests.harness.queue import (
     BEAT,
     NO_REDIS,
@@ -45,9 +45,9 @@ CREATE TRIGGER note_end AFTER UPDATE OF status ON jobs FOR EACH ROW
 
 
 @pytest.fixture
-def database(own_postgres: Postgres) -> PostgresDatabase:
+def database(postgres_url: str) -> PostgresDatabase:
     """A database of the test's own."""
-    return PostgresDatabase(create_database(own_postgres.url))
+    return PostgresDatabase(create_database(postgres_url))
 
 
 def submit_many(users: list[Api]) -> set[str]:

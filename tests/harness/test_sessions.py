@@ -2,6 +2,7 @@
 
 import atexit
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -176,10 +177,33 @@ def test_pytest_arguments_replace_the_suites(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[tuple[str, ...]] = []
-    monkeypatch.setattr(sessions.noxfile, "run_pytest", lambda _, *words: ran.append(words) or 0)
+
+    def run_pytest(_: object, *words: str) -> int:
+        ran.append(words)
+        return 0
+
+    monkeypatch.setattr(sessions.noxfile, "run_pytest", run_pytest)
     sessions.run("stage02", "tests/stage02", "-k", "migration")
     assert ran == [("--stage=2", "tests/stage02", "-k", "migration")]
 
 
-def test_ci_runs_the_default_sessions() -> None:
+def test_ci_runs_every_stage_of_the_course() -> None:
     assert "exec python3 noxfile.py\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert 'stages=$(python -m tools.touched --all)"' in workflow
+    assert "stage: ${{ fromJSON(needs.plan.outputs.stages) }}" in workflow
+    assert 'python noxfile.py -s "$STAGE"' in workflow
+
+
+def test_everything_runs_every_night() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "full.yml").read_text(encoding="utf-8")
+    assert "schedule:" in workflow
+    assert "python noxfile.py -s full -- --fresh" in workflow
+
+
+@pytest.mark.parametrize("name", ["ci.yml", "full.yml"])
+def test_ci_pins_every_action_by_its_commit(name: str) -> None:
+    workflow = (ROOT / ".github" / "workflows" / name).read_text(encoding="utf-8")
+    uses = re.findall(r"uses: (\S+)", workflow)
+    assert uses
+    assert [action for action in uses if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)] == []

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms
 
 JPEG = "image/jpeg"
 PNG = "image/png"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END_OF_JPEG = b"\xff\xd9"
 SIDEWAYS = 6  # EXIF orientation: turned by 90° when it is shown
+LONGEST_SEGMENT = 65_537  # bytes: a marker of 2, and up to 65 535 after it
+PROFILE_PART = struct.Struct(">HH12sBB")
 WIDTH, HEIGHT = 40, 30
 LATITUDE, LONGITUDE = (59.0, 57.0, 11.25), (30.0, 18.0, 27.5)
+GREY, RGB, WITH_PALETTE, RGBA = 0, 2, 3, 6  # PNG's types of colour
+CHANNELS = {GREY: 1, RGB: 3, WITH_PALETTE: 1, RGBA: 4}
+# How the pixels of an interlaced PNG are sorted: first column and row, and the steps to the next.
+PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)]
+PASSES += [(0, 1, 1, 2)]
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GPS = {1: "N", 2: LATITUDE, 3: "E", 4: LONGITUDE}
+# The latitude in minutes and seconds as EXIF data hold it, in either order of bytes.
+LATITUDE_IN_EXIF = [struct.pack(f"{order}4I", 57, 1, 45, 4) for order in "<>"]
 XMP_WITH_LOCATION = (
     b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
     b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description'
@@ -51,12 +63,12 @@ def png(width: int = WIDTH, height: int = HEIGHT, **options: Any) -> bytes:
 
 
 def exif(*, orientation: int | None = None, location: bool = False) -> Image.Exif:
-    """Return EXIF data with what is asked for, and the name of a camera."""
+    """Return EXIF data with what is asked for; a camera that knows the place adds its name."""
     data = Image.Exif()
-    data[ExifTags.Base.Make] = "A camera"
     if orientation is not None:
         data[ExifTags.Base.Orientation] = orientation
     if location:
+        data[ExifTags.Base.Make] = "A camera"
         data[ExifTags.IFD.GPSInfo] = GPS
     return data
 
@@ -84,7 +96,18 @@ def location_in(data: bytes) -> object:
     """Return whatever a picture says about where it was taken; nothing true if nothing."""
     picture = opened(data)
     coordinates = dict(picture.getexif().get_ifd(ExifTags.IFD.GPSInfo))
-    traces = [trace for trace in (b"GPSLatitude", b"59,57.1875N") if trace in data]
+    unpacked = data
+    if data.startswith(PNG_SIGNATURE):
+        for kind, whole in chunks(data):
+            for start in range(8, len(whole)) if kind in (b"zTXt", b"iTXt", b"tuNa") else ():
+                with contextlib.suppress(zlib.error):
+                    unpacked += zlib.decompress(whole[start:-4])
+    traces = [
+        trace
+        for trace in (b"GPSLatitude", b"59,57.1875N", *LATITUDE_IN_EXIF)
+        for encoded in (trace, trace.decode("latin-1").encode("utf-16-le"), trace.hex().encode())
+        if encoded in unpacked
+    ]
     return coordinates or traces
 
 
@@ -123,22 +146,58 @@ def with_wrong_checksum(data: bytes, kind: bytes) -> bytes:
 
 
 def png_of_size(size: int) -> bytes:
-    """Return a valid PNG of exactly so many bytes, padded with a chunk that viewers skip."""
+    """Return a valid PNG of exactly so many bytes: its packed pixels hold many empty blocks."""
     base = png()
-    padding = size - len(base) - len(chunk(b"tuNa", b""))
-    return with_chunk(base, chunk(b"tuNa", b"\x55" * padding))
+    packed = next(whole[8:-4] for kind, whole in chunks(base) if kind == b"IDAT")
+    missing = size - len(base)
+    pieces = next(pieces for pieces in range(5) if (missing - 12 * pieces) % 5 == 0)  # of 12 bytes
+    blocks = b"\0\0\0\xff\xff" * ((missing - 12 * pieces) // 5)  # RFC 1951, 3.2.4
+    padded = chunk(b"IDAT", packed[:2] + blocks + packed[2:]) + chunk(b"IDAT", b"") * pieces
+    parts = [padded if kind == b"IDAT" else whole for kind, whole in chunks(base)]
+    return PNG_SIGNATURE + b"".join(parts)
 
 
 def jpeg_of_size(base: bytes, size: int) -> bytes:
-    """Return a valid JPEG of exactly so many bytes: `base` padded with comments after its start."""
-    comments, missing = [], size - len(base)
-    while missing:
-        length = min(missing, 65_537)  # a marker of 2 bytes and up to 65 535 after it
-        if 0 < missing - length < 4:
-            length -= 4
-        comments.append(b"\xff\xfe" + struct.pack(">H", length - 2) + b"\x55" * (length - 4))
-        missing -= length
-    return base[:2] + b"".join(comments) + base[2:]
+    """Return a valid JPEG of exactly so many bytes: `base` with a huge colour profile."""
+    missing = size - len(base)
+    profile = bytes(missing)[: missing - PROFILE_PART.size * -(-missing // LONGEST_SEGMENT)]
+    length = LONGEST_SEGMENT - PROFILE_PART.size
+    parts = [profile[start : start + length] for start in range(0, len(profile), length)]
+    segments = [
+        PROFILE_PART.pack(0xFFE2, len(part) + 16, b"ICC_PROFILE\0", number, len(parts)) + part
+        for number, part in enumerate(parts, 1)
+    ]
+    return base[:2] + b"".join(segments) + base[2:]
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    """Return a segment of a JPEG file."""
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def with_segment(data: bytes, *extra: bytes) -> bytes:
+    """Return a JPEG with more segments after its start."""
+    return data[:2] + b"".join(extra) + data[2:]
+
+
+def png_of(
+    depth: int,
+    colour: int,
+    *extra: bytes,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    interlaced: bool = False,
+    packed_rows: Callable[[bytes], bytes] = zlib.compress,
+) -> bytes:
+    """Return a black PNG of any kind that there is, with `extra` chunks before its pixels."""
+    width, height = size
+    bits, rows = depth * CHANNELS[colour], b""
+    for column, row, across, down in PASSES if interlaced else [(0, 0, 1, 1)]:
+        columns, lines = -(-(width - column) // across), -(-(height - row) // down)
+        if columns > 0 and lines > 0:
+            rows += bytes(1 + -(-columns * bits // 8)) * lines
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    parts = [chunk(b"IHDR", header), *extra, chunk(b"IDAT", packed_rows(rows))]
+    return PNG_SIGNATURE + b"".join(parts) + chunk(b"IEND", b"")
 
 
 def png_bomb(side: int) -> bytes:
@@ -155,6 +214,39 @@ def jpeg_that_says_it_is(width: int, height: int) -> bytes:
     data = jpeg()
     start = data.index(b"\xff\xc0") + 5
     return data[:start] + struct.pack(">HH", height, width) + data[start + 4 :]
+
+
+def progressive_of_zeros(width: int, height: int, scans: int, components: int = 1) -> bytes:
+    """Return a small, valid JPEG that asks for much work: scan after scan refines what is zero.
+
+    Each is right after the one before (ITU-T T.81, G): no decoder has a reason to complain.
+    """
+    blocks = -(-width // 8) * -(-height // 8)
+    symbols = "0" + f"{32767 - 2**14:014b}"  # 32 767 blocks at once end before they begin
+    bits = symbols * (blocks // 32767) + "10" * (blocks % 32767)
+    refinement = packed(bits)
+    specification = b"".join(bytes([number + 1, 0x11, 0]) for number in range(components))
+    first = b"".join(bytes([number + 1, 0]) for number in range(components))
+    parts = [
+        segment(0xDB, b"\0" + b"\1" * 64),
+        segment(0xC2, struct.pack(">BHHB", 8, height, width, components) + specification),
+        segment(0xC4, b"\0" + bytes([1] + [0] * 15) + b"\0"),
+        segment(0xC4, b"\x10" + bytes([1, 1] + [0] * 14) + b"\xe0\0"),
+        segment(0xDA, bytes([components]) + first + b"\0\0\0") + packed("0" * blocks * components),
+    ]
+    bands = ((k, level, c) for k in range(1, 64) for level in range(14) for c in range(components))
+    for band, level, component in itertools.islice(bands, scans - 1):
+        depth = (0 if level == 0 else 14 - level) << 4 | 13 - level
+        head = bytes([1, component + 1, 0, band, band, depth])
+        parts.append(segment(0xDA, head) + refinement)
+    return b"\xff\xd8" + b"".join(parts) + END_OF_JPEG
+
+
+def packed(bits: str) -> bytes:
+    """Return bits as bytes of a scan: filled up with ones, and 0xFF followed by a zero."""
+    filled = bits + "1" * (-len(bits) % 8)
+    whole = int(filled, 2).to_bytes(len(filled) // 8)
+    return whole.replace(b"\xff", b"\xff\0")
 
 
 # --- Two files in one

@@ -21,7 +21,7 @@ from tests.stage04.uploads import list_images, new_image, upload
 def test_a_database_that_stays_locked_leaves_no_file_and_takes_none(
     launch: Launch,
 ) -> None:
-    server = launch(**IMPATIENT)
+    server = launch(start=True, **IMPATIENT)
     media = media_of(server)
     with Api(server) as visitor:
         api = visitor.as_new_user()

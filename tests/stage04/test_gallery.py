@@ -708,6 +708,17 @@ def test_the_page_is_served_strictly_and_only_once(api: Api, path: str, content_
 
 
 @pytest.mark.usefixtures("address")
+@pytest.mark.parametrize("path", ["/gallery", "/gallery/gallery.css", "/gallery/gallery.js"])
+def test_a_range_of_the_page_is_answered_in_the_usual_form(api: Api, path: str) -> None:
+    whole = api.request("GET", path)
+    odd = api.request("GET", path, headers={"Range": "items=0-9"})
+    assert (odd.status_code, odd.content) == (200, whole.content)
+    beyond = api.request("GET", path, headers={"Range": "bytes=99999999-"})
+    assert beyond.status_code == 416
+    assert isinstance(beyond.json()["detail"], str)
+
+
+@pytest.mark.usefixtures("address")
 def test_nothing_else_of_the_directory_is_served(api: Api) -> None:
     for name in ("router.py", "__init__.py", "..%2Fmain.py", "%2e%2e/main.py", "gallery.html"):
         assert api.request("GET", f"/gallery/{name}").status_code == 404

@@ -4,17 +4,33 @@ Run with `-rP` (or look into the JUnit report) to see the figures.
 """
 
 import sys
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
-from PIL import PngImagePlugin
+from PIL import Image
 
 from tests.harness.driver import Api
 from tests.harness.memory import MIB, memory_of
 from tests.harness.plugin import Launch
 from tests.harness.waiting import in_parallel
 from tests.stage03.figures import measure_the_list
-from tests.stage04.pictures import JPEG, jpeg, jpeg_of_size, png
+from tests.stage04.pictures import (
+    JPEG,
+    PNG,
+    RGBA,
+    chunk,
+    jpeg,
+    jpeg_of_size,
+    png,
+    png_of,
+    progressive_of_zeros,
+    saved,
+    segment,
+    with_chunk,
+    with_segment,
+)
 from tests.stage04.uploads import MAX_FILE_SIZE, new_image, upload
 
 pytestmark = pytest.mark.alone
@@ -25,6 +41,12 @@ P95_BOUND = 150.0  # milliseconds over idle
 CAMERA = (4000, 3000)  # pixels: 12 million, a telephone's usual photo
 LARGE = (6000, 6000)
 LARGEST = (7000, 7000)
+MOST_IN_SCANS = (6300, 6300)  # 40 million coefficients of 2 bytes
+MOST_IN_COLOUR = (3600, 3600)  # the same, in three colours
+CROWD = 40  # slow pictures of one user at once
+SLOW = (3200, 3200)  # a twentieth of a second of work each, when nobody else is at work
+PICTURES_BOUND = 150_000_000  # bytes
+WAIT_BOUND = 1.0  # seconds
 
 Record = Callable[[str, object], None]
 
@@ -54,24 +76,66 @@ def test_twenty_uploads_of_5_mib_at_once_take_less_than_64_mib(
     assert growth < MEMORY_BOUND, figures
 
 
+WITH_MORE = segment(0xFE, b"which makes the server write the file again")
+GREEDY: dict[str, bytes] = {
+    "a PNG with a text": with_chunk(png(*LARGEST), chunk(b"tEXt", b"Comment\0goes")),
+    "an interlaced PNG": png_of(8, RGBA, size=LARGEST, interlaced=True),
+    "a PNG of 16 bits": png_of(16, RGBA, size=LARGEST),
+    "a CMYK JPEG": with_segment(saved(Image.new("CMYK", LARGEST), "JPEG"), WITH_MORE),
+    "a progressive JPEG": with_segment(progressive_of_zeros(*MOST_IN_SCANS, 10), WITH_MORE),
+    "a progressive JPEG with a profile": jpeg_of_size(
+        progressive_of_zeros(*MOST_IN_SCANS, 10), MAX_FILE_SIZE
+    ),
+    "a progressive JPEG in colour": jpeg(*MOST_IN_COLOUR, progressive=True, subsampling=0),
+}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
-def test_the_largest_picture_is_unpacked_once_at_a_time(
-    launch: Launch, record_property: Record
+@pytest.mark.parametrize("name", GREEDY)
+def test_no_picture_that_is_taken_needs_more_than_150_mb(
+    launch: Launch, record_property: Record, name: str
 ) -> None:
-    width, height = LARGEST
-    text = PngImagePlugin.PngInfo()
-    text.add_text("Raw profile type exif", "of what it says nothing is kept", zip=True)
-    picture = png(width, height, pnginfo=text)
+    """Of several people at once, neither."""
     server = launch()
     with Api(server) as visitor:
-        api = visitor.as_new_user()
-        new_image(api)
+        people = [visitor.as_new_user() for _ in range(4)]
+        for api in people:
+            new_image(api)
+            new_image(api, jpeg(), JPEG)
         before = memory_of(server.pid)["VmRSS"]
-        assert upload(api, picture).status_code == 201
+        content_type = PNG if name.startswith(("a PNG", "an interlaced PNG")) else JPEG
+        answers = in_parallel(
+            8, lambda n: upload(people[n % 4], GREEDY[name], content_type=content_type).status_code
+        )
         growth = memory_of(server.pid)["VmHWM"] - before
-    record_property("largest_picture_growth_mib", round(growth / MIB, 1))
-    # Pillow keeps four bytes a pixel, and the file is small.
-    assert growth < 1.5 * 4 * width * height, growth
+    record_property("growth_mib", round(growth / MIB, 1))
+    print(f"Eight times {name}, {len(GREEDY[name])} bytes, at once: {growth / MIB:.1f} MiB more")
+    assert answers.results == [201] * 8
+    assert growth < PICTURES_BOUND, growth
+
+
+@pytest.mark.slow
+@pytest.mark.users
+def test_somebody_else_s_picture_waits_for_less_than_a_second(
+    api: Api, record_property: Record
+) -> None:
+    slow, somebody = progressive_of_zeros(*SLOW, 10), api.as_new_user()
+    statuses = list[int]()
+
+    def upload_slow(_: int) -> None:
+        statuses.append(upload(api, slow, content_type=JPEG).status_code)
+
+    crowd = threading.Thread(target=in_parallel, args=(CROWD, upload_slow))
+    crowd.start()
+    waits = list[float]()
+    while crowd.is_alive():
+        asked = time.monotonic()
+        new_image(somebody)
+        waits.append(time.monotonic() - asked)
+    record_property("worst_wait_s", round(max(waits), 2))
+    print(f"{len(waits)} small pictures beside {CROWD} slow ones: {max(waits):.2f} s at most")
+    assert statuses == [201] * CROWD
+    assert max(waits) < WAIT_BOUND, waits
 
 
 @pytest.mark.slow

@@ -2,31 +2,39 @@
 
 import struct
 import time
+import zlib
 from typing import Any
 
 import pytest
-from PIL import ExifTags
 
 from tests.harness.driver import Api
 from tests.stage04.pictures import (
     END_OF_JPEG,
+    GREY,
+    HEIGHT,
     JPEG,
     PNG,
     PNG_SIGNATURE,
+    RGB,
+    WIDTH,
+    WITH_PALETTE,
     chunk,
-    exif_of,
     image,
     is_zip_archive,
     jpeg,
     jpeg_that_says_it_is,
     png,
     png_bomb,
+    png_of,
+    progressive_of_zeros,
     saved,
+    segment,
     with_chunk,
+    with_segment,
     with_wrong_checksum,
     zip_archive,
 )
-from tests.stage04.uploads import disposition, form, new_image, part, upload
+from tests.stage04.uploads import MAX_FILE_SIZE, disposition, form, new_image, part, upload
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -102,6 +110,36 @@ def test_a_name_decides_nothing(api: Api) -> None:
     assert api.request("DELETE", f"/images/{stored['id']}").status_code == 204
 
 
+def half(data: bytes) -> bytes:
+    """Return the first half of a JPEG, and then its end."""
+    return data[: (len(data) + data.rindex(b"\xff\xda")) // 2] + END_OF_JPEG
+
+
+def without_data(data: bytes) -> bytes:
+    """Return a JPEG whose scan ends after its header, which is 14 bytes long."""
+    return data[: data.rindex(b"\xff\xda") + 14] + END_OF_JPEG
+
+
+def header_of(data: bytes) -> bytes:
+    """Return the segment of a JPEG that says its size and its colours."""
+    start = data.index(b"\xff\xc0")
+    return data[start : start + 19]
+
+
+def changed(data: bytes, after: bytes, new: bytes) -> bytes:
+    """Return data with other bytes behind the first place of these."""
+    start = data.index(after) + len(after)
+    return data[:start] + new + data[start + len(new) :]
+
+
+def moving(number: int, rows: bytes) -> bytes:
+    """Return a PNG of two grey pictures, the second of these rows and with this number."""
+    control = struct.pack(">IIIIIHHBB", number, WIDTH, HEIGHT, 0, 0, 1, 9, 0, 0)
+    pixels = struct.pack(">I", number + 1) + zlib.compress(rows)
+    second = chunk(b"fcTL", control) + chunk(b"fdAT", pixels)
+    return with_chunk(png_of(8, GREY, chunk(b"acTL", struct.pack(">II", 2, 0))), second)
+
+
 LONG_JPEG, LONG_PNG = jpeg(300, 200), png(300, 200)
 BROKEN: dict[str, tuple[bytes, str]] = {
     "half a JPEG": (LONG_JPEG[: len(LONG_JPEG) // 2], JPEG),
@@ -124,10 +162,71 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "a PNG with a wrong checksum of its pixels": (with_wrong_checksum(LONG_PNG, b"IDAT"), PNG),
     "a PNG with a wrong checksum of its end": (with_wrong_checksum(LONG_PNG, b"IEND"), PNG),
     "a PNG that goes on after its pixels": (with_chunk(LONG_PNG, chunk(b"IDAT", b"more")), PNG),
-    "a JPEG whose EXIF data point before their beginning": (
-        jpeg(exif=exif_of((ExifTags.IFD.GPSInfo, 9, struct.pack(">i", -1)))),
-        JPEG,
+    # What Pillow, asked to decode it, calls good. The last rows of a picture are the hardest.
+    "half a JPEG with an end": (LONG_JPEG[: len(LONG_JPEG) // 2] + END_OF_JPEG, JPEG),
+    "a JPEG of which some bytes are missing": (LONG_JPEG[:-20] + END_OF_JPEG, JPEG),
+    "half a grey JPEG with an end": (half(saved(image(mode="L"), "JPEG")), JPEG),
+    "half a CMYK JPEG with an end": (half(saved(image(mode="CMYK"), "JPEG")), JPEG),
+    "half a progressive JPEG with an end": (half(jpeg(300, 200, progressive=True)), JPEG),
+    "a JPEG without data in its scan": (without_data(LONG_JPEG), JPEG),
+    "a small JPEG without data in its scan": (without_data(jpeg(8, 8)), JPEG),
+    "a tiny JPEG without data in its scan": (without_data(jpeg(1, 1)), JPEG),
+    "a JPEG with two headers": (with_segment(LONG_JPEG, header_of(LONG_JPEG)), JPEG),
+    "a JPEG with a header of 12 bits": (changed(LONG_JPEG, b"\xff\xc0\0\x11", b"\x0c"), JPEG),
+    "a JPEG without components": (changed(LONG_JPEG, b"\xff\xc0", b"\0\x08\x08" + bytes(5)), JPEG),
+    "a JPEG of a kind that no browser shows": (LONG_JPEG.replace(b"\xff\xc0", b"\xff\xc9"), JPEG),
+    "a PNG without rows": (png_of(8, RGB, packed_rows=lambda _: zlib.compress(b"")), PNG),
+    "a PNG of one row": (png_of(8, RGB, packed_rows=lambda rows: zlib.compress(rows[:121])), PNG),
+    "a PNG without the last byte of its pixels": (
+        png_of(8, RGB, packed_rows=lambda rows: zlib.compress(rows[:-1])),
+        PNG,
     ),
+    "an interlaced PNG without its last pass": (
+        png_of(8, RGB, interlaced=True, packed_rows=lambda rows: zlib.compress(rows[:-1815])),
+        PNG,
+    ),
+    "a PNG with a row too many": (
+        png_of(8, RGB, packed_rows=lambda rows: zlib.compress(rows + bytes(121))),
+        PNG,
+    ),
+    "a PNG with a filter that does not exist": (
+        png_of(8, RGB, packed_rows=lambda rows: zlib.compress(b"\x09" + rows[1:])),
+        PNG,
+    ),
+    "a PNG with such a filter in its last row": (
+        png_of(8, RGB, packed_rows=lambda rows: zlib.compress(rows[:-121] + b"\5" + bytes(120))),
+        PNG,
+    ),
+    "a PNG whose pixels have a wrong checksum": (
+        png_of(8, RGB, packed_rows=lambda rows: zlib.compress(rows)[:-1] + b"?"),
+        PNG,
+    ),
+    "a PNG whose pixels have no checksum": (
+        png_of(8, RGB, packed_rows=lambda rows: zlib.compress(rows)[:-4]),
+        PNG,
+    ),
+    "a PNG that needs a palette": (png_of(8, WITH_PALETTE), PNG),
+    "a PNG with an empty palette": (png_of(8, WITH_PALETTE, chunk(b"PLTE", b"")), PNG),
+    "a PNG with half a colour": (png_of(8, WITH_PALETTE, chunk(b"PLTE", bytes(4))), PNG),
+    "a PNG with its palette behind its pixels": (
+        with_chunk(png_of(8, WITH_PALETTE), chunk(b"PLTE", bytes(768))),
+        PNG,
+    ),
+    "a PNG of 3 bits": (png_of(3, GREY), PNG),
+    "a PNG of 4 bits and three colours": (png_of(4, RGB), PNG),
+    "a PNG without a width": (png_of(8, RGB, size=(0, 30)), PNG),
+    "a PNG with two headers": (with_chunk(LONG_PNG, LONG_PNG[8:33]), PNG),
+    "a PNG with its pixels in two places": (
+        with_chunk(png_of(8, GREY), chunk(b"gAMA", bytes(4)) + chunk(b"IDAT", b"")),
+        PNG,
+    ),
+    "a PNG with an unknown part that may not be skipped": (
+        with_chunk(LONG_PNG, chunk(b"TUNA", b"")),
+        PNG,
+    ),
+    "a moving PNG whose pictures have wrong numbers": (moving(7, bytes(41 * 30)), PNG),
+    "a moving PNG whose second picture is not all there": (moving(0, bytes(41 * 29)), PNG),
+    "a moving PNG whose second picture has an unknown filter": (moving(0, b"\5" * 41 * 30), PNG),
 }
 
 
@@ -143,13 +242,27 @@ BOMBS: dict[str, tuple[bytes, str]] = {
     "a PNG of 20 000 x 20 000": (png_bomb(20_000), PNG),
     "a JPEG that says it has 20 000 x 20 000": (jpeg_that_says_it_is(20_000, 20_000), JPEG),
     "a JPEG that says it has 65 000 x 65 000": (jpeg_that_says_it_is(65_000, 65_000), JPEG),
+    "a PNG 40 million pixels high": (png_of(1, GREY, size=(1, 40_000_000)), PNG),
+    "a PNG 40 million pixels wide": (png_of(1, GREY, size=(40_000_000, 1)), PNG),
+    # Memory: a decoder keeps all of a progressive picture, four times 49 million numbers here.
+    "a progressive JPEG in CMYK": (progressive_of_zeros(7000, 7000, 1, components=4), JPEG),
+    "a progressive JPEG": (progressive_of_zeros(7000, 7000, 5), JPEG),
+    # Time: each scan goes through all of it.
+    "a JPEG of 800 scans": (progressive_of_zeros(6000, 6000, 800), JPEG),
+    "a JPEG of 30 scans": (progressive_of_zeros(6000, 6000, 30), JPEG),
+    "a JPEG of a million parts": (with_segment(jpeg(), segment(0xFE, b"") * 1_000_000), JPEG),
+    "a PNG of 400 000 parts": (with_chunk(png(), chunk(b"tuNa", b"") * 400_000), PNG),
+    "a PNG whose pixels unpack to gigabytes": (
+        png_of(8, GREY, packed_rows=lambda _: zlib.compress(bytes(2**30))),
+        PNG,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_an_absurdly_large_picture_is_422_at_once(api: Api, name: str) -> None:
     content, declared = BOMBS[name]
-    assert len(content) < 100_000
+    assert len(content) < MAX_FILE_SIZE
     asked = time.monotonic()
     answer = upload(api, content, content_type=declared)
     assert answer.status_code == 422
@@ -173,6 +286,16 @@ TWO_IN_ONE: dict[str, tuple[bytes, str]] = {
     "a PNG and an archive that ends as a PNG": (png() + zip_archive(IEND), PNG),
     "a JPEG and a page that ends as a JPEG": (jpeg() + PAGE + END_OF_JPEG, JPEG),
     "a PNG and a page that ends as a PNG": (png() + PAGE + IEND, PNG),
+    # Where a decoder has all pixels already, and looks no further.
+    "a JPEG with an archive at the end of its scan": (
+        jpeg()[:-2] + zip_archive(END_OF_JPEG),
+        JPEG,
+    ),
+    "a JPEG with a page at the end of its scan": (jpeg()[:-2] + PAGE + END_OF_JPEG, JPEG),
+    "a PNG with an archive at the end of its pixels": (
+        png_of(8, RGB, packed_rows=lambda rows: zlib.compress(rows) + zip_archive(bytes(16))),
+        PNG,
+    ),
 }
 
 

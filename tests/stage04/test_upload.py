@@ -8,16 +8,23 @@ import pytest
 from tests.harness.driver import Api
 from tests.harness.waiting import in_parallel
 from tests.stage04.pictures import (
+    GREY,
     HEIGHT,
     JPEG,
     PNG,
+    RGB,
     SIDEWAYS,
+    SRGB,
     WIDTH,
+    chunk,
     exif,
     image,
     jpeg,
+    opened,
     png,
+    png_of,
     saved,
+    with_chunk,
 )
 from tests.stage04.uploads import FIELDS, disposition, form, list_images, new_image, part, upload
 
@@ -26,12 +33,24 @@ PICTURES: dict[str, tuple[bytes, str]] = {
     "progressive JPEG": (jpeg(progressive=True), JPEG),
     "grey JPEG": (saved(image(mode="L"), "JPEG"), JPEG),
     "CMYK JPEG": (saved(image(mode="CMYK"), "JPEG"), JPEG),
-    "JPEG of two pictures": (saved(image(), "MPO", save_all=True, append_images=[image()]), JPEG),
+    "JPEG with a colour profile": (jpeg(icc_profile=SRGB), JPEG),
+    "JPEG with restarts": (jpeg(restart_marker_blocks=1), JPEG),
+    "JPEG of full size in colour": (jpeg(subsampling=0, quality=100), JPEG),
+    "small progressive CMYK JPEG": (saved(image(mode="CMYK"), "JPEG", progressive=True), JPEG),
     "PNG": (png(), PNG),
     "PNG with alpha": (saved(image(mode="RGBA"), "PNG"), PNG),
     "PNG with a palette": (saved(image(mode="P"), "PNG"), PNG),
     "PNG of 1 bit": (saved(image(mode="1"), "PNG"), PNG),
     "PNG of 16 bits": (saved(image(mode="I;16"), "PNG"), PNG),
+    "PNG of 16 bits and colour": (png_of(16, RGB), PNG),
+    "PNG of 2 bits": (png_of(2, GREY), PNG),
+    "interlaced PNG": (png_of(8, RGB, interlaced=True), PNG),
+    "interlaced PNG of 1 bit": (png_of(1, GREY, interlaced=True), PNG),
+    "PNG with one colour that is transparent": (
+        with_chunk(png(), chunk(b"tRNS", bytes(6)), before=b"IDAT"),
+        PNG,
+    ),
+    "PNG with a colour profile": (png(icc_profile=SRGB, dpi=(300, 300)), PNG),
     "animated PNG": (saved(image(), "PNG", save_all=True, append_images=[image(mode="RGB")]), PNG),
 }
 
@@ -51,6 +70,15 @@ def test_a_picture_comes_back_complete_and_byte_for_byte(api: Api, name: str) ->
     file = api.request("GET", stored["url"])
     assert (file.status_code, file.headers["content-type"]) == (200, content_type)
     assert file.content == content
+
+
+def test_of_several_pictures_in_one_jpeg_the_first_is_stored(api: Api) -> None:
+    """What a browser shows. The others may hold anything, and most are previews."""
+    several = saved(image(), "MPO", save_all=True, append_images=[image().rotate(180)])
+    stored = new_image(api, several, JPEG)
+    served = api.request("GET", stored["url"]).content
+    assert served.count(b"\xff\xd8\xff") == 1
+    assert opened(served).tobytes() == opened(several).tobytes()
 
 
 def test_the_location_of_a_new_image_leads_to_it(api: Api) -> None:

@@ -88,10 +88,21 @@ def _begin_early(request: pytest.FixtureRequest) -> None:
 
 
 def happen(fault: Callable[..., Evidence], server: LaunchedServer) -> Evidence:
-    """Let a fault happen to a server that runs jobs itself."""
+    """Let a fault happen to a server that runs jobs itself, and end it."""
     server.start()
-    with Api(server) as visitor:
-        return fault(server, visitor.as_new_user())
+    try:
+        with Api(server) as visitor:
+            return fault(server, visitor.as_new_user())
+    finally:
+        server.end()  # what it has left to do would only slow the others down
+
+
+def happen_to_all(fault: Callable[[Cluster], Evidence], cluster: Cluster) -> Evidence:
+    """Let a fault happen to a server, its Redis and its workers, and end them."""
+    try:
+        return fault(cluster)
+    finally:
+        cluster.end()
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +113,6 @@ def evidence(
 ) -> Iterator[Evidences]:
     """What was seen of each fault; all of them begin now."""
     calls: dict[Callable[..., Evidence], Callable[[], Evidence]] = {}
-    clusters: list[Cluster] = []
     if request.config.getoption("queue") == LOCAL:
         for fault in FAULTS:
             calls[fault] = partial(happen, fault, launch_for_module(start=False, JOB_LEASE=LEASE))
@@ -111,10 +121,8 @@ def evidence(
             pytest.skip(NO_REDIS)
         for celery_fault in CELERY_FAULTS:
             directory = tmp_path_factory.mktemp(celery_fault.__name__)
-            clusters.append(Cluster(launch_for_module(start=False, JOB_LEASE=LEASE), directory))
-            calls[celery_fault] = partial(celery_fault, clusters[-1])
+            cluster = Cluster(launch_for_module(start=False, JOB_LEASE=LEASE), directory)
+            calls[celery_fault] = partial(happen_to_all, celery_fault, cluster)
     with ThreadPoolExecutor() as pool:
         futures = {fault: pool.submit(call) for fault, call in calls.items()}
         yield lambda fault: futures[fault].result()
-    for cluster in clusters:
-        cluster.end()

@@ -14,6 +14,7 @@ from tests.stage05.jobs import (
     Ledger,
     ended,
     has_status,
+    lease_of,
     read,
     seconds_from_now,
     submit,
@@ -35,10 +36,18 @@ def killed_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
     eventually(lambda: any(ledger.status(job_id) == "running" for job_id in long), within=30)
     server.kill()
     statuses = {job_id: ledger.status(job_id) for job_id in [*long, *small, later]}
+    leases = [lease_of(server.database, job_id) for job_id in long]
     server.start()
     jobs = {job_id: ended(api, job_id, within=LONGEST_LEASE * 2) for job_id in statuses}
     waits = read(api, never)
-    return {"ledger": ledger, "statuses": statuses, "jobs": jobs, "waits": waits, "later": later}
+    return {
+        "ledger": ledger,
+        "statuses": statuses,
+        "leases": [lease for lease in leases if lease],
+        "jobs": jobs,
+        "waits": waits,
+        "later": later,
+    }
 
 
 def stopped_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:

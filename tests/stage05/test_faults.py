@@ -5,14 +5,14 @@ The faults take seconds of waiting each, so all of them happen at once, each to 
 """
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
-from tests.stage05.conftest import Evidences
+from tests.stage05.conftest import LEASE, Evidences
 from tests.stage05.faults import (
     fails_every_time,
     killed_in_mid_job,
@@ -20,7 +20,7 @@ from tests.stage05.faults import (
     stopped_after_the_job_was_taken_over,
     stopped_in_mid_job,
 )
-from tests.stage05.jobs import LONG, MAX_ATTEMPTS, Job, submit_file, succeeded
+from tests.stage05.jobs import LONG, MAX_ATTEMPTS, Job, lease_of, submit_file, succeeded
 
 pytestmark = pytest.mark.queue("local")
 
@@ -114,11 +114,14 @@ def test_a_lease_lasts_ten_seconds_unless_set_otherwise(
     api: Api, launched_server: LaunchedServer
 ) -> None:
     job_id = submit_file(api, LONG)["id"]
-    statement = "SELECT started_at, lease_until FROM jobs WHERE id = ? AND lease_until IS NOT NULL"
-    ((started_at, lease_until),) = eventually(
-        lambda: launched_server.database.query(statement, job_id.replace("-", "")), within=30
-    )
-    # It may have been renewed meanwhile, each second.
-    lasts = datetime.fromisoformat(str(lease_until)) - datetime.fromisoformat(str(started_at))
-    assert timedelta(seconds=10) <= lasts < timedelta(seconds=15)
+    lease = eventually(lambda: lease_of(launched_server.database, job_id), within=30)
+    assert lease is not None
+    assert timedelta(seconds=10) <= lease < timedelta(seconds=15)  # with what it was renewed by
     succeeded(api, job_id)
+
+
+def test_a_lease_lasts_as_long_as_it_is_set(evidence: Evidences) -> None:
+    leases = evidence(killed_in_mid_job)["leases"]
+    assert leases
+    for lease in leases:
+        assert timedelta(seconds=float(LEASE)) <= lease < timedelta(seconds=10)

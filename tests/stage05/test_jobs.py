@@ -8,7 +8,8 @@ import pytest
 
 from tests.harness.driver import Api
 from tests.harness.memory import MIB
-from tests.harness.problems import field_errors
+from tests.harness.plugin import Launch
+from tests.harness.problems import field_errors, reason
 from tests.harness.raw_http import chunk, send_raw
 from tests.harness.waiting import in_parallel
 from tests.stage05.jobs import (
@@ -264,3 +265,35 @@ def test_nobody_gets_in_without_a_token(api: Api, streams: bool) -> None:
             assert answer.headers["www-authenticate"] == "Bearer"
     assert read(api, job["id"]) == job
     api.request("DELETE", f"/jobs/{job['id']}")
+
+
+@pytest.mark.queue("local")
+def test_a_user_may_have_a_limited_number_of_waiting_jobs(launch: Launch) -> None:
+    most = 3
+    with Api(launch(MAX_WAITING_JOBS_PER_USER=str(most))) as visitor:
+        user, other = visitor.as_new_user(), visitor.as_new_user()
+        waiting = [submit(user, run_at=FAR_AWAY) for _ in range(most)]
+        for refused in (
+            ask(user, text="One more", run_at=FAR_AWAY),
+            ask(user, text="One more"),
+            upload(user, b"One more"),
+        ):
+            assert refused.status_code == 429
+            assert str(most) in reason(refused)
+        assert len(listed(user)) == most
+        succeeded(other, submit(other)["id"])  # the limit is per user
+        assert user.request("DELETE", f"/jobs/{waiting[0]['id']}").status_code == 200
+        succeeded(user, submit(user)["id"])
+        succeeded(user, submit(user)["id"])  # the one that has ended does not count
+
+
+def test_of_several_cancellations_at_once_exactly_one_cancels(api: Api) -> None:
+    for _ in range(ROUNDS):
+        path = f"/jobs/{submit(api, run_at=FAR_AWAY)['id']}"
+
+        def cancel(_: int, path: str = path) -> int:
+            return api.request("DELETE", path).status_code
+
+        answers = in_parallel(6, cancel)
+        assert not answers.errors
+        assert sorted(answers.results) == [200] + [409] * 5

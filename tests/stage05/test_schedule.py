@@ -20,6 +20,7 @@ from tests.stage05.jobs import (
     submit,
     submit_file,
     succeeded,
+    upload,
 )
 
 ON_TIME = 2.0  # seconds after its time in which a job must have begun
@@ -87,10 +88,22 @@ def test_a_time_that_cannot_be_is_422(api: Api, run_at: Any) -> None:
     assert listed(api) == []
 
 
-@pytest.mark.parametrize("run_at", [4070908800, 10**30, True], ids=str)
-def test_a_number_is_no_time_or_a_known_one_but_no_error_of_ours(api: Api, run_at: Any) -> None:
+NUMBERS: list[Any] = [0, 4070908800, 30000000000, -1, 0.5, 10**30, True]
+NUMBERS_AS_TEXT = ["0", "4070908800", "30000000000", "-1", "0.5", "1e10", " 4070908800"]
+
+
+@pytest.mark.parametrize("run_at", [*NUMBERS, *NUMBERS_AS_TEXT], ids=repr)
+def test_a_number_is_not_a_time(api: Api, run_at: Any) -> None:
     answer = api.request("POST", "/jobs", json={"text": "Hello", "run_at": run_at})
-    assert answer.status_code in (202, 422)
+    assert answer.status_code == 422, answer.text
+    assert field_errors(answer)[0]["loc"][:2] == ["body", "run_at"]
+
+
+@pytest.mark.parametrize("run_at", NUMBERS_AS_TEXT, ids=repr)
+def test_a_number_is_not_a_time_in_a_form_either(api: Api, run_at: str) -> None:
+    answer = upload(api, b"Hello", run_at=run_at)
+    assert answer.status_code == 422, answer.text
+    assert field_errors(answer)[0]["loc"][:2] == ["body", "run_at"]
 
 
 def test_a_cancelled_job_does_not_run_when_its_time_comes(api: Api) -> None:

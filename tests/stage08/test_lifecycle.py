@@ -26,7 +26,7 @@ IMPATIENT = {"DATABASE_BUSY_TIMEOUT": "2", "DATABASE_STATEMENT_TIMEOUT": "2"}
 @pytest.fixture(scope="module")
 def private_server(launch_for_module: Launch) -> LaunchedServer:
     """A server that the tests of this file stop and kill, and always leave running."""
-    return launch_for_module(**IMPATIENT)
+    return launch_for_module(start=True, **IMPATIENT)
 
 
 @pytest.fixture

@@ -188,6 +188,9 @@ def test_a_client_that_never_reads_is_cut_off_and_delays_no_one(
                     speaking = [asyncio.create_task(speak(each)) for each in people[SPEAKERS:]]
                     await until(lambda: user in people[0].left)
                     await asyncio.gather(*speaking)
+                    end = new_text()
+                    await people[0].say(end)  # behind all that was said before: then it is quiet
+                    await until(lambda: all(end in dict(each.heard) for each in people))
                     figures["one was cut off"] = await measure(people, "")
                     assert all(user in each.left for each in people)
                     # One that is stuck but not cut off yet must not hold up the stop either.

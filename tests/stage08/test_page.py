@@ -370,5 +370,10 @@ def test_the_page_is_served_strictly(api: Api, path: str) -> None:
     assert served.headers["x-content-type-options"] == "nosniff"
     same = api.request("GET", path, headers={"If-None-Match": served.headers["etag"]})
     assert (same.status_code, same.content) == (304, b"")
+    odd = api.request("GET", path, headers={"Range": "items=0-9"})
+    assert (odd.status_code, odd.content) == (200, served.content)
+    beyond = api.request("GET", path, headers={"Range": "bytes=99999999-"})
+    assert beyond.status_code == 416
+    assert isinstance(beyond.json()["detail"], str)
     assert api.request("GET", "/chat/page.py").status_code == 404
     assert "/chat" not in api.request("GET", "/openapi.json").json()["paths"]

@@ -62,23 +62,23 @@ def test_tests_that_measure_run_after_the_others_without_workers(
 
 
 def test_a_test_that_fails_twice_has_failed(tmp_path: Path) -> None:
-    pytest_ = Pytest(tmp_path, ["a", "b"], ["a"])
+    pytest_ = Pytest(tmp_path, ["x.py::a", "x.py::b"], ["x.py::a"])
     outcome = run_lanes(pytest_, ["tests/x"], tmp_path, alone_in=[])
-    assert outcome == Outcome(1, failed=["a"], flaky=["b"])
+    assert outcome == Outcome(1, failed=["x.py::a"], flaky=["x.py::b"])
     assert "--last-failed" in pytest_.runs[1]
     assert "-n" not in pytest_.runs[1]
 
 
 def test_a_test_that_passes_alone_is_flaky_and_the_run_goes_on(tmp_path: Path) -> None:
-    outcome = run_lanes(Pytest(tmp_path, ["a"], []), ["tests/x"], tmp_path, alone_in=[])
-    assert outcome == Outcome(0, flaky=["a"])
+    outcome = run_lanes(Pytest(tmp_path, ["x.py::a"], []), ["tests/x"], tmp_path, alone_in=[])
+    assert outcome == Outcome(0, flaky=["x.py::a"])
 
 
 def test_failures_of_both_lanes_run_again(tmp_path: Path, suite_with_measurements: str) -> None:
-    pytest_ = Pytest(tmp_path, ["a"], ["b"], ["b"])
+    pytest_ = Pytest(tmp_path, ["x.py::a"], ["x.py::b"], ["x.py::b"])
     suite = suite_with_measurements
     outcome = run_lanes(pytest_, [suite], tmp_path, alone_in=[suite])
-    assert outcome == Outcome(1, failed=["b"], flaky=["a"])
+    assert outcome == Outcome(1, failed=["x.py::b"], flaky=["x.py::a"])
 
 
 @pytest.mark.parametrize("code", [2, 3, 4])
@@ -86,6 +86,12 @@ def test_a_run_that_broke_off_is_not_repeated(tmp_path: Path, code: int) -> None
     pytest_ = Pytest(tmp_path, ["a"], code=code)
     assert run_lanes(pytest_, ["tests/x"], tmp_path, alone_in=[]).exit_code == code
     assert len(pytest_.runs) == 1
+
+
+@pytest.mark.parametrize("place", ["gw0", "tests/stage01/test_todos.py"])
+def test_tests_that_cannot_be_collected_are_a_failure(tmp_path: Path, place: str) -> None:
+    outcome = run_lanes(Pytest(tmp_path, [place], []), ["tests/x"], tmp_path, alone_in=[])
+    assert outcome == Outcome(1, failed=[place])
 
 
 def test_failures_of_an_earlier_run_do_not_count(tmp_path: Path) -> None:

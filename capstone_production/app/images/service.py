@@ -1,20 +1,32 @@
 """Storing and deleting an image: a row and a file, in an order that loses neither."""
 
+import hashlib
 import unicodedata
 import uuid
 from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
 
 import aiofiles.os
-from fastapi import HTTPException, UploadFile
-from sqlalchemy import ColumnElement, delete
+from anyio import to_thread
+from fastapi import HTTPException, Response, UploadFile
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
+from app.cache.http import IfMatch
+from app.idempotency.service import Idempotency
 from app.images.models import Image
 from app.images.pictures import EXTENSIONS, inspect_picture
+from app.images.schemas import ImageRead
 from app.images.storage import MediaStorage
 
 MAX_FILENAME = 255  # characters
+# Categories of Unicode: control, format (which way to write, joiners), half a surrogate pair, and
+# separators of lines and paragraphs. Then what a joiner may join: marks, symbols, letters without
+# case.
+INVISIBLE, JOINED = ("Cc", "Cf", "Cs", "Zl", "Zp"), ("Lo", "Mc", "Mn", "Sk", "So")
+JOINERS = "\u200c\u200d"  # zero width non-joiner, zero width joiner
 
 
 class ImageNotFound(HTTPException):
@@ -29,18 +41,34 @@ def is_own(image_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
     return (Image.id == image_id) & (Image.owner_id == owner.id)
 
 
-async def save_image(
-    upload: UploadFile, owner: User, session: AsyncSession, storage: MediaStorage
-) -> Image:
-    """Check and store an upload and return its row, which is committed.
+def location(image: Image) -> str:
+    """Return where the image is to be found."""
+    return f"/images/{image.id}"
 
-    Raises 413, 415 and 422 for what cannot be taken, and `Unavailable` when it cannot be stored
-    now. Nothing of it is left behind.
+
+def as_json(image: Image) -> bytes:
+    """Return the image as it goes out."""
+    return ImageRead.model_validate(image, from_attributes=True).model_dump_json().encode()
+
+
+async def save_image(
+    upload: UploadFile,
+    owner: User,
+    session: AsyncSession,
+    storage: MediaStorage,
+    max_images: int,
+    idempotency: Idempotency,
+) -> Image | Response:
+    """Check and store an upload and return its row, which is committed, or the first answer again.
+
+    Raises 409 when the owner has `max_images` already, 413, 415 and 422 for what cannot be taken,
+    and `Unavailable` when it cannot be stored now. Nothing of it is left behind.
     """
     await session.commit()  # others can have the database connection while we look at the picture
     part = await storage.receive(upload)
     try:
-        picture = await inspect_picture(part, upload.content_type)
+        digest = await to_thread.run_sync(digest_of, part)
+        picture = await inspect_picture(part, upload.content_type, owner.id)
         image = Image(
             id=uuid.uuid4(),
             owner_id=owner.id,
@@ -52,7 +80,11 @@ async def save_image(
             height=picture.height,
             uploaded_at=datetime.now(UTC),
         )
-        session.add(image)
+        if replayed := await idempotency.replay(digest, upload.filename, upload.content_type):
+            await storage.remove(part)
+            return replayed
+        await add_image(image, session, max_images)
+        idempotency.keep(image, ImageRead, status=HTTPStatus.CREATED, location=location(image))
         await session.commit()
     except BaseException:
         await storage.remove(part)
@@ -61,16 +93,55 @@ async def save_image(
         await storage.keep(image.path)
     except BaseException:
         await session.delete(image)
+        await idempotency.forget()
         await session.commit()
         await storage.remove(part)
         raise
     return image
 
 
+async def add_image(image: Image, session: AsyncSession, max_images: int) -> None:
+    """Insert a row, unless its owner has `max_images` already: raises 409 then.
+
+    First insert, then count: SQLite lets one transaction write at a time, and an insert begins one.
+    So of many at once each counts those before it. The other way round all see the old number.
+    PostgreSQL lets all of them write: there each waits for the lock on the owner's row.
+    """
+    owner = select(User.id).where(User.id == image.owner_id)
+    await session.execute(owner.with_for_update(key_share=True))
+    session.add(image)
+    await session.flush()
+    statement = select(func.count()).where(Image.owner_id == image.owner_id)
+    if (await session.scalar(statement) or 0) > max_images:
+        raise HTTPException(409, f"You have {max_images} pictures, the most allowed: delete some")
+
+
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+async def find_own_image(image_id: uuid.UUID, owner: User, session: AsyncSession) -> Image:
+    """Return the image; raises `ImageNotFound`."""
+    image = await session.scalar(select(Image).where(is_own(image_id, owner)))
+    if image is None:
+        raise ImageNotFound(image_id)
+    return image
+
+
 async def delete_image(
-    image_id: uuid.UUID, owner: User, session: AsyncSession, storage: MediaStorage
+    image_id: uuid.UUID,
+    owner: User,
+    session: AsyncSession,
+    storage: MediaStorage,
+    if_match: IfMatch,
 ) -> None:
-    """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`."""
+    """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`.
+
+    Raises `PreconditionFailed` when it is not what the client has seen: an image never changes.
+    """
+    if_match.check(await find_own_image(image_id, owner, session), as_json)
     statement = delete(Image).where(is_own(image_id, owner)).returning(Image.path)
     name = await session.scalar(statement)
     if name is None:
@@ -85,10 +156,25 @@ async def delete_image(
 
 
 def displayable(filename: str | None) -> str:
-    """Return the name as text that can be stored and shown. It is never used as a path."""
-    kept = "".join(
+    """Return the name as text that can be stored and shown. It is never used as a path.
+
+    Characters that nobody sees are dropped: one of them can show `gpj.exe` as `exe.jpg`. Only a
+    joiner may stay, inside an emoji or between letters that it joins in Arabic or Indic scripts.
+    """
+    kept = [
         character
         for character in filename or ""
-        if unicodedata.category(character) not in ("Cc", "Cs")  # control, half a surrogate pair
+        if character in JOINERS or unicodedata.category(character) not in INVISIBLE
+    ][:MAX_FILENAME]
+    around = zip(["", *kept], kept, [*kept[1:], ""], strict=False)
+    name = "".join(
+        character
+        for before, character, after in around
+        if character not in JOINERS or (is_joined(before) and is_joined(after))
     )
-    return kept[:MAX_FILENAME] or "picture"
+    return name if name.strip() else "picture"
+
+
+def is_joined(character: str) -> bool:
+    """Return whether a joiner beside this character can show."""
+    return bool(character) and unicodedata.category(character) in JOINED

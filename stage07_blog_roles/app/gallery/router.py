@@ -5,9 +5,9 @@ It is a client like any other: all it does, it does through the API.
 
 from pathlib import Path
 
-import aiofiles.os
 from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.staticfiles import StaticFiles
+
+from app.files import file_response
 
 DIRECTORY = Path(__file__).resolve().parent
 
@@ -50,7 +50,6 @@ async def read_part(name: str, request: Request) -> Response:
 
 async def send_file(name: str, content_type: str, request: Request) -> Response:
     """Return a file of this directory, or a 304 when the browser has this version already."""
-    path = DIRECTORY / name
-    response = StaticFiles().file_response(path, await aiofiles.os.stat(path), request.scope)
+    response = await file_response(DIRECTORY / name, request)
     response.headers.update(HEADERS | {"Content-Type": content_type})
     return response

@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     bcrypt_rounds: int = Field(default=12, ge=4, le=20)
 
     media_dir: Path = Path("media")
+    max_images_per_user: int = Field(default=1000, ge=1)
 
 
 def load_settings() -> Settings:

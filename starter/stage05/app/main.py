@@ -17,6 +17,7 @@ from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
+from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
 from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
@@ -31,6 +32,7 @@ class AppState(TypedDict):
     password_hasher: PasswordHasher
     media_storage: MediaStorage
     job_queue: JobQueue
+    job_streams: JobStreams
     shutdown: Shutdown
 
 
@@ -46,14 +48,16 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
         await media_storage.sweep(session)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
     shutdown = Shutdown()
+    streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
     with shutdown.watched():
-        async with queue.running():
+        async with queue.running(), streams.running():
             yield {
                 "settings": settings,
                 "engine": engine,
                 "password_hasher": PasswordHasher(settings.bcrypt_rounds),
                 "media_storage": media_storage,
                 "job_queue": queue,
+                "job_streams": streams,
                 "shutdown": shutdown,
             }
     await engine.dispose()

@@ -23,6 +23,7 @@ from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
+from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
 from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
@@ -46,6 +47,7 @@ class AppState(TypedDict):
     password_hasher: PasswordHasher
     media_storage: MediaStorage
     job_queue: JobQueue
+    job_streams: JobStreams
     weather_cache: LoadingCache[Weather]
     hub: Hub
     shutdown: Shutdown
@@ -65,14 +67,16 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
         await media_storage.sweep(session)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
     shutdown = Shutdown()
+    streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
     with shutdown.watched():
-        async with queue.running(), open_client(settings) as client:
+        async with queue.running(), streams.running(), open_client(settings) as client:
             yield {
                 "settings": settings,
                 "engine": engine,
                 "password_hasher": password_hasher,
                 "media_storage": media_storage,
                 "job_queue": queue,
+                "job_streams": streams,
                 "weather_cache": create_weather_cache(choose_provider(client, settings), settings),
                 "hub": Hub(),
                 "shutdown": shutdown,

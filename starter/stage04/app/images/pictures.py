@@ -1,34 +1,34 @@
-"""What is inside a file that says it is a picture. Every use of Pillow is in this file.
+"""What is inside a file that says it is a picture. Every use of libvips is in this file.
 
 Neither its name nor its declared type is believed: the bytes decide.
 """
 
-import warnings
+import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from PIL import ExifTags, Image
+import pyvips
 
-from app.images.containers import (
-    JPEG_START,
-    PNG_SIGNATURE,
-)
+from app.images.formats import JPEG_START, PNG_SIGNATURE
 
 SIGNATURES = {"image/jpeg": JPEG_START + b"\xff", "image/png": PNG_SIGNATURE}
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png"}
-MAX_PIXELS = 50_000_000
-MAX_BYTES_PER_PIXEL = 9  # 4 channels of 16 bits, and a little for each line
-# How a picture is shown, in the words of EXIF: turned by 90° in the second half.
-UPRIGHT, ORIENTATIONS, SIDEWAYS = 1, range(1, 9), range(5, 9)
+SIDEWAYS = range(5, 9)  # EXIF's orientations that turn a picture by 90°
+MAX_SECONDS = 10  # for decoding; less than one is enough, unless the machine is very busy
+SHRINK = 8  # a decoder that makes a picture this much smaller still reads all of the file
+MAX_UNREAD = 16  # bytes: a decoder may stop a little before the end
 
-# Pillow warns of a picture that is small as a file and huge in memory; we refuse it.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# libvips keeps what it did for later, and works with as many threads as there are cores.
+pyvips.cache_set_max(0)
+pyvips.concurrency_set(1)
 
-# Looking at a picture takes a processor core and some megabytes: one at a time. And always on the
-# same thread: C's memory allocator keeps freed megabytes for each thread that ever had them.
+# Looking at a picture takes a processor core and some megabytes: one at a time.
 _inspector = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+# A user has one picture in that queue, so it is as long as there are users who upload right now.
+_turns = WeakValueDictionary[int, asyncio.Lock]()
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Picture:
     height: int
 
 
-async def inspect_picture(path: Path, declared_type: str | None) -> Picture:
-    """Return what the file is, after removing from it the place where it was taken.
+async def inspect_picture(path: Path, declared_type: str | None, user_id: int) -> Picture:
+    """Return what the file is, after removing from it all that is not known to be harmless.
 
     Raises 415 when it is not a JPEG or PNG or was declared to be something else, and 422 when it is
-    broken, absurdly large or followed by something that is not a picture; `Unavailable` when the
-    file cannot be read or written.
+    broken, asks for too much memory or time, or is followed by something that is not a picture;
+    `Unavailable` when the file cannot be read, written or decoded now.
     """
     # TODO 4.5: The MIME type is checked against the bytes
     raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
@@ -61,34 +61,28 @@ def _sniff(data: bytes) -> str:
     raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
 
 
-def _look_at(data: bytes, content_type: str) -> tuple[int, int, int, bool]:
-    """Return width, height and orientation of a whole picture, and whether it may tell a place."""
-    # TODO 4.5: The MIME type is checked against the bytes
-    raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
+class Feed:
+    """Hands a file to a decoder, so that we can stop the decoder and know what it left."""
+
+    def __init__(self, data: bytes) -> None:
+        self.unread, self.is_late = memoryview(data), False
+        self._stop_at = time.monotonic() + MAX_SECONDS
+
+    def read(self, size: int) -> bytes | None:
+        """Return at most so many bytes, and half of the rest at most: the end comes bit by bit."""
+        self.is_late = time.monotonic() > self._stop_at
+        if self.is_late:
+            return None  # the decoder takes it for the end of the file
+        size = min(size, (len(self.unread) + 1) // 2)
+        piece, self.unread = self.unread[:size], self.unread[size:]
+        return bytes(piece)
 
 
-def _check(image: Image.Image, data: bytes, content_type: str) -> tuple[Image.Exif, bool]:
-    """Return a whole picture's EXIF data, and whether other data may tell where it was taken."""
-    # TODO 4.5: The MIME type is checked against the bytes
-    raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")
+def _decode(data: bytes, shrink: int) -> None:
+    """Decode a JPEG from beginning to end; raises `BrokenPicture`, and `Unavailable` when too late.
 
-
-def _without_location(data: bytes, content_type: str, orientation: int) -> bytes:
-    """Return the picture made anew: photos taken at home tell where that is.
-
-    Of its EXIF data only the orientation stays. The rest is not needed, is not always in order, and
-    some makers of cameras note the place in fields of their own.
+    libvips hears of what libjpeg calls a warning, a picture cut in half for example. It looks for
+    warnings before each strip of rows, so those of the last one are still in its buffer at the end.
     """
-    exif = Image.Exif()
-    if orientation != UPRIGHT:
-        exif[ExifTags.Base.Orientation] = orientation
-    kept = BytesIO()
-    with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
-        image.load()  # Pillow 13 copies what it has to load while it saves
-        profile = image.info.get("icc_profile")
-        if content_type == "image/png":
-            image.save(kept, "PNG", exif=exif, icc_profile=profile)
-        else:
-            quality = "keep" if image.format == "JPEG" else 95  # not of several pictures in one
-            image.save(kept, "JPEG", exif=exif, icc_profile=profile, quality=quality)
-    return kept.getvalue()
+    # TODO 4.5: The MIME type is checked against the bytes
+    raise NotImplementedError("TODO 4.5: The MIME type is checked against the bytes")

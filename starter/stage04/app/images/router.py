@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
 
-from app.auth.dependencies import CurrentUser
+from app.auth.dependencies import CurrentUser, SettingsDep
 from app.database import SessionDep
 from app.images.models import Image
 from app.images.schemas import ImageRead
@@ -33,7 +33,12 @@ Storage = Annotated[MediaStorage, Depends(get_storage)]
     form_limits={"max_files": 1, "max_fields": 10},
 )
 async def upload_image(
-    file: UploadFile, user: CurrentUser, session: SessionDep, storage: Storage, response: Response
+    file: UploadFile,
+    user: CurrentUser,
+    session: SessionDep,
+    storage: Storage,
+    settings: SettingsDep,
+    response: Response,
 ) -> Image:
     """Store a JPEG or PNG picture of up to 5 MiB."""
     # TODO 4.1: Upload a JPEG or PNG

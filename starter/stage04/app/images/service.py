@@ -11,6 +11,11 @@ from app.images.models import Image
 from app.images.storage import MediaStorage
 
 MAX_FILENAME = 255  # characters
+# Categories of Unicode: control, format (which way to write, joiners), half a surrogate pair, and
+# separators of lines and paragraphs. Then what a joiner may join: marks, symbols, letters without
+# case.
+INVISIBLE, JOINED = ("Cc", "Cf", "Cs", "Zl", "Zp"), ("Lo", "Mc", "Mn", "Sk", "So")
+JOINERS = "\u200c\u200d"  # zero width non-joiner, zero width joiner
 
 
 class ImageNotFound(HTTPException):
@@ -26,15 +31,25 @@ def is_own(image_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
 
 
 async def save_image(
-    upload: UploadFile, owner: User, session: AsyncSession, storage: MediaStorage
+    upload: UploadFile, owner: User, session: AsyncSession, storage: MediaStorage, max_images: int
 ) -> Image:
     """Check and store an upload and return its row, which is committed.
 
-    Raises 413, 415 and 422 for what cannot be taken, and `Unavailable` when it cannot be stored
-    now. Nothing of it is left behind.
+    Raises 409 when the owner has `max_images` already, 413, 415 and 422 for what cannot be taken,
+    and `Unavailable` when it cannot be stored now. Nothing of it is left behind.
     """
     # TODO 4.3: File name, path and upload time are in the database
     raise NotImplementedError("TODO 4.3: File name, path and upload time are in the …")
+
+
+async def add_image(image: Image, session: AsyncSession, max_images: int) -> None:
+    """Insert a row, unless its owner has `max_images` already: raises 409 then.
+
+    First insert, then count: SQLite lets one transaction write at a time, and an insert begins one.
+    So of many at once each counts those before it. The other way round all see the old number.
+    """
+    # TODO 4.6: The size is limited
+    raise NotImplementedError("TODO 4.6: The size is limited")
 
 
 async def delete_image(
@@ -46,6 +61,16 @@ async def delete_image(
 
 
 def displayable(filename: str | None) -> str:
-    """Return the name as text that can be stored and shown. It is never used as a path."""
+    """Return the name as text that can be stored and shown. It is never used as a path.
+
+    Characters that nobody sees are dropped: one of them can show `gpj.exe` as `exe.jpg`. Only a
+    joiner may stay, inside an emoji or between letters that it joins in Arabic or Indic scripts.
+    """
+    # TODO 4.3: File name, path and upload time are in the database
+    raise NotImplementedError("TODO 4.3: File name, path and upload time are in the …")
+
+
+def is_joined(character: str) -> bool:
+    """Return whether a joiner beside this character can show."""
     # TODO 4.3: File name, path and upload time are in the database
     raise NotImplementedError("TODO 4.3: File name, path and upload time are in the …")

@@ -4,13 +4,12 @@ import uuid
 from collections.abc import Sequence
 from typing import Annotated
 
-import aiofiles.os
 from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
-from fastapi.staticfiles import StaticFiles
 from sqlalchemy import select
 
-from app.auth.dependencies import CurrentUser
+from app.auth.dependencies import CurrentUser, SettingsDep
 from app.database import SessionDep
+from app.files import file_response
 from app.images.models import Image
 from app.images.schemas import ImageRead
 from app.images.service import ImageNotFound, delete_image, is_own, save_image
@@ -37,10 +36,15 @@ Storage = Annotated[MediaStorage, Depends(get_storage)]
     form_limits={"max_files": 1, "max_fields": 10},
 )
 async def upload_image(
-    file: UploadFile, user: CurrentUser, session: SessionDep, storage: Storage, response: Response
+    file: UploadFile,
+    user: CurrentUser,
+    session: SessionDep,
+    storage: Storage,
+    settings: SettingsDep,
+    response: Response,
 ) -> Image:
     """Store a JPEG or PNG picture of up to 5 MiB."""
-    image = await save_image(file, user, session, storage)
+    image = await save_image(file, user, session, storage, settings.max_images_per_user)
     response.headers["Location"] = f"/images/{image.id}"
     return image
 
@@ -72,13 +76,7 @@ async def read_image_file(
     image = await session.get(Image, image_id)
     if image is None:
         raise ImageNotFound(image_id)
-    path = storage.path(image.path)
-    try:
-        stat = await aiofiles.os.stat(path)
-    except FileNotFoundError:
-        raise ImageNotFound(image_id) from None
-    # Knows ranges and conditional requests: 206, 304 and 416 are its work.
-    response = StaticFiles().file_response(path, stat, request.scope)
+    response = await file_response(storage.path(image.path), request)
     response.headers["Cache-Control"] = "no-cache"  # may be kept, must be asked about: it can go
     response.headers["X-Content-Type-Options"] = "nosniff"  # the type we say, not one it looks like
     response.headers["Content-Disposition"] = "inline"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import aiofiles.os
 from fastapi import HTTPException, UploadFile
-from sqlalchemy import ColumnElement, delete
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
@@ -15,6 +15,11 @@ from app.images.pictures import EXTENSIONS, inspect_picture
 from app.images.storage import MediaStorage
 
 MAX_FILENAME = 255  # characters
+# Categories of Unicode: control, format (which way to write, joiners), half a surrogate pair, and
+# separators of lines and paragraphs. Then what a joiner may join: marks, symbols, letters without
+# case.
+INVISIBLE, JOINED = ("Cc", "Cf", "Cs", "Zl", "Zp"), ("Lo", "Mc", "Mn", "Sk", "So")
+JOINERS = "\u200c\u200d"  # zero width non-joiner, zero width joiner
 
 
 class ImageNotFound(HTTPException):
@@ -30,17 +35,17 @@ def is_own(image_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
 
 
 async def save_image(
-    upload: UploadFile, owner: User, session: AsyncSession, storage: MediaStorage
+    upload: UploadFile, owner: User, session: AsyncSession, storage: MediaStorage, max_images: int
 ) -> Image:
     """Check and store an upload and return its row, which is committed.
 
-    Raises 413, 415 and 422 for what cannot be taken, and `Unavailable` when it cannot be stored
-    now. Nothing of it is left behind.
+    Raises 409 when the owner has `max_images` already, 413, 415 and 422 for what cannot be taken,
+    and `Unavailable` when it cannot be stored now. Nothing of it is left behind.
     """
     await session.commit()  # others can have the database connection while we look at the picture
     part = await storage.receive(upload)
     try:
-        picture = await inspect_picture(part, upload.content_type)
+        picture = await inspect_picture(part, upload.content_type, owner.id)
         image = Image(
             id=uuid.uuid4(),
             owner_id=owner.id,
@@ -52,7 +57,7 @@ async def save_image(
             height=picture.height,
             uploaded_at=datetime.now(UTC),
         )
-        session.add(image)
+        await add_image(image, session, max_images)
         await session.commit()
     except BaseException:
         await storage.remove(part)
@@ -65,6 +70,19 @@ async def save_image(
         await storage.remove(part)
         raise
     return image
+
+
+async def add_image(image: Image, session: AsyncSession, max_images: int) -> None:
+    """Insert a row, unless its owner has `max_images` already: raises 409 then.
+
+    First insert, then count: SQLite lets one transaction write at a time, and an insert begins one.
+    So of many at once each counts those before it. The other way round all see the old number.
+    """
+    session.add(image)
+    await session.flush()
+    statement = select(func.count()).where(Image.owner_id == image.owner_id)
+    if (await session.scalar(statement) or 0) > max_images:
+        raise HTTPException(409, f"You have {max_images} pictures, the most allowed: delete some")
 
 
 async def delete_image(
@@ -85,10 +103,25 @@ async def delete_image(
 
 
 def displayable(filename: str | None) -> str:
-    """Return the name as text that can be stored and shown. It is never used as a path."""
-    kept = "".join(
+    """Return the name as text that can be stored and shown. It is never used as a path.
+
+    Characters that nobody sees are dropped: one of them can show `gpj.exe` as `exe.jpg`. Only a
+    joiner may stay, inside an emoji or between letters that it joins in Arabic or Indic scripts.
+    """
+    kept = [
         character
         for character in filename or ""
-        if unicodedata.category(character) not in ("Cc", "Cs")  # control, half a surrogate pair
+        if character in JOINERS or unicodedata.category(character) not in INVISIBLE
+    ][:MAX_FILENAME]
+    around = zip(["", *kept], kept, [*kept[1:], ""], strict=False)
+    name = "".join(
+        character
+        for before, character, after in around
+        if character not in JOINERS or (is_joined(before) and is_joined(after))
     )
-    return kept[:MAX_FILENAME] or "picture"
+    return name if name.strip() else "picture"
+
+
+def is_joined(character: str) -> bool:
+    """Return whether a joiner beside this character can show."""
+    return bool(character) and unicodedata.category(character) in JOINED

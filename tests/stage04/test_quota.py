@@ -1,0 +1,31 @@
+"""Row 4.6: how many pictures one user may have is limited, too."""
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.waiting import in_parallel
+from tests.stage04.pictures import png
+from tests.stage04.storage import files_in, media_of
+from tests.stage04.uploads import list_images, new_image, upload
+
+MOST = 5
+
+
+@pytest.mark.users
+def test_no_more_than_so_many_pictures_are_kept_for_one_user(launch: Launch) -> None:
+    server = launch(MAX_IMAGES_PER_USER=str(MOST))
+    with Api(server) as visitor:
+        api, somebody = visitor.as_new_user(), visitor.as_new_user()
+        new_image(somebody)
+        answers = in_parallel(4 * MOST, lambda _: upload(api, png()))
+        statuses = sorted(answer.status_code for answer in answers.results)
+        assert statuses == [201] * MOST + [409] * 3 * MOST
+        refused = next(answer for answer in answers.results if answer.status_code == 409)
+        assert str(MOST) in refused.json()["detail"]
+        assert len(list_images(api)) == MOST
+        assert len(files_in(media_of(server))) == MOST + 1
+        new_image(somebody)
+        api.request("DELETE", f"/images/{list_images(api)[0]['id']}")
+        new_image(api)
+        assert upload(api, png()).status_code == 409
