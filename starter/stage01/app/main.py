@@ -7,6 +7,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from app.errors import add_error_handlers
+from app.paths import PathMiddleware
 from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 from app.todos.store import TodoStore
@@ -26,8 +27,9 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     yield {"todo_store": TodoStore()}
 
 
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
 answer_unfinished(app)
+app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

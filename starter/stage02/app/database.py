@@ -49,10 +49,7 @@ class Base(DeclarativeBase):
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
-    """Return an engine: a pool that opens connections when they are needed.
-
-    Raises `StartupError` for a database that this stage does not speak.
-    """
+    """Return an engine: a pool that opens connections when they are needed."""
     # TODO 2.1: SQLite is the database
     raise NotImplementedError("TODO 2.1: SQLite is the database")
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.errors import add_error_handlers
+from app.paths import PathMiddleware
 from app.shutdown import CancelledRequestMiddleware
 from app.todos.router import router as todos_router
 from app.unfinished import answer_unfinished
@@ -26,8 +27,9 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     yield {}  # type: ignore[typeddict-item]
 
 
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
 answer_unfinished(app)
+app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

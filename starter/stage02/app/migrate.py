@@ -1,10 +1,16 @@
 """Bring the database's tables to what this code needs, or say why it cannot work with them."""
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
+from app.errors import StartupError
 
 ALEMBIC_INI = Path(__file__).resolve().parent.parent / "alembic.ini"
 
@@ -17,6 +23,20 @@ async def prepare_schema(settings: Settings, *, upgrade: bool) -> None:
     """
     # TODO 2.5: Alembic migrates the database
     raise NotImplementedError("TODO 2.5: Alembic migrates the database")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn an error of Alembic or of the database into a `StartupError` of one line."""
+    try:
+        yield
+    except CommandError as error:  # such as two migrations that follow the same one
+        raise StartupError(f"The migrations cannot run: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise StartupError("DATABASE_URL: a parameter after the ? is not understood") from error
+    except (SQLAlchemyError, ImportError, sqlite3.Error) as error:
+        reason = getattr(error, "orig", None) or error
+        raise StartupError(f"DATABASE_URL: the database cannot be used: {reason}") from error
 
 
 def _prepare(connection: Connection, *, upgrade: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.auth.models import find_highest_cost
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.config import Settings, load_settings
@@ -19,6 +20,7 @@ from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
+from app.paths import PathMiddleware
 from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
 from app.unfinished import answer_unfinished
@@ -43,6 +45,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     settings = load_settings()
     await prepare_schema(settings, upgrade=settings.environment == "development")
     engine = create_engine(settings)
+    highest_cost = await find_highest_cost(engine)
+    password_hasher = PasswordHasher(settings.bcrypt_rounds, highest_cost=highest_cost)
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
         await media_storage.sweep(session)
@@ -54,7 +58,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
             yield {
                 "settings": settings,
                 "engine": engine,
-                "password_hasher": PasswordHasher(settings.bcrypt_rounds),
+                "password_hasher": password_hasher,
                 "media_storage": media_storage,
                 "job_queue": queue,
                 "job_streams": streams,
@@ -63,9 +67,10 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
 answer_unfinished(app)
+app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)

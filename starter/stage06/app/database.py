@@ -6,12 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, event
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 from app.config import Settings
-from app.errors import StartupError
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -51,12 +49,7 @@ class Base(DeclarativeBase):
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
-    """Return an engine: a pool that opens connections when they are needed.
-
-    Raises `StartupError` for a database that this stage does not speak.
-    """
-    if make_url(settings.database_url).get_backend_name() != "sqlite":
-        raise StartupError("DATABASE_URL: this stage speaks SQLite only (sqlite+aiosqlite:///…)")
+    """Return an engine: a pool that opens connections when they are needed."""
     engine = create_async_engine(
         settings.database_url,
         connect_args={

@@ -7,6 +7,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.auth.models import find_highest_cost
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.blog.router import router as blog_router
@@ -25,6 +26,7 @@ from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
+from app.paths import PathMiddleware
 from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
 from app.unfinished import answer_unfinished
@@ -60,7 +62,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     settings = load_settings()
     await prepare_schema(settings, upgrade=settings.environment == "development")
     engine = create_engine(settings)
-    password_hasher = PasswordHasher(settings.bcrypt_rounds)
+    highest_cost = await find_highest_cost(engine)
+    password_hasher = PasswordHasher(settings.bcrypt_rounds, highest_cost=highest_cost)
     await ensure_first_admin(settings, engine, password_hasher)
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
@@ -86,9 +89,10 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 
 hide_tokens_in_logs()
 log_clients_mistakes_quietly()
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
 answer_unfinished(app)
+app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(HangUpMiddleware)
 app.include_router(todos_router)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, StringConstraints
 
-from app.parameters import NO_NUL
+from app.parameters import NO_NUL, RequestBody
 
 Title = Annotated[
     str,
@@ -14,13 +14,13 @@ Title = Annotated[
 Description = Annotated[str, StringConstraints(max_length=2000, pattern=NO_NUL)]
 
 
-class TodoCreate(BaseModel):
+class TodoCreate(RequestBody):
     """A new todo, or all of a todo's fields when it is replaced (PUT)."""
 
     # TODO 1.6: Pydantic validates all input
 
 
-class TodoPatch(BaseModel):
+class TodoPatch(RequestBody):
     """The fields that change (PATCH): one that is not sent is `MISSING` and stays as it is."""
 
     # TODO 1.6: Pydantic validates all input

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
 
 from app.auth.dependencies import CurrentUser, SettingsDep
 from app.database import SessionDep
+from app.errors import GuardFirstRoute
 from app.images.models import Image
 from app.images.schemas import ImageRead
 from app.images.storage import MediaStorage
 from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
 
-router = APIRouter(prefix="/images", tags=["images"])
+router = APIRouter(prefix="/images", tags=["images"], route_class=GuardFirstRoute)
 
 
 async def get_storage(request: Request) -> MediaStorage:

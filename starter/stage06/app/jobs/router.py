@@ -13,16 +13,17 @@ from sqlalchemy import select
 
 from app.auth.dependencies import CurrentUser, SettingsDep
 from app.database import SessionDep
+from app.errors import GuardFirstRoute
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import JobQueue
 from app.jobs.schemas import JobCreate, JobRead, RunAt, check_text
 from app.jobs.service import cancel_job, find_own_job, read_report, submit_job
 from app.jobs.streams import JobStream, JobStreams
-from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
+from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, MAX_LONG_TEXT, Limit, Offset
 
 FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=GuardFirstRoute)
 reading = asyncio.Semaphore(FILES_AT_ONCE)
 
 
@@ -35,7 +36,12 @@ async def get_queue(request: Request) -> JobQueue:
 Queue = Annotated[JobQueue, Depends(get_queue)]
 
 
-@router.post("", response_model=JobRead, status_code=http_status.HTTP_202_ACCEPTED)
+@router.post(
+    "",
+    response_model=JobRead,
+    status_code=http_status.HTTP_202_ACCEPTED,
+    max_body_size=MAX_LONG_TEXT,
+)
 async def create_job(
     job_in: JobCreate,
     user: CurrentUser,

@@ -5,9 +5,10 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator
 
 from app.jobs.models import JobStatus
+from app.parameters import RequestBody
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -48,10 +49,8 @@ JobText = Annotated[str, AfterValidator(check_text)]
 RunAt = Annotated[AwareDatetime, BeforeValidator(check_is_text), AfterValidator(to_utc)]
 
 
-class JobCreate(BaseModel):
+class JobCreate(RequestBody):
     """A text to analyse, now or at `run_at`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: JobText
     run_at: RunAt | None = None

@@ -80,13 +80,19 @@ class Blog:
         # TODO 7.1: Users write posts
         raise NotImplementedError("TODO 7.1: Users write posts")
 
-    async def update_post(self, post_id: int, editor: User, fields: dict[str, Any]) -> Post:
-        """Change the given fields; raises `PostNotFound`, and 403 when it is somebody else's."""
+    async def get_own_post(self, post_id: int, editor: User) -> Post:
+        """Return a post that `editor` may change; raises `PostNotFound`, and 403."""
+        post = await self.get_post(post_id)
+        check_may_change(post, editor)
+        return post
+
+    async def update_post(self, post: Post, fields: dict[str, Any]) -> Post:
+        """Change the given fields and return the post."""
         # TODO 7.1: Users write posts
         raise NotImplementedError("TODO 7.1: Users write posts")
 
-    async def delete_post(self, post_id: int, editor: User) -> None:
-        """Hide a post with its comments; raises `PostNotFound`, and 403 as `update_post`."""
+    async def delete_post(self, post: Post) -> None:
+        """Hide a post with its comments; raises `PostNotFound` when another request was faster."""
         # TODO 7.7: Deleting is soft
         raise NotImplementedError("TODO 7.7: Deleting is soft")
 
@@ -110,13 +116,19 @@ class Blog:
         # TODO 7.2: Users comment on posts
         raise NotImplementedError("TODO 7.2: Users comment on posts")
 
-    async def update_comment(self, comment_id: int, editor: User, body: str) -> Comment:
-        """Change what a comment says; raises `CommentNotFound`, and 403."""
+    async def get_own_comment(self, comment_id: int, editor: User) -> Comment:
+        """Return a comment that `editor` may change; raises `CommentNotFound`, and 403."""
+        comment = await self.get_comment(comment_id)
+        check_may_change(comment, editor)
+        return comment
+
+    async def update_comment(self, comment: Comment, body: str) -> Comment:
+        """Change what a comment says, and return it."""
         # TODO 7.2: Users comment on posts
         raise NotImplementedError("TODO 7.2: Users comment on posts")
 
-    async def delete_comment(self, comment_id: int, editor: User) -> None:
-        """Hide a comment; raises `CommentNotFound`, and 403."""
+    async def delete_comment(self, comment: Comment) -> None:
+        """Hide a comment; raises `CommentNotFound` when another request was faster."""
         # TODO 7.7: Deleting is soft
         raise NotImplementedError("TODO 7.7: Deleting is soft")
 
@@ -127,7 +139,10 @@ class Blog:
 
 
 def is_by(author: str) -> ColumnElement[bool]:
-    """Return the condition that selects what a user wrote, by the user's id or name."""
+    """Return the condition that selects what a user wrote, by the user's id or name.
+
+    Digits alone are an id, unless there is no such user: a name may be digits, too.
+    """
     # TODO 7.6: One user has many posts, one post has many comments
     raise NotImplementedError("TODO 7.6: One user has many posts, one post has many …")
 

@@ -111,24 +111,26 @@ class Blog:
         await self._session.flush()
         return await self.get_post(post.id)
 
-    async def update_post(self, post_id: int, editor: User, fields: dict[str, Any]) -> Post:
-        """Change the given fields; raises `PostNotFound`, and 403 when it is somebody else's."""
+    async def get_own_post(self, post_id: int, editor: User) -> Post:
+        """Return a post that `editor` may change; raises `PostNotFound`, and 403."""
         post = await self.get_post(post_id)
         check_may_change(post, editor)
+        return post
+
+    async def update_post(self, post: Post, fields: dict[str, Any]) -> Post:
+        """Change the given fields and return the post."""
         if not fields:
             return post
         for name, value in fields.items():
             setattr(post, name, value)
         post.updated_at = datetime.now(UTC)
         await self._session.flush()
-        return await self.get_post(post_id)
+        return await self.get_post(post.id)
 
-    async def delete_post(self, post_id: int, editor: User) -> None:
-        """Hide a post with its comments; raises `PostNotFound`, and 403 as `update_post`."""
-        post = await self.get_post(post_id)
-        check_may_change(post, editor)
-        if await self._session.scalar(delete_live(Post, post_id)) is None:
-            raise PostNotFound(post_id)
+    async def delete_post(self, post: Post) -> None:
+        """Hide a post with its comments; raises `PostNotFound` when another request was faster."""
+        if await self._session.scalar(delete_live(Post, post.id)) is None:
+            raise PostNotFound(post.id)
 
     async def restore_post(self, post_id: int) -> Post:
         """Undo a deletion; nothing changes when there was none. Raises `PostNotFound`."""
@@ -164,20 +166,22 @@ class Blog:
         await self._session.flush()
         return await self.get_comment(comment.id)
 
-    async def update_comment(self, comment_id: int, editor: User, body: str) -> Comment:
-        """Change what a comment says; raises `CommentNotFound`, and 403."""
+    async def get_own_comment(self, comment_id: int, editor: User) -> Comment:
+        """Return a comment that `editor` may change; raises `CommentNotFound`, and 403."""
         comment = await self.get_comment(comment_id)
         check_may_change(comment, editor)
+        return comment
+
+    async def update_comment(self, comment: Comment, body: str) -> Comment:
+        """Change what a comment says, and return it."""
         comment.body = body
         comment.updated_at = datetime.now(UTC)
         return comment
 
-    async def delete_comment(self, comment_id: int, editor: User) -> None:
-        """Hide a comment; raises `CommentNotFound`, and 403."""
-        comment = await self.get_comment(comment_id)
-        check_may_change(comment, editor)
-        if await self._session.scalar(delete_live(Comment, comment_id)) is None:
-            raise CommentNotFound(comment_id)
+    async def delete_comment(self, comment: Comment) -> None:
+        """Hide a comment; raises `CommentNotFound` when another request was faster."""
+        if await self._session.scalar(delete_live(Comment, comment.id)) is None:
+            raise CommentNotFound(comment.id)
 
     async def restore_comment(self, comment_id: int) -> Comment:
         """Undo a deletion; raises `CommentNotFound`."""
@@ -187,16 +191,22 @@ class Blog:
 
 
 def is_by(author: str) -> ColumnElement[bool]:
-    """Return the condition that selects what a user wrote, by the user's id or name."""
-    if author.isdecimal():
-        return Post.author_id == min(int(author), MAX_INTEGER)
+    """Return the condition that selects what a user wrote, by the user's id or name.
+
+    Digits alone are an id, unless there is no such user: a name may be digits, too.
+    """
     # The id is looked up once, and the index by author serves the list: `Post.author.has(…)` would
     # be asked of one post after another.
     name = author.lower().replace("\0", " ")
-    return Post.author_id == select(User.id).where(User.username_folded == name).scalar_subquery()
+    by_name = select(User.id).where(User.username_folded == name).scalar_subquery()
+    if not (author.isascii() and author.isdecimal()):
+        return Post.author_id == by_name
+    number = min(int(author), MAX_INTEGER)
+    by_id = select(User.id).where(User.id == number).scalar_subquery()
+    return Post.author_id == func.coalesce(by_id, by_name)
 
 
 def check_may_change(thing: Post | Comment, editor: User) -> None:
     """Answer 403 unless the editor wrote it or is an administrator."""
     if thing.author_id != editor.id and editor.role != Role.ADMIN:
-        raise HTTPException(403, "It belongs to somebody else")
+        raise HTTPException(403, "You may change only what you wrote")

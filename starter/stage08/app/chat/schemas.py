@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
-from app.parameters import NO_NUL
+from app.parameters import NO_NUL, RequestBody
 
 MAX_FRAME = 32 * 1024  # characters of JSON: the longest text, with every character escaped, fits
 
@@ -27,10 +27,8 @@ ClientId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern
 CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId)
 
 
-class MessageWrite(BaseModel):
+class MessageWrite(RequestBody):
     """What a client says. With a `client_id` of its own making, sending it twice is safe."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: MessageText
     client_id: ClientId | None = None
