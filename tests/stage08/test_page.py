@@ -261,6 +261,46 @@ def test_a_refused_message_says_why_and_can_be_tried_again(launch: Launch, visit
     expect(ada.message(text)).not_to_contain_text("Not sent")
 
 
+def test_a_message_that_came_too_fast_is_sent_again_by_itself(ada: ChatPage, api: Api) -> None:
+    received: list[str] = []
+
+    def keep(frame: str | bytes) -> None:
+        received.append(str(frame))
+
+    # The page connects anew, so that its frames can be seen.
+    ada.page.on("websocket", lambda socket: socket.on("framereceived", keep))
+    ada.page.reload()
+    ada.is_connected()
+    same_user = api.with_token(ada.page.evaluate("sessionStorage.getItem('token')"))
+    texts = [new_text() for _ in range(3)]
+    with person(same_user) as program:
+        for _ in range(60):  # so much that for two seconds no token is left
+            program.say(new_text())
+        ada.say(texts[0])
+        for _ in range(40):
+            program.say(new_text())
+            ada.page.wait_for_timeout(25)
+        for text in texts[1:]:
+            ada.say(text)
+        for text in texts:
+            ada.is_confirmed(text)
+            expect(ada.message(text)).not_to_contain_text("Not sent")
+        assert ada.texts(texts[0]) + ada.texts(texts[1]) + ada.texts(texts[2]) == texts
+    assert any("Too fast" in frame and "client_id" in frame for frame in received)
+
+
+def test_a_tab_too_many_says_why_it_is_not_connected(launch: Launch, visit: Visit) -> None:
+    server = launch(CHAT_SOCKETS_PER_USER="1")
+    first, second = (ChatPage(visit(f"{server.base_url}/chat")) for _ in range(2))
+    first.register()
+    second.username = first.username
+    second.enter("Sign in")
+    expect(second.status).to_contain_text("Too many sockets", timeout=PATIENCE)
+    first.page.close()
+    second.page.get_by_role("button", name="Try now").click()
+    second.is_connected()
+
+
 def test_an_expired_token_leads_to_the_form_and_keeps_the_draft(
     launch: Launch, visit: Visit
 ) -> None:

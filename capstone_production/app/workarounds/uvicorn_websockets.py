@@ -12,15 +12,19 @@ No issue at https://github.com/Kludex/uvicorn/issues names the first two yet.
 """
 
 import logging
-from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 MAX_UNREAD_PONGS = 100  # one after the other, while the client does not read
-MAX_PARTS = 1000  # of one message
+MAX_PARTS = 10_000  # of one message
 NOT_UTF_8 = "Invalid UTF-8 sequence received from client."
 
 
-def bound_memory(protocol: Any) -> None:
+def bound_memory(protocol: object) -> None:
     """Drop the connection when its client makes uvicorn's `protocol` keep more and more."""
+    if not isinstance(protocol, WebSocketsSansIOProtocol):
+        return  # another server, or another library: nothing is known of their faults
     transport = protocol.transport
     answer_ping, keep_part = protocol.handle_ping, protocol.handle_cont
     unread = 0
@@ -34,19 +38,18 @@ def bound_memory(protocol: Any) -> None:
         if not transport.is_closing():
             answer_ping()
 
-    def handle_cont(part: object) -> None:
+    def handle_cont(part: Frame) -> None:
         if len(protocol.frames) >= MAX_PARTS:
             transport.abort()
         else:
             keep_part(part)
 
-    protocol.handle_ping = handle_ping
-    protocol.handle_cont = handle_cont
+    vars(protocol).update(handle_ping=handle_ping, handle_cont=handle_cont)
 
 
-def end_refused_handshake(protocol: Any) -> None:
+def end_refused_handshake(protocol: object) -> None:
     """Have uvicorn's `protocol` know that a handshake that it has refused is over."""
-    if protocol.initial_response is not None:
+    if isinstance(protocol, WebSocketsSansIOProtocol) and protocol.initial_response is not None:
         protocol.handshake_complete = True
 
 

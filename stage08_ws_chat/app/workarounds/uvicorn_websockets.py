@@ -10,15 +10,19 @@ No issue at https://github.com/Kludex/uvicorn/issues names them yet.
 """
 
 import logging
-from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 MAX_UNREAD_PONGS = 100  # one after the other, while the client does not read
-MAX_PARTS = 1000  # of one message
+MAX_PARTS = 10_000  # of one message
 NOT_UTF_8 = "Invalid UTF-8 sequence received from client."
 
 
-def bound_memory(protocol: Any) -> None:
+def bound_memory(protocol: object) -> None:
     """Drop the connection when its client makes uvicorn's `protocol` keep more and more."""
+    if not isinstance(protocol, WebSocketsSansIOProtocol):
+        return  # another server, or another library: nothing is known of their faults
     transport = protocol.transport
     answer_ping, keep_part = protocol.handle_ping, protocol.handle_cont
     unread = 0
@@ -32,14 +36,13 @@ def bound_memory(protocol: Any) -> None:
         if not transport.is_closing():
             answer_ping()
 
-    def handle_cont(part: object) -> None:
+    def handle_cont(part: Frame) -> None:
         if len(protocol.frames) >= MAX_PARTS:
             transport.abort()
         else:
             keep_part(part)
 
-    protocol.handle_ping = handle_ping
-    protocol.handle_cont = handle_cont
+    vars(protocol).update(handle_ping=handle_ping, handle_cont=handle_cont)
 
 
 class WithoutTraceback(logging.Filter):
