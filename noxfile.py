@@ -161,9 +161,11 @@ class Proof:
         self._key = receipt_key(paths, options)
         receipt = find_receipt(name, self._key)
         self.needed = receipt is None or "--fresh" in session.posargs
+        self.holds = True  # false after a flaky test: the next run is to look again
         if self.needed:
             seconds = last_duration(name)
-            session.log(f"{name}{'' if seconds is None else f': {seconds:.0f} s the last time'}")
+            before = "" if seconds is None else f", {seconds:.0f} s the last time"
+            session.log(f"{name}{place_in_run(session)}{before}")
         else:
             session.log(f"{name}: {receipt}, nothing it depends on has changed (--fresh: run)")
 
@@ -172,14 +174,27 @@ class Proof:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and self.needed and self._key is not None:
+        if kind is None and self.needed and self.holds and self._key is not None:
             keep_receipt(self._name, self._key, time.monotonic() - self._began)
+
+
+def place_in_run(session: nox.Session) -> str:
+    """Return which of the chosen sessions this is, such as ` (3 of 12)`."""
+    STARTED.setdefault(session.name, len(STARTED) + 1)
+    chosen = len(session._runner.manifest)
+    return f" ({STARTED[session.name]} of {chosen})" if chosen > 1 else ""
+
+
+STARTED: dict[str, int] = {}  # the sessions of this run so far, numbered
 
 
 def check_outcomes(
     session: nox.Session, name: str, outcomes: Sequence[Outcome], *, flaky_fails: bool = False
-) -> None:
-    """End the session with an error when a test failed; list the flaky ones."""
+) -> bool:
+    """End the session with an error when a test failed; list the flaky ones.
+
+    Returns whether every test passed at once.
+    """
     flaky = [test for outcome in outcomes for test in outcome.flaky]
     keep_flaky(name, flaky)
     FLAKY.extend(flaky)
@@ -192,6 +207,7 @@ def check_outcomes(
         session.error(f"{name}: {len(failed)} failed" if failed else f"{name}: pytest broke off")
     if flaky and flaky_fails:
         session.error(f"{name}: {len(flaky)} flaky")
+    return not flaky
 
 
 FLAKY: list[str] = []
@@ -222,7 +238,7 @@ def run_stage(session: nox.Session, stage: Stage, inherited: str, name: str) -> 
             )
             for arguments in planned.runs
         ]
-        check_outcomes(session, name, outcomes, flaky_fails=inherited == "full")
+        proof.holds = check_outcomes(session, name, outcomes, flaky_fails=inherited == "full")
 
 
 def add_stage_session(stage: Stage) -> None:
@@ -303,9 +319,12 @@ def drill(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and likely mistakes with ruff (`lint -- --fix` mends what it can)."""
+    """Check style and likely mistakes with ruff (`lint -- --fix` mends what it can), and CI."""
+    session.log(f"lint{place_in_run(session)}")
     run_module(session, "ruff", "check", *session.posargs)
     run_module(session, "ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
+    zizmor = str(Path(python_of_tools(session)).with_name("zizmor"))
+    session.run(zizmor, "--offline", "--quiet", ".github", external=True)
 
 
 @nox.session
@@ -335,7 +354,7 @@ def check(session: nox.Session) -> None:
             ROOT / ".nox" / "pytest" / "check",
             alone_in=[] if chosen else CHECK_SUITES,
         )
-        check_outcomes(session, "check", [outcome])
+        proof.holds = check_outcomes(session, "check", [outcome])
 
 
 def check_structure(session: nox.Session) -> None:

@@ -22,7 +22,7 @@ How to make it fail:
     curl -X POST …/__control__/reset       forget all of it
 
 `endpoint` is weather, search or forecast, and `city` the English name: all of them unless given.
-`seconds` is how long `slow` waits, `retry_after` the header of `rate-limit` as it is to be sent.
+`seconds` is how long `slow` waits, `retry_after` the header of an error as it is to be sent.
 What is set last counts; `ok` takes back what was set for the same endpoint and city (or for all).
 """
 
@@ -481,18 +481,17 @@ class Fault:
 
 
 def _with_status(status: int, text: str) -> Callable[[Endpoint, Answer, Fault], Answer]:
-    return lambda endpoint, _answer, _fault: endpoint.error(status, text)
+    def answer_error(endpoint: Endpoint, _answer: Answer, fault: Fault) -> Answer:
+        answer = endpoint.error(status, text)
+        if fault.retry_after is None:
+            return answer
+        return replace(answer, headers=(*answer.headers, ("Retry-After", fault.retry_after)))
+
+    return answer_error
 
 
 def _with_body(body: bytes) -> Callable[[Endpoint, Answer, Fault], Answer]:
     return lambda _endpoint, answer, _fault: replace(answer, body=body)
-
-
-def _rate_limit(endpoint: Endpoint, _answer: Answer, fault: Fault) -> Answer:
-    answer = endpoint.error(429, "Too many requests: the limit of your subscription is exceeded.")
-    if fault.retry_after is None:
-        return answer
-    return replace(answer, headers=(*answer.headers, ("Retry-After", fault.retry_after)))
 
 
 def _html(_endpoint: Endpoint, _answer: Answer, _fault: Fault) -> Answer:
@@ -557,7 +556,9 @@ OTHER_ANSWERS: dict[str, Callable[[Endpoint, Answer, Fault], Answer]] = {
     "rejected-key": _with_status(401, "Invalid API key."),
     "forbidden": _with_status(403, "Your subscription does not include this."),
     "gone": _with_status(410, "This version of the API is gone."),
-    "rate-limit": _rate_limit,
+    "rate-limit": _with_status(
+        429, "Too many requests: the limit of your subscription is exceeded."
+    ),
     "error-500": _with_status(500, "Internal server error"),
     "error-502": _with_status(502, "Bad gateway"),
     "error-503": _with_status(503, "Service unavailable"),

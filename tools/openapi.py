@@ -16,23 +16,32 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
 from tools.command import run
-from tools.course import ROOT, CourseError, Stage, load_course
+from tools.course import ROOT, Stage, load_course
 from tools.environment import stage_python
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-DEADLINE_SECONDS = 60.0
-# What the app prints while it is imported must not mix with the document.
+DEADLINE_SECONDS = 120.0  # for all stages together
+# One process for all stages, since the import of the libraries is most of the work. What an app
+# prints while it is imported must not mix with the documents, a line each.
 PROGRAM = """
-import json, sys
+import importlib, json, sys
 stdout, sys.stdout = sys.stdout, sys.stderr
-sys.path.insert(0, sys.argv[1])
-from app.main import app
-stdout.write(json.dumps(app.openapi()))
+for directory in sys.argv[1:]:
+    sys.path.insert(0, directory)
+    try:
+        said = json.dumps({"document": importlib.import_module("app.main").app.openapi()})
+    except BaseException as error:
+        said = json.dumps({"problem": f"{type(error).__name__}: {error}"})
+    sys.path.remove(directory)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
+        del sys.modules[name]
+    stdout.write(said + "\\n")
+    stdout.flush()
 """
 
 Document = dict[str, Any]
@@ -46,11 +55,11 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     stages = load_course(root)
     problems: list[str] = []
     documents: dict[Stage, Document] = {}
-    for stage in stages:
-        try:
-            documents[stage] = document(root, stage, stage_python(stage))
-        except StageImportError as problem:
-            problems.append(str(problem))
+    for stage, found in read_documents(root, stages, stage_python(stages[-1])).items():
+        if isinstance(found, str):
+            problems.append(found)
+        else:
+            documents[stage] = found
     for previous, stage in pairwise(stages):
         if previous in documents and stage in documents:
             lost = missing(documents[previous], documents[stage])
@@ -64,37 +73,48 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     return 0
 
 
-class StageImportError(CourseError):
-    """A stage's app cannot be imported or gives no document."""
+def read_documents(
+    root: Path, stages: Sequence[Stage], python: Path
+) -> dict[Stage, Document | str]:
+    """Return the OpenAPI document of each stage's app, or a line that says why there is none.
 
-
-def document(root: Path, stage: Stage, python: Path) -> Document:
-    """Return the OpenAPI document of a stage's app, run by `python` in an empty directory.
-
-    Raises `StageImportError` with the last line that the app wrote to stderr.
+    `python` is the last stage's: the environments of all stages hold the same versions, and each
+    stage has what the one before it has. The apps work in an empty directory.
     """
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
     environment.pop("PYTHONPATH", None)  # it could hold another `app`
+    environment.pop("PYTHONPYCACHEPREFIX", None)  # the stage's environment has its bytecode already
+    command = [str(python), "-c", PROGRAM, *(str(root / stage.directory) for stage in stages)]
     with tempfile.TemporaryDirectory(prefix="course-") as scratch:
-        try:
-            done = subprocess.run(
-                [str(python), "-c", PROGRAM, str(root / stage.directory)],
-                cwd=scratch,
-                env=environment,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=DEADLINE_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            raise StageImportError(
-                f"{stage.directory}: importing app.main took over {DEADLINE_SECONDS:.0f} s"
-            ) from None
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise StageImportError(f"{stage.directory}: app.main gives no OpenAPI document: {last}")
-    result: Document = json.loads(done.stdout)
-    return result
+        output, errors = Path(scratch) / "output", Path(scratch) / "errors"
+        (empty := Path(scratch) / "empty").mkdir()
+        with output.open("wb") as stdout, errors.open("wb") as stderr:
+            try:
+                code = subprocess.run(
+                    command,
+                    cwd=empty,
+                    env=environment,
+                    stdout=stdout,
+                    stderr=stderr,
+                    timeout=DEADLINE_SECONDS,
+                ).returncode
+                end = f"exit status {code}"
+            except subprocess.TimeoutExpired:
+                end = f"importing app.main took over {DEADLINE_SECONDS:.0f} s"
+        answers = [json.loads(line) for line in output.read_bytes().splitlines()]
+        last = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    documents: dict[Stage, Document | str] = {}
+    # Without an answer a stage has ended the process, or kept it busy; who comes after it has none.
+    for stage, answer in zip_longest(stages, answers):
+        problem = " ".join([f"{end}:", *last]) if answer is None else answer.get("problem")
+        documents[stage] = (
+            f"{stage.directory}: app.main gives no OpenAPI document: {problem}"
+            if problem
+            else answer["document"]
+        )
+        if answer is None:
+            break
+    return documents
 
 
 def missing(before: Document, after: Document) -> list[str]:

@@ -44,6 +44,7 @@ HARNESS = (
     "tools/fake_weather.py",
     "tools/requirements.py",
     "tools/suites.py",
+    "tools/trees.py",
 )
 
 RunPytest = Callable[[Sequence[str]], int]
@@ -114,11 +115,13 @@ def run_lanes(
         codes.append(run_pytest([*base, "-m", "alone"]))
         failed |= _node_ids(last_failed)
     bad = [code for code in codes if code not in (PASSED, NOTHING_TO_RUN)]
-    if not bad or set(bad) != {FAILED} or not failed:
+    # What is no test is a file, or a worker, where the tests could not be collected.
+    broke_off = set(bad) != {FAILED} or not failed or not all("::" in test for test in failed)
+    if not bad or broke_off:
         return Outcome(max(bad, default=PASSED), sorted(failed))
     print(f"\n{len(failed)} failed. Running only those again, one at a time …", flush=True)
-    # Without a traceback: the first one is above.
-    again = ["--last-failed", "--last-failed-no-failures=none", "--tb=line"]
+    # Names only: the traceback is above.
+    again = ["--last-failed", "--last-failed-no-failures=none", "--tb=no", "-q"]
     code = run_pytest([*base, *again])
     failed_again = _node_ids(last_failed)
     return Outcome(code, sorted(failed_again), sorted(failed - failed_again))

@@ -1,6 +1,7 @@
 """Which stages a change touches, and what has to run to trust it.
 
     python -m tools.touched [--since REF]    the sessions of these stages and of all after them
+    python -m tools.touched --all            the sessions of all stages
 
 A change is what differs from `main` (on `main`: from `origin/main`, or else from the last commit),
 uncommitted and untracked files included. A stage is *changed* when a file of it, or of its suite,
@@ -100,10 +101,12 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--since", metavar="REF", help="compare with this commit")
+    parser.add_argument("--all", action="store_true", help="whatever the change touches")
     options = parser.parse_args(arguments)
-    stages = load_course(root)
-    found = touched(stages, changed_paths(root, options.since))
-    print(json.dumps([stage.name for stage in found.with_later(stages)]))
+    stages = chosen = load_course(root)
+    if not options.all:
+        chosen = touched(stages, changed_paths(root, options.since)).with_later(stages)
+    print(json.dumps([stage.name for stage in chosen]))
     return 0
 
 

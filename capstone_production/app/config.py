@@ -1,18 +1,33 @@
 """The settings: read from the environment, then from `.env`, else the default written here."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from celery.schedules import crontab
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis.connection import parse_url
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
+from app.auth.security import check_secret
 from app.errors import StartupError
+from app.parameters import MAX_INTEGER
 
-MAX_RETENTION = 100 * 365 * 24 * 60 * 60  # seconds
-ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate: it was no UTF-8
+BASE_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
+# As browsers send it: without the port that a scheme has anyway.
+ORIGIN = re.compile(
+    r"(?!https://.*:443$|http://.*:80$)"
+    r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?"
+)
 RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
+HOUR = 60 * 60  # seconds
+YEAR = 365 * 24 * HOUR
+MAX_CACHE = 2**40  # bytes
 MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
@@ -20,38 +35,58 @@ DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S10
 class Settings(BaseSettings):
     """One field a setting; its name in upper case is the environment variable's."""
 
-    # A wrong value is not printed: it may be a secret.
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        hide_input_in_errors=True,  # a wrong value is not printed: it may be a secret
+        allow_inf_nan=False,  # to wait for an endless time is to hang
+    )
 
     environment: Literal["development", "production"] = "development"
 
     database_url: str = "sqlite+aiosqlite:///./todo.db"
+    database_busy_timeout: float = Field(default=5, ge=0, le=60)  # seconds that a write waits
     # Of each process. All of them together must stay below PostgreSQL's max_connections.
     database_pool_size: int = Field(default=10, ge=1, le=1000)
     database_max_overflow: int = Field(default=5, ge=0, le=1000)
-    database_pool_timeout: float = Field(default=5, gt=0)  # seconds that a request waits for one
-    database_pool_recycle: int = Field(default=1800, ge=1)  # seconds that a connection is kept
-    database_statement_timeout: float = Field(default=10, gt=0)  # seconds
-    startup_wait: float = Field(default=30, ge=0)  # seconds for the database to come up
+    # All of these in seconds: for how long a request waits for a connection, how long one is kept,
+    # how long a statement may take, and how long to wait at start for the database to come up.
+    database_pool_timeout: float = Field(default=5, ge=0.1, le=HOUR)
+    database_pool_recycle: int = Field(default=1800, ge=1, le=YEAR)
+    database_statement_timeout: float = Field(default=10, ge=0.1, le=HOUR)
+    startup_wait: float = Field(default=30, ge=0, le=HOUR)
 
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
-    access_token_ttl: int = Field(default=1800, ge=1)  # seconds
-    refresh_token_ttl: int = Field(default=14 * 24 * 60 * 60, ge=1)  # seconds
+    access_token_ttl: int = Field(default=1800, ge=1, le=YEAR)  # seconds
+    refresh_token_ttl: int = Field(default=14 * 24 * 60 * 60, ge=1, le=YEAR)  # seconds
     rate_limit_auth: str = "10/minute"
-    bcrypt_rounds: int = Field(default=12, ge=4, le=20)
+    bcrypt_rounds: int = Field(default=12, ge=4, le=16)  # 16: four seconds for each hash
 
     media_dir: Path = Path("media")
-    max_images_per_user: int = Field(default=1000, ge=1)
+    max_images_per_user: int = Field(default=1000, ge=1, le=1_000_000)
 
-    redis_url: str = Field(default="", pattern=r"^$|^rediss?://")
+    redis_url: str = ""
     redis_pool_size: int = Field(default=20, ge=1, le=1000)  # of each process
-    cache_l1_ttl: float = Field(default=5, ge=0)  # seconds: how old an answer may get, at the worst
-    cache_l1_size: int = Field(default=64 * 1024 * 1024, ge=0)  # bytes, of each process
-    cache_l2_ttl: int = Field(default=300, ge=1)  # seconds
-    job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=MAX_RETENTION)  # seconds
+    # Seconds: how old an answer may get, at the worst.
+    cache_l1_ttl: float = Field(default=5, ge=0, le=HOUR)
+    cache_l1_size: int = Field(default=64 * 1024 * 1024, ge=0, le=MAX_CACHE)  # bytes, of a process
+    cache_l2_ttl: int = Field(default=300, ge=1, le=YEAR)  # seconds
+    job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
+    job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=100 * YEAR)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
+    max_waiting_jobs_per_user: int = Field(default=1000, ge=1, le=100_000)
+    max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
 
-    weather_cache_ttl: int = Field(default=600, ge=0)  # seconds
+    max_todos_per_user: int = Field(default=10_000, ge=1, le=MAX_INTEGER)
+    # Deleted posts and comments count: they can come back.
+    max_posts_per_user: int = Field(default=10_000, ge=1, le=MAX_INTEGER)
+    max_comments_per_user: int = Field(default=100_000, ge=1, le=MAX_INTEGER)
+
+    weather_cache_ttl: int = Field(default=600, ge=0, le=YEAR)  # seconds
+    weather_timeout: float = Field(default=10, ge=0.1, le=60)  # seconds that a provider may take
+    weather_timeout_pause: float = Field(default=10, ge=0, le=3600)  # seconds after it took longer
+    weather_lookups_per_minute: int = Field(default=300, ge=1, le=1_000_000)  # of each process
+    rate_limit_weather: str = "100/minute"
     openweathermap_api_key: SecretStr = SecretStr("")
     openweathermap_base_url: str = "https://api.openweathermap.org"
     open_meteo_base_url: str = "https://api.open-meteo.com"
@@ -61,14 +96,76 @@ class Settings(BaseSettings):
     first_admin_password: SecretStr = SecretStr("")
 
     chat_allowed_origins: Annotated[list[str], NoDecode] = []
+    chat_sockets_per_user: int = Field(default=20, ge=1, le=10_000)
 
     cors_origins: Annotated[list[str], NoDecode] = []
     docs_enabled: bool = True
     log_format: Literal["json", "console"] = "console"
     worker_metrics_port: int = Field(default=0, ge=0, le=65535)  # 0: a worker serves no metrics
     drain_seconds: float = Field(default=0, ge=0, le=15)  # between SIGTERM and the end of accepting
-    stuck_after: float = Field(default=0, ge=0, le=3600)  # seconds; 0: a stuck process stays
+    stuck_after: float = Field(default=0, ge=0, le=HOUR)  # seconds; 0: a stuck process stays
     heartbeat_file: Path | None = None  # touched by a worker, and by beat, while they are well
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def check_text(cls, value: object) -> object:
+        """Return the value when it is text in UTF-8 on one line; raises `ValueError`."""
+        if isinstance(value, str) and CONTROL.search(value):
+            raise ValueError("Input should be text in UTF-8 without control characters")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def check_database_url(cls, value: str) -> str:
+        """Return the value when it names a database that we speak to; raises `ValueError`."""
+        try:
+            driver = make_url(value).drivername
+        except (ArgumentError, ValueError):  # the second one for a port that is no number
+            driver = ""
+        if driver not in ("sqlite+aiosqlite", "postgresql+asyncpg"):
+            raise ValueError(
+                "Input should be like sqlite+aiosqlite:///./todo.db"
+                " or postgresql+asyncpg://user:password@127.0.0.1:5432/todos"
+            )
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def check_jwt_secret(cls, value: SecretStr) -> SecretStr:
+        """Return the value when it can sign tokens; raises `ValueError`."""
+        check_secret(value.get_secret_value())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def check_redis_url(cls, value: str) -> str:
+        """Return the value when Redis can be there, or empty for none; raises `ValueError`."""
+        if value and not is_redis_url(value):
+            raise ValueError(
+                "Input should be like redis://:password@127.0.0.1:6379/0,"
+                " where a / in the password is written %2F, and # %23, and ? %3F"
+            )
+        return value
+
+    @field_validator("job_cleanup_crontab")
+    @classmethod
+    def check_crontab(cls, value: str) -> str:
+        """Return the value when it is a crontab whose time comes; raises `ValueError`."""
+        try:
+            crontab.from_string(value).remaining_estimate(datetime.now(UTC))
+        except Exception as error:
+            raise ValueError("Input should be a crontab, such as */10 * * * *") from error
+        return value
+
+    @field_validator(
+        "openweathermap_base_url", "open_meteo_base_url", "open_meteo_geocoding_base_url"
+    )
+    @classmethod
+    def check_base_url(cls, value: str) -> str:
+        """Return the value when it is an address that paths can follow; raises `ValueError`."""
+        if not BASE_URL.fullmatch(value):
+            raise ValueError("Input should be like https://api.example.org")
+        return value
 
     @field_validator("chat_allowed_origins", "cors_origins", mode="before")
     @classmethod
@@ -76,25 +173,25 @@ class Settings(BaseSettings):
         """Return the parts of a text with commas."""
         return value.replace(",", " ").split() if isinstance(value, str) else value
 
-    @field_validator("job_cleanup_crontab")
+    @field_validator("chat_allowed_origins")
     @classmethod
-    def check_crontab(cls, value: str) -> str:
-        """Return the value when it is a crontab; raises `ValueError`."""
-        try:
-            crontab.from_string(value)
-        except Exception as error:
-            raise ValueError("Input should be a crontab, such as */10 * * * *") from error
+    def check_origins(cls, value: list[str]) -> list[str]:
+        """Return the value when each is an origin as a browser sends it; raises `ValueError`."""
+        if not all(ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError(
+                "Input should be origins, such as https://www.example.org or http://localhost:5173:"
+                " in small letters, without a path and without :443 or :80"
+            )
         return value
 
     @field_validator("cors_origins")
     @classmethod
-    def check_origins(cls, value: list[str]) -> list[str]:
-        """Return the value when each is an origin as a browser sends it; raises `ValueError`."""
-        if not all(origin == "*" or ORIGIN.fullmatch(origin) for origin in value):
-            raise ValueError("Input should be origins, such as https://www.example.org, or *")
+    def check_cors_origins(cls, value: list[str]) -> list[str]:
+        """Return the value when each is an origin, or * for all; raises `ValueError`."""
+        cls.check_origins([origin for origin in value if origin != "*"])
         return value
 
-    @field_validator("rate_limit_auth")
+    @field_validator("rate_limit_auth", "rate_limit_weather")
     @classmethod
     def check_rate(cls, value: str) -> str:
         """Return the value when it is a rate, or empty for none; raises `ValueError`."""
@@ -112,10 +209,24 @@ class Settings(BaseSettings):
         return crontab.from_string(self.job_cleanup_crontab)
 
 
+def is_redis_url(value: str) -> bool:
+    """Return whether the text says where a Redis is, and which of its databases."""
+    try:
+        url = urlsplit(value)
+        named = url.scheme in ("redis", "rediss") and url.hostname and url.port != 0
+        parse_url(value)  # type: ignore[no-untyped-call] # its options, such as ?ssl_cert_reqs=none
+    except ValueError:  # a port that is no number
+        return False
+    # A password with a / ends the host there: the rest of it would be the database.
+    return bool(named and re.fullmatch(r"(/[0-9]*)?", url.path))
+
+
 def load_settings() -> Settings:
     """Return the settings; raises `StartupError` that names those with a wrong value."""
     try:
         settings = Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError("Wrong settings. .env: it should be a readable text file") from error
     except ValidationError as error:
         problems = [f"{str(at['loc'][0]).upper()}: {at['msg']}" for at in error.errors()]
         raise StartupError("Wrong settings. " + "; ".join(problems)) from error

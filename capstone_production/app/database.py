@@ -9,20 +9,28 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, InvalidatePoolError
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from app.cache.invalidation import tell_others
+from app.cache.invalidation import publish_invalidations
 from app.config import Settings
-from app.errors import StartupError
 
-BUSY_TIMEOUT = 5  # seconds that a write waits for another one before it fails
 CONNECT_TIMEOUT = 5  # seconds
 TRUSTED_FOR = 1.0  # seconds, after which a connection that nobody used is asked whether it works
 USED_AT = "used_at"  # in what the pool knows of a connection
+# SQLSTATE, or its first letters, of errors after which a connection is of no use any more. A driver
+# sees by itself that a connection is closed, but not that it leads to the wrong server.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+USELESS = (
+    "08",  # the connection is broken
+    "25006",  # the server only reads: since a failover another one takes the changes
+    "25P03",  # the server ended the session: a transaction did nothing for too long
+    "25P04",  # … or took too long
+    "57P",  # the server stops, starts, has crashed, or has removed the database
+)
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -64,23 +72,18 @@ class Base(DeclarativeBase):
 def create_engine(settings: Settings, application_name: str = "api") -> AsyncEngine:
     """Return an engine: a pool that opens connections when they are needed.
 
-    `application_name` is what PostgreSQL calls these connections in `pg_stat_activity`. Raises
-    `StartupError` for a database that we do not speak.
+    `application_name` is what PostgreSQL calls these connections in `pg_stat_activity`.
     """
-    try:
-        url = make_url(settings.database_url)
-    except ArgumentError as error:
-        raise StartupError("DATABASE_URL: this is no address of a database") from error
-    if url.drivername == "postgresql+asyncpg":
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "postgresql":
         return create_postgresql_engine(url, settings, application_name)
-    if url.get_backend_name() != "sqlite":
-        raise StartupError(
-            "DATABASE_URL: sqlite+aiosqlite:///… or postgresql+asyncpg://… is wanted"
-        )
-    # IMMEDIATE: a transaction that writes waits for its turn when it begins.
     engine = create_async_engine(
         url,
-        connect_args={"isolation_level": "IMMEDIATE"},
+        connect_args={
+            # A transaction that writes waits for its turn when it begins, this many seconds.
+            "isolation_level": "IMMEDIATE",
+            "timeout": settings.database_busy_timeout,
+        },
         hide_parameters=True,  # an error shows the statement in the log, not people's data
     )
     event.listen(engine.sync_engine, "connect", prepare_connection)
@@ -109,6 +112,7 @@ def create_postgresql_engine(url: URL, settings: Settings, application_name: str
     )
     event.listen(engine.sync_engine, "checkout", check_connection)
     event.listen(engine.sync_engine, "checkin", note_use)
+    event.listen(engine.sync_engine, "handle_error", note_disconnect)
     return engine
 
 
@@ -127,6 +131,13 @@ def check_connection(connection: Any, record: ConnectionPoolEntry, _proxy: objec
         raise InvalidatePoolError from error
 
 
+def note_disconnect(context: ExceptionContext) -> None:
+    """Have the pool throw its connections away after an error that makes them useless."""
+    code = getattr(context.original_exception, "sqlstate", None)
+    if isinstance(code, str) and code.startswith(USELESS):
+        context.is_disconnect = True
+
+
 def note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
     """Remember when the connection went back to the pool."""
     record.info[USED_AT] = time.monotonic()
@@ -135,7 +146,6 @@ def note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
 def prepare_connection(connection: Any, _record: object) -> None:
     """Set what SQLite wants to be told for each new connection."""
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")  # milliseconds
     cursor.execute("PRAGMA journal_mode = WAL")  # readers and a writer do not wait for each other
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
@@ -149,8 +159,8 @@ async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
             yield session
             await session.commit()
         finally:
-            # Before the answer: whoever gets it may ask another process next.
-            await tell_others(session, request.state.cache)
+            # Before the answer: its reader may ask again at once, here or at another process.
+            await publish_invalidations(session, request.state.cache)
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:

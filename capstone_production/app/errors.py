@@ -9,22 +9,25 @@ turn the answer into a 500. What went wrong inside of us is for the log only.
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.observability.request_id import current_request_id
 
-MAX_BODY_SIZE = 1024 * 1024  # bytes
-MAX_REPORTED_ERRORS = 50
+MAX_BODY_SIZE = 128 * 1024  # bytes; a route that needs more says so
+MAX_REPORTED_ERRORS = 10
+MAX_NAME = 100  # characters of a field's name that are repeated: a client may send any name
 RETRY_AFTER = "1"  # seconds
 PROBLEM = "application/problem+json"
 NO_BODY = (204, 304)
@@ -63,7 +66,14 @@ UNAVAILABLE = (
     "55P03",  # a lock was not to be had in time
     "57",  # stopped by the timeout, by the administrator, by a crash
     "58",  # the disk
+    "XX",  # a fault of the server itself: damaged data, or a bug
 )
+
+UNREADABLE = {
+    "type": "body_unreadable",
+    "loc": ("body",),
+    "msg": "The body could not be read: is it complete, in UTF-8 and not nested too deeply?",
+}
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -89,14 +99,14 @@ def add_error_handlers(app: FastAPI) -> None:
         return problem(error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def answer_invalid_input(_request: Request, error: RequestValidationError) -> Response:
-        return unprocessable(error.errors())
+    async def answer_invalid_input(request: Request, error: RequestValidationError) -> Response:
+        unreadable = getattr(request.state, "unreadable", None)
+        return unprocessable([unreadable] if unreadable else error.errors())
 
     # FastAPI says 400 when it cannot decode a body at all; to the client that is invalid input too.
     @app.exception_handler(400)
     async def answer_unreadable_body(_request: Request, _error: HTTPException) -> Response:
-        message = "The body could not be read: is it complete, in UTF-8 and not nested too deeply?"
-        return unprocessable([{"type": "body_unreadable", "loc": ["body"], "msg": message}])
+        return unprocessable([UNREADABLE])
 
     # The database is locked for too long, gone, full or damaged, or the pool has run out. asyncpg
     # says in the words of the operating system that it cannot connect.
@@ -117,7 +127,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 def may_work_later(error: Exception) -> bool:
     """Return whether trying again may help; if not, it is a mistake in our code."""
-    if not isinstance(error, DBAPIError):
+    if not isinstance(error, DBAPIError) or error.connection_invalidated:
         return True
     code = getattr(error.orig, "sqlstate", None)
     if isinstance(code, str):
@@ -150,11 +160,57 @@ def unavailable(detail: str) -> Response:
 def unprocessable(errors: Sequence[Any]) -> Response:
     """Return a 422 that lists the errors, each in FastAPI's own form."""
     reported = [
-        {"type": error["type"], "loc": error["loc"], "msg": error["msg"]}
+        {"type": error["type"], "loc": shortened(error["loc"]), "msg": error["msg"]}
         for error in errors[:MAX_REPORTED_ERRORS]
     ]
     detail = "; ".join(f"{error['loc'][-1]}: {error['msg']}" for error in reported)
     return problem(422, detail, errors=reported)
+
+
+def shortened(loc: Sequence[int | str]) -> list[int | str]:
+    """Return where an error is, with at most `MAX_NAME` characters of each name."""
+    return [part[:MAX_NAME] if isinstance(part, str) else part for part in loc]
+
+
+class GuardFirstRoute(APIRoute):
+    """A route whose guards come before its body: 401, 403 and 404 before 422.
+
+    FastAPI asks the dependencies before it validates a body, but only after it has read it.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the usual handler, for a request that keeps it to itself what it cannot read."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await handler(PatientRequest(request.scope, request.receive))
+
+        return handle
+
+
+class PatientRequest(Request):
+    """A request that reads an unreadable body as nothing, which no required body can be.
+
+    So validation fails after the guards, and `answer_invalid_input` tells the true reason.
+    """
+
+    async def json(self) -> Any:
+        """Return what the body holds, or None."""
+        try:
+            return await super().json()
+        except json.JSONDecodeError as error:
+            place = ("body", error.pos)
+            self.state.unreadable = {"type": "json_invalid", "loc": place, "msg": error.msg}
+        except (ValueError, RecursionError):
+            self.state.unreadable = UNREADABLE
+        return None
+
+    async def _get_form(self, **limits: Any) -> FormData:
+        try:
+            return await super()._get_form(**limits)
+        except HTTPException:
+            self.state.unreadable = UNREADABLE
+            return FormData()
 
 
 def is_plain_413(message: Message) -> bool:

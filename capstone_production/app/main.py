@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.auth.models import find_highest_cost
 from app.auth.rate_limits import AuthLimits
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
@@ -35,23 +36,28 @@ from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
+from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
 from app.observability.exposition import expose_metrics
 from app.observability.gauges import Gauges
 from app.observability.logs import set_up_server_logs
 from app.observability.middleware import ObserveMiddleware
+from app.paths import PathMiddleware
+from app.quotas import Quotas
 from app.redis_client import open_redis
-from app.shutdown import Shutdown
+from app.shutdown import CancelledRequestMiddleware, Shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
 from app.watchdog import watched_event_loop
 from app.weather.cache import LoadingCache
+from app.weather.limits import LookupLimits
 from app.weather.providers import choose_provider
 from app.weather.router import router as weather_router
 from app.weather.schemas import Weather
 from app.weather.service import create_weather_cache
 from app.weather.upstream import open_client
+from app.workarounds.uvicorn_websockets import log_clients_mistakes_quietly
 
 ABANDONED_AFTER = 600  # seconds without a byte, for an upload of some server
 
@@ -65,6 +71,8 @@ class AppState(TypedDict):
     auth_limits: AuthLimits
     media_storage: MediaStorage
     job_queue: JobQueue
+    job_streams: JobStreams
+    quotas: Quotas
     weather_cache: LoadingCache[Weather]
     chat_room: Room
     redis: Redis | None
@@ -83,7 +91,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
         remove_docs(app)
     await prepare_schema(settings, upgrade=settings.environment == "development")
     engine = create_engine(settings)
-    password_hasher = PasswordHasher(settings.bcrypt_rounds)
+    highest_cost = await find_highest_cost(engine)
+    password_hasher = PasswordHasher(settings.bcrypt_rounds, highest_cost=highest_cost)
     await ensure_first_admin(settings, engine, password_hasher)
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
@@ -93,6 +102,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
     # A connection of its own: that all others are in use is no fault of the database.
     monitor = create_engine(settings.as_monitor(), "monitor")
     shutdown = Shutdown(settings.drain_seconds)
+    streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
     with shutdown.watched():
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(open_redis(settings))
@@ -100,8 +110,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
             await stack.enter_async_context(cache.running())
             stack.enter_context(watched_by_cache(cache))
             await stack.enter_async_context(queue.running())
-            client = await stack.enter_async_context(open_client())
-            chat_room = await stack.enter_async_context(open_room(engine, redis))
+            await stack.enter_async_context(streams.running())
+            client = await stack.enter_async_context(open_client(settings))
+            chat_room = await stack.enter_async_context(open_room(engine, redis, settings))
             await stack.enter_async_context(watched_event_loop(settings.stuck_after))
             gauges = Gauges(engine, monitor, redis, settings.media_dir)
             await stack.enter_async_context(gauges.running())
@@ -113,8 +124,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
                 "auth_limits": AuthLimits(settings, redis),
                 "media_storage": media_storage,
                 "job_queue": queue,
+                "job_streams": streams,
+                "quotas": Quotas(settings),
                 "weather_cache": create_weather_cache(
-                    choose_provider(client, settings), cache, settings
+                    choose_provider(client, settings),
+                    cache,
+                    LookupLimits(settings, redis),
+                    settings,
                 ),
                 "chat_room": chat_room,
                 "redis": redis,
@@ -134,8 +150,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
 
 set_up_server_logs()
 hide_tokens_in_logs()
-app = FastAPI(title="Todos", lifespan=lifespan, responses=DESCRIBED)
+log_clients_mistakes_quietly()
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False, responses=DESCRIBED)
 add_error_handlers(app)
+app.add_middleware(PathMiddleware)
+app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(CrossOriginMiddleware)
 app.add_middleware(SecurityHeadersMiddleware)
 app.add_middleware(ObserveMiddleware)  # sees what those above answer

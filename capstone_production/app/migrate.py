@@ -4,12 +4,15 @@ import asyncio
 import logging
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,7 +36,7 @@ async def prepare_schema(settings: Settings, *, upgrade: bool) -> None:
     `StartupError` when it cannot be opened, is newer than this code, or older and `upgrade` is not
     set.
     """
-    try:
+    with explained():
         # An engine of its own: migrations change settings of their connection.
         engine = create_engine(settings, "migrate")
         try:
@@ -42,9 +45,20 @@ async def prepare_schema(settings: Settings, *, upgrade: bool) -> None:
                 await connection.run_sync(_prepare, upgrade=upgrade)
         finally:
             await engine.dispose()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn an error of Alembic or of the database into a `StartupError` of one line."""
+    try:
+        yield
+    except CommandError as error:  # such as two migrations that follow the same one
+        raise StartupError(f"The migrations cannot run: {error}") from error
     except (SQLAlchemyError, ImportError, OSError, sqlite3.Error) as error:
         reason = getattr(error, "orig", None) or error
         raise StartupError(f"DATABASE_URL: the database cannot be used: {reason}") from error
+    except (TypeError, ValueError) as error:
+        raise StartupError("DATABASE_URL: a parameter after the ? is not understood") from error
 
 
 async def wait_for_database(engine: AsyncEngine, patience: float) -> None:

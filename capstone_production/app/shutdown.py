@@ -3,7 +3,7 @@
 1. SIGTERM or SIGINT: from now on we are not ready, and whoever spreads the requests is given
    `DRAIN_SECONDS` to notice. Everything is served meanwhile.
 2. The server stops: nobody new is let in, sockets are closed with 1012, streams end, and requests
-   have until `REQUESTS_MAY_TAKE`. Then they are cut off.
+   have until `REQUESTS_MAY_TAKE`. Then the server cancels them: 503.
 3. The lifespan ends: jobs go back to the queue, connections are closed.
 
 All of it takes less than `STOPS_WITHIN`, whatever a client or a database does. Who asks a second
@@ -21,6 +21,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import unavailable
 
 REQUESTS_MAY_TAKE = 12  # seconds
 STOPS_WITHIN = 19  # seconds
@@ -90,3 +93,26 @@ def end_at_once(reason: str) -> None:
     """End the process here and now."""
     logger.error("Stopped at once: %s", reason)
     os._exit(1)
+
+
+class CancelledRequestMiddleware:
+    """Answer a request with 503 when uvicorn cancels it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything through. A response that has begun breaks off."""
+        started = False
+
+        async def send_noticed(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noticed if scope["type"] == "http" else send)
+        except asyncio.CancelledError:
+            if scope["type"] == "http" and not started:
+                answer = unavailable("The server is stopping: send the request again")
+                await answer(scope, receive, send)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from app.auth import models as auth_models  # noqa: F401 - makes its tables known to Base
@@ -11,10 +12,11 @@ from app.blog import models as blog_models  # noqa: F401 - makes its tables know
 from app.chat import models as chat_models  # noqa: F401 - makes its tables known to Base
 from app.config import load_settings
 from app.database import Base, create_engine
+from app.errors import StartupError
 from app.idempotency import models as key_models  # noqa: F401 - makes its tables known to Base
 from app.images import models as image_models  # noqa: F401 - makes its tables known to Base
 from app.jobs import models as job_models  # noqa: F401 - makes its tables known to Base
-from app.migrate import wait_for_database
+from app.migrate import explained, wait_for_database
 from app.todos import models as todo_models  # noqa: F401 - makes its tables known to Base
 
 MIGRATION_LOCK = 7_264_110_501  # any number, as long as everybody takes the same
@@ -44,6 +46,13 @@ def run_migrations(connection: Connection) -> None:
         context.run_migrations()
 
 
+def print_migrations() -> None:
+    """Print the SQL that would run: `alembic upgrade head --sql`."""
+    context.configure(url=load_settings().database_url, target_metadata=Base.metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
 async def run_as_command() -> None:
     """Connect to the configured database and migrate it."""
     logging.basicConfig(format="%(message)s")
@@ -56,11 +65,14 @@ async def run_as_command() -> None:
     await engine.dispose()
 
 
-if context.is_offline_mode():  # alembic upgrade head --sql
-    context.configure(url=load_settings().database_url, target_metadata=Base.metadata)
-    with context.begin_transaction():
-        context.run_migrations()
-elif (connection := context.config.attributes.get("connection")) is not None:
+if (connection := context.config.attributes.get("connection")) is not None:
     run_migrations(connection)  # called by the application when it starts
 else:
-    asyncio.run(run_as_command())
+    try:
+        with explained():
+            if context.is_offline_mode():
+                print_migrations()
+            else:
+                asyncio.run(run_as_command())
+    except StartupError as error:
+        raise CommandError(str(error)) from None  # which Alembic prints in one line

@@ -7,6 +7,8 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from app.errors import add_error_handlers
+from app.paths import PathMiddleware
+from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 from app.todos.store import TodoStore
 
@@ -20,9 +22,12 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     yield {"todo_store": TodoStore()}
 
 
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(PathMiddleware)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

@@ -25,8 +25,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY_SIZE = 1024 * 1024  # bytes
-MAX_REPORTED_ERRORS = 50
+MAX_BODY_SIZE = 128 * 1024  # bytes; a route that needs more says so
+MAX_REPORTED_ERRORS = 10
+MAX_NAME = 100  # characters of a field's name that are repeated: a client may send any name
 RETRY_AFTER = "1"  # seconds
 
 logger = logging.getLogger("uvicorn.error")
@@ -69,12 +70,17 @@ def add_error_handlers(app: FastAPI) -> None:
 def unprocessable(errors: Sequence[Any]) -> Response:
     """Return a 422 that lists the errors in FastAPI's own form."""
     detail = [
-        {"type": error["type"], "loc": error["loc"], "msg": error["msg"]}
+        {"type": error["type"], "loc": shortened(error["loc"]), "msg": error["msg"]}
         for error in errors[:MAX_REPORTED_ERRORS]
     ]
     # A field's name may hold half a surrogate pair, which UTF-8 cannot carry: it becomes "?".
     content = json.dumps({"detail": detail}, ensure_ascii=False).encode("utf-8", "replace")
     return Response(content, status_code=422, media_type="application/json")
+
+
+def shortened(loc: Sequence[int | str]) -> list[int | str]:
+    """Return where an error is, with at most `MAX_NAME` characters of each name."""
+    return [part[:MAX_NAME] if isinstance(part, str) else part for part in loc]
 
 
 def is_plain_413(message: Message) -> bool:

@@ -11,6 +11,8 @@ from app.config import load_settings
 from app.database import create_engine
 from app.errors import add_error_handlers
 from app.migrate import prepare_schema
+from app.paths import PathMiddleware
+from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 
 
@@ -23,13 +25,16 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
-    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
-    engine = create_engine(settings.database_url)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
     yield {"engine": engine}
     await engine.dispose()
 
 
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(PathMiddleware)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

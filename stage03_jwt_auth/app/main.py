@@ -7,12 +7,15 @@ from typing import TypedDict
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.auth.models import find_highest_cost
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.config import Settings, load_settings
 from app.database import create_engine
 from app.errors import add_error_handlers
 from app.migrate import prepare_schema
+from app.paths import PathMiddleware
+from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 
 
@@ -27,18 +30,23 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
-    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
-    engine = create_engine(settings.database_url)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
+    highest_cost = await find_highest_cost(engine)
+    password_hasher = PasswordHasher(settings.bcrypt_rounds, highest_cost=highest_cost)
     yield {
         "settings": settings,
         "engine": engine,
-        "password_hasher": PasswordHasher(settings.bcrypt_rounds),
+        "password_hasher": password_hasher,
     }
     await engine.dispose()
 
 
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(PathMiddleware)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)

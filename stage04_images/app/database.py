@@ -6,13 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, event
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from app.errors import StartupError
-
-BUSY_TIMEOUT = 5  # seconds that a write waits for another one before it fails
+from app.config import Settings
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -51,17 +48,15 @@ class Base(DeclarativeBase):
     )
 
 
-def create_engine(database_url: str) -> AsyncEngine:
-    """Return an engine: a pool that opens connections when they are needed.
-
-    Raises `StartupError` for a database that this stage does not speak.
-    """
-    if make_url(database_url).get_backend_name() != "sqlite":
-        raise StartupError("DATABASE_URL: this stage speaks SQLite only (sqlite+aiosqlite:///…)")
-    # IMMEDIATE: a transaction that writes waits for its turn when it begins.
+def create_engine(settings: Settings) -> AsyncEngine:
+    """Return an engine: a pool that opens connections when they are needed."""
     engine = create_async_engine(
-        database_url,
-        connect_args={"isolation_level": "IMMEDIATE"},
+        settings.database_url,
+        connect_args={
+            # A transaction that writes waits for its turn when it begins, this many seconds.
+            "isolation_level": "IMMEDIATE",
+            "timeout": settings.database_busy_timeout,
+        },
         hide_parameters=True,  # an error shows the statement in the log, not people's data
     )
     event.listen(engine.sync_engine, "connect", prepare_connection)
@@ -71,7 +66,6 @@ def create_engine(database_url: str) -> AsyncEngine:
 def prepare_connection(connection: Any, _record: object) -> None:
     """Set what SQLite wants to be told for each new connection."""
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")  # milliseconds
     cursor.execute("PRAGMA journal_mode = WAL")  # readers and a writer do not wait for each other
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

@@ -7,6 +7,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.auth.models import find_highest_cost
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.config import Settings, load_settings
@@ -16,6 +17,8 @@ from app.gallery.router import router as gallery_router
 from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.migrate import prepare_schema
+from app.paths import PathMiddleware
+from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 
 
@@ -31,23 +34,28 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
-    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
-    engine = create_engine(settings.database_url)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
+    highest_cost = await find_highest_cost(engine)
+    password_hasher = PasswordHasher(settings.bcrypt_rounds, highest_cost=highest_cost)
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
         await media_storage.sweep(session)
     yield {
         "settings": settings,
         "engine": engine,
-        "password_hasher": PasswordHasher(settings.bcrypt_rounds),
+        "password_hasher": password_hasher,
         "media_storage": media_storage,
     }
     await engine.dispose()
 
 
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(PathMiddleware)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

@@ -1,15 +1,23 @@
 """The settings: read from the environment, then from `.env`, else the default written here."""
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from celery.schedules import crontab
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
+from app.auth.security import check_secret
 from app.errors import StartupError
 
-MAX_RETENTION = 100 * 365 * 24 * 60 * 60  # seconds
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate: it was no UTF-8
+BASE_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
+YEAR = 365 * 24 * 60 * 60  # seconds
 MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
@@ -17,38 +25,97 @@ DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S10
 class Settings(BaseSettings):
     """One field a setting; its name in upper case is the environment variable's."""
 
-    # A wrong value is not printed: it may be a secret.
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        hide_input_in_errors=True,  # a wrong value is not printed: it may be a secret
+        allow_inf_nan=False,  # to wait for an endless time is to hang
+    )
 
     environment: Literal["development", "production"] = "development"
 
     database_url: str = "sqlite+aiosqlite:///./todo.db"
+    database_busy_timeout: float = Field(default=5, ge=0, le=60)  # seconds that a write waits
 
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
-    access_token_ttl: int = Field(default=1800, ge=1)  # seconds
-    bcrypt_rounds: int = Field(default=12, ge=4, le=20)
+    access_token_ttl: int = Field(default=1800, ge=1, le=YEAR)  # seconds
+    bcrypt_rounds: int = Field(default=12, ge=4, le=16)  # 16: four seconds for each hash
 
     media_dir: Path = Path("media")
-    max_images_per_user: int = Field(default=1000, ge=1)
+    max_images_per_user: int = Field(default=1000, ge=1, le=1_000_000)
 
-    redis_url: str = Field(default="", pattern=r"^$|^rediss?://")
-    job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=MAX_RETENTION)  # seconds
+    redis_url: str = ""
+    job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
+    job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=100 * YEAR)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
+    max_waiting_jobs_per_user: int = Field(default=1000, ge=1, le=100_000)
+    max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
 
-    weather_cache_ttl: int = Field(default=600, ge=0)  # seconds
+    weather_cache_ttl: int = Field(default=600, ge=0, le=YEAR)  # seconds
+    weather_timeout: float = Field(default=10, ge=0.1, le=60)  # seconds that a provider may take
+    weather_timeout_pause: float = Field(default=10, ge=0, le=3600)  # seconds after it took longer
+    weather_lookups_per_minute: int = Field(default=300, ge=1, le=1_000_000)
     openweathermap_api_key: SecretStr = SecretStr("")
     openweathermap_base_url: str = "https://api.openweathermap.org"
     open_meteo_base_url: str = "https://api.open-meteo.com"
     open_meteo_geocoding_base_url: str = "https://geocoding-api.open-meteo.com"
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def check_text(cls, value: object) -> object:
+        """Return the value when it is text in UTF-8 on one line; raises `ValueError`."""
+        if isinstance(value, str) and CONTROL.search(value):
+            raise ValueError("Input should be text in UTF-8 without control characters")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def check_database_url(cls, value: str) -> str:
+        """Return the value when it names a database that this stage speaks to."""
+        try:
+            driver = make_url(value).drivername
+        except (ArgumentError, ValueError):  # the second one for a port that is no number
+            driver = ""
+        if driver != "sqlite+aiosqlite":
+            raise ValueError("Input should be like sqlite+aiosqlite:///./todo.db")
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def check_jwt_secret(cls, value: SecretStr) -> SecretStr:
+        """Return the value when it can sign tokens; raises `ValueError`."""
+        check_secret(value.get_secret_value())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def check_redis_url(cls, value: str) -> str:
+        """Return the value when Redis can be there, or empty for none; raises `ValueError`."""
+        if value and not is_redis_url(value):
+            raise ValueError(
+                "Input should be like redis://:password@127.0.0.1:6379/0,"
+                " where a / in the password is written %2F, and # %23, and ? %3F"
+            )
+        return value
+
     @field_validator("job_cleanup_crontab")
     @classmethod
     def check_crontab(cls, value: str) -> str:
-        """Return the value when it is a crontab; raises `ValueError`."""
+        """Return the value when it is a crontab whose time comes; raises `ValueError`."""
         try:
-            crontab.from_string(value)
+            crontab.from_string(value).remaining_estimate(datetime.now(UTC))
         except Exception as error:
             raise ValueError("Input should be a crontab, such as */10 * * * *") from error
+        return value
+
+    @field_validator(
+        "openweathermap_base_url", "open_meteo_base_url", "open_meteo_geocoding_base_url"
+    )
+    @classmethod
+    def check_base_url(cls, value: str) -> str:
+        """Return the value when it is an address that paths can follow; raises `ValueError`."""
+        if not BASE_URL.fullmatch(value):
+            raise ValueError("Input should be like https://api.example.org")
         return value
 
     def cleanup_schedule(self) -> crontab:
@@ -56,10 +123,23 @@ class Settings(BaseSettings):
         return crontab.from_string(self.job_cleanup_crontab)
 
 
+def is_redis_url(value: str) -> bool:
+    """Return whether the text says where a Redis is, and which of its databases."""
+    try:
+        url = urlsplit(value)
+        named = url.scheme in ("redis", "rediss") and url.hostname and url.port != 0
+    except ValueError:  # a port that is no number
+        return False
+    # A password with a / ends the host there: the rest of it would be the database.
+    return bool(named and re.fullmatch(r"(/[0-9]*)?", url.path))
+
+
 def load_settings() -> Settings:
     """Return the settings; raises `StartupError` that names those with a wrong value."""
     try:
         settings = Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError("Wrong settings. .env: it should be a readable text file") from error
     except ValidationError as error:
         problems = [f"{str(at['loc'][0]).upper()}: {at['msg']}" for at in error.errors()]
         raise StartupError("Wrong settings. " + "; ".join(problems)) from error

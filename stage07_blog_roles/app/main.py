@@ -7,6 +7,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.auth.models import find_highest_cost
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.blog.router import router as blog_router
@@ -18,8 +19,10 @@ from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
+from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
-from app.shutdown import Shutdown
+from app.paths import PathMiddleware
+from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
@@ -39,6 +42,7 @@ class AppState(TypedDict):
     password_hasher: PasswordHasher
     media_storage: MediaStorage
     job_queue: JobQueue
+    job_streams: JobStreams
     weather_cache: LoadingCache[Weather]
     shutdown: Shutdown
 
@@ -46,32 +50,38 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
-    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
-    engine = create_engine(settings.database_url)
-    password_hasher = PasswordHasher(settings.bcrypt_rounds)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
+    highest_cost = await find_highest_cost(engine)
+    password_hasher = PasswordHasher(settings.bcrypt_rounds, highest_cost=highest_cost)
     await ensure_first_admin(settings, engine, password_hasher)
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
         await media_storage.sweep(session)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
     shutdown = Shutdown()
+    streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
     with shutdown.watched():
-        async with queue.running(), open_client() as client:
+        async with queue.running(), streams.running(), open_client(settings) as client:
             yield {
                 "settings": settings,
                 "engine": engine,
                 "password_hasher": password_hasher,
                 "media_storage": media_storage,
                 "job_queue": queue,
+                "job_streams": streams,
                 "weather_cache": create_weather_cache(choose_provider(client, settings), settings),
                 "shutdown": shutdown,
             }
     await engine.dispose()
 
 
-app = FastAPI(title="Todos", lifespan=lifespan)
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(PathMiddleware)
+app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

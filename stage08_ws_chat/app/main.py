@@ -7,6 +7,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.auth.models import find_highest_cost
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.blog.router import router as blog_router
@@ -23,8 +24,10 @@ from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
+from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
-from app.shutdown import Shutdown
+from app.paths import PathMiddleware
+from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
@@ -34,6 +37,7 @@ from app.weather.router import router as weather_router
 from app.weather.schemas import Weather
 from app.weather.service import create_weather_cache
 from app.weather.upstream import open_client
+from app.workarounds.uvicorn_websockets import log_clients_mistakes_quietly
 
 
 class AppState(TypedDict):
@@ -44,6 +48,7 @@ class AppState(TypedDict):
     password_hasher: PasswordHasher
     media_storage: MediaStorage
     job_queue: JobQueue
+    job_streams: JobStreams
     weather_cache: LoadingCache[Weather]
     hub: Hub
     shutdown: Shutdown
@@ -52,24 +57,28 @@ class AppState(TypedDict):
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    limit_shutdown()
     settings = load_settings()
-    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
-    engine = create_engine(settings.database_url)
-    password_hasher = PasswordHasher(settings.bcrypt_rounds)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
+    highest_cost = await find_highest_cost(engine)
+    password_hasher = PasswordHasher(settings.bcrypt_rounds, highest_cost=highest_cost)
     await ensure_first_admin(settings, engine, password_hasher)
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
         await media_storage.sweep(session)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
     shutdown = Shutdown()
+    streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
     with shutdown.watched():
-        async with queue.running(), open_client() as client:
+        async with queue.running(), streams.running(), open_client(settings) as client:
             yield {
                 "settings": settings,
                 "engine": engine,
                 "password_hasher": password_hasher,
                 "media_storage": media_storage,
                 "job_queue": queue,
+                "job_streams": streams,
                 "weather_cache": create_weather_cache(choose_provider(client, settings), settings),
                 "hub": Hub(),
                 "shutdown": shutdown,
@@ -78,8 +87,11 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 
 
 hide_tokens_in_logs()
-app = FastAPI(title="Todos", lifespan=lifespan)
+log_clients_mistakes_quietly()
+app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(PathMiddleware)
+app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(HangUpMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)

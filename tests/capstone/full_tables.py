@@ -11,6 +11,7 @@ import psycopg
 
 ROWS = 100_000
 OTHERS = 5_000  # people
+BUSY = 62_500  # a post that is on no page that the tests read: its comments are counted for long
 
 GROWING = (
     *("todos", "images", "jobs", "posts", "comments", "messages"),
@@ -37,7 +38,7 @@ _STATEMENTS = (
         FROM {_SERIES}""",
     # Some wait for the year 2099.
     f"""UPDATE jobs SET status = 'scheduled', finished_at = NULL, due_at = '2099-01-01'
-        WHERE id IN (SELECT {_ID} FROM generate_series(1, {ROWS}, 9) n)""",
+        WHERE id IN (SELECT {_ID} FROM generate_series(1, {ROWS}, 18) n)""",
     f"""INSERT INTO posts (author_id, title, body, created_at, updated_at, deleted_at)
         SELECT {_OWNER}, 'post ' || n, 'body', {_AT}, {_AT}, CASE WHEN n %% 3 = 0 THEN now() END
         FROM {_SERIES}""",
@@ -56,8 +57,12 @@ _STATEMENTS = (
 )
 
 
-def fill(url: str, person_id: int) -> None:
-    """Fill the tables, and let the database count what it has."""
+_ABOUT_ONE_POST = f"""INSERT INTO comments (post_id, author_id, body, created_at, updated_at)
+    SELECT %(post)s, %(me)s, 'body', {_AT}, {_AT} FROM {_SERIES}"""
+
+
+def fill(url: str, person_id: int) -> int:
+    """Fill the tables; return the id of a post that half of the comments are about."""
     with psycopg.connect(url.replace("+asyncpg", ""), autocommit=True) as connection:
         ((others,),) = connection.execute(
             "WITH made AS (INSERT INTO users (username, username_folded, created_at, role)"
@@ -67,4 +72,11 @@ def fill(url: str, person_id: int) -> None:
         ).fetchall()
         for statement in _STATEMENTS:
             connection.execute(statement.encode(), {"me": person_id, "others": others})
+        ((busy,),) = connection.execute(
+            "SELECT id FROM posts WHERE deleted_at IS NULL AND id >"
+            " (SELECT min(id) FROM posts) + %s ORDER BY id LIMIT 1",
+            [BUSY],
+        ).fetchall()
+        connection.execute(_ABOUT_ONE_POST.encode(), {"post": busy, "me": person_id})
         connection.execute("VACUUM ANALYZE")
+    return int(busy)

@@ -10,7 +10,12 @@ import httpx
 
 from tests.harness.database import Database
 from tests.harness.driver import Api
+from tests.harness.server import FIRST_ADMIN, LaunchedServer
+from tests.stage04.pictures import PNG, png
 from tests.stage04.uploads import disposition, form, part
+from tests.stage07.people import Person, expect, first_admin, give_role
+
+PIXELS = png()
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,44 @@ def ask_for_job_by_file(api: Api, text: str, headers: dict[str, str]) -> httpx.R
     return api.request("POST", "/jobs/file", content=body, headers=headers | content_type)
 
 
+def first_administrator(api: Api) -> Person:
+    """Return the administrator of the server that `api` asks."""
+    assert isinstance(api.server, LaunchedServer)
+    return first_admin(api.server, api.with_token(None))
+
+
+def ask_for_post(api: Api, text: str, headers: dict[str, str]) -> httpx.Response:
+    """Ask for a post with that title, as somebody who may write one."""
+    me = expect(200, api, "GET", "/users/me")
+    if me["role"] == "user":
+        give_role(first_administrator(api), Person(api, me["id"], me["username"]), "author")
+    return api.request("POST", "/posts", json={"title": text, "body": "b"}, headers=headers)
+
+
+def ask_for_comment(api: Api, text: str, headers: dict[str, str]) -> httpx.Response:
+    """Ask for a comment that says so, on the one post that is there for it."""
+    posts = expect(
+        200, api, "GET", "/posts", params={"author": FIRST_ADMIN["FIRST_ADMIN_USERNAME"]}
+    )
+    post = posts[-1] if posts else first_administrator(api).write_post()
+    path = f"/posts/{post['id']}/comments"
+    return api.request("POST", path, json={"body": text}, headers=headers)
+
+
+def ask_for_picture(api: Api, text: str, headers: dict[str, str]) -> httpx.Response:
+    """Ask for a picture that is called so."""
+    body, content_type = form(part(disposition(text), PIXELS, PNG))
+    return api.request("POST", "/images", content=body, headers=headers | content_type)
+
+
 TODO = Kind("todo", ask_for_todo, "SELECT count(*) FROM todos WHERE title = ?", 201)
 JOB = Kind("job", ask_for_job, "SELECT count(*) FROM jobs WHERE text = ?", 202)
 FILE = Kind("file", ask_for_job_by_file, "SELECT count(*) FROM jobs WHERE text = ?", 202)
-KINDS = (TODO, JOB, FILE)
+POST = Kind("post", ask_for_post, "SELECT count(*) FROM posts WHERE title = ?", 201)
+COMMENT = Kind("comment", ask_for_comment, "SELECT count(*) FROM comments WHERE body = ?", 201)
+PICTURE = Kind("picture", ask_for_picture, "SELECT count(*) FROM images WHERE filename = ?", 201)
+KINDS = (TODO, JOB, FILE, POST, COMMENT)  # an empty text is refused by these
+ALL_KINDS = (*KINDS, PICTURE)
 
 
 def new_key() -> str:

@@ -77,6 +77,15 @@ def test_a_frame_is_bounded_before_it_is_read(stage_directory: Path) -> None:
     assert f'"--ws-max-size", "{limit}"' in text_of(ROOT, "tools", "stack", "parts.py")
 
 
+def test_connections_are_bounded_where_no_gateway_bounds_them(stage_directory: Path) -> None:
+    files = [
+        text_of(stage_directory, "Dockerfile"),
+        text_of(ROOT, "tools", "stack", "parts.py"),
+    ]
+    limits = [re.findall(r'"--limit-concurrency", "(\d+)"', text) for text in files]
+    assert limits == [["2000"], ["2000"]]
+
+
 def test_what_ends_is_started_again(services: Services) -> None:
     policies = {name: service["restart"] for name, service in services.items()}
     assert policies.pop(ONCE) == "no"

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +13,7 @@ from tests.harness.postgres import Postgres, create_database
 from tests.harness.queue import NO_REDIS, Redis, redis_is_available
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
+from tests.stage04.storage import media_of
 
 NEW = {"title": "has to wait"}
 SOON = 3.0  # seconds: a check has one
@@ -144,11 +144,10 @@ def test_without_redis_it_is_degraded_and_serves(
     assert redis.password not in server.log_text()
 
 
-def test_a_disk_that_goes_away_is_seen(launch: Launch, tmp_path: Path) -> None:
-    media = tmp_path / "media"
-    server = launch(MEDIA_DIR=str(media))
-    assert state(server)[:2] == (200, "ready")
-    elsewhere = media.rename(tmp_path / "elsewhere")
+def test_a_disk_that_goes_away_is_seen(server_with_redis: LaunchedServer) -> None:
+    server, media = server_with_redis, media_of(server_with_redis)
+    eventually(lambda: state(server)[:2] == (200, "ready"), within=30)
+    elsewhere = media.rename(media.with_name("elsewhere"))
     eventually(lambda: state(server)[:2] == (200, "degraded"), within=10)
     assert state(server)[2] | {"database": "up", "media": "down"} == state(server)[2]
     assert str(media) not in ready(server).text
@@ -158,9 +157,9 @@ def test_a_disk_that_goes_away_is_seen(launch: Launch, tmp_path: Path) -> None:
 
 @pytest.mark.deployment("plain")
 def test_tables_that_are_older_than_the_code_are_no_place_to_send_requests(
-    launch: Launch,
+    server_with_redis: LaunchedServer,
 ) -> None:
-    server = launch()
+    server = server_with_redis
     ((head,),) = server.database.query("SELECT version_num FROM alembic_version")
     server.database.execute("UPDATE alembic_version SET version_num = '0001'")
     eventually(lambda: state(server)[:2] == (503, "unavailable"), within=10)
@@ -168,6 +167,7 @@ def test_tables_that_are_older_than_the_code_are_no_place_to_send_requests(
     server.database.execute("UPDATE alembic_version SET version_num = 'of the future'")
     eventually(lambda: state(server)[:2] == (200, "ready"), within=10)
     server.database.execute("UPDATE alembic_version SET version_num = ?", head)
+    eventually(lambda: state(server)[:2] == (200, "ready"), within=10)
 
 
 def test_asking_often_costs_the_database_nothing(

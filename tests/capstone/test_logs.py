@@ -140,14 +140,13 @@ def test_what_asks_every_few_seconds_is_not_logged(
     assert not logged & {"/health/live", "/health/ready", "/metrics"}
 
 
-def test_the_console_form_is_for_people(launch: Launch) -> None:
-    server = launch(LOG_FORMAT="console")
-    with Api(server) as visitor:
-        todo = visitor.as_new_user().create_todo()
-        visitor.request("GET", f"/todos/{todo['id']}?q=secret")
-    eventually(lambda: "GET /todos/{todo_id} 401" in server.log_text())
-    assert "POST /todos 201" in server.log_text()
-    assert "secret" not in server.log_text()
+def test_the_console_form_is_for_people(api: Api, launched_server: LaunchedServer) -> None:
+    mark = launched_server.log_mark()
+    todo = api.create_todo()
+    api.with_token(None).request("GET", f"/todos/{todo['id']}?q=secret")
+    eventually(lambda: "GET /todos/{todo_id} 401" in launched_server.log_since(mark))
+    assert "POST /todos 201" in launched_server.log_since(mark)
+    assert "secret" not in launched_server.log_since(mark)
 
 
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)

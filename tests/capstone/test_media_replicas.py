@@ -15,7 +15,7 @@ import pytest
 from tests.harness.database import PostgresDatabase
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
+from tests.harness.postgres import create_database
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 from tests.stage04.storage import files_in, media_of
@@ -42,9 +42,9 @@ def slow_deletions(database: PostgresDatabase) -> Iterator[None]:
 
 
 def test_a_picture_that_is_being_deleted_is_not_brought_back_by_a_server_that_starts(
-    launch: Launch, own_postgres: Postgres
+    launch: Launch, postgres_url: str
 ) -> None:
-    database = PostgresDatabase(create_database(own_postgres.url))
+    database = PostgresDatabase(create_database(postgres_url))
 
     def serve(**settings: str) -> LaunchedServer:
         patient = {"REDIS_URL": "", "DATABASE_STATEMENT_TIMEOUT": "120"}

@@ -15,8 +15,8 @@ from tests.stage02.test_migrations import COMMANDS
 
 pytestmark = pytest.mark.deployment("full")  # it is PostgreSQL in any case: once is enough
 
-AT_ONCE = 10
-PATIENT = 180.0  # seconds: ten programs start at once, on a machine that may be busy
+AT_ONCE = 4
+PATIENT = 180.0  # seconds: several programs start at once, on a machine that may be busy
 WAITING = "for the database"
 WRONG_PASSWORD = "not-the-password-4b1d"
 
@@ -53,7 +53,9 @@ def test_every_migration_goes_up_down_and_up_again(
     assert "(head)" in done.stdout
 
 
-def test_of_ten_that_migrate_at_once_one_does(empty: LaunchedServer, stage_directory: Path) -> None:
+def test_of_several_that_migrate_at_once_one_does(
+    empty: LaunchedServer, stage_directory: Path
+) -> None:
     command = ("alembic", "upgrade", "head")
     done = in_parallel(
         AT_ONCE, lambda _: empty.run(*command, cwd=stage_directory, within=PATIENT)

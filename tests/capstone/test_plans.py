@@ -27,6 +27,7 @@ MOST_ROWS = 300  # that a step of a plan may read: a page has 100 at most
 # Only from the sixth time on does PostgreSQL consider a plan that suits any parameter.
 TIMES = 14
 DEEP = ROWS // 2 - 1000
+LIMITS = ("MAX_TODOS_PER_USER", "MAX_POSTS_PER_USER", "MAX_COMMENTS_PER_USER")
 EXPLAIN = {
     "session_preload_libraries": "auto_explain",
     "auto_explain.log_min_duration": "0",
@@ -54,7 +55,10 @@ READS = [
 DEEP_READS = [
     *("/todos?limit=20&offset={deep}", "/images?offset={deep}", "/jobs?offset={deep}"),
     *("/posts?offset={deep}", "/posts?include_deleted=true&offset={deep}", "/users?offset=4{n}"),
+    *("/posts?author={me}&offset=1{n}000", "/posts/{busy}/comments?offset={deep}"),
 ]
+# What a deep page must not do for each row that it skips, but only for those that it returns.
+DONE_FOR_EACH = re.compile(r"\b(?:on|using \w+ on) (comments|users|posts)\b.*?loops=(\d+)")
 
 _STEP = re.compile(r"actual rows=([\d.]+) loops=(\d+)")
 _REMOVED = re.compile(r"Rows Removed by [\w ]+: (\d+)")
@@ -64,9 +68,12 @@ _SCAN = re.compile(r"Seq Scan on (\w+)")
 class Plans:
     """A server with full tables, its administrator, and the plans of its statements."""
 
-    def __init__(self, server: LaunchedServer, person: Person, postgres: Postgres) -> None:
+    def __init__(
+        self, server: LaunchedServer, person: Person, postgres: Postgres, *, busy: int
+    ) -> None:
         self.server = server
         self.person = person
+        self.busy = busy  # the id of a post with very many comments
         self._log = postgres.process.log_file
 
     def mark(self) -> int:
@@ -87,22 +94,23 @@ def plans(launch_for_module: Launch, own_postgres: Postgres) -> Iterator[Plans]:
     url = create_database(own_postgres.url)
     settings = {"DATABASE_URL": url, "REDIS_URL": ""}
     settings |= {"DATABASE_POOL_SIZE": "2", "DATABASE_MAX_OVERFLOW": "0"}
+    settings |= dict.fromkeys(LIMITS, str(10 * ROWS))  # the person has more than any default
     server = launch_for_module(start=True, **settings)
     with Api(server) as visitor:
         person = first_admin(server, visitor)
-        fill(url, person.id)
+        busy = fill(url, person.id)
         with psycopg.connect(url.replace("+asyncpg", ""), autocommit=True) as connection:
             database = connection.info.dbname
             for name, value in EXPLAIN.items():
                 connection.execute(f"ALTER DATABASE {database} SET {name} = '{value}'")
         server.restart()
-        yield Plans(server, person, own_postgres)
+        yield Plans(server, person, own_postgres, busy=busy)
 
 
 def ask(plans: Plans, path: str) -> None:
     """Ask for it often enough, each time with other numbers."""
     for number in range(1, TIMES + 1):
-        values = {"n": number, "me": plans.person.id, "deep": DEEP + number}
+        values = {"n": number, "me": plans.person.id, "deep": DEEP + number, "busy": plans.busy}
         uuid = f"00000000-0000-4000-8000-{2 * number:012x}"
         answer = plans.person.api.request("GET", path.format(uuid=uuid, **values))
         assert answer.status_code < 500, answer.text
@@ -139,10 +147,16 @@ def test_a_page_far_down_a_list_is_found_by_an_index(plans: Plans, path: str) ->
     found = plans.since(mark)
     assert len(found) >= TIMES
     read_by_index(found)
+    for plan in found:
+        for table, loops in DONE_FOR_EACH.findall(plan):
+            assert int(loops) <= MOST_ROWS, f"{table} is read {loops} times:\n{plan}"
 
 
 def test_a_change_reads_only_what_it_changes(plans: Plans) -> None:
     api = plans.person.api
+    # For the limits on what a user may have, a process counts once in a while: not below.
+    api.create_todo()
+    plans.person.comment_on(plans.person.write_post())
     mark = plans.mark()
     for number in range(TIMES):
         key = {"Idempotency-Key": f"plan {number}"}

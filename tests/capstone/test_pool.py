@@ -15,7 +15,7 @@ from tests.capstone.watching import highest
 from tests.harness.database import PostgresDatabase
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
+from tests.harness.postgres import create_database
 from tests.harness.queue import NO_REDIS, Redis, redis_is_available
 from tests.harness.waiting import eventually, in_parallel
 
@@ -34,9 +34,9 @@ CONNECTIONS = (
 
 
 @pytest.fixture
-def database(own_postgres: Postgres) -> PostgresDatabase:
+def database(postgres_url: str) -> PostgresDatabase:
     """A database of the test's own."""
-    return PostgresDatabase(create_database(own_postgres.url))
+    return PostgresDatabase(create_database(postgres_url))
 
 
 @contextmanager

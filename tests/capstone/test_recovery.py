@@ -5,9 +5,11 @@ What gets stuck here is code of the tests, run in the app's process: the app sho
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -18,7 +20,7 @@ from tests.harness.plugin import Launch
 from tests.harness.queue import BEAT, NO_REDIS, WORKER, Redis, celery_process, redis_is_available
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
-from tests.stage05.jobs import submit, succeeded
+from tests.stage05.jobs import Job, submit, succeeded
 
 STUCK_SERVER = """
 import time
@@ -38,7 +40,9 @@ def hang(**_):
         time.sleep(3600)
 """
 LATEST = 60.0  # seconds, on a machine that is busy
-STUCK_AFTER = 5  # seconds; a worker gives a sign of life every two
+STUCK_AFTER = 3  # seconds
+EACH_SECOND = ("--heartbeat-interval", "1")  # a worker's sign of life
+LATELY, LONG_AGO = 10, 16  # seconds since a sign of life: a health check draws the line between
 
 
 def test_a_server_whose_event_loop_stands_still_ends_and_says_where(
@@ -57,80 +61,117 @@ def test_a_server_whose_event_loop_stands_still_ends_and_says_where(
     assert "stuck_server.py" in server.log_text()
 
 
-def test_a_server_that_works_is_left_alone(launch: Launch) -> None:
-    server = launch(STUCK_AFTER="1")
-    with Api(server) as visitor:
-        api = visitor.as_new_user()
-        assert stays(lambda: bool(api.create_todo()) and server.exit_code is None, during=3)
-    server.stop()
-    assert "Timeout" not in server.log_text()
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    """A Redis of the test's own."""
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis of the module's own; every test leaves it running."""
     if not redis_is_available():
         pytest.skip(NO_REDIS)
-    redis = Redis(tmp_path / "redis")
+    redis = Redis(tmp_path_factory.mktemp("recovery") / "redis")
     redis.start()
     yield redis
     redis.process.end()
 
 
-@pytest.fixture
-def server(launch: Launch, redis: Redis) -> LaunchedServer:
-    """A server that leaves jobs to workers, who end themselves when they are stuck."""
-    return launch(REDIS_URL=redis.url, STUCK_AFTER=str(STUCK_AFTER), HEARTBEAT_FILE="heartbeat")
+@pytest.fixture(scope="module")
+def server(launch_for_module: Launch, redis: Redis) -> LaunchedServer:
+    """A server that leaves jobs to workers; whichever of them is stuck ends itself."""
+    return launch_for_module(
+        REDIS_URL=redis.url, STUCK_AFTER=str(STUCK_AFTER), HEARTBEAT_FILE="heartbeat"
+    )
 
 
-def test_a_worker_that_is_stuck_ends(server: LaunchedServer, tmp_path: Path) -> None:
+@dataclass
+class Life:
+    """What was seen of a worker: well, then without Redis, then stuck, then dead."""
+
+    healthy_before: bool
+    healthy: bool
+    beats: bool
+    survived_without_redis: bool
+    job: Job
+    survived_all_of_it: bool
+    exit_code: int | None
+    log: str
+    healthy_lately: bool
+    healthy_long_ago: bool
+
+
+@pytest.fixture(scope="module")
+def life(server: LaunchedServer, redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Life:
+    """Have a worker live through all of it."""
+    heartbeat = server.data_dir / "heartbeat"
+    heartbeat.unlink(missing_ok=True)
     (server.data_dir / "stuck_worker.py").write_text(STUCK_WORKER, encoding="utf-8")
-    worker = celery_process(server, tmp_path / "worker.log", *WORKER, "-I", "stuck_worker")
+    log_file = tmp_path_factory.mktemp("worker") / "worker.log"
+    worker = celery_process(server, log_file, *WORKER, *EACH_SECOND, "-I", "stuck_worker")
+    healthy_before = probe(server, str(heartbeat))
     worker.start()
     try:
-        eventually((server.data_dir / "heartbeat").exists, within=LATEST)
-        (server.data_dir / "hang").touch()
-        eventually(lambda: worker.exit_code is not None, within=LATEST)
-        assert worker.exit_code == 1
-    finally:
-        worker.end()
-    assert "Stuck for" in worker.log_text()
-
-
-def test_a_worker_without_redis_is_not_stuck(
-    server: LaunchedServer, redis: Redis, tmp_path: Path
-) -> None:
-    worker = celery_process(server, tmp_path / "worker.log", *WORKER)
-    worker.start()
-    try:
-        eventually((server.data_dir / "heartbeat").exists, within=LATEST)
+        eventually(heartbeat.exists, within=LATEST)
+        healthy, first = probe(server, str(heartbeat)), heartbeat.stat().st_mtime
+        beats = eventually(lambda: heartbeat.stat().st_mtime > first, within=LATEST)
         redis.kill()
-        assert stays(lambda: worker.exit_code is None, during=2 * STUCK_AFTER)
+        survived = stays(lambda: worker.exit_code is None, during=2 * STUCK_AFTER)
         redis.start()
         with Api(server) as visitor:
             api = visitor.as_new_user()
-            succeeded(api, submit(api)["id"], within=LATEST)
-        assert worker.exit_code is None
+            job = succeeded(api, submit(api)["id"], within=LATEST)
+        survived_all_of_it = worker.exit_code is None
+        (server.data_dir / "hang").touch()
+        eventually(lambda: worker.exit_code is not None, within=LATEST)
     finally:
         worker.end()
+    return Life(
+        healthy_before=healthy_before,
+        healthy=healthy,
+        beats=beats,
+        survived_without_redis=survived,
+        job=job,
+        survived_all_of_it=survived_all_of_it,
+        exit_code=worker.exit_code,
+        log=worker.log_text(),
+        healthy_lately=probe_after(server, heartbeat, LATELY),
+        healthy_long_ago=probe_after(server, heartbeat, LONG_AGO),
+    )
 
 
-@pytest.mark.parametrize("arguments", [WORKER, BEAT], ids=["worker", "beat"])
-def test_a_health_check_sees_whether_it_lives(
-    server: LaunchedServer, tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
+def test_a_worker_that_is_stuck_ends(life: Life) -> None:
+    assert life.exit_code == 1
+    assert "Stuck for" in life.log
+
+
+def test_a_worker_without_redis_is_not_stuck(life: Life) -> None:
+    assert life.survived_without_redis
+    assert life.job["status"] == "succeeded"
+    assert life.survived_all_of_it
+
+
+def test_a_health_check_sees_whether_a_worker_lives(life: Life) -> None:
+    assert (life.healthy_before, life.healthy, life.beats) == (False, True, True)
+    assert (life.healthy_lately, life.healthy_long_ago) == (True, False)
+
+
+def test_a_server_that_works_is_left_alone(life: Life, server: LaunchedServer) -> None:
+    assert life.job["status"] == "succeeded"  # that took longer than the server may be stuck
+    with Api(server) as visitor:
+        assert visitor.as_new_user().create_todo()["id"]
+    assert server.exit_code is None
+    assert "Timeout" not in server.log_text()
+
+
+def test_a_health_check_sees_whether_beat_lives(server: LaunchedServer, tmp_path: Path) -> None:
     heartbeat = server.data_dir / "heartbeat"
-    assert not probe(server, str(heartbeat))
-    process = celery_process(server, tmp_path / "process.log", *arguments)
-    process.start()
+    heartbeat.unlink(missing_ok=True)
+    beat = celery_process(server, tmp_path / "beat.log", *BEAT)
+    beat.start()
     try:
         eventually(heartbeat.exists, within=LATEST)
         assert probe(server, str(heartbeat))
         first = heartbeat.stat().st_mtime
         eventually(lambda: heartbeat.stat().st_mtime > first, within=LATEST)
     finally:
-        process.end()
-    eventually(lambda: not probe(server, str(heartbeat)), within=LATEST)
+        beat.end()
+    assert not probe_after(server, heartbeat, LONG_AGO)
 
 
 def test_a_health_check_sees_whether_it_is_ready(launch: Launch) -> None:
@@ -147,6 +188,13 @@ def probe(server: LaunchedServer, target: str) -> bool:
     app_dir = server.command[server.command.index("--app-dir") + 1]
     command = [server.command[0], "-m", "app.health.probe", target]
     return subprocess.run(command, cwd=app_dir, capture_output=True).returncode == 0
+
+
+def probe_after(server: LaunchedServer, heartbeat: Path, seconds: float) -> bool:
+    """Return what it says of a file when that is the time since the last sign of life."""
+    then = time.time() - seconds
+    os.utime(heartbeat, (then, then))
+    return probe(server, str(heartbeat))
 
 
 def stays(check: Callable[[], bool], *, during: float) -> bool:

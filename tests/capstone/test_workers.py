@@ -11,7 +11,7 @@ from tests.capstone.watching import highest
 from tests.harness.database import Database, PostgresDatabase
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
+from tests.harness.postgres import create_database
 from tests.harness.queue import (
     BEAT,
     NO_REDIS,
@@ -23,11 +23,12 @@ from tests.harness.queue import (
 )
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually, in_parallel
-from tests.stage05.jobs import LARGE, submit, submit_file
+from tests.stage05.jobs import LONG, submit, submit_file
 
-CLIENTS, JOBS_EACH = 20, 10
+CLIENTS, JOBS_EACH = 10, 10
 LONGEST = 180.0  # seconds: with a killed worker's lease, on a machine that is busy
 WORKERS, CHILDREN, CONNECTIONS_EACH = 2, 2, 2
+LEASE = "3"  # seconds, where a worker dies
 
 # Every end that a job comes to is noted by the database itself.
 NOTE_ENDS = """
@@ -44,13 +45,13 @@ CREATE TRIGGER note_end AFTER UPDATE OF status ON jobs FOR EACH ROW
 
 
 @pytest.fixture
-def database(own_postgres: Postgres) -> PostgresDatabase:
+def database(postgres_url: str) -> PostgresDatabase:
     """A database of the test's own."""
-    return PostgresDatabase(create_database(own_postgres.url))
+    return PostgresDatabase(create_database(postgres_url))
 
 
 def submit_many(users: list[Api]) -> set[str]:
-    """Ask for two hundred jobs at once, with several servers if there are."""
+    """Ask for a hundred jobs at once, with several servers if there are."""
 
     def ask(client: int) -> list[str]:
         api = users[client % len(users)]
@@ -98,7 +99,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 @pytest.fixture
 def server(launch: Launch, database: PostgresDatabase, redis: Redis) -> LaunchedServer:
     """A server that has its jobs run by Celery."""
-    return launch(DATABASE_URL=database.url, REDIS_URL=redis.url)
+    return launch(DATABASE_URL=database.url, REDIS_URL=redis.url, JOB_LEASE=LEASE)
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_jobs_survive_a_killed_worker_and_each_ends_once(
     )
     with Api(server) as visitor, highest(lambda: int(database.query(connections)[0][0])) as most:
         api = visitor.as_new_user()
-        large = {submit_file(api, LARGE)["id"] for _ in range(WORKERS * CHILDREN)}
+        large = {submit_file(api, LONG)["id"] for _ in range(WORKERS * CHILDREN)}
         running = "SELECT CAST(id AS text) FROM jobs WHERE status = 'running'"
         # All children are at work: so is the worker that is killed.
         eventually(lambda: len(database.query(running)) == WORKERS * CHILDREN, within=60)

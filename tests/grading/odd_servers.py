@@ -107,9 +107,12 @@ def broken_websocket(request: bytes) -> bytes:
     if request.startswith(b"POST /auth/token"):
         token = '{"access_token": "t", "token_type": "bearer", "expires_in": 60}'
         return answer("200 OK", token)
-    if request.startswith(b"GET /users/me"):
+    if request.startswith(b"GET /users/me") and "authorization" in headers:
         return answer("200 OK", '{"id": 1, "username": "u", "created_at": "now"}')
-    return answer("401 Unauthorized", '{"detail": "no"}', "WWW-Authenticate: Bearer")
+    if request.startswith(b"GET /users/me"):
+        return answer("401 Unauthorized", '{"detail": "no"}', "WWW-Authenticate: Bearer")
+    # So nothing but users and the chat is graded: the other stages are not there.
+    return answer("404 Not Found", '{"detail": "no such path"}')
 
 
 KINDS: dict[str, Callable[[bytes], bytes | Iterator[bytes]]] = {

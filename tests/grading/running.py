@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.command import run
 from tools.course import ROOT
+from tools.grade import report_terminal
+from tools.grade.__main__ import main
+from tools.grade.grading import grade as grade_subject
+from tools.grade.options import parse
+from tools.grade.results import Grade
 
 HERE = Path(__file__).parent
 PATIENCE = 300  # seconds
@@ -62,6 +71,27 @@ def grade(directory: Path, *arguments: str, **environment: str) -> Report:
     )
     assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
     return Report(done.returncode, done.stdout, done.stderr, directory)
+
+
+def grade_here(directory: Path, *arguments: str) -> Report:
+    """Do the same inside this process: for a command that ends before it starts pytest."""
+    out, errors = io.StringIO(), io.StringIO()
+    before = signal.getsignal(signal.SIGTERM)
+    options = [f"--directory={directory}", "--json=report.json", *arguments]
+    try:
+        with chdir(directory), redirect_stdout(out), redirect_stderr(errors):
+            exit_code = run(main, options)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return Report(exit_code, out.getvalue(), errors.getvalue(), directory)
+
+
+def judge_here(*arguments: str) -> tuple[Grade, str]:
+    """Grade one solution inside this process; return its grade and what would be printed of it."""
+    options = parse(arguments)
+    assert options.subject is not None
+    result = grade_subject(options, options.subject, lambda _: None)
+    return result, report_terminal.render(result, colour=False)
 
 
 def odd_server(kind: str) -> str:

@@ -17,7 +17,8 @@ from tests.harness.server import Server
 
 TOKEN = "$TOKEN"
 _KEPT = 8_192
-_SHOWN = 2_000
+_SHOWN = 1_000
+_EXCHANGES_SHOWN = 3
 
 _SECRET_FIELD = r"(?:password|access_token|refresh_token|client_secret)"
 _IN_JSON = re.compile(rf'("{_SECRET_FIELD}"\s*:\s*)"(?:[^"\\]|\\.)*(?:"|\\?$)', re.IGNORECASE)
@@ -178,8 +179,9 @@ def report_sections() -> list[tuple[str, str]]:
     if not RECENT:
         return frames
     last = RECENT[-1]
+    shown = list(RECENT)[-_EXCHANGES_SHOWN:]
     sections = [
-        ("Last exchanges", "\n\n".join(str(exchange) for exchange in RECENT)),
+        ("Last exchanges", "\n\n".join(str(exchange) for exchange in shown)),
         ("To repeat the last one", last.curl()),
         *frames,
     ]

@@ -110,8 +110,6 @@ def pytest_keyboard_interrupt() -> None:
     kill_running_servers()
 
 
-# First: the selection must not depend on the random order that comes later.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take out what the stage under test does not have yet, has no longer, or inherits in full."""
     stage, suites = config.stash[_STAGE], config.stash[_SUITES]
@@ -126,7 +124,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (dropped if ended or suite > stage.number else kept).append(item)
     if config.getoption("inherited") == QUICK:
         selected = quick_selection(kept, stage)
-        dropped += [item for item in kept if item not in set(selected)]
+        dropped += set(kept).difference(selected)
         kept = selected
     if dropped:
         items[:] = kept
@@ -225,7 +223,10 @@ def _launch(
 
         def make(*, start: bool = True, **settings: str) -> LaunchedServer:
             directory = tmp_path_factory.mktemp("private")
-            beside = servers.enter_context(deployment.surroundings(directory, migrated=start))
+            beside: dict[str, str] = {}
+            if not {"DATABASE_URL", "REDIS_URL"} <= settings.keys():
+                surroundings = deployment.surroundings(directory, migrated=start)
+                beside = servers.enter_context(surroundings)
             everything = provider_settings | beside | settings
             server = stage_server(
                 request.config.stash[_STAGE],

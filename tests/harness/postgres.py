@@ -14,7 +14,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -102,6 +103,39 @@ class Postgres:
     def resume(self) -> None:
         """End a pause."""
         self.process.resume()
+
+    @contextmanager
+    def standby(self) -> Iterator[Postgres]:
+        """Yield a running copy that follows this server and only reads until it is promoted."""
+        directory = Path(tempfile.mkdtemp(prefix="standby-"))
+        if self._user is not None:
+            shutil.chown(directory, self._user)
+        done = subprocess.run(
+            [
+                *(self._programs / "pg_basebackup", "--dbname", _for_psycopg(self.url)),
+                *("--pgdata", directory / "data", "--write-recovery-conf"),
+                *("--checkpoint=fast", "--no-sync"),
+            ],
+            user=self._user,
+            cwd=directory,
+            env={"LC_ALL": "C", "PATH": os.defpath},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        copy = Postgres(directory, password=self.password)
+        try:
+            copy.start()
+            yield copy
+        finally:
+            copy.end()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def promote(self) -> None:
+        """Have a standby take changes from now on."""
+        with psycopg.connect(_for_psycopg(self.url), autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
 
     def end(self) -> None:
         """End it in whatever state it is, and take its directory away unless that was given."""

@@ -40,13 +40,14 @@ def connect(server: Server) -> socket.socket:
 
 
 def head(server: Server, method: str, path: str, headers: dict[str, str]) -> bytes:
-    """Return the head of a request for a JSON body, with `headers` and `Connection: close`."""
-    lines = [
-        f"{method} {profile.active().path(path)} HTTP/1.1",
-        f"Host: {urlsplit(server.base_url).netloc}",
-    ]
-    all_headers = {"Content-Type": "application/json", "Connection": "close"} | headers
-    lines += [f"{name}: {value}" for name, value in all_headers.items()]
+    """Return the head of a request for a JSON body, with `headers` in place of the usual ones."""
+    usual = {
+        "Host": urlsplit(server.base_url).netloc,
+        "Content-Type": "application/json",
+        "Connection": "close",
+    }
+    lines = [f"{method} {profile.active().path(path)} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in (usual | headers).items()]
     return "\r\n".join([*lines, "", ""]).encode()
 
 

@@ -49,7 +49,8 @@ def quick_selection(items: Sequence[pytest.Item], stage: Stage) -> list[pytest.I
     for item in items:
         if item.path.parent.name in earlier:
             groups[item.nodeid.partition("[")[0]].append(item)
-    kept = {id(item) for group in groups.values() for item in spread(group, 1)}
+    # The first as they are written: the order in which they come may be a random one.
+    kept = {id(min(group, key=_number_of_variant)) for group in groups.values()}
     return [
         item
         for item in items
@@ -89,6 +90,11 @@ def longest_file_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     for item in in_order:
         cost[str(item.path)] += _cost(item)
     return sorted(in_order, key=lambda item: (-cost[str(item.path)], str(item.path)))
+
+
+def _number_of_variant(item: pytest.Item) -> tuple[int, ...]:
+    callspec = getattr(item, "callspec", None)
+    return tuple(callspec.indices.values()) if callspec else ()
 
 
 def _cost(item: pytest.Item) -> int:

@@ -345,7 +345,7 @@ class ReplicatedServer(LaunchedServer):
         *,
         processes: int,
         has_users: bool,
-        forked_for: Path | None,
+        forked_for: Path | None = None,
     ) -> None:
         super().__init__(command, directory, has_users=has_users, forked_for=forked_for)
         self.replicas = [

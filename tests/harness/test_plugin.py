@@ -14,6 +14,7 @@ import pytest
 
 from tests.harness.conftest import SAMPLE_SERVER, Sample
 from tests.harness.exchange import FRAMES, FrameLog, mask
+from tests.harness.inner_pytest import PLUGINS, TEST_FILE, run_pytest
 from tests.harness.sample_server import TOKEN
 from tests.harness.signals import interruptible
 from tests.harness.waiting import eventually
@@ -23,47 +24,50 @@ FURTHEST = len(load_course())
 
 LAUNCH_SAMPLE = f"""
 import sys
+import pytest
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 
-def launched(directory):
+def launch(directory):
     command = [sys.executable, {str(SAMPLE_SERVER)!r}, "{{port}}", "users"]
     server = LaunchedServer(command, directory, has_users=True)
     server.start()
     return server
+
+@pytest.fixture
+def launched(tmp_path):
+    server = launch(tmp_path)
+    yield server
+    server.end()
 """
 
 
-def command_for(test_file: Path, *options: str) -> list[str]:
+def command_for(test_file: Path) -> list[str]:
     """Return a pytest command with the harness and no plugin of ours."""
-    plugins = ["-p", "tests.harness.plugin", "-p", "no:randomly", "-p", "no:cacheprovider"]
-    return [sys.executable, "-m", "pytest", *plugins, *options, str(test_file)]
+    return [sys.executable, "-m", "pytest", *PLUGINS, str(test_file)]
 
 
-def run_pytest(directory: Path, source: str, *options: str) -> str:
-    """Run pytest on a test file with this source; return what it printed."""
-    test_file = directory / "test_sample.py"
-    test_file.write_text(source, encoding="utf-8")
-    done = subprocess.run(
-        command_for(test_file, *options),
-        cwd=directory,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return done.stdout + done.stderr
+def environment() -> dict[str, str]:
+    """Return the environment of such a command: it has to find the harness."""
+    return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
 
 def test_a_failure_shows_the_exchange_a_curl_line_and_the_log(tmp_path: Path) -> None:
     source = f"""{LAUNCH_SAMPLE}
-def test_it(tmp_path):
-    api = Api(launched(tmp_path)).as_new_user()
+def test_it(launched):
+    api = Api(launched).as_new_user()
     body = {{"title": "it's a \\"quoted\\" title", "password": "-".join(["se", "cret"])}}
     answer = api.request("POST", "/todos", json=body, headers={{"X-Odd": "a'b"}})
     assert answer.status_code == 999
 """
-    printed = run_pytest(tmp_path, source)
+    # As a person runs it: a whole process, which loads the harness by its name.
+    test_file = tmp_path / TEST_FILE
+    test_file.write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        command_for(test_file), cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    printed = done.stdout
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, printed + done.stderr
     assert re.search(r"POST http://127\.0\.0\.1:\d+/auth/register\n", printed)
     assert "→ 201" in printed
     assert '"POST /todos HTTP/1.1" 201' in printed  # the server's log
@@ -81,8 +85,8 @@ def test_it(tmp_path):
 
 def test_a_body_that_is_not_text_is_named_and_not_printed(tmp_path: Path) -> None:
     source = f"""{LAUNCH_SAMPLE}
-def test_it(tmp_path):
-    api = Api(launched(tmp_path))
+def test_it(launched):
+    api = Api(launched)
     api.request("PUT", "/todos/1", content=bytes(range(256)))
     assert False
 """
@@ -93,8 +97,8 @@ def test_it(tmp_path):
 
 def test_a_test_that_passes_leaves_nothing_in_the_report_of_the_next(tmp_path: Path) -> None:
     source = f"""{LAUNCH_SAMPLE}
-def test_one(tmp_path):
-    Api(launched(tmp_path)).request("GET", "/of-the-first-test")
+def test_one(launched):
+    Api(launched).request("GET", "/of-the-first-test")
 
 def test_two():
     assert False
@@ -238,7 +242,8 @@ import os, threading
 from pathlib import Path
 
 def test_it(tmp_path):
-    Path({str(tmp_path)!r}, "pid").write_text(str(launched(tmp_path).pid) + "\\n")
+    # Not the fixture: it would end the server whatever the harness does.
+    Path({str(tmp_path)!r}, "pid").write_text(str(launch(tmp_path).pid) + "\\n")
     threading.Event().wait(60)
 """
     test_file.write_text(source, encoding="utf-8")
@@ -247,7 +252,7 @@ def test_it(tmp_path):
         process = subprocess.Popen(
             command_for(test_file),
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

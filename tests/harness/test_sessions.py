@@ -1,8 +1,10 @@
 """Rows D.5, D.6 and D.8: one nox session a stage, which runs that stage alone, and CI runs all."""
 
+import atexit
 import importlib.util
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -10,34 +12,56 @@ from typing import Any
 import pytest
 
 from tools.course import ROOT, Stage, load_course
+from tools.receipts import keep_receipt
+from tools.suites import FAILED, Outcome, stage_run
 
 STAGES = load_course()
 each_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 
 
+class SessionFailed(Exception):
+    """The session ended with an error: the text is what it said."""
+
+
 class Sessions:
     """The noxfile's sessions by name, run with a session that only notes the commands."""
 
-    def __init__(self, functions: dict[str, Callable[[Any], None]], default: list[str]) -> None:
+    def __init__(self, noxfile: ModuleType, functions: dict[str, Callable[[Any], None]]) -> None:
+        self.noxfile = noxfile
         self.functions = functions
-        self.default = default
+        self.default: list[str] = vars(noxfile)["nox"].options.sessions
+        self.commands: list[list[str]] = []
+        self.log: list[str] = []
+        self.outcome = Outcome()  # of every run of pytest
 
-    def commands_of(self, name: str, *arguments: str) -> list[list[str]]:
+    def run(self, name: str, *arguments: str) -> list[list[str]]:
         """Return the commands that `nox -s name -- arguments` would run."""
-        commands: list[list[str]] = []
+        self.commands, self.log = [], []
         session = SimpleNamespace(
+            name=name,
             posargs=list(arguments),
-            install=lambda *_: None,
-            log=lambda *_: None,
-            chdir=lambda directory: commands.append(["cd", str(directory)]),
-            run=lambda *command, **_: commands.append([str(word) for word in command]),
+            log=self.log.append,
+            warn=self.log.append,
+            error=self._fail,
+            chdir=lambda directory: self.commands.append(["cd", str(directory)]),
+            run=lambda *command, **_: self.commands.append([str(word) for word in command]),
+            _runner=SimpleNamespace(manifest=self.default),
         )
         self.functions[name](session)
-        return commands
+        return self.commands
+
+    def note_run(self, _: object, arguments: Sequence[str], *__: object, **___: object) -> Outcome:
+        """Note a run of pytest in its lanes."""
+        self.commands.append(["pytest", *arguments])
+        return self.outcome
+
+    @staticmethod
+    def _fail(text: str) -> None:
+        raise SessionFailed(text)
 
 
 @pytest.fixture
-def sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
+def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
     """The sessions of the noxfile, read without nox and without making an environment."""
     functions: dict[str, Callable[[Any], None]] = {}
 
@@ -51,40 +75,135 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
     nox = ModuleType("nox")
     vars(nox).update(session=session, options=SimpleNamespace())
     monkeypatch.setitem(sys.modules, "nox", nox)
+    monkeypatch.setattr(atexit, "register", lambda function: function)
     spec = importlib.util.spec_from_file_location("noxfile_under_test", ROOT / "noxfile.py")
     assert spec is not None
     assert spec.loader is not None
     noxfile = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(noxfile)
-    monkeypatch.setattr(noxfile, "stage_python", lambda stage: Path("python-of", stage.name))
-    return Sessions(functions, nox.options.sessions)
+    found = Sessions(noxfile, functions)
+    replaced = {
+        "stage_python": lambda stage: Path("python-of", stage.name),
+        "tools_python": lambda: Path("python-of", "tools"),
+        "run_lanes": found.note_run,
+        "find_receipt": lambda *_: None,
+        "last_duration": lambda *_: 5.0,
+        "keep_receipt": lambda name, *_: found.log.append(f"receipt of {name}"),
+        "keep_flaky": lambda *_: None,
+    }
+    for name, replacement in replaced.items():
+        monkeypatch.setattr(noxfile, name, replacement)
+    monkeypatch.chdir(tmp_path)
+    return found
 
 
 @each_stage
 def test_a_stage_has_a_session_that_runs_its_suites(sessions: Sessions, stage: Stage) -> None:
+    planned = stage_run(STAGES, stage, "quick")
+    assert sessions.run(stage.name) == [["pytest", *arguments] for arguments in planned.runs]
     suites = [f"tests/{earlier.name}" for earlier in STAGES[: stage.number]]
-    again = [also.split() for earlier in STAGES[: stage.number] for also in earlier.also]
-    assert sessions.commands_of(stage.name) == [
-        ["pytest", f"--stage={stage.number}", *arguments] for arguments in (suites, *again)
-    ]
+    assert [suite for suite in suites if any(suite in run for run in planned.runs)] == suites
+    assert all(f"--stage={stage.number}" in run for run in planned.runs)
     for suite in suites:
         assert list((ROOT / suite).glob("test_*.py"))
 
 
 @each_stage
 def test_a_learner_runs_one_stage_with_its_own_packages(sessions: Sessions, stage: Stage) -> None:
-    moved, served = sessions.commands_of("serve", str(stage.number))
+    moved, served = sessions.run("serve", str(stage.number))
     assert moved == ["cd", stage.directory]
     assert served[:4] == [f"python-of/{stage.name}", "-m", "uvicorn", "app.main:app"]
 
 
 def test_every_stage_is_checked_unless_one_is_named(sessions: Sessions) -> None:
+    assert {"lint", "typecheck", "check"} <= set(sessions.default)
     assert {stage.name for stage in STAGES} <= set(sessions.default)
+
+
+def test_a_session_says_where_the_run_is_and_how_long_it_took_before(sessions: Sessions) -> None:
+    sessions.run("lint")
+    sessions.run("stage01")
+    assert f"stage01 (2 of {len(sessions.default)}), 5 s the last time" in sessions.log
+
+
+def test_a_green_run_leaves_a_receipt(sessions: Sessions) -> None:
+    sessions.run("stage01")
+    assert "receipt of stage01" in sessions.log
+
+
+def test_a_proven_session_runs_nothing(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sessions.noxfile, "receipt_key", lambda *_: "key")
+    keep_receipt("stage01", "key", 8, tmp_path)
+    find = vars(sys.modules["tools.receipts"])["find_receipt"]
+    monkeypatch.setattr(
+        sessions.noxfile, "find_receipt", lambda name, key: find(name, key, tmp_path)
+    )
+    assert sessions.run("stage01") == []
+    assert any("stage01: proven on" in line for line in sessions.log)
+    assert sessions.run("stage01", "--fresh") != []
+
+
+def test_a_failure_ends_the_session_and_leaves_no_receipt(sessions: Sessions) -> None:
+    sessions.outcome = Outcome(FAILED, failed=["tests/x.py::test_it"])
+    with pytest.raises(SessionFailed, match="stage01: 1 failed"):
+        sessions.run("stage01")
+    assert "FAILED tests/x.py::test_it" in sessions.log
+    assert "receipt of stage01" not in sessions.log
+
+
+def test_a_flaky_test_is_listed_and_leaves_no_receipt(sessions: Sessions) -> None:
+    sessions.outcome = Outcome(flaky=["tests/x.py::test_it"])
+    sessions.run("stage01")
+    assert "FLAKY tests/x.py::test_it: it failed and then passed alone" in sessions.log
+    assert "receipt of stage01" not in sessions.log
+
+
+def test_a_full_run_fails_on_a_flaky_test(sessions: Sessions) -> None:
+    sessions.outcome = Outcome(flaky=["tests/x.py::test_it"])
+    with pytest.raises(SessionFailed, match="1 flaky"):
+        sessions.run("full")
+
+
+def test_a_full_run_tests_each_stage_with_all_earlier_suites(sessions: Sessions) -> None:
+    commands = sessions.run("full")
+    for stage in STAGES:
+        for run in stage_run(STAGES, stage, "full").runs:
+            assert ["pytest", *run] in commands
+
+
+def test_pytest_arguments_replace_the_suites(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def run_pytest(_: object, *words: str) -> int:
+        ran.append(words)
+        return 0
+
+    monkeypatch.setattr(sessions.noxfile, "run_pytest", run_pytest)
+    sessions.run("stage02", "tests/stage02", "-k", "migration")
+    assert ran == [("--stage=2", "tests/stage02", "-k", "migration")]
 
 
 def test_ci_runs_every_stage_of_the_course() -> None:
     assert "exec python3 noxfile.py\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
-    assert "for stage in load_course()" in workflow
-    assert "stage: ${{ fromJSON(needs.course.outputs.stages) }}" in workflow
+    assert 'stages=$(python -m tools.touched --all)"' in workflow
+    assert "stage: ${{ fromJSON(needs.plan.outputs.stages) }}" in workflow
     assert 'python noxfile.py -s "$STAGE"' in workflow
+
+
+def test_everything_runs_every_night() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "full.yml").read_text(encoding="utf-8")
+    assert "schedule:" in workflow
+    assert "python noxfile.py -s full -- --fresh" in workflow
+
+
+@pytest.mark.parametrize("name", ["ci.yml", "full.yml"])
+def test_ci_pins_every_action_by_its_commit(name: str) -> None:
+    workflow = (ROOT / ".github" / "workflows" / name).read_text(encoding="utf-8")
+    uses = re.findall(r"uses: (\S+)", workflow)
+    assert uses
+    assert [action for action in uses if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)] == []

@@ -37,6 +37,9 @@ class FakeWeather:
             "OPENWEATHERMAP_BASE_URL": self.base_url,
             "OPEN_METEO_BASE_URL": self.base_url,
             "OPEN_METEO_GEOCODING_BASE_URL": self.base_url,
+            # This provider has no quota, and all tests come from one address.
+            "WEATHER_LOOKUPS_PER_MINUTE": "100000",
+            "RATE_LIMIT_WEATHER": "",
         }
 
     def fail(self, mode: str, city: str | None = None, **fields: object) -> None:

@@ -22,7 +22,8 @@ from tools.course import ROOT, Stage
 from tools.environment import ENVIRONMENTS, stage_python
 from tools.trees import listed
 
-COMMAND_DEADLINE = 60.0
+UVICORN = [str(Path(__file__).with_name("quick_reload.py"))]
+COMMAND_DEADLINE = 180.0
 RELOAD_DEADLINE = 20.0
 MISSED_EDIT = 3.0  # uvicorn does not see an edit in the first quarter of a second after a start
 # What uvicorn says at the end of a start, whichever way it went.
@@ -107,7 +108,7 @@ class Workplace:
         self.stage_directory = clone / stage.directory
         _copy(stage, self.stage_directory)
         _make_repository(clone, stage)
-        command = [str(stage_python(stage)), "-m", "uvicorn", "app.main:app", "--port", "{port}"]
+        command = [str(stage_python(stage)), *UVICORN, "app.main:app", "--port", "{port}"]
         command += ["--reload", "--reload-dir", "app"]  # as `serve` does
         self.server = LaunchedServer(command, directory, working_directory=self.stage_directory)
         self.server.start()

@@ -95,7 +95,7 @@ NOT_RUN = {
     "python3 noxfile.py -s stack\n": (
         "it serves until Ctrl-C; tests/tools/test_stack.py does the same"
     ),
-    "python3 noxfile.py -s drill\n": "it takes minutes; tests/tools/test_drill.py runs one of them",
+    "python3 noxfile.py -s drill\n": "it takes minutes; tests/tools/test_stack.py runs one of them",
     "python3 noxfile.py -s fake-weather\n": "it serves until Ctrl-C; `beside` starts the same",
     "cp .env.example .env\n"
     "for name in JWT_SECRET POSTGRES_PASSWORD REDIS_PASSWORD GRAFANA_ADMIN_PASSWORD;"

@@ -1,8 +1,10 @@
 """What holds everywhere: paths, methods, errors in JSON, and the API's own description."""
 
+import httpx
 import pytest
 
 from tests.harness.driver import Api
+from tests.harness.raw_http import send_raw
 from tests.harness.server import AttachedServer, Server
 
 OPERATIONS = {"/todos": {"get", "post"}, "/todos/{}": {"get", "put", "patch", "delete"}}
@@ -25,6 +27,44 @@ def test_a_wrong_method_is_405_and_says_which_are_right(api: Api, method: str, p
     allowed = {allowed.strip() for allowed in answer.headers["allow"].split(",")}
     assert allowed & {"GET", "POST", "PUT", "PATCH", "DELETE"}
     assert method not in allowed
+
+
+def allowed(answer: httpx.Response) -> set[str]:
+    """Return the methods that an answer names in `Allow`."""
+    return {method.strip() for method in answer.headers["allow"].split(",")}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "methods"),
+    [
+        ("PATCH", "/todos", {"GET", "HEAD", "POST"}),
+        ("POST", "/todos/1", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}),
+    ],
+)
+def test_405_names_every_method_of_the_path(
+    api: Api, method: str, path: str, methods: set[str]
+) -> None:
+    assert allowed(api.request(method, path)) == methods
+
+
+def test_head_answers_as_get_does_without_a_body(api: Api) -> None:
+    path = f"/todos/{api.create_todo()['id']}"
+    for existing in ("/todos", path, "/openapi.json"):
+        get, head = api.request("GET", existing), api.request("HEAD", existing)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        for name in ("content-type", "content-length", "etag"):
+            assert head.headers.get(name) == get.headers.get(name)
+    assert api.request("HEAD", "/no/such/path").status_code == 404
+    assert api.request("HEAD", path + "0000000").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/todos/", "/todos/?limit=1&offset=0", "/todos/1/"])
+def test_a_slash_too_many_is_redirected_on_the_host_that_was_asked(api: Api, path: str) -> None:
+    authorization = {"Authorization": f"Bearer {api.token}"} if api.token else {}
+    headers = {"Host": "elsewhere.example", "X-Forwarded-Host": "elsewhere.example"}
+    answer = send_raw(api.server, "GET", path, [], headers=headers | authorization)
+    assert answer.status == 307
+    assert answer.headers["location"] == path.replace("/?", "?").removesuffix("/")
 
 
 def test_a_slash_at_the_end_keeps_the_method_and_the_body(api: Api) -> None:

@@ -12,6 +12,7 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
 
 AT_ONCE = 0.5  # seconds: an answer that waited for nothing
+LONGER_THAN_ANY_WAIT = 20.0  # seconds until a writer must have given up
 
 
 def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
@@ -57,7 +58,7 @@ def patch_with_its_own(api: Api, todo_id: int, changes: list[dict[str, Any]], cl
     api.patch_todo(todo_id, **changes[client])
 
 
-@pytest.mark.usefixtures("alone")
+@pytest.mark.alone
 def test_while_a_write_waits_everyone_else_is_served(
     api: Api, launched_server: LaunchedServer
 ) -> None:
@@ -79,3 +80,16 @@ def test_while_a_write_waits_everyone_else_is_served(
     writer.join()
     assert answers == [201]
     assert slowest < AT_ONCE
+
+
+@pytest.mark.slow
+@pytest.mark.deployment("plain")
+def test_a_write_waits_five_seconds_for_a_lock_and_is_503_then(
+    api: Api, launched_server: LaunchedServer
+) -> None:
+    with launched_server.database.write_lock():
+        asked = time.monotonic()
+        answer = api.request("POST", "/todos", json={"title": "waits for too long"})
+        waited = time.monotonic() - asked
+    assert answer.status_code == 503
+    assert 4.5 < waited < LONGER_THAN_ANY_WAIT

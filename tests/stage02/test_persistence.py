@@ -2,15 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.harness.database import SQLiteFile
 from tests.harness.driver import Api
 from tests.harness.learners import LearnersServer
+from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage02.conftest import Production
 
 BEFORE_THE_KILL = 40  # todos
 
@@ -21,13 +22,19 @@ pytestmark = pytest.mark.timeout(90)  # two starts; what grades has less patienc
 def private_server(request: pytest.FixtureRequest) -> LaunchedServer:
     """A server that the tests of this file stop and kill, and always leave running.
 
-    One of ours runs as in production.
+    One of ours runs as in production: Alembic has migrated its database by command, from two
+    terminals at once, of which one has to wait for the other.
     """
     if request.config.getoption("solution"):
         solution: LaunchedServer = request.getfixturevalue("restartable")
         return solution
-    production: Production = request.getfixturevalue("production")
-    return production()
+    launch: Launch = request.getfixturevalue("launch_for_module")
+    directory: Path = request.getfixturevalue("stage_directory")
+    server = launch(start=False, ENVIRONMENT="production")
+    migrated = in_parallel(2, lambda _: server.run("alembic", "upgrade", "head", cwd=directory))
+    assert [done.returncode for done in migrated.results] == [0, 0], migrated
+    server.start()
+    return server
 
 
 @pytest.fixture

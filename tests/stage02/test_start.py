@@ -1,22 +1,33 @@
 """A database that cannot be used: one line at the start that says why, 503 in mid-work.
 
-All of it happens at once (`unusable.py`) while the other tests run: the writers wait for seconds.
+All of it happens at once (`unusable.py`).
 """
 
 import pytest
 
-from tests.stage02.conftest import Evidence
+from tests.harness.plugin import Launch
 from tests.stage02.unusable import (
     GARBAGE,
+    IMPATIENT,
     REASONS,
     Spoil,
+    Unusable,
     garbage_instead,
     newer_than_the_code,
     not_migrated_in_production,
+    try_to_use,
 )
 
-LONGER_THAN_ANY_WAIT = 20.0  # seconds until a writer must have given up
+SOONER_THAN_BY_DEFAULT = 4.5  # seconds until a writer must have given up
 plain = pytest.mark.deployment("plain")
+
+
+@pytest.fixture(scope="module")
+def unusable(launch_for_module: Launch) -> Unusable:
+    """What became of the servers whose databases cannot be used."""
+    spoiled = {spoil: launch_for_module(start=False) for spoil in REASONS}
+    locked = launch_for_module(start=False, **IMPATIENT)
+    return try_to_use(spoiled, locked)
 
 
 @pytest.mark.parametrize(
@@ -26,8 +37,8 @@ plain = pytest.mark.deployment("plain")
         for spoil in REASONS
     ],
 )
-def test_it_does_not_start_and_one_line_says_why(unusable: Evidence, spoil: Spoil) -> None:
-    server, exit_code = unusable().refused[spoil]
+def test_it_does_not_start_and_one_line_says_why(unusable: Unusable, spoil: Spoil) -> None:
+    server, exit_code = unusable.refused[spoil]
     assert exit_code not in (0, None)
     lines = server.log_text().splitlines()
     reasons = [line for line in lines if line.startswith("ERROR") and "Exiting" not in line]
@@ -37,25 +48,25 @@ def test_it_does_not_start_and_one_line_says_why(unusable: Evidence, spoil: Spoi
 
 
 @plain
-def test_a_file_that_is_no_database_is_left_as_it_was(unusable: Evidence) -> None:
-    server, _ = unusable().refused[garbage_instead]
+def test_a_file_that_is_no_database_is_left_as_it_was(unusable: Unusable) -> None:
+    server, _ = unusable.refused[garbage_instead]
     assert server.database_file.read_bytes() == GARBAGE
 
 
 @pytest.mark.parametrize("spoil", [newer_than_the_code, not_migrated_in_production])
-def test_a_database_that_was_refused_got_no_tables(unusable: Evidence, spoil: Spoil) -> None:
-    server, _ = unusable().refused[spoil]
+def test_a_database_that_was_refused_got_no_tables(unusable: Unusable, spoil: Spoil) -> None:
+    server, _ = unusable.refused[spoil]
     assert set(server.database.tables()) <= {"alembic_version"}
 
 
 def test_a_database_that_stays_locked_is_503_and_then_works_again(
-    unusable: Evidence,
+    unusable: Unusable,
 ) -> None:
-    locked_out = unusable().locked_out
+    locked_out = unusable.locked_out
     assert [answer.status_code for answer in locked_out.answers] == [503] * 4
     for answer in locked_out.answers:
         assert isinstance(answer.json()["detail"], str)
         assert int(answer.headers["retry-after"]) > 0
-    assert locked_out.waited < LONGER_THAN_ANY_WAIT
+    assert locked_out.waited < SOONER_THAN_BY_DEFAULT
     stored = "SELECT count(*) FROM todos WHERE title = 'never stored'"
-    assert unusable().locked.database.query(stored) == [(0,)]
+    assert unusable.locked.database.query(stored) == [(0,)]

@@ -12,6 +12,8 @@ from tests.harness.driver import NO_BODY, Api
 from tests.harness.server import LaunchedServer, ServerDidNotStart
 from tests.harness.waiting import in_parallel
 
+# Settings of a server whose writers give up soon: SQLite's, and PostgreSQL's.
+IMPATIENT = {"DATABASE_BUSY_TIMEOUT": "1", "DATABASE_STATEMENT_TIMEOUT": "1"}
 GARBAGE = b"This is not a database. " * 500
 
 

@@ -17,6 +17,8 @@ from tests.stage03.accounts import new_account, new_username, register, sign_in,
 from tests.stage03.figures import measure_the_list
 from tests.stage03.tokens import claims_of, forge, good_claims
 
+pytestmark = pytest.mark.alone
+
 REAL_COST = "12"  # rounds, the default: a hash takes a quarter of a second
 AT_ONCE = 8
 FEWEST_SAMPLES = 20

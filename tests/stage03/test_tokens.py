@@ -128,7 +128,50 @@ def signed_with_a_well_known_secret(token: str) -> str:
     return forge(claims_of(token), "secret")
 
 
+def followed_by_what_is_no_base64(token: str) -> str:
+    """Add characters that a lenient decoder skips."""
+    return token + "!!!!"
+
+
+def followed_by_padding(token: str) -> str:
+    """Add the sign that ends Base64 elsewhere."""
+    return token + "===="
+
+
+def followed_by_padding_and_more(token: str) -> str:
+    """Add letters after the sign that ends Base64."""
+    return token + "=QUJD"
+
+
+def followed_by_ten_thousand_letters(token: str) -> str:
+    """Add so much that a cache of tokens would fill."""
+    return token + "=" + "A" * 10_000
+
+
+def with_a_comma_in_the_signature(token: str) -> str:
+    """Add a character that is no Base64, in the middle."""
+    return token[:-20] + "," + token[-20:]
+
+
+def signed_with_other_last_bits(token: str) -> str:
+    """Write the last letter otherwise: two of its six bits are no part of the signature."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
+
+
+def with_two_dots_for_one(token: str) -> str:
+    """Write the dot before the signature twice."""
+    return "..".join(token.rsplit(".", 1))
+
+
 TAMPERINGS = [
+    followed_by_what_is_no_base64,
+    followed_by_padding,
+    followed_by_padding_and_more,
+    followed_by_ten_thousand_letters,
+    with_a_comma_in_the_signature,
+    signed_with_other_last_bits,
+    with_two_dots_for_one,
     without_signature,
     called_unsigned,
     called_unsigned_in_capitals,
@@ -259,6 +302,32 @@ def test_a_token_of_ours_with_a_wrong_claim_is_401(
     visitor: Api, secret: str, user_id: int, name: str
 ) -> None:
     assert_refused(visitor, forge(good_claims(user_id) | WRONG_CLAIMS[name], secret))
+
+
+@pytest.mark.parametrize(
+    "spelling", [" {}", "{} ", " {} ", "+{}", "0{}", "{}\n", "{}.0", "{}_0"], ids=ascii
+)
+def test_another_spelling_of_sub_is_401(
+    visitor: Api, secret: str, user_id: int, spelling: str
+) -> None:
+    claims = good_claims(user_id) | {"sub": spelling.format(user_id)}
+    assert_refused(visitor, forge(claims, secret))
+
+
+@pytest.mark.parametrize("zero", ["\u0660", "\u0966", "\uff10"], ids=ascii)
+def test_sub_in_other_digits_is_401(visitor: Api, secret: str, user_id: int, zero: str) -> None:
+    digits = {ord("0") + number: chr(ord(zero) + number) for number in range(10)}
+    claims = good_claims(user_id) | {"sub": str(user_id).translate(digits)}
+    assert_refused(visitor, forge(claims, secret))
+
+
+@pytest.mark.parametrize("crit", [["unknown"], ["exp"], [], "unknown"], ids=str)
+def test_a_critical_header_that_is_not_understood_is_401(
+    visitor: Api, secret: str, user_id: int, crit: object
+) -> None:
+    """RFC 7515, section 4.1.11: whoever does not understand it must refuse the token."""
+    header = {"alg": "HS256", "crit": crit, "typ": "JWT", "unknown": 1}
+    assert_refused(visitor, forge(good_claims(user_id), secret, header=header))
 
 
 @pytest.mark.parametrize("claim", ["sub", "iat", "exp", "jti"])

@@ -27,8 +27,10 @@ def decode(text: str) -> bytes:
 
 
 def to_json(value: Any) -> bytes:
-    """Return JSON; bytes pass through as they are."""
-    return value if isinstance(value, bytes) else json.dumps(value).encode()
+    """Return JSON without spaces, as servers write it; bytes pass through as they are."""
+    if isinstance(value, bytes):
+        return value
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def signature(signing_input: str, secret: str, algorithm: str) -> str:

@@ -12,30 +12,36 @@ from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
+from tests.stage02.unusable import IMPATIENT
 from tests.stage04.pictures import JPEG, exif, jpeg, png
-from tests.stage04.storage import files_in, rows_of
+from tests.stage04.storage import files_in, media_of, rows_of
 from tests.stage04.uploads import list_images, new_image, upload
 
 
 def test_a_database_that_stays_locked_leaves_no_file_and_takes_none(
-    api: Api, launched_server: LaunchedServer, media: Path
+    launch: Launch,
 ) -> None:
-    kept = new_image(api)
-    before = files_in(media)
-    attempts: list[Callable[[], int]] = [
-        lambda: upload(api, png()).status_code,
-        lambda: upload(api, jpeg(), content_type=JPEG).status_code,
-        lambda: upload(api, jpeg(exif=exif(location=True)), content_type=JPEG).status_code,
-        lambda: api.request("DELETE", f"/images/{kept['id']}").status_code,
-    ]
-    with launched_server.database.write_lock():
-        refused = in_parallel(len(attempts), lambda number: attempts[number]())
-    assert refused.results == [503] * len(attempts)
-    assert files_in(media) == before
-    assert list_images(api) == [kept]
-    assert api.request("GET", kept["url"]).content == png()
-    assert new_image(api)["id"]
-    assert api.request("DELETE", f"/images/{kept['id']}").status_code == 204
+    server = launch(start=True, **IMPATIENT)
+    media = media_of(server)
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        kept = new_image(api)
+        before = files_in(media)
+        attempts: list[Callable[[], int]] = [
+            lambda: upload(api, png()).status_code,
+            lambda: upload(api, jpeg(), content_type=JPEG).status_code,
+            lambda: upload(api, jpeg(exif=exif(location=True)), content_type=JPEG).status_code,
+            lambda: api.request("DELETE", f"/images/{kept['id']}").status_code,
+        ]
+        with server.database.write_lock():
+            refused = in_parallel(len(attempts), lambda number: attempts[number]())
+        assert refused.results == [503] * len(attempts)
+        assert files_in(media) == before
+        assert list_images(api) == [kept]
+        assert api.request("GET", kept["url"]).content == png()
+        assert new_image(api)["id"]
+        assert api.request("DELETE", f"/images/{kept['id']}").status_code == 204
+    assert "Traceback" not in server.log_text()
 
 
 @contextmanager

@@ -33,6 +33,8 @@ from tests.stage04.pictures import (
 )
 from tests.stage04.uploads import MAX_FILE_SIZE, new_image, upload
 
+pytestmark = pytest.mark.alone
+
 AT_ONCE = 20
 MEMORY_BOUND = 64 * MIB
 P95_BOUND = 150.0  # milliseconds over idle

@@ -13,7 +13,7 @@ from tests.harness.waiting import eventually, in_parallel
 from tests.stage05.cluster import Cluster
 from tests.stage05.faults import LONGEST_LEASE, Evidence
 from tests.stage05.jobs import (
-    LARGE,
+    LONG,
     Job,
     Ledger,
     Timer,
@@ -43,7 +43,7 @@ def worker_processes_killed(cluster: Cluster) -> Evidence:
     api, ledger = cluster.start()
     cluster.worker.start()
     cluster.beat.start()
-    first = [submit_file(api, LARGE)["id"] for _ in range(2)]
+    first = [submit_file(api, LONG)["id"] for _ in range(2)]
     eventually(lambda: is_running(ledger, first), within=60)
     for child in cluster.worker.children():
         with suppress(ProcessLookupError):
@@ -52,7 +52,7 @@ def worker_processes_killed(cluster: Cluster) -> Evidence:
     after_child = all_ended(api, first)
     alive = cluster.worker.exit_code is None
 
-    second = [submit_file(api, LARGE)["id"] for _ in range(2)]
+    second = [submit_file(api, LONG)["id"] for _ in range(2)]
     eventually(lambda: is_running(ledger, second), within=60)
     cluster.worker.kill()
     killed_worker = [job_id for job_id in second if ledger.status(job_id) == "running"]
@@ -104,7 +104,7 @@ def redis_killed_and_paused(cluster: Cluster) -> Evidence:
     api, ledger = cluster.start()
     cluster.worker.start()
     cluster.beat.start()
-    large = submit_file(api, LARGE)["id"]
+    large = submit_file(api, LONG)["id"]
     eventually(lambda: is_running(ledger, [large]), within=60)
     queued = [submit(api, f"Queued {number}.")["id"] for number in range(JOBS)]
     cluster.redis.kill()
@@ -166,7 +166,7 @@ def told_twice(cluster: Cluster) -> Evidence:
 def many_before_it(cluster: Cluster) -> Evidence:
     """Have a job become due while so many wait that they take longer than a message may."""
     api, ledger = cluster.start()
-    many = [submit_file(api, LARGE)["id"] for _ in range(JOBS)]
+    many = [submit_file(api, LONG)["id"] for _ in range(JOBS)]
     later = submit(api, run_at=seconds_from_now(1))["id"]
     cluster.worker.start()
     cluster.beat.start()

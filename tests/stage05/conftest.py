@@ -1,9 +1,9 @@
-"""What takes long begins with the first test and is looked at last: faults, and a whole minute."""
+"""What takes long: faults, which all happen at once, and a whole minute, beside the other tests."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
 
 import httpx
 import pytest
@@ -16,27 +16,19 @@ from tests.harness.queue import LOCAL, NO_REDIS, Queue, redis_is_available
 from tests.harness.server import AttachedServer, LaunchedServer, Server
 from tests.stage05.celery_faults import CELERY_FAULTS
 from tests.stage05.cluster import Cluster
+from tests.stage05.every_minute import Minute, read_later, watch_for_a_minute
 from tests.stage05.faults import FAULTS, Evidence
 from tests.stage05.jobs import FAR_AWAY, submit
 
-# Fixtures that begin early, and what a test that needs one says.
-NEEDS_A_MINUTE = "every_minute"
-NEEDS_FAULTS = "evidence"
+EVERY_MINUTE = "every_minute"  # the fixture
+LEASE = "3"  # seconds, where workers die
 
 Evidences = Callable[[Callable[..., Evidence]], Evidence]
 
 
-class EveryMinute(NamedTuple):
-    """A user of that server, a job that ends and is to go, and one that waits and is to stay."""
-
-    api: Api
-    done: str
-    waits: str
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that have to wait at the end, the one for the minute last."""
-    items.sort(key=lambda item: 2 * needs(item, NEEDS_A_MINUTE) + needs(item, NEEDS_FAULTS))
+    """Put the test that has to wait for a minute at the end."""
+    items.sort(key=lambda item: needs(item, EVERY_MINUTE))
 
 
 @pytest.fixture(scope="session")
@@ -64,59 +56,73 @@ def every_minute(
     launch_for_session: Launch,
     stage: int,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[EveryMinute]:
-    """A server that keeps what has ended for no time at all, and removes it once a minute."""
+) -> Iterator[Minute]:
+    """What was seen of a server that removes what has ended once a minute.
+
+    It takes a whole minute, so it begins with the first test and happens beside the others. Of
+    several processes that share the tests, one does it and writes down what it saw for all.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    seen = shared / "every_minute.json"
+    try:
+        (shared / "every_minute.begun").touch(exist_ok=False)
+    except FileExistsError:
+        yield partial(read_later, seen)
+        return
     server = launch_for_session(start=False, JOB_RETENTION="0", JOB_CLEANUP_CRONTAB="* * * * *")
     queue = Queue(request.config.getoption("queue"), stage, tmp_path_factory.mktemp("every_minute"))
-    queue.serve(server)
-    try:
-        server.start()
-        with Api(server) as visitor:
-            api = visitor.as_new_user()
-            waits = submit(api, run_at=FAR_AWAY)["id"]
-            yield EveryMinute(api, submit(api)["id"], waits)
-    finally:
-        queue.end()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(watch_for_a_minute, server, queue, seen)
+        yield partial(read_later, seen)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _begin_early(request: pytest.FixtureRequest) -> None:
+    """Begin the whole minute before the first test here, if it is needed."""
+    if request.config.getoption("base_url"):
+        return
+    if any(needs(item, EVERY_MINUTE) for item in request.session.items):
+        request.getfixturevalue(EVERY_MINUTE)
 
 
 def happen(fault: Callable[..., Evidence], server: LaunchedServer) -> Evidence:
-    """Let a fault happen to a server that runs jobs itself."""
+    """Let a fault happen to a server that runs jobs itself, and end it."""
     server.start()
-    with Api(server) as visitor:
-        return fault(server, visitor.as_new_user())
+    try:
+        with Api(server) as visitor:
+            return fault(server, visitor.as_new_user())
+    finally:
+        server.end()  # what it has left to do would only slow the others down
 
 
-@pytest.fixture(scope="session")
+def happen_to_all(fault: Callable[[Cluster], Evidence], cluster: Cluster) -> Evidence:
+    """Let a fault happen to a server, its Redis and its workers, and end them."""
+    try:
+        return fault(cluster)
+    finally:
+        cluster.end()
+
+
+@pytest.fixture(scope="module")
 def evidence(
     request: pytest.FixtureRequest,
-    launch_for_session: Launch,
+    launch_for_module: Launch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Evidences]:
     """What was seen of each fault; all of them begin now."""
     calls: dict[Callable[..., Evidence], Callable[[], Evidence]] = {}
-    clusters: list[Cluster] = []
     if request.config.getoption("queue") == LOCAL:
         for fault in FAULTS:
-            calls[fault] = partial(happen, fault, launch_for_session(start=False))
+            calls[fault] = partial(happen, fault, launch_for_module(start=False, JOB_LEASE=LEASE))
     else:
         if not redis_is_available():
             pytest.skip(NO_REDIS)
         for celery_fault in CELERY_FAULTS:
             directory = tmp_path_factory.mktemp(celery_fault.__name__)
-            clusters.append(Cluster(launch_for_session(start=False), directory))
-            calls[celery_fault] = partial(celery_fault, clusters[-1])
+            cluster = Cluster(launch_for_module(start=False, JOB_LEASE=LEASE), directory)
+            calls[celery_fault] = partial(happen_to_all, celery_fault, cluster)
     with ThreadPoolExecutor() as pool:
         futures = {fault: pool.submit(call) for fault, call in calls.items()}
         yield lambda fault: futures[fault].result()
-    for cluster in clusters:
-        cluster.end()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _begin_early(request: pytest.FixtureRequest) -> None:
-    """Begin what takes long before the first test here, if it is needed."""
-    if request.config.getoption("base_url"):
-        return
-    for fixture in (NEEDS_A_MINUTE, NEEDS_FAULTS):
-        if any(needs(item, fixture) for item in request.session.items):
-            request.getfixturevalue(fixture)

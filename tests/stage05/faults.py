@@ -10,10 +10,11 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 from tests.stage05.jobs import (
     FAR_AWAY,
-    LARGE,
+    LONG,
     Ledger,
     ended,
     has_status,
+    lease_of,
     read,
     seconds_from_now,
     submit,
@@ -28,24 +29,32 @@ LONGEST_LEASE = 45.0  # seconds after which a job whose worker died must run aga
 def killed_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
     """Kill the server with jobs running, queued and scheduled, and start it again."""
     ledger = Ledger(server.database)
-    large = [submit_file(api, LARGE)["id"] for _ in range(3)]
+    long = [submit_file(api, LONG)["id"] for _ in range(3)]
     small = [submit(api, f"Small {number}.")["id"] for number in range(5)]
     later = submit(api, run_at=seconds_from_now(3))["id"]
     never = submit(api, run_at=FAR_AWAY)["id"]
-    eventually(lambda: any(ledger.status(job_id) == "running" for job_id in large), within=30)
+    eventually(lambda: any(ledger.status(job_id) == "running" for job_id in long), within=30)
     server.kill()
-    statuses = {job_id: ledger.status(job_id) for job_id in [*large, *small, later]}
+    statuses = {job_id: ledger.status(job_id) for job_id in [*long, *small, later]}
+    leases = [lease_of(server.database, job_id) for job_id in long]
     server.start()
     jobs = {job_id: ended(api, job_id, within=LONGEST_LEASE * 2) for job_id in statuses}
     waits = read(api, never)
-    return {"ledger": ledger, "statuses": statuses, "jobs": jobs, "waits": waits, "later": later}
+    return {
+        "ledger": ledger,
+        "statuses": statuses,
+        "leases": [lease for lease in leases if lease],
+        "jobs": jobs,
+        "waits": waits,
+        "later": later,
+    }
 
 
 def stopped_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
     """Stop the server in good order with a job running, and start it again."""
     ledger = Ledger(server.database)
     done = succeeded(api, submit(api)["id"])
-    job_id = submit_file(api, LARGE)["id"]
+    job_id = submit_file(api, LONG)["id"]
     eventually(lambda: ledger.status(job_id) == "running", within=30)
     began = time.monotonic()
     exit_code = server.stop(within=30)
@@ -85,7 +94,7 @@ def fails_every_time(server: LaunchedServer, api: Api) -> Evidence:
 def killed_in_the_last_attempt(server: LaunchedServer, api: Api) -> Evidence:
     """Kill the server while it runs a job for the last time, as a text that crashes it would."""
     ledger = Ledger(server.database)
-    job_id = submit_file(api, LARGE, run_at=seconds_from_now(2))["id"]
+    job_id = submit_file(api, LONG, run_at=seconds_from_now(2))["id"]
     ledger.use_attempts_up(job_id)
     eventually(lambda: ledger.status(job_id) == "running", within=30)
     server.kill()
@@ -97,7 +106,7 @@ def killed_in_the_last_attempt(server: LaunchedServer, api: Api) -> Evidence:
 def stopped_after_the_job_was_taken_over(server: LaunchedServer, api: Api) -> Evidence:
     """Stop the server with a job that somebody else has taken over, as it seemed to be dead."""
     ledger = Ledger(server.database)
-    job_id = submit_file(api, LARGE)["id"]
+    job_id = submit_file(api, LONG)["id"]
     eventually(lambda: ledger.status(job_id) == "running", within=30)
     ledger.take_over(job_id)
     server.stop(within=30)

@@ -141,6 +141,7 @@ def prose(size: int) -> bytes:
 
 
 LARGE = prose(MAX_FILE_SIZE)
+LONG = prose(2 * MIB)  # takes long enough to be interrupted
 
 # Every change of a job's status, noted by the database itself, whoever makes it.
 _LEDGER = "CREATE TABLE changes_of_jobs (job_id VARCHAR, old VARCHAR, new VARCHAR, at FLOAT)"
@@ -215,6 +216,17 @@ class Ledger:
 
 def _hex(job_id: str) -> str:
     return job_id.replace("-", "")
+
+
+def lease_of(database: Database, job_id: str) -> timedelta | None:
+    """Return how long a job's lease lasts from its first moment, None while nobody holds one.
+
+    A lease that was renewed lasts longer by as much.
+    """
+    statement = "SELECT started_at, lease_until FROM jobs WHERE id = ? AND lease_until IS NOT NULL"
+    for started_at, lease_until in database.query(statement, _hex(job_id)):
+        return datetime.fromisoformat(str(lease_until)) - datetime.fromisoformat(str(started_at))
+    return None
 
 
 class Timer:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +15,8 @@ from tests.harness.driver import Api
 from tests.harness.memory import MIB
 from tests.harness.plugin import Launch
 from tests.harness.problems import reason
+from tests.harness.statements import Statements
+from tests.harness.waiting import eventually
 from tests.stage05.jobs import (
     FAR_AWAY,
     FIELDS,
@@ -29,7 +32,9 @@ from tests.stage05.jobs import (
 )
 
 TTL = 3  # seconds
-WATCHERS = 30  # more than a pool of database connections has
+WATCHING_USERS, STREAMS_EACH = 5, 6  # more than a pool of database connections has
+MOST_STREAMS = 3
+WINDOW = 3.0  # seconds
 STOPS_WITHIN = 8.0  # seconds; five, and some for a busy machine
 
 
@@ -122,35 +127,91 @@ def test_what_may_not_be_watched_is_refused_before_the_stream(api: Api) -> None:
     api.request("DELETE", f"/jobs/{job_id}")
 
 
+@contextmanager
+def idle_streams(apis: list[Api], each: int) -> Iterator[None]:
+    """Hold streams open, so many of each user, each of a job that waits for another century."""
+    jobs = [(api, submit(api, run_at=FAR_AWAY)["id"]) for api in apis]
+    opened, leave = threading.Semaphore(0), threading.Event()
+
+    def watch(api: Api, job_id: str) -> None:
+        with stream(api, job_id) as response:
+            told = jobs_in(response)  # kept: what nobody reads any more is closed
+            next(told)
+            opened.release()
+            leave.wait(SLOWEST)
+
+    watchers = [threading.Thread(target=watch, args=job) for job in jobs for _ in range(each)]
+    for watcher in watchers:
+        watcher.start()
+    try:
+        for _ in watchers:
+            assert opened.acquire(timeout=SLOWEST)
+        yield
+    finally:
+        leave.set()
+        for watcher in watchers:
+            watcher.join()
+        for api, job_id in jobs:
+            api.request("DELETE", f"/jobs/{job_id}")
+
+
 @pytest.mark.slow
 def test_many_who_watch_and_leave_do_not_use_the_server_up(api: Api) -> None:
-    job_id = submit(api, run_at=FAR_AWAY)["id"]
+    users = [api.as_new_user() for _ in range(WATCHING_USERS)]
     for _ in range(2):
-        opened, leave = threading.Semaphore(0), threading.Event()
-
-        def watch(opened: threading.Semaphore = opened, leave: threading.Event = leave) -> None:
-            with stream(api, job_id) as response:
-                next(jobs_in(response))
-                opened.release()
-                leave.wait(SLOWEST)
-
-        watchers = [threading.Thread(target=watch) for _ in range(WATCHERS)]
-        for watcher in watchers:
-            watcher.start()
-        try:
-            for _ in watchers:
-                assert opened.acquire(timeout=SLOWEST)
-            # All of them look again and again meanwhile; nobody else is kept out.
-            with Timer() as timer:
-                succeeded(api, submit(api)["id"])
-                api.list_todos()
-            assert timer.seconds < 10
-        finally:
-            leave.set()
-            for watcher in watchers:
-                watcher.join()
+        # All of them wait meanwhile; nobody else is kept out.
+        with idle_streams(users, STREAMS_EACH), Timer() as timer:
+            succeeded(api, submit(api)["id"])
+            api.list_todos()
+        assert timer.seconds < 10
+    job_id = submit(api, run_at=FAR_AWAY)["id"]
     api.request("DELETE", f"/jobs/{job_id}")
     assert watched(api, job_id)[-1]["status"] == "cancelled"
+
+
+@pytest.mark.deployment("plain")
+@pytest.mark.queue("local")
+def test_all_streams_share_one_look_at_the_database(
+    launch: Launch, stage_directory: Path, tmp_path: Path
+) -> None:
+    server = launch(start=False)
+    statements = Statements(server, stage_directory, tmp_path)
+    server.start()
+
+    def statements_per_window() -> int:
+        before = statements.count()
+        time.sleep(WINDOW)
+        return len(statements.since(before))
+
+    with Api(server) as visitor:
+        users = [visitor.as_new_user() for _ in range(WATCHING_USERS)]
+        with idle_streams(users[:1], 1):
+            of_one_stream = statements_per_window()
+        with idle_streams(users, STREAMS_EACH):
+            of_many_streams = statements_per_window()
+    # The workers and the scheduler ask, too, as often in either window.
+    assert of_many_streams < 1.5 * of_one_stream + 5
+
+
+@pytest.mark.queue("local")
+def test_a_user_has_a_limited_number_of_streams(launch: Launch) -> None:
+    with Api(launch(MAX_JOB_STREAMS_PER_USER=str(MOST_STREAMS))) as visitor:
+        user, other = visitor.as_new_user(), visitor.as_new_user()
+        job_ids = [submit(each, run_at=FAR_AWAY)["id"] for each in (user, other)]
+        with idle_streams([user], MOST_STREAMS):
+            with stream(user, job_ids[0]) as response:
+                assert response.status_code == 429
+                response.read()
+                assert str(MOST_STREAMS) in reason(response)
+            with stream(other, job_ids[1]) as response:
+                assert next(jobs_in(response))["status"] == "scheduled"
+            assert read(user, job_ids[0])["status"] == "scheduled"  # only streams are limited
+
+        def reopened() -> bool:
+            with stream(user, job_ids[0]) as response:
+                return response.status_code == 200
+
+        eventually(reopened)
 
 
 @pytest.mark.queue("local")

@@ -1,14 +1,18 @@
 """Rows 5.2 and 5.4: an accepted job comes to one end, whatever happens to the server that runs it.
 
 The faults take seconds of waiting each, so all of them happen at once, each to a server of its own
-(`faults.py`), while the other tests run.
+(`faults.py`), on which a lease is shorter than usual.
 """
 
 import re
+from datetime import timedelta
 
 import pytest
 
-from tests.stage05.conftest import Evidences
+from tests.harness.driver import Api
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually
+from tests.stage05.conftest import LEASE, Evidences
 from tests.stage05.faults import (
     fails_every_time,
     killed_in_mid_job,
@@ -16,7 +20,7 @@ from tests.stage05.faults import (
     stopped_after_the_job_was_taken_over,
     stopped_in_mid_job,
 )
-from tests.stage05.jobs import MAX_ATTEMPTS, Job
+from tests.stage05.jobs import LONG, MAX_ATTEMPTS, Job, lease_of, submit_file, succeeded
 
 pytestmark = pytest.mark.queue("local")
 
@@ -104,3 +108,20 @@ def test_a_job_whose_server_dies_each_time_fails_in_the_end(evidence: Evidences)
     assert not [trace for trace in TRACES if trace.lower() in job["error"].lower()]
     assert seen["ledger"].ends(job["id"]) == ["failed"]
     assert len(seen["ledger"].claims(job["id"])) == 1
+
+
+def test_a_lease_lasts_ten_seconds_unless_set_otherwise(
+    api: Api, launched_server: LaunchedServer
+) -> None:
+    job_id = submit_file(api, LONG)["id"]
+    lease = eventually(lambda: lease_of(launched_server.database, job_id), within=30)
+    assert lease is not None
+    assert timedelta(seconds=10) <= lease < timedelta(seconds=15)  # with what it was renewed by
+    succeeded(api, job_id)
+
+
+def test_a_lease_lasts_as_long_as_it_is_set(evidence: Evidences) -> None:
+    leases = evidence(killed_in_mid_job)["leases"]
+    assert leases
+    for lease in leases:
+        assert timedelta(seconds=float(LEASE)) <= lease < timedelta(seconds=10)

@@ -8,19 +8,20 @@ import pytest
 
 from tests.harness.driver import Api
 from tests.harness.memory import MIB
-from tests.harness.problems import field_errors
+from tests.harness.plugin import Launch
+from tests.harness.problems import field_errors, reason
 from tests.harness.raw_http import chunk, send_raw
 from tests.harness.waiting import in_parallel
 from tests.stage05.jobs import (
     FAR_AWAY,
     FIELDS,
+    LONG,
     RESULT_FIELDS,
     ask,
     ended,
     has_status,
     listed,
     moment,
-    prose,
     read,
     submit,
     submit_file,
@@ -28,7 +29,6 @@ from tests.stage05.jobs import (
     upload,
 )
 
-MEDIUM = prose(2 * MIB)
 ROUNDS = 5
 
 
@@ -67,7 +67,7 @@ def test_a_job_that_succeeded_is_complete(api: Api) -> None:
 
 
 def test_a_long_job_is_seen_running_and_cannot_be_cancelled_any_more(api: Api) -> None:
-    job_id = submit_file(api, MEDIUM)["id"]
+    job_id = submit_file(api, LONG)["id"]
     seen = has_status(api, job_id, "running", "succeeded")
     assert 0 <= seen["progress"] <= 100
     assert seen["attempts"] == 1
@@ -100,7 +100,7 @@ def test_a_scheduled_job_can_be_cancelled_once(api: Api) -> None:
 @pytest.mark.slow
 def test_a_queued_job_can_be_cancelled_and_never_runs(api: Api) -> None:
     for _ in range(ROUNDS):
-        *others, last = [submit_file(api, MEDIUM)["id"] for _ in range(4)]
+        *others, last = [submit_file(api, LONG)["id"] for _ in range(4)]
         answer = api.request("DELETE", f"/jobs/{last}")
         for other in others:
             succeeded(api, other)
@@ -265,3 +265,35 @@ def test_nobody_gets_in_without_a_token(api: Api, streams: bool) -> None:
             assert answer.headers["www-authenticate"] == "Bearer"
     assert read(api, job["id"]) == job
     api.request("DELETE", f"/jobs/{job['id']}")
+
+
+@pytest.mark.queue("local")
+def test_a_user_may_have_a_limited_number_of_waiting_jobs(launch: Launch) -> None:
+    most = 3
+    with Api(launch(MAX_WAITING_JOBS_PER_USER=str(most))) as visitor:
+        user, other = visitor.as_new_user(), visitor.as_new_user()
+        waiting = [submit(user, run_at=FAR_AWAY) for _ in range(most)]
+        for refused in (
+            ask(user, text="One more", run_at=FAR_AWAY),
+            ask(user, text="One more"),
+            upload(user, b"One more"),
+        ):
+            assert refused.status_code == 429
+            assert str(most) in reason(refused)
+        assert len(listed(user)) == most
+        succeeded(other, submit(other)["id"])  # the limit is per user
+        assert user.request("DELETE", f"/jobs/{waiting[0]['id']}").status_code == 200
+        succeeded(user, submit(user)["id"])
+        succeeded(user, submit(user)["id"])  # the one that has ended does not count
+
+
+def test_of_several_cancellations_at_once_exactly_one_cancels(api: Api) -> None:
+    for _ in range(ROUNDS):
+        path = f"/jobs/{submit(api, run_at=FAR_AWAY)['id']}"
+
+        def cancel(_: int, path: str = path) -> int:
+            return api.request("DELETE", path).status_code
+
+        answers = in_parallel(6, cancel)
+        assert not answers.errors
+        assert sorted(answers.results) == [200] + [409] * 5

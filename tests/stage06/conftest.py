@@ -10,7 +10,7 @@ from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.server import AttachedServer, LaunchedServer, Server
 from tests.harness.weather import FakeWeather
-from tests.stage06.weather import BRIEF, ENDPOINTS, KEY, ask, new_city
+from tests.stage06.weather import BRIEF, ENDPOINTS, KEY, PATIENCE, ask, new_city
 
 OTHER_PROVIDER = "not checked: this server asks the other provider"
 
@@ -65,9 +65,16 @@ def weather(weather_server: Server) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def forgetful_servers(launch_for_session: Launch) -> dict[str, LaunchedServer]:
-    """By provider, servers that keep answers for a moment only."""
-    ttl = str(BRIEF)
+    """By provider, servers that keep answers for a moment, and wait for them for a few seconds.
+
+    They ask again at once after a timeout: the cities of one test do not concern another.
+    """
+    settings = {
+        "WEATHER_CACHE_TTL": str(BRIEF),
+        "WEATHER_TIMEOUT": str(PATIENCE),
+        "WEATHER_TIMEOUT_PAUSE": "0",
+    }
     return {
-        "Open-Meteo": launch_for_session(WEATHER_CACHE_TTL=ttl),
-        "OpenWeatherMap": launch_for_session(WEATHER_CACHE_TTL=ttl, OPENWEATHERMAP_API_KEY=KEY),
+        "Open-Meteo": launch_for_session(start=True, **settings),
+        "OpenWeatherMap": launch_for_session(start=True, **settings, OPENWEATHERMAP_API_KEY=KEY),
     }

@@ -10,7 +10,7 @@ from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.harness.weather import FakeWeather
-from tests.stage06.weather import KEY, QUICK, ask, new_city
+from tests.stage06.weather import BUSY, KEY, QUICK, ask, new_city
 
 # Every logger tells everything it knows, as somebody would set it who looks for a mistake.
 LOG_EVERYTHING = {
@@ -41,7 +41,7 @@ def test_the_key_is_nowhere_whatever_goes_wrong(
         city = new_city()
         answers = [ask(api, city), ask(api, city), ask(api, f"No such {city}"), ask(api, "")]
         assert fake_weather.calls(city, "weather") == 1  # the key was sent
-        for mode in QUICK:
+        for mode in [*QUICK, *BUSY]:
             city = new_city()
             with fake_weather.failing(mode, city):
                 answers.append(ask(api, city))

@@ -15,7 +15,6 @@ CLOSED = "http://127.0.0.1:9"  # nobody listens there
 
 # {fake}: where the fake provider is, {tls}: the same, as if it spoke TLS.
 BASE_URLS = {
-    "a slash at the end": ("{fake}/", 200),
     "another path": ("{fake}/some/where", 502),
     "a closed port": (CLOSED, 502),
     "TLS at a port without": ("{tls}", 502),
@@ -23,7 +22,10 @@ BASE_URLS = {
 }
 PROXIES: dict[str, tuple[dict[str, str], int]] = {
     "a proxy that is down": ({"HTTP_PROXY": CLOSED}, 502),
-    "no proxy for this address": ({"HTTP_PROXY": CLOSED, "NO_PROXY": "127.0.0.1"}, 200),
+    "a slash at the end and no proxy for this address": (
+        {"OPENWEATHERMAP_BASE_URL": "{fake}/", "HTTP_PROXY": CLOSED, "NO_PROXY": "127.0.0.1"},
+        200,
+    ),
 }
 EXPECTED = {name: status for name, (_, status) in (BASE_URLS | PROXIES).items()}
 UNUSABLE = {"a proxy of another kind": "socks5://127.0.0.1:9"}
@@ -34,16 +36,15 @@ def servers(launch_for_module: Launch, fake_weather: FakeWeather) -> dict[str, L
     """Every server, started at once as far as it starts."""
     fake = fake_weather.base_url
     tls = fake.replace("http:", "https:")
-    settings = {
-        name: {"OPENWEATHERMAP_BASE_URL": url.format(fake=fake, tls=tls)}
-        for name, (url, _) in BASE_URLS.items()
-    }
+    settings = {name: {"OPENWEATHERMAP_BASE_URL": url} for name, (url, _) in BASE_URLS.items()}
     settings |= {name: variables for name, (variables, _) in PROXIES.items()}
     settings |= {name: {"ALL_PROXY": proxy} for name, proxy in UNUSABLE.items()}
-    servers = {
-        name: launch_for_module(start=False, OPENWEATHERMAP_API_KEY=KEY, **chosen)
-        for name, chosen in settings.items()
-    }
+    servers = {}
+    for name, chosen in settings.items():
+        servers[name] = launch_for_module(start=False, OPENWEATHERMAP_API_KEY=KEY)
+        servers[name].settings |= {
+            variable: value.format(fake=fake, tls=tls) for variable, value in chosen.items()
+        }
     in_parallel(len(servers), lambda number: list(servers.values())[number].start())
     return servers
 

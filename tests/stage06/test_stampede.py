@@ -28,7 +28,7 @@ def crowd(weather_server: Server) -> Iterator[Api]:
 
 @pytest.mark.parametrize(
     ("provider", "people"),
-    [("OpenWeatherMap", 50), ("Open-Meteo", 200)],
+    [("OpenWeatherMap", 50), ("Open-Meteo", 100)],
     indirect=["provider"],
 )
 def test_many_who_ask_at_once_make_one_call_and_get_one_answer(

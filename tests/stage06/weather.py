@@ -49,8 +49,10 @@ NONSENSE = dict.fromkeys(
     ],
     502,
 )
-QUICK = BROKEN_CONNECTION | SERVER_ERROR | REFUSAL | NONSENSE | {"rate-limit": 503}
+QUICK = BROKEN_CONNECTION | SERVER_ERROR | REFUSAL | NONSENSE
+BUSY = {"rate-limit": 503}  # it concerns all cities: only for a server of the test's own
 SLOW = {"hang": 504, "drip": 504, "slow": 504}
+PATIENCE = 3  # seconds that some servers of these tests wait for the provider
 TOO_SLOW = 15.0  # seconds that `slow` waits in these tests: nobody should wait for so long
 
 ENDPOINTS = {"Open-Meteo": ("search", "forecast"), "OpenWeatherMap": ("weather",)}

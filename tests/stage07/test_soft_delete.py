@@ -4,10 +4,13 @@ import pytest
 
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
+from tests.harness.waiting import in_parallel
 from tests.stage07.people import Json, Person, comments, expect, posts, read
 from tests.stage07.test_posts import TIME, ids
 
 WITH_DELETED = {"include_deleted": "true"}
+AT_ONCE = 6
+ROUNDS = 5
 
 
 def row_of(server: LaunchedServer, table: str, thing: Json) -> tuple[str, str | None]:
@@ -96,6 +99,60 @@ def test_a_comment_restored_under_a_deleted_post_waits_for_the_post(
     expect(404, user.api, "PATCH", f"/comments/{comment['id']}", json={"body": "b"})
     admin.restore("posts", post)
     assert comments(visitor, post) == [comment]
+
+
+@pytest.mark.parametrize("kind", ["posts", "comments"])
+def test_of_several_deletes_at_once_exactly_one_deletes(
+    author: Person, admin: Person, visitor: Api, kind: str
+) -> None:
+    for _ in range(ROUNDS):
+        post = author.write_post()
+        thing = post if kind == "posts" else author.comment_on(post)
+        path = f"/{kind}/{thing['id']}"
+
+        def delete(number: int, path: str = path) -> int:
+            return (author, admin)[number % 2].api.request("DELETE", path).status_code
+
+        answers = in_parallel(AT_ONCE, delete)
+        assert not answers.errors
+        assert sorted(answers.results) == [204] + [404] * (AT_ONCE - 1)
+        if kind == "comments":
+            assert read(visitor, post)["comments_count"] == 0
+
+
+def test_the_number_of_comments_is_right_after_concurrent_changes(
+    author: Person, user: Person, admin: Person, visitor: Api
+) -> None:
+    post = author.write_post()
+    written = [user.comment_on(post) for _ in range(AT_ONCE)]
+    for number in range(ROUNDS):
+
+        def change(number: int) -> None:
+            comment = written[number]
+            user.delete("comments", comment)
+            user.comment_on(post)
+            admin.restore("comments", comment)
+            user.delete("comments", comment)
+            admin.restore("comments", comment)
+
+        assert not in_parallel(AT_ONCE, change).errors
+        expected = (number + 2) * AT_ONCE
+        assert read(visitor, post)["comments_count"] == expected
+        assert len(comments(visitor, post, limit=100)) == expected
+
+
+@pytest.mark.parametrize("kind", ["posts", "comments"])
+def test_several_restores_at_once_bring_one_thing_back(
+    author: Person, admin: Person, visitor: Api, kind: str
+) -> None:
+    post = author.write_post()
+    thing = post if kind == "posts" else author.comment_on(post)
+    before = read(visitor, post)
+    author.delete(kind, thing)
+    restored = in_parallel(AT_ONCE, lambda _: admin.restore(kind, thing))
+    assert not restored.errors
+    assert restored.results == [restored.results[0]] * AT_ONCE
+    assert read(visitor, post) == before
 
 
 @pytest.mark.parametrize("kind", ["posts", "comments"])

@@ -16,9 +16,8 @@ SMALL = 4096  # bytes that the system takes for it: more than enough is what it 
 
 
 @contextmanager
-def stuck_client(api: Api) -> Iterator[Frame]:
-    """Have this user in the chat, not reading; gives the user."""
-    user = who_is(api)
+def upgraded(api: Api) -> Iterator[socket.socket]:
+    """Give this user a socket as plain TCP; what the server sends is read by nobody."""
     address = urlsplit(api.base_url)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
@@ -36,4 +35,12 @@ def stuck_client(api: Api) -> Iterator[Frame]:
         ]
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         assert connection.recv(12) == b"HTTP/1.1 101"
+        yield connection
+
+
+@contextmanager
+def stuck_client(api: Api) -> Iterator[Frame]:
+    """Have this user in the chat, not reading; gives the user."""
+    user = who_is(api)
+    with upgraded(api):
         yield user

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -10,25 +11,43 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage08.chat import everything_after, history, new_text, person
+from tests.stage03.tokens import forge, good_claims
+from tests.stage08.chat import everything_after, history, new_text, person, who_is
 
 STOPPED = {1012, 1001}
 STOP_WITHIN = 5.0  # seconds
+LIFETIME = 3  # seconds of a token
+# The time that a write waits for a lock, in seconds: SQLite's setting, and PostgreSQL's.
+IMPATIENT = {"DATABASE_BUSY_TIMEOUT": "2", "DATABASE_STATEMENT_TIMEOUT": "2"}
 
 
-def test_the_socket_closes_when_the_token_expires(launch: Launch) -> None:
-    with Api(launch(ACCESS_TOKEN_TTL="4")) as visitor:
-        api = visitor.as_new_user()
-        signed_in = time.monotonic()
-        with person(api) as ada:
-            assert ada.tell(new_text())
-            assert ada.close_code() == 1008
-            assert 2 < time.monotonic() - signed_in < 15
+@pytest.fixture(scope="module")
+def private_server(launch_for_module: Launch) -> LaunchedServer:
+    """A server that the tests of this file stop and kill, and always leave running."""
+    return launch_for_module(start=True, **IMPATIENT)
 
 
-def test_the_server_stops_soon_and_says_so_to_everybody(launch: Launch) -> None:
-    server = launch()
+@pytest.fixture
+def server(private_server: LaunchedServer) -> Iterator[LaunchedServer]:
+    """That server; nothing that a test does may upset it."""
+    mark = private_server.log_mark()
+    yield private_server
+    assert "Traceback" not in private_server.log_since(mark)
+
+
+def test_the_socket_closes_when_the_token_expires(api: Api, server: LaunchedServer) -> None:
+    expires_at = int(time.time()) + LIFETIME
+    claims = good_claims(who_is(api)["id"]) | {"exp": expires_at}
+    token = forge(claims, server.settings["JWT_SECRET"])
+    with person(api.with_token(token)) as ada:
+        assert ada.tell(new_text())
+        assert ada.close_code() == 1008
+        assert expires_at - 0.5 < time.time() < expires_at + 10
+
+
+def test_the_server_stops_soon_and_says_so_to_everybody(server: LaunchedServer) -> None:
     with ExitStack() as stack:
         visitor = stack.enter_context(Api(server))
         people = [stack.enter_context(person(visitor.as_new_user())) for _ in range(20)]
@@ -37,11 +56,10 @@ def test_the_server_stops_soon_and_says_so_to_everybody(launch: Launch) -> None:
         server.stop()
         assert time.monotonic() - asked < STOP_WITHIN
         assert {somebody.close_code() for somebody in people} <= STOPPED
-    assert "Traceback" not in server.log_text()
+    server.start()
 
 
-def test_what_was_acknowledged_survives_a_kill(launch: Launch) -> None:
-    server = launch()
+def test_what_was_acknowledged_survives_a_kill(server: LaunchedServer) -> None:
     with Api(server) as visitor:
         api, reader = visitor.as_new_user(), visitor.as_new_user()
         with person(api) as ada, person(reader) as bob:
@@ -59,8 +77,7 @@ def test_what_was_acknowledged_survives_a_kill(launch: Launch) -> None:
             assert again in [message["text"] for message in history(api)]
 
 
-def test_a_kill_while_everybody_talks_loses_and_doubles_nothing(launch: Launch) -> None:
-    server = launch()
+def test_a_kill_while_everybody_talks_loses_and_doubles_nothing(server: LaunchedServer) -> None:
     with Api(server) as visitor:
         apis = [visitor.as_new_user() for _ in range(5)]
         run = new_text()
@@ -80,41 +97,40 @@ def test_a_kill_while_everybody_talks_loses_and_doubles_nothing(launch: Launch) 
                     people[number].tell(f"{run} {number} {count}", client_id=f"{run} {count}")
 
             assert in_parallel(len(people), send_again).errors == []
-        texts = sorted(message["text"] for message in everything_after(apis[0], 0))
-        assert texts == [f"{run} {number} {count}" for number in range(5) for count in range(10)]
+        texts = [message["text"] for message in everything_after(apis[0], 0)]
+        ours = sorted(text for text in texts if text.startswith(run))
+        assert ours == [f"{run} {number} {count}" for number in range(5) for count in range(10)]
 
 
-def test_a_locked_database_is_an_error_and_not_a_dead_socket(launch: Launch) -> None:
-    server = launch()
+def test_a_locked_database_is_an_error_and_not_a_dead_socket(server: LaunchedServer) -> None:
     with Api(server) as visitor, person(visitor.as_new_user()) as ada:
-        text = new_text()
+        text, before = new_text(), history(ada.api)
         with server.database.write_lock():
             ada.say(text, client_id=text)
             assert "try again" in ada.error()["detail"]
-        assert history(ada.api) == []
+        assert history(ada.api) == before
         stored = ada.tell(text, client_id=text)
-        assert history(ada.api) == [stored]
-    assert "Traceback" not in server.log_text()
+        assert history(ada.api, limit=1) == [stored]
 
 
-def test_who_was_deleted_is_shown_out(launch: Launch) -> None:
-    server = launch()
+def test_who_was_deleted_is_shown_out(server: LaunchedServer) -> None:
     with Api(server) as visitor:
         api, other = visitor.as_new_user(), visitor.as_new_user()
+        before = history(other)
         with person(other) as bob, person(api) as ada:
             server.database.execute("DELETE FROM users WHERE id = ?", ada.user["id"])
             ada.say(new_text())
             assert ada.close_code() == 1008
             bob.presence("left", ada.user)
-            assert history(other) == []
+            assert history(other) == before
             assert bob.tell(new_text())
-    assert "Traceback" not in server.log_text()
 
 
-def test_what_is_stored_is_heard_by_all_also_when_its_author_has_left(launch: Launch) -> None:
-    server = launch()
+def test_what_is_stored_is_heard_by_all_also_when_its_author_has_left(
+    server: LaunchedServer,
+) -> None:
     with Api(server) as visitor, person(visitor.as_new_user()) as bob:
-        api = visitor.as_new_user()
+        api, first = visitor.as_new_user(), bob.tell(new_text())
         with server.database.write_lock():
             with person(api) as ada:
                 ada.say("the last word")
@@ -122,4 +138,5 @@ def test_what_is_stored_is_heard_by_all_also_when_its_author_has_left(launch: La
             with person(api):  # frames to a socket that is gone: that is how the server finds out
                 pass
         heard = [frame["text"] for frame in bob.settle() if frame["type"] == "message"]
-        assert heard == [message["text"] for message in history(bob.api)]
+        stored = everything_after(bob.api, first["id"])
+        assert heard == [first["text"], *(message["text"] for message in stored)]

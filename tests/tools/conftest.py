@@ -26,6 +26,17 @@ ONE, TWO, THREE, FOUR = (
 # Ten lines with enough room between them for edits that do not touch.
 MAIN = "".join(f"line {number}\n" for number in range(1, 11))
 
+# No settings but these: a repository that lives for a second need not reach the disk.
+OF_THROWAWAY_REPOSITORIES = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "core.fsync",
+    "GIT_CONFIG_VALUE_0": "none",
+    "GIT_CONFIG_KEY_1": "gc.auto",
+    "GIT_CONFIG_VALUE_1": "0",
+}
+
 STAGES_TOML = f"""
 [[stage]]
 number = 1
@@ -160,8 +171,8 @@ def plain_git(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("GIT_"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    for name, value in OF_THROWAWAY_REPOSITORIES.items():
+        monkeypatch.setenv(name, value)
     for who in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{who}_NAME", "A Tester")
         monkeypatch.setenv(f"GIT_{who}_EMAIL", "tester@example.org")
@@ -202,12 +213,12 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def made(pristine: Path) -> Path:
     """The same, committed and adopted."""
-    nowhere = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    clean |= OF_THROWAWAY_REPOSITORIES
     who = ["-c", "user.name=A Tester", "-c", "user.email=tester@example.org"]
     subprocess.run(
         ["git", "init", "--quiet", "--initial-branch=main", "--template="],
-        cwd=pristine, env=clean | nowhere, check=True,
+        cwd=pristine, env=clean, check=True,
     )  # fmt: skip
     stages = load_course(pristine)
     for stage in stages[1:]:
@@ -215,7 +226,7 @@ def made(pristine: Path) -> Path:
     # Packed, since every test copies it.
     commit = [*who, "commit", "--quiet", "--message", "a course"]
     for step in (["add", "--all"], commit, ["gc", "--quiet"]):
-        subprocess.run(["git", *step], cwd=pristine, env=clean | nowhere, check=True)
+        subprocess.run(["git", *step], cwd=pristine, env=clean, check=True)
     return pristine
 
 

@@ -384,3 +384,43 @@ def test_an_app_that_cannot_be_imported_is_one_line(
         f"{TWO}: app.main gives no OpenAPI document: ModuleNotFoundError: No module named"
         " 'no_such_module'\n"
     )
+
+
+def test_an_app_that_ends_the_process_is_named_with_its_last_words(
+    apps: Course, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "import os; print('this is the end', flush=True); os._exit(3)\n"
+    apps.write(f"{TWO}/app/main.py", words)
+
+    assert run(openapi.main, [], apps.root) == 1
+
+    assert capsys.readouterr().out == (
+        f"{TWO}: app.main gives no OpenAPI document: exit status 3: this is the end\n"
+    )
+
+
+def test_an_app_that_never_ends_is_named(
+    apps: Course, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openapi, "DEADLINE_SECONDS", 1.0)
+    apps.write(f"{THREE}/app/main.py", "import time; time.sleep(60)\n")
+
+    assert run(openapi.main, [], apps.root) == 1
+
+    assert f"{THREE}: app.main gives no OpenAPI document: importing" in capsys.readouterr().out
+
+
+def test_nothing_of_one_app_is_left_in_the_next(
+    apps: Course, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apps.write(f"{ONE}/app/todos/only_here.py", "")
+    source = "import app.todos.only_here\n" + apps.read(f"{ONE}/app/main.py")
+    for stage in (ONE, TWO):
+        apps.write(f"{stage}/app/main.py", source)
+
+    assert run(openapi.main, [], apps.root) == 1
+
+    assert capsys.readouterr().out == (
+        f"{TWO}: app.main gives no OpenAPI document: ModuleNotFoundError: No module named"
+        " 'app.todos.only_here'\n"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -589,6 +589,9 @@ def test_the_lock_is_small_and_always_written_the_same(course: Course) -> None:
     assert course.read("stages.lock") == text
 
 
+STEPS = ("replace", "unlink", "write_bytes")
+
+
 class KilledError(BaseException):
     """The process dies here."""
 
@@ -597,7 +600,7 @@ class KilledError(BaseException):
 def killed_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Die at the given step: before a file takes its name or goes, or half-way through writing."""
     left = steps
-    originals = {name: getattr(Path, name) for name in ("replace", "unlink", "write_bytes")}
+    originals = {name: getattr(Path, name) for name in STEPS}
 
     def dying(name: str) -> Any:
         def step(path: Path, *arguments: Any, **options: Any) -> Any:
@@ -614,6 +617,28 @@ def killed_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patched:
         for name in originals:
             patched.setattr(Path, name, dying(name))
+        yield
+
+
+@contextmanager
+def before_every_step(root: Path, keep: Callable[[], Path]) -> Iterator[None]:
+    """Call `keep` where `killed_after` would die, and leave half of what is written in its copy."""
+    originals = {name: getattr(Path, name) for name in STEPS}
+
+    def watched(name: str) -> Any:
+        def step(path: Path, *arguments: Any, **options: Any) -> Any:
+            if path.is_relative_to(root):  # else it is scratch, which nobody misses
+                copy = keep()
+                if name == "write_bytes":
+                    half = copy / path.relative_to(root)
+                    originals[name](half, arguments[0][: len(arguments[0]) // 2])
+            return originals[name](path, *arguments, **options)
+
+        return step
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in originals:
+            patched.setattr(Path, name, watched(name))
         yield
 
 
@@ -634,32 +659,27 @@ def propagate_to_the_end(course: Course) -> None:
 
 
 def test_killed_at_any_moment_and_run_again_it_ends_the_same(
-    course: Course,
-    made: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    course: Course, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit_everything(course)
+    moments: list[Course] = []
+
+    def keep_this_moment() -> Path:
+        """Copy what a kill would leave now; return where the copy is."""
+        copy = tmp_path / f"killed{len(moments)}"
+        shutil.copytree(course.root, copy, symlinks=True)
+        moments.append(Course(copy, capsys))
+        return copy
+
+    with before_every_step(course.root, keep_this_moment):
+        stages = course.stages
+        propagate_module.propagate(course.root, stages, stages[0])
     propagate_to_the_end(course)
     expected = course.everything()
-    home = course.root
-
-    steps = 0
-    while True:
-        home.rename(tmp_path / f"done{steps}")
-        shutil.copytree(made, home, symlinks=True)
-        edit_everything(course)
-        try:
-            with killed_after(steps, monkeypatch):
-                stages = course.stages
-                propagate_module.propagate(course.root, stages, stages[0])
-        except KilledError:
-            propagate_to_the_end(course)
-            assert course.everything() == expected, f"killed after {steps} steps"
-            steps += 1
-        else:
-            break
-    assert steps > 15
+    assert len(moments) > 15, len(moments)
+    for number, moment in enumerate(moments):
+        propagate_to_the_end(moment)
+        assert moment.everything() == expected, f"killed after {number} steps"
 
 
 def test_edits_made_after_a_kill_are_kept(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What learners begin with: it is current, starts, has its TODOs, and earns nothing yet."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,18 @@ from tools.starter import LAST_STAGE, STARTERS, blanked, definitions, difference
 from tools.workbench import run_tests, workbench
 
 STAGES = load_course()[:LAST_STAGE]
-TESTS_OF_A_ROW = 2  # a row is not earned when one of its tests fails: a few are enough
+TESTS_OF_A_ROW = 1  # a row is not earned when one of its tests fails: one is enough
 TEXTS = {"1.1": "List all tasks", "1.2": "Read one"}
+
+IMPORT_EACH = """
+import importlib, sys
+for directory in sys.argv[1:]:
+    sys.path.insert(0, directory)
+    importlib.import_module("app.main")
+    sys.path.remove(directory)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
+        del sys.modules[name]
+"""
 
 every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 
@@ -40,10 +51,13 @@ def test_an_edited_starter_is_noticed(tmp_path: Path) -> None:
     assert list(differences(made, kept)) == ["changed.py", "left.py"]
 
 
-@every_stage
-def test_a_starter_imports_cleanly(stage: Stage) -> None:
-    command = [str(stage_python(stage)), "-B", "-W", "error", "-c", "import app.main"]
-    done = subprocess.run(command, cwd=starter_of(stage), capture_output=True, text=True)
+def test_every_starter_imports_cleanly(tmp_path: Path) -> None:
+    # One process, since the import of the libraries is most of the work.
+    command = [str(stage_python(STAGES[-1])), "-B", "-W", "error", "-c", IMPORT_EACH]
+    command += [str(starter_of(stage)) for stage in STAGES]
+    # The stage's environment holds its bytecode; ours, elsewhere, has none of its packages.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPYCACHEPREFIX"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 

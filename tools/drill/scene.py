@@ -83,19 +83,20 @@ class Scene:
         await asyncio.to_thread(self.stack.wait_until_ready, part)
 
     async def run(
-        self, name: str, drill: Drill, *, seconds: float
+        self, name: str, drill: Drill, *, seconds: float, calm: float = CALM
     ) -> tuple[Record, str, Difference]:
         """Run a drill for so many seconds, or longer if it takes longer.
 
-        Returns what clients saw, what the drill has to say, and which promises were broken.
+        Nothing breaks in the first and the last `calm` seconds. Returns what clients saw, what the
+        drill has to say, and which promises were broken.
         """
         record = self.gateway.record = Record()
         clients = Clients(self.gateway, self._users[0], name)
         async with self._used(clients):
-            await asyncio.sleep(CALM)
+            await asyncio.sleep(calm)
             note = await drill(self, clients)
-            left = seconds - CALM - (time.time() - record.began)
-            await asyncio.sleep(max(0, left) + CALM)
+            left = seconds - calm - (time.time() - record.began)
+            await asyncio.sleep(max(0, left) + calm)
             record.ended = time.time()
             record_when_used = record.attempts, record.failed_attempts
             clients.stopping = True
@@ -136,7 +137,7 @@ class Scene:
             difference = await self._differences(clients, record)
             if not difference or difference.doubled or time.monotonic() > deadline:
                 return difference
-            await asyncio.sleep(1)
+            await asyncio.sleep(_LOOK_EVERY)
 
     async def _differences(self, clients: Clients, record: Record) -> Difference:
         promised = record.acknowledged

@@ -5,10 +5,12 @@ What a server writes while it is graded, and the reports themselves, must not st
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from watchfiles import Change, DefaultFilter, watch
+from watchfiles.main import FileChange
 
 LOOKS_AFTER = 200  # milliseconds
 _WRITTEN = (".db", ".db-wal", ".db-shm", ".db-journal", ".sqlite", ".sqlite3", ".log", ".tmp")
@@ -27,10 +29,13 @@ class SourceFilter(DefaultFilter):
         return not path.endswith(_WRITTEN) and super().__call__(change, path)
 
 
-def changes(directory: Path, reports: Iterable[Path]) -> Iterator[object]:
-    """Yield as soon as it looks at `directory`, then whenever its source has changed, until Ctrl-C.
+def changes(
+    directory: Path, reports: Iterable[Path], end: threading.Event | None = None
+) -> Iterator[set[FileChange]]:
+    """Yield as soon as it looks at `directory`, then whenever its source has changed.
 
-    What changes while the one who iterates is busy is news afterwards.
+    It ends with Ctrl-C, or with `end`. A change that comes while the caller is busy is news
+    afterwards.
     """
     is_first = True
     for changed in watch(
@@ -39,6 +44,7 @@ def changes(directory: Path, reports: Iterable[Path]) -> Iterator[object]:
         rust_timeout=LOOKS_AFTER,
         yield_on_timeout=True,
         raise_interrupt=False,
+        stop_event=end,
     ):
         if changed or is_first:
             is_first = False

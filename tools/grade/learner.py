@@ -86,10 +86,12 @@ def settings_for(stage: int, directory: Path) -> dict[str, str]:
         settings["JWT_SECRET"] = secrets.token_urlsafe(48)
         settings["BCRYPT_ROUNDS"] = "4"
         settings["MEDIA_DIR"] = str(directory / "media")
+    if stage >= FIRST_STAGE_WITH_WEATHER:
+        settings["WEATHER_LOOKUPS_PER_MINUTE"] = "100000"
     if stage >= FIRST_STAGE_WITH_ROLES:
         settings |= FIRST_ADMIN
     if stage >= FIRST_STAGE_WITH_LIMITS:
-        settings["RATE_LIMIT_AUTH"] = "100000/minute"
+        settings |= {"RATE_LIMIT_AUTH": "100000/minute", "RATE_LIMIT_WEATHER": ""}
     return settings
 
 

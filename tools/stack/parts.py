@@ -120,7 +120,11 @@ class Parts:
     def _api(self, name: str, port: int) -> Part:
         url = f"http://127.0.0.1:{port}"
         # The rest as in the Dockerfile.
-        listen = ["--host", "127.0.0.1", "--port", str(port), "--ws-max-size", "131072"]
+        listen = ["--host", "127.0.0.1", "--port", str(port)]
+        listen += ["--ws-max-size", "131072", "--limit-concurrency", "2000"]
+        # uvicorn believes what 127.0.0.1 says of a client's address. No gateway stands there, and a
+        # tunnel passes on what its client wrote: then each attempt to sign in has another address.
+        listen.append("--no-proxy-headers")
         process = self._ours(name, "uvicorn", "app.main:app", *listen)
 
         def is_ready() -> bool:

@@ -9,6 +9,7 @@ from fastapi.security.base import SecurityBase
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User, namespace
+from app.auth.rate_limits import client_network
 from app.auth.roles import Role
 from app.auth.schemas import UserRead
 from app.auth.security import InvalidToken, PasswordHasher
@@ -34,8 +35,14 @@ async def get_password_hasher(request: Request) -> PasswordHasher:
     return hasher
 
 
+async def get_client(request: Request) -> str:
+    """Return the address that the request came from; for IPv6 the network."""
+    return client_network(request)
+
+
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 PasswordHasherDep = Annotated[PasswordHasher, Depends(get_password_hasher)]
+ClientDep = Annotated[str, Depends(get_client)]
 
 
 def unauthorized() -> HTTPException:

@@ -4,7 +4,8 @@ import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, func, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.auth.roles import Role
@@ -41,6 +42,13 @@ class User(Base):
 def namespace(user_id: int) -> str:
     """Return where the cache keeps a user."""
     return f"users:{user_id}"
+
+
+async def find_highest_cost(engine: AsyncEngine) -> int:
+    """Return the highest cost of all password hashes, which begin as `$2b$12$` does."""
+    async with engine.connect() as connection:
+        cost = await connection.scalar(select(func.max(func.substr(User.password_hash, 5, 2))))
+    return int(cost or 0)
 
 
 class RefreshToken(Base):

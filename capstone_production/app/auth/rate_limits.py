@@ -47,14 +47,10 @@ class Refusal(NamedTuple):
     wait: int
 
 
-class AuthLimits:
-    """Counts the attempts of each client."""
+class RateLimits:
+    """Counts in Redis, and in memory while Redis does not answer."""
 
     def __init__(self, settings: Settings, redis: Redis | None) -> None:
-        self._per_name: RateLimitItem | None = None
-        if settings.rate_limit_auth:
-            self._per_name = limit = parse(settings.rate_limit_auth)
-            self._per_address = type(limit)(limit.amount * ADDRESS_FACTOR, limit.multiples)
         self._memory = MemoryStorage()
         self._limiters = [FixedWindowRateLimiter(self._memory)]
         if redis is not None:
@@ -63,17 +59,11 @@ class AuthLimits:
             storage = RedisStorage(url, implementation="redispy", **options)
             self._limiters.insert(0, FixedWindowRateLimiter(storage))
 
-    async def check(self, action: str, request: Request, username: str | None = None) -> None:
-        """Count an attempt; answers 429 when there were too many."""
-        if self._per_name is None:
-            return
+    async def count(self, attempt: list[Count], what: str) -> None:
+        """Add one to each count; answers 429 when there were too many of `what`."""
         if len(self._memory.expirations) >= MAX_IN_MEMORY:
             FAILURES.inc()
             await self._memory.reset()
-        address = client_network(request)
-        attempt = [Count(f"{action}_address", self._per_address, address)]
-        if username is not None:
-            attempt.append(Count(action, self._per_name, f"{address} {username.lower()}"))
         for limiter in self._limiters:
             try:
                 async with asyncio.timeout(ANSWERS_WITHIN):
@@ -83,9 +73,30 @@ class AuthLimits:
                 continue
             if refusal:
                 REFUSALS.labels(refusal.limit).inc()
-                detail = f"Too many attempts: try again in {refusal.wait} s"
+                detail = f"Too many {what}: try again in {refusal.wait} s"
                 raise HTTPException(429, detail, {"Retry-After": str(refusal.wait)})
             return
+
+
+class AuthLimits(RateLimits):
+    """Counts the attempts of each client."""
+
+    def __init__(self, settings: Settings, redis: Redis | None) -> None:
+        super().__init__(settings, redis)
+        self._per_name: RateLimitItem | None = None
+        if settings.rate_limit_auth:
+            self._per_name = limit = parse(settings.rate_limit_auth)
+            self._per_address = type(limit)(limit.amount * ADDRESS_FACTOR, limit.multiples)
+
+    async def check(self, action: str, request: Request, username: str | None = None) -> None:
+        """Count an attempt; answers 429 when there were too many."""
+        if self._per_name is None:
+            return
+        address = client_network(request)
+        attempt = [Count(f"{action}_address", self._per_address, address)]
+        if username is not None:
+            attempt.append(Count(action, self._per_name, f"{address} {username.lower()}"))
+        await self.count(attempt, "attempts")
 
 
 async def add(attempt: list[Count], limiter: FixedWindowRateLimiter) -> Refusal | None:

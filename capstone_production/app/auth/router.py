@@ -5,26 +5,36 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, status
 from fastapi.security import OAuth2PasswordRequestForm
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.auth.dependencies import CachedUser, PasswordHasherDep, SettingsDep
-from app.auth.models import User
+from app.auth.dependencies import CachedUser, ClientDep, PasswordHasherDep, SettingsDep
+from app.auth.models import User, namespace
 from app.auth.rate_limits import AuthLimitsDep
 from app.auth.refresh import IssuedToken, revoke_family, rotate, start_family
 from app.auth.schemas import RefreshTokenIn, Token, UserCreate, UserRead, is_unicode
 from app.auth.security import InvalidToken, create_access_token
+from app.cache.http import answer_body, as_body
 from app.config import Settings
 from app.database import SessionDep
+from app.idempotency.service import refuse_key
 
-router = APIRouter(tags=["users"])
+MAX_BODY_SIZE = 8 * 1024  # bytes: a name and a password, and anybody may send them
+
+router = APIRouter(tags=["users"], max_body_size=MAX_BODY_SIZE)
 
 
-@router.post("/auth/register", response_model=UserRead, status_code=status.HTTP_201_CREATED)
+@router.post(
+    "/auth/register",
+    response_model=UserRead,
+    status_code=status.HTTP_201_CREATED,
+    dependencies=[Depends(refuse_key)],
+)
 async def register(
     user_in: UserCreate,
     session: SessionDep,
     hasher: PasswordHasherDep,
+    client: ClientDep,
     limits: AuthLimitsDep,
     request: Request,
     response: Response,
@@ -34,7 +44,7 @@ async def register(
     user = User(
         username=user_in.username,
         username_folded=user_in.username.lower(),
-        password_hash=await hasher.hash(user_in.password.get_secret_value()),
+        password_hash=await hasher.hash(user_in.password.get_secret_value(), client=client),
         created_at=datetime.now(UTC),
     )
     session.add(user)
@@ -52,6 +62,7 @@ async def sign_in(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
     session: SessionDep,
     hasher: PasswordHasherDep,
+    client: ClientDep,
     limits: AuthLimitsDep,
     settings: SettingsDep,
     request: Request,
@@ -67,9 +78,15 @@ async def sign_in(
         user = await session.scalar(statement)
     # Checking takes a while: others can have the database connection meanwhile.
     await session.commit()
-    if not await hasher.verify(form.password, user.password_hash if user else None) or not user:
+    stored = user.password_hash if user else None
+    verdict = await hasher.verify(form.password, stored, client=client)
+    if not user or not verdict.matches:
         # One answer for a wrong name and a wrong password: do not tell who is registered.
         raise HTTPException(401, "Wrong username or password", {"WWW-Authenticate": "Bearer"})
+    if verdict.new_hash:  # BCRYPT_ROUNDS was changed, and now we know the password
+        same = update(User).where(User.id == user.id, User.password_hash == stored)
+        same = same.execution_options(cached_in=namespace(user.id))
+        await session.execute(same.values(password_hash=verdict.new_hash))
     issued = start_family(session, user.id, ttl=settings.refresh_token_ttl)
     return answer_with_tokens(issued, settings, response)
 
@@ -119,6 +136,7 @@ def answer_with_tokens(issued: IssuedToken, settings: Settings, response: Respon
 
 
 @router.get("/users/me", response_model=UserRead)
-async def read_me(user: CachedUser) -> User:
+async def read_me(user: CachedUser, request: Request) -> Response:
     """Return the signed-in user."""
-    return user
+    json = UserRead.model_validate(user, from_attributes=True).model_dump_json().encode()
+    return answer_body(request, as_body(json), "private, no-cache")

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.blog.models import CACHED_IN
+from app.blog.models import CACHED_IN, Post
 from app.blog.schemas import PostRead
 from app.blog.service import Blog
 from app.cache.cache import Cache, Cached
@@ -15,6 +15,11 @@ from app.cache.http import Body, as_body
 
 ONE = TypeAdapter(PostRead)
 MANY = TypeAdapter(list[PostRead])
+
+
+def as_json(post: Post) -> bytes:
+    """Return a post as it goes out."""
+    return ONE.dump_json(ONE.validate_python(post, from_attributes=True))
 
 
 class CachedPosts:
@@ -39,8 +44,7 @@ class CachedPosts:
         """Return one post, as JSON; raises `PostNotFound`."""
 
         async def load(blog: Blog) -> bytes:
-            post = await blog.get_post(post_id)
-            return ONE.dump_json(ONE.validate_python(post, from_attributes=True))
+            return as_json(await blog.get_post(post_id))
 
         return await self._get(f"one:{post_id}", load)
 

@@ -7,20 +7,23 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response,
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.auth.dependencies import CurrentUser, OptionalCachedUser, require_role
+from app.auth.dependencies import CurrentUser, OptionalCachedUser, require_role, unauthorized
 from app.auth.models import User
 from app.auth.roles import Role
-from app.blog.cached import CachedPostsDep
+from app.blog.cached import CachedPostsDep, as_json
 from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
 from app.blog.service import Blog
-from app.cache.http import answer
+from app.cache.http import IfMatchDep, answer, answer_body, as_body
 from app.database import SessionDep
-from app.parameters import Limit, Offset, RowId
+from app.errors import GuardFirstRoute
+from app.idempotency.service import IdempotencyDep
+from app.parameters import MAX_LONG_TEXT, Limit, Offset, RowId
+from app.quotas import Quotas, get_quotas
 
 CACHE_CONTROL = "no-cache"  # anybody may keep it, and must ask whether it is still so
 
-router = APIRouter(tags=["blog"])
+router = APIRouter(tags=["blog"], route_class=GuardFirstRoute)
 
 Author = Annotated[User, Depends(require_role(Role.AUTHOR))]
 Admin = Annotated[User, Depends(require_role(Role.ADMIN))]
@@ -35,20 +38,36 @@ async def get_blog(session: SessionDep) -> Blog:
 async def may_include_deleted(
     user: OptionalCachedUser, request: Request, include_deleted: bool = False
 ) -> bool:
-    """Return whether deleted things are wanted; answers 403 to all but administrators."""
+    """Return whether deleted things are wanted; answers 401 and 403 to all but administrators."""
     if not include_deleted:
         return False
-    role = None
-    if user is not None:
-        async with AsyncSession(request.state.engine) as session:  # as it is now: not cached
-            role = await session.scalar(select(User.role).where(User.id == user.id))
+    if user is None:
+        raise unauthorized()
+    async with AsyncSession(request.state.engine) as session:  # as it is now: not cached
+        role = await session.scalar(select(User.role).where(User.id == user.id))
     if role != Role.ADMIN:
         raise HTTPException(403, "Only administrators see what was deleted")
     return True
 
 
 BlogDep = Annotated[Blog, Depends(get_blog)]
+QuotasDep = Annotated[Quotas, Depends(get_quotas)]
 IncludeDeleted = Annotated[bool, Depends(may_include_deleted)]
+
+
+# As dependencies these come first: 401, 403 and 404 before the body is judged.
+async def get_own_post(post_id: RowId, author: Author, blog: BlogDep) -> Post:
+    """Return one's own post; administrators: anyone's."""
+    return await blog.get_own_post(post_id, author)
+
+
+async def get_own_comment(comment_id: RowId, user: CurrentUser, blog: BlogDep) -> Comment:
+    """Return one's own comment; administrators: anyone's."""
+    return await blog.get_own_comment(comment_id, user)
+
+
+OwnPost = Annotated[Post, Depends(get_own_post)]
+OwnComment = Annotated[Comment, Depends(get_own_comment)]
 
 
 @router.get("/posts", response_model=list[PostRead])
@@ -70,13 +89,29 @@ async def list_posts(
     return answer(request, cached, CACHE_CONTROL)
 
 
-@router.post("/posts", response_model=PostRead, status_code=status.HTTP_201_CREATED)
+@router.post(
+    "/posts",
+    response_model=PostRead,
+    status_code=status.HTTP_201_CREATED,
+    max_body_size=MAX_LONG_TEXT,
+)
 async def create_post(
-    post_in: PostCreate, author: Author, blog: BlogDep, response: Response
-) -> Post:
+    post_in: PostCreate,
+    author: Author,
+    session: SessionDep,
+    quotas: QuotasDep,
+    blog: BlogDep,
+    idempotency: IdempotencyDep,
+    response: Response,
+) -> Post | Response:
     """Publish a post."""
+    if replayed := await idempotency.replay(post_in):
+        return replayed
+    await quotas.take(session, Post.author_id, author.id)
     post = await blog.create_post(author, post_in.model_dump())
-    response.headers["Location"] = f"/posts/{post.id}"
+    location = f"/posts/{post.id}"
+    idempotency.keep(post, PostRead, status=status.HTTP_201_CREATED, location=location)
+    response.headers["Location"] = location
     return post
 
 
@@ -87,23 +122,27 @@ async def read_post(
     posts: CachedPostsDep,
     include_deleted: IncludeDeleted,
     request: Request,
-) -> Post | Response:
+) -> Response:
     """Return one post."""
     if include_deleted:
-        return await blog.get_post(post_id, include_deleted=True)
+        post = await blog.get_post(post_id, include_deleted=True)
+        return answer_body(request, as_body(as_json(post)), CACHE_CONTROL)
     return answer(request, await posts.get(post_id), CACHE_CONTROL)
 
 
-@router.patch("/posts/{post_id}", response_model=PostRead)
-async def update_post(post_id: RowId, post_in: PostPatch, author: Author, blog: BlogDep) -> Post:
+@router.patch("/posts/{post_id}", response_model=PostRead, max_body_size=MAX_LONG_TEXT)
+async def update_post(
+    post: OwnPost, post_in: PostPatch, blog: BlogDep, if_match: IfMatchDep
+) -> Post:
     """Change one's own post; administrators: anyone's."""
-    return await blog.update_post(post_id, author, post_in.model_dump())
+    version = if_match.version(post, as_json)
+    return await blog.update_post(post, post_in.model_dump(), version=version)
 
 
 @router.delete("/posts/{post_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_post(post_id: RowId, author: Author, blog: BlogDep) -> None:
+async def delete_post(post: OwnPost, blog: BlogDep, if_match: IfMatchDep) -> None:
     """Delete one's own post; administrators: anyone's. It can be restored."""
-    await blog.delete_post(post_id, author)
+    await blog.delete_post(post, version=if_match.version(post, as_json))
 
 
 @router.post("/posts/{post_id}/restore", response_model=PostRead)
@@ -124,26 +163,36 @@ async def list_comments(
     "/posts/{post_id}/comments", response_model=CommentRead, status_code=status.HTTP_201_CREATED
 )
 async def create_comment(
-    post_id: RowId, comment_in: CommentWrite, user: CurrentUser, blog: BlogDep, response: Response
-) -> Comment:
+    post_id: RowId,
+    comment_in: CommentWrite,
+    user: CurrentUser,
+    session: SessionDep,
+    quotas: QuotasDep,
+    blog: BlogDep,
+    idempotency: IdempotencyDep,
+    response: Response,
+) -> Comment | Response:
     """Comment on a post."""
+    if replayed := await idempotency.replay(comment_in):
+        return replayed
+    await quotas.take(session, Comment.author_id, user.id)
     comment = await blog.create_comment(post_id, user, comment_in.body)
-    response.headers["Location"] = f"/posts/{post_id}/comments"
+    location = f"/posts/{post_id}/comments"
+    idempotency.keep(comment, CommentRead, status=status.HTTP_201_CREATED, location=location)
+    response.headers["Location"] = location
     return comment
 
 
 @router.patch("/comments/{comment_id}", response_model=CommentRead)
-async def update_comment(
-    comment_id: RowId, comment_in: CommentWrite, user: CurrentUser, blog: BlogDep
-) -> Comment:
+async def update_comment(comment: OwnComment, comment_in: CommentWrite, blog: BlogDep) -> Comment:
     """Change one's own comment; administrators: anyone's."""
-    return await blog.update_comment(comment_id, user, comment_in.body)
+    return await blog.update_comment(comment, comment_in.body)
 
 
 @router.delete("/comments/{comment_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_comment(comment_id: RowId, user: CurrentUser, blog: BlogDep) -> None:
+async def delete_comment(comment: OwnComment, blog: BlogDep) -> None:
     """Delete one's own comment; administrators: anyone's. It can be restored."""
-    await blog.delete_comment(comment_id, user)
+    await blog.delete_comment(comment)
 
 
 @router.post("/comments/{comment_id}/restore", response_model=CommentRead)

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import MISSING, BaseModel, ConfigDict, StringConstraints
+from pydantic import MISSING, BaseModel, StringConstraints
 
-from app.parameters import NO_NUL
+from app.parameters import NO_NUL, RequestBody
 
 PostTitle = Annotated[
     str,
@@ -21,28 +21,22 @@ CommentBody = Annotated[
 ]
 
 
-class PostCreate(BaseModel):
+class PostCreate(RequestBody):
     """A new post."""
-
-    model_config = ConfigDict(extra="forbid")
 
     title: PostTitle
     body: PostBody
 
 
-class PostPatch(BaseModel):
+class PostPatch(RequestBody):
     """The fields of a post that change."""
-
-    model_config = ConfigDict(extra="forbid")
 
     title: PostTitle | MISSING = MISSING
     body: PostBody | MISSING = MISSING
 
 
-class CommentWrite(BaseModel):
+class CommentWrite(RequestBody):
     """A new comment, or what it says from now on."""
-
-    model_config = ConfigDict(extra="forbid")
 
     body: CommentBody
 

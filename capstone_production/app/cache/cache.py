@@ -1,14 +1,17 @@
 """The cache: a level in this process before one in Redis, before the database.
 
-Guarantees. A value that was invalidated here is never served here again. The other processes follow
-by pub/sub, in milliseconds. However slow a reader is, it cannot write back what a writer has
-replaced. Of all who miss at once, in all processes, one loads. Without Redis, or while it is down,
-the first level goes on alone: then another process may serve an old value for `CACHE_L1_TTL`
-seconds, no longer. When Redis is back, all that it holds is invalid: nobody knows what was missed.
+Guarantees. Once a write is acknowledged, its process never serves an older value. The other
+processes follow by pub/sub, in milliseconds. A slow reader cannot write back a value that a writer
+replaced. When several processes miss the same key at once, one of them loads it. Without Redis the
+first level goes on alone: then another process may serve an old value for `CACHE_L1_TTL` seconds,
+no longer. When a process connects to Redis again, all values end, in Redis and in all processes.
 
-Limits. A process that alone has lost its Redis cannot tell the others: they may serve what it
-replaced until it is back, or for `CACHE_L2_TTL` at the worst. So may they when a process is killed
-between a commit and the word of it. What is changed past the ORM is seen when its time is over.
+Limits. A process that alone has lost its Redis cannot tell the others: they may serve an old value
+until it connects again, or for `CACHE_L2_TTL` at the worst. The same holds when a process is killed
+between a commit and its invalidation, and when a connection breaks so that nobody knows whether the
+commit succeeded. Changes made outside the ORM become visible when the entry expires.
+
+`tests/capstone/cache_schedules.py` runs this class through every order of its steps.
 """
 
 import asyncio
@@ -26,7 +29,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from app.cache.local import LocalCache
-from app.cache.shared import CHANNEL, LOAD_WITHIN, SharedCache
+from app.cache.shared import CHANNEL, EVERYTHING, LOAD_WITHIN, SharedCache
 from app.config import Settings
 from app.redis_client import REDIS_ERRORS
 
@@ -34,8 +37,6 @@ LOOK_EVERY = 0.02  # seconds, while another process loads
 PING_EVERY = 1.0  # seconds
 RECONNECT_AFTER = 0.2  # seconds
 JITTER = 0.1  # of the time to live: what was stored together does not expire together
-
-EVERYTHING = "*"
 
 READS = Counter("cache_reads", "Reads from the cache by where they ended.", ["cache", "level"])
 FAILURES = Counter("cache_failures", "Times that the shared level was lost.")
@@ -68,13 +69,16 @@ class Cache:
         self._local = LocalCache(ttl=settings.cache_l1_ttl, size=settings.cache_l1_size)
         self._redis = redis
         self._shared = SharedCache(redis, ttl=self._ttl) if redis else None
-        # Whether invalidations reach us: without them the shared level is not used either.
+        # Set while invalidations reach us: without them the shared level is not used either.
         self._connected = asyncio.Event()
+        # Set from the moment that Redis fails until the next connection: then nothing is published,
+        # since connecting ends all values.
         self._lost = asyncio.Event()
+        self._lost.set()
         self._loading: dict[tuple[str, str, int], asyncio.Task[Cached[Any]]] = {}
         self._counts: dict[tuple[str, Level], Counter] = {}
-        self._to_tell: set[str] = set()  # namespaces that the other processes have to forget
-        self._telling = asyncio.Lock()
+        self._unpublished: set[str] = set()  # namespaces that Redis does not know of yet
+        self._publishing = asyncio.Lock()
 
     async def get(
         self,
@@ -117,28 +121,15 @@ class Cache:
             else:
                 self._local.invalidate(namespace)
 
-    async def invalidate_elsewhere(self, namespaces: set[str]) -> None:
-        """Forget the namespaces in Redis, and in every other process.
+    async def invalidate_everywhere(self, namespaces: set[str]) -> None:
+        """Invalidate the namespaces in Redis and in every process, and here once more.
 
-        One call to Redis at a time: those of writers who come meanwhile become one.
+        Returns when no reader of this process can find the old values any more.
         """
-        # While we are not connected there is nothing to tell: connecting ends all values.
-        if self._shared is None or not self._connected.is_set() or not namespaces:
-            return
-        self._to_tell |= namespaces
-        async with self._telling:
-            telling, self._to_tell = self._to_tell, set()
-            if not telling:  # who had the lock before us has told ours, too
-                return
-            try:
-                if EVERYTHING in telling:
-                    await self._shared.invalidate_all()
-                await self._shared.invalidate(telling)
-            except REDIS_ERRORS as error:
-                self._lose(error)
-            except asyncio.CancelledError:
-                self._to_tell |= telling  # the others' still have to be told
-                raise
+        if self._shared and namespaces:
+            self._unpublished |= namespaces
+            # Shielded: a request that is cancelled must not end the call for the others.
+            await asyncio.shield(asyncio.create_task(self._publish(self._shared)))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -152,6 +143,19 @@ class Cache:
         finally:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
+
+    async def _publish(self, shared: SharedCache) -> None:
+        """Publish what is unpublished. One call at a time: the writers that wait share the next."""
+        async with self._publishing:
+            namespaces, self._unpublished = self._unpublished, set()
+            if namespaces and not self._lost.is_set():
+                try:
+                    await shared.invalidate(namespaces)
+                except REDIS_ERRORS as error:
+                    self._lose(error)
+            # Between the commit and now Redis had the old value, and a reader may have copied it
+            # from there into the first level.
+            self.invalidate_here(namespaces)
 
     async def _load(
         self,
@@ -218,28 +222,32 @@ class Cache:
         while self._redis and self._shared:
             try:
                 async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(CHANNEL)
-                    # Whatever was written while nobody told us, here or there, is not to be found.
-                    await self._shared.invalidate_all()
-                    self._local.flush()
+                    await subscribe(pubsub)
+                    # From here on writers publish; what they changed before is invalidated below.
                     self._lost.clear()
-                    self._connected.set()
+                    await self._shared.invalidate({EVERYTHING})
+                    self._local.flush()
+                    if not self._lost.is_set():
+                        self._connected.set()
                     await self._follow(pubsub, self._shared.name)
             except REDIS_ERRORS as error:
                 self._lose(error)
             finally:
                 self._connected.clear()
+                self._lost.set()
                 self._local.flush()
             await asyncio.sleep(RECONNECT_AFTER)
 
     async def _follow(self, pubsub: PubSub, own_name: str) -> None:
-        """Invalidate what the others say, until the connection is lost."""
+        """Invalidate what the others publish, until the connection is lost."""
         answered_at = time.monotonic()
         while not self._lost.is_set():
             message = await pubsub.get_message(timeout=PING_EVERY / 2)
             now = time.monotonic()
             if message is not None:
                 answered_at = now
+                if message["type"] == "subscribe":
+                    raise ConnectionError("The client subscribed again: messages may be lost")
                 if message["type"] == "message":
                     origin, *namespaces = message["data"].decode().split(" ")
                     if origin != own_name:
@@ -264,3 +272,10 @@ class Cache:
         if counter is None:  # a look-up by labels costs more than all the rest of a hit
             counter = self._counts[cache, level] = READS.labels(cache, level.value)
         counter.inc()
+
+
+async def subscribe(pubsub: PubSub) -> None:
+    """Return when Redis has confirmed the subscription: from then on no message is missed."""
+    await pubsub.subscribe(CHANNEL)
+    if await pubsub.get_message(timeout=PING_EVERY) is None:
+        raise TimeoutError("Redis does not confirm the subscription")

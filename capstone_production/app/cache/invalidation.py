@@ -13,9 +13,10 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
-from app.cache.cache import EVERYTHING, Cache
+from app.cache.cache import Cache
+from app.cache.shared import EVERYTHING
 
-CHANGED, UNTOLD = "changed", "untold"  # in the session's `info`
+CHANGED, UNPUBLISHED = "changed", "unpublished"  # in the session's `info`
 
 
 @runtime_checkable
@@ -46,7 +47,7 @@ def watched(cache: Cache) -> Iterator[None]:
         if transaction.parent is None:
             changed = session.info.pop(CHANGED, set())
             cache.invalidate_here(changed)
-            session.info.setdefault(UNTOLD, set()).update(changed)
+            session.info.setdefault(UNPUBLISHED, set()).update(changed)
 
     listeners: dict[str, Callable[..., None]] = {
         "after_flush": note_objects,
@@ -67,6 +68,6 @@ def note(session: Session, namespace: str) -> None:
     session.info.setdefault(CHANGED, set()).add(namespace)
 
 
-async def tell_others(session: AsyncSession, cache: Cache) -> None:
-    """Invalidate in the other processes what the session's transactions have changed."""
-    await cache.invalidate_elsewhere(session.info.pop(UNTOLD, set()))
+async def publish_invalidations(session: AsyncSession, cache: Cache) -> None:
+    """Invalidate in every process what the session's transactions have changed."""
+    await cache.invalidate_everywhere(session.info.pop(UNPUBLISHED, set()))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 CHANNEL = "cache:invalidated"
+EVERYTHING = "*"  # stands for all namespaces
 ALL = "cache:generation"
 LOAD_WITHIN = 3.0  # seconds: then somebody else may load it
 
@@ -95,17 +96,15 @@ class SharedCache:
         return bool(kept)
 
     async def invalidate(self, namespaces: Iterable[str]) -> None:
-        """Give the namespaces new generations, and tell every process."""
+        """Give the namespaces new generations, and tell every process; `EVERYTHING` is all."""
         names = sorted(namespaces)
+        if EVERYTHING in names:
+            names = [EVERYTHING]
         message = " ".join([self.name, *names])
         await self._invalidate(
             [generation(name) for name in names],
             [new_word(), self._keep_generations, CHANNEL, message],
         )
-
-    async def invalidate_all(self) -> None:
-        """End all values. The other processes need not be told: theirs of the first level hold."""
-        await self._invalidate([ALL], [new_word(), self._keep_generations, CHANNEL, self.name])
 
 
 def new_word() -> str:
@@ -114,8 +113,8 @@ def new_word() -> str:
 
 
 def generation(namespace: str) -> str:
-    """Return the key of the namespace's generation."""
-    return f"{ALL}:{namespace}"
+    """Return the key of the namespace's generation; `EVERYTHING` has one of its own."""
+    return ALL if namespace == EVERYTHING else f"{ALL}:{namespace}"
 
 
 def keys(namespace: str, key: str) -> list[str]:

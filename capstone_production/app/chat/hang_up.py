@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.workarounds.uvicorn_websockets import bound_memory, end_refused_handshake
+
 GRACE = 3  # seconds for a client to read what is left, and its goodbye
 SERVER_SIDE = "app.server_side"  # where the scope of a socket holds it
 
@@ -35,13 +37,17 @@ class HangUpMiddleware:
         if scope["type"] != "websocket":
             await self.app(scope, receive, send)
             return
-        transport = getattr(getattr(send, "__self__", None), "transport", None)
+        protocol = getattr(send, "__self__", None)
+        transport = getattr(protocol, "transport", None)
         if not isinstance(transport, asyncio.Transport):
-            transport = None
+            scope[SERVER_SIDE] = ServerSide(send, None)
+            await self.app(scope, receive, send)
+            return
         scope[SERVER_SIDE] = ServerSide(send, transport)
+        bound_memory(protocol)
         try:
             await self.app(scope, receive, send)
         finally:
-            if transport is not None:
-                # Nothing happens when it is closed by then, as it nearly always is.
-                asyncio.get_running_loop().call_later(GRACE, transport.abort)
+            end_refused_handshake(protocol)
+            # Nothing happens when it is closed by then, as it nearly always is.
+            asyncio.get_running_loop().call_later(GRACE, transport.abort)

@@ -23,6 +23,10 @@ class UserIsGone(Exception):
     """Whoever sent the message was deleted meanwhile."""
 
 
+class ClientIdIsTaken(Exception):
+    """The user has sent another text with the same `client_id`."""
+
+
 class Incoming(NamedTuple):
     """A message that waits to be stored."""
 
@@ -43,7 +47,8 @@ class Intake:
     async def store(self, message: MessageWrite, user: ChatUser) -> MessageRead | None:
         """Store a message and have it delivered; what was stored earlier is returned instead.
 
-        Raises `UserIsGone`, and what the database raises. Whoever is cancelled has it stored still.
+        Raises `UserIsGone`, `ClientIdIsTaken`, and what the database raises. Whoever is cancelled
+        has it stored still.
         """
         incoming = Incoming(message, user, asyncio.get_running_loop().create_future())
         await self._waiting.put(incoming)
@@ -80,6 +85,8 @@ class Intake:
             earlier = await find_message(incoming.message, incoming.user, self._engine)
             if earlier is None:  # so it was the other constraint: the user's
                 refuse(incoming, UserIsGone())
+            elif earlier.text != incoming.message.text:
+                refuse(incoming, ClientIdIsTaken())
             else:
                 answer(incoming, earlier)
 

@@ -29,7 +29,7 @@ ANNOUNCED_WITHIN = 0.5  # seconds that somebody who joins waits for Redis
 
 
 class Note(BaseModel):
-    """Who is connected to a process."""
+    """Who is connected to a process: a user for each socket."""
 
     number: int
     users: list[ChatUser]
@@ -89,7 +89,7 @@ class Neighbours:
             is_time = True
         self._to_exchange.clear()
         exchange, self._next_exchange = self._next_exchange, asyncio.Event()
-        users, last = list(self._who_is_there.here), self._own.users
+        users, last = list(self._who_is_there.here.elements()), self._own.users
         try:
             await self._exchange(users)
             if is_time or users != last:  # never because others have rung: it would not end

@@ -29,7 +29,7 @@ class WhoIsThere:
         self.here: Counter[ChatUser] = Counter()  # with the number of their sockets
         self._here_changed = here_changed
         self._hub = hub
-        self._elsewhere: set[ChatUser] = set()
+        self._elsewhere: Counter[ChatUser] = Counter()  # the same
         self._online: set[ChatUser] = set()  # both together
         self._to_tell: deque[tuple[Event, ChatUser]] = deque(maxlen=MOST_TOLD)
         self._changed = asyncio.Event()
@@ -60,9 +60,13 @@ class WhoIsThere:
             CONNECTIONS.dec()
 
     def set_elsewhere(self, users: Iterable[ChatUser]) -> None:
-        """Take note of who is connected to the other processes."""
-        self._elsewhere = set(users)
+        """Take note of who is connected to the other processes: a user for each socket."""
+        self._elsewhere = Counter(users)
         self._change()
+
+    def sockets_of(self, user: ChatUser) -> int:
+        """Return how many sockets the user has, here and as far as we know elsewhere."""
+        return self.here[user] + self._elsewhere[user]
 
     async def tell_changes(self) -> None:
         """Wait for a change, then tell everyone here."""
@@ -80,7 +84,7 @@ class WhoIsThere:
         self._here_changed.set()
 
     def _change(self) -> None:
-        online = self.here.keys() | self._elsewhere
+        online = self.here.keys() | self._elsewhere.keys()
         self._to_tell += [("joined", user) for user in online - self._online]
         self._to_tell += [("left", user) for user in self._online - online]
         self._online = online

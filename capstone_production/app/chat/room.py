@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from fastapi import WebSocketDisconnect, status
@@ -13,9 +13,11 @@ from app.chat.delivery import Delivery, LocalDelivery, SharedDelivery
 from app.chat.doorbell import Bell, Doorbell
 from app.chat.hub import Connection, Hub
 from app.chat.intake import Intake
+from app.chat.limits import MessageLimits
 from app.chat.neighbours import Neighbours
 from app.chat.presence import TELL_EVERY, WhoIsThere
 from app.chat.repeat import Step, repeated
+from app.config import Settings
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,15 @@ class Room:
     neighbours: Neighbours | None  # None when this process is alone
     intake: Intake
     delivery: Delivery
+    limits: MessageLimits
+    sockets_per_user: int
 
     @asynccontextmanager
     async def joined(self, connection: Connection, subprotocol: str | None) -> AsyncIterator[None]:
-        """Accept the connection, and have it in the room; raises `WebSocketDisconnect`."""
+        """Accept the connection, and have it in the room; raises `WebSocketDisconnect`.
+
+        A user who has too many sockets, in all processes together, gets no more.
+        """
         with self.who_is_there.counted(connection.user):
             if self.neighbours is not None:
                 await self.neighbours.announce()
@@ -38,6 +45,11 @@ class Room:
             except OSError:  # the client is gone already
                 raise WebSocketDisconnect(status.WS_1006_ABNORMAL_CLOSURE) from None
             try:
+                if self.who_is_there.sockets_of(connection.user) > self.sockets_per_user:
+                    reason = f"Too many sockets: a user may have {self.sockets_per_user}"
+                    with suppress(RuntimeError):  # the client is gone already
+                        await connection.websocket.close(status.WS_1013_TRY_AGAIN_LATER, reason)
+                    raise WebSocketDisconnect(status.WS_1013_TRY_AGAIN_LATER)
                 # From here to the yield nothing else runs: what is said from now on is for it, too.
                 async with self.who_is_there.connected(connection):
                     yield
@@ -48,7 +60,9 @@ class Room:
 
 
 @asynccontextmanager
-async def open_room(engine: AsyncEngine, redis: Redis | None) -> AsyncIterator[Room]:
+async def open_room(
+    engine: AsyncEngine, redis: Redis | None, settings: Settings
+) -> AsyncIterator[Room]:
     """Yield the room. A Redis that is down does not stop the start."""
     hub = Hub()
     async with AsyncExitStack() as stack:
@@ -67,4 +81,11 @@ async def open_room(engine: AsyncEngine, redis: Redis | None) -> AsyncIterator[R
         intake = Intake(engine, delivery)
         steps: dict[Step, float] = {intake.store_waiting: 0, who_is_there.tell_changes: TELL_EVERY}
         await stack.enter_async_context(repeated(steps))
-        yield Room(who_is_there, neighbours, intake, delivery)
+        yield Room(
+            who_is_there,
+            neighbours,
+            intake,
+            delivery,
+            MessageLimits(redis),
+            settings.chat_sockets_per_user,
+        )

@@ -1,7 +1,6 @@
 """The socket, and the history for those who were away."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,17 +13,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.auth.dependencies import CurrentUser
 from app.chat.access import SUBPROTOCOL, find_visitor
 from app.chat.hub import Connection, as_frame
-from app.chat.intake import UserIsGone
+from app.chat.intake import ClientIdIsTaken, UserIsGone
+from app.chat.limits import MESSAGES_A_SECOND
 from app.chat.models import Message
 from app.chat.room import Room
-from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite
+from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite, client_id_of
 from app.chat.service import read_messages
 from app.database import SessionDep
 from app.errors import unavailable
 from app.parameters import MAX_INTEGER, Limit
 
-MESSAGES_A_SECOND = 5
-BURST = 20  # messages at once after a pause
 CLOSE_TIMEOUT = 1  # seconds
 
 router = APIRouter(tags=["chat"])
@@ -99,13 +97,12 @@ async def stay(connection: Connection, room: Room, *, until: datetime) -> Except
 
 async def receive_messages(connection: Connection, room: Room) -> None:
     """Take the client's frames until it leaves: store each, then send it to everyone."""
-    limiter = RateLimiter()
     while True:
         received = await connection.websocket.receive()
         if received["type"] == "websocket.disconnect":
             return
         text = received.get("text")
-        if not limiter.allows_one_more():
+        if await room.limits.is_too_fast(connection.user):
             problem: str | None = f"Too fast: {MESSAGES_A_SECOND} messages a second are enough"
         elif text is None:
             problem = "A frame has to be text"
@@ -114,7 +111,8 @@ async def receive_messages(connection: Connection, room: Room) -> None:
         else:
             problem = await say(text, connection, room)
         if problem is not None:
-            await connection.send(as_frame(ErrorFrame(detail=problem)))
+            error = ErrorFrame(detail=problem, client_id=client_id_of(text))
+            await connection.send(as_frame(error))
             await asyncio.sleep(0)  # what was sent in one go may be here already: others' turn
 
 
@@ -130,27 +128,11 @@ async def say(frame: str, connection: Connection, room: Room) -> str | None:
     except UserIsGone:
         connection.end(status.WS_1008_POLICY_VIOLATION)  # as is a token of theirs
         return "The account does not exist any more"
+    except ClientIdIsTaken:
+        return "client_id: you have sent another text with this one"
     except (SQLAlchemyError, OSError):
         return "The message could not be stored: try again"
     # Sent twice: everyone else has it already, or gets it soon, and so does this socket.
     if earlier is not None and room.delivery.has_delivered(earlier):
         await connection.send(as_frame(earlier))
     return None
-
-
-class RateLimiter:
-    """A bucket of `BURST` tokens that fills again, `MESSAGES_A_SECOND`; each frame takes one."""
-
-    def __init__(self) -> None:
-        self._tokens = float(BURST)
-        self._filled_at = time.monotonic()
-
-    def allows_one_more(self) -> bool:
-        """Take a token; return whether there was one."""
-        now = time.monotonic()
-        filled = self._tokens + (now - self._filled_at) * MESSAGES_A_SECOND
-        self._tokens, self._filled_at = min(filled, BURST), now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

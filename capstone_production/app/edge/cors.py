@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-REQUEST_HEADERS = ["Authorization", "Idempotency-Key", "If-None-Match", "X-Request-ID"]
+REQUEST_HEADERS = ["Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"]
 RESPONSE_HEADERS = [
     "Age",
     "ETag",

@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from anyio import to_thread
 from redis.asyncio import Redis
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.migrate import ALEMBIC_INI
 
@@ -17,8 +17,12 @@ class SchemaBehind(Exception):
     """The tables are older than this code."""
 
 
+class OnlyReads(Exception):
+    """The database takes no changes: it is a copy of another one, or was told so."""
+
+
 class DatabaseCheck:
-    """The database answers, and its tables are not older than this code.
+    """The database answers, takes changes, and its tables are not older than this code.
 
     Newer ones are no fault: a migration runs while older replicas still serve.
     """
@@ -30,11 +34,21 @@ class DatabaseCheck:
         self._older.discard(scripts.get_current_head() or "")
 
     async def __call__(self) -> None:
-        """Ask for the revision; raises `SchemaBehind`, and what connecting raises."""
+        """Look at both; raises `OnlyReads`, `SchemaBehind`, and what connecting raises."""
         async with self._engine.connect() as connection:
+            if await only_reads(connection):
+                await connection.invalidate()  # a new one may lead to the right server
+                raise OnlyReads
             revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
         if revision is None or revision in self._older:
             raise SchemaBehind
+
+
+async def only_reads(connection: AsyncConnection) -> bool:
+    """Return whether the server would refuse a change."""
+    if connection.dialect.name == "sqlite":
+        return False
+    return bool(await connection.scalar(text("SHOW transaction_read_only")) == "on")
 
 
 class RedisCheck:

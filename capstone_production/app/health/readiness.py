@@ -13,13 +13,14 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from app.health.checks import SchemaBehind
+from app.health.checks import OnlyReads, SchemaBehind
 
 ANSWERS_WITHIN = 1.0  # seconds, for all checks at once
 FRESH_FOR = 0.5  # seconds
 NO_ANSWER = "no answer in time"
 UNUSABLE = "it cannot be used"
 BEHIND = "its schema is older than this code"
+READ_ONLY = "it takes no changes"
 
 Check = Callable[[], Awaitable[None]]
 
@@ -94,5 +95,7 @@ def as_result(error: BaseException | None) -> CheckResult:
         return CheckResult(status="up")
     if isinstance(error, SchemaBehind):
         return CheckResult(status="down", reason=BEHIND)
+    if isinstance(error, OnlyReads):
+        return CheckResult(status="down", reason=READ_ONLY)
     reason = NO_ANSWER if isinstance(error, TimeoutError) else UNUSABLE
     return CheckResult(status="down", reason=reason)

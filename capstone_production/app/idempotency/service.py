@@ -92,12 +92,25 @@ class Idempotency:
             self._claimed.location = location
             self._claimed.body = answer.model_dump_json()
 
+    async def forget(self) -> None:
+        """Forget the answer that was kept: what it tells of is undone in this transaction."""
+        if self._claimed is not None:
+            await self._session.delete(self._claimed)
+
 
 async def get_idempotency(
     request: Request, session: SessionDep, user: CachedUser, key: Key = None
 ) -> Idempotency:
     """Return what the request's key, if it has one, is good for."""
     return Idempotency(session, user.id, request.url.path, key)
+
+
+async def refuse_key(key: Key = None) -> None:
+    """Answer 422 to a key: it belongs to a user, and here is none yet."""
+    if key is not None:
+        message = "Registering takes no key: sent again, it answers that the username is taken"
+        problem = {"type": "key_not_taken", "loc": ("header", "Idempotency-Key"), "msg": message}
+        raise RequestValidationError([problem])
 
 
 IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]

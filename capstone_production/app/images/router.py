@@ -8,15 +8,25 @@ from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
 from sqlalchemy import select
 
 from app.auth.dependencies import CurrentUser, SettingsDep
+from app.cache.http import IfMatchDep, answer_body, as_body
 from app.database import SessionDep
+from app.errors import GuardFirstRoute
 from app.files import file_response
+from app.idempotency.service import IdempotencyDep
 from app.images.models import Image
 from app.images.schemas import ImageRead
-from app.images.service import ImageNotFound, delete_image, is_own, save_image
+from app.images.service import (
+    ImageNotFound,
+    as_json,
+    delete_image,
+    find_own_image,
+    location,
+    save_image,
+)
 from app.images.storage import MediaStorage
 from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
 
-router = APIRouter(prefix="/images", tags=["images"])
+router = APIRouter(prefix="/images", tags=["images"], route_class=GuardFirstRoute)
 
 
 async def get_storage(request: Request) -> MediaStorage:
@@ -41,11 +51,14 @@ async def upload_image(
     session: SessionDep,
     storage: Storage,
     settings: SettingsDep,
+    idempotency: IdempotencyDep,
     response: Response,
-) -> Image:
+) -> Image | Response:
     """Store a JPEG or PNG picture of up to 5 MiB."""
-    image = await save_image(file, user, session, storage, settings.max_images_per_user)
-    response.headers["Location"] = f"/images/{image.id}"
+    limit = settings.max_images_per_user
+    image = await save_image(file, user, session, storage, limit, idempotency)
+    if isinstance(image, Image):
+        response.headers["Location"] = location(image)
     return image
 
 
@@ -60,12 +73,12 @@ async def list_images(
 
 
 @router.get("/{image_id}", response_model=ImageRead)
-async def read_image(image_id: uuid.UUID, user: CurrentUser, session: SessionDep) -> Image:
+async def read_image(
+    image_id: uuid.UUID, user: CurrentUser, session: SessionDep, request: Request
+) -> Response:
     """Return what is known about one of one's own images."""
-    image = await session.scalar(select(Image).where(is_own(image_id, user)))
-    if image is None:
-        raise ImageNotFound(image_id)
-    return image
+    body = as_body(as_json(await find_own_image(image_id, user, session)))
+    return answer_body(request, body, "private, no-cache")
 
 
 @router.get("/{image_id}/file", response_class=Response)
@@ -85,7 +98,11 @@ async def read_image_file(
 
 @router.delete("/{image_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def remove_image(
-    image_id: uuid.UUID, user: CurrentUser, session: SessionDep, storage: Storage
+    image_id: uuid.UUID,
+    user: CurrentUser,
+    session: SessionDep,
+    storage: Storage,
+    if_match: IfMatchDep,
 ) -> None:
     """Delete one of one's own images, the picture too."""
-    await delete_image(image_id, user, session, storage)
+    await delete_image(image_id, user, session, storage, if_match)

@@ -1,17 +1,24 @@
 """Storing and deleting an image: a row and a file, in an order that loses neither."""
 
+import hashlib
 import unicodedata
 import uuid
 from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
 
 import aiofiles.os
-from fastapi import HTTPException, UploadFile
+from anyio import to_thread
+from fastapi import HTTPException, Response, UploadFile
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
+from app.cache.http import IfMatch
+from app.idempotency.service import Idempotency
 from app.images.models import Image
 from app.images.pictures import EXTENSIONS, inspect_picture
+from app.images.schemas import ImageRead
 from app.images.storage import MediaStorage
 
 MAX_FILENAME = 255  # characters
@@ -34,10 +41,25 @@ def is_own(image_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
     return (Image.id == image_id) & (Image.owner_id == owner.id)
 
 
+def location(image: Image) -> str:
+    """Return where the image is to be found."""
+    return f"/images/{image.id}"
+
+
+def as_json(image: Image) -> bytes:
+    """Return the image as it goes out."""
+    return ImageRead.model_validate(image, from_attributes=True).model_dump_json().encode()
+
+
 async def save_image(
-    upload: UploadFile, owner: User, session: AsyncSession, storage: MediaStorage, max_images: int
-) -> Image:
-    """Check and store an upload and return its row, which is committed.
+    upload: UploadFile,
+    owner: User,
+    session: AsyncSession,
+    storage: MediaStorage,
+    max_images: int,
+    idempotency: Idempotency,
+) -> Image | Response:
+    """Check and store an upload and return its row, which is committed, or the first answer again.
 
     Raises 409 when the owner has `max_images` already, 413, 415 and 422 for what cannot be taken,
     and `Unavailable` when it cannot be stored now. Nothing of it is left behind.
@@ -45,6 +67,7 @@ async def save_image(
     await session.commit()  # others can have the database connection while we look at the picture
     part = await storage.receive(upload)
     try:
+        digest = await to_thread.run_sync(digest_of, part)
         picture = await inspect_picture(part, upload.content_type, owner.id)
         image = Image(
             id=uuid.uuid4(),
@@ -57,7 +80,11 @@ async def save_image(
             height=picture.height,
             uploaded_at=datetime.now(UTC),
         )
+        if replayed := await idempotency.replay(digest, upload.filename, upload.content_type):
+            await storage.remove(part)
+            return replayed
         await add_image(image, session, max_images)
+        idempotency.keep(image, ImageRead, status=HTTPStatus.CREATED, location=location(image))
         await session.commit()
     except BaseException:
         await storage.remove(part)
@@ -66,6 +93,7 @@ async def save_image(
         await storage.keep(image.path)
     except BaseException:
         await session.delete(image)
+        await idempotency.forget()
         await session.commit()
         await storage.remove(part)
         raise
@@ -88,10 +116,32 @@ async def add_image(image: Image, session: AsyncSession, max_images: int) -> Non
         raise HTTPException(409, f"You have {max_images} pictures, the most allowed: delete some")
 
 
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+async def find_own_image(image_id: uuid.UUID, owner: User, session: AsyncSession) -> Image:
+    """Return the image; raises `ImageNotFound`."""
+    image = await session.scalar(select(Image).where(is_own(image_id, owner)))
+    if image is None:
+        raise ImageNotFound(image_id)
+    return image
+
+
 async def delete_image(
-    image_id: uuid.UUID, owner: User, session: AsyncSession, storage: MediaStorage
+    image_id: uuid.UUID,
+    owner: User,
+    session: AsyncSession,
+    storage: MediaStorage,
+    if_match: IfMatch,
 ) -> None:
-    """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`."""
+    """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`.
+
+    Raises `PreconditionFailed` when it is not what the client has seen: an image never changes.
+    """
+    if_match.check(await find_own_image(image_id, owner, session), as_json)
     statement = delete(Image).where(is_own(image_id, owner)).returning(Image.path)
     name = await session.scalar(statement)
     if name is None:

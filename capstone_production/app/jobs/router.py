@@ -11,25 +11,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import select
 
-from app.auth.dependencies import CachedUser, CurrentUser
+from app.auth.dependencies import CachedUser, CurrentUser, SettingsDep
+from app.cache.http import IfMatchDep, answer_body, as_body
 from app.database import SessionDep
+from app.errors import GuardFirstRoute
 from app.idempotency.service import IdempotencyDep
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import JobQueue
 from app.jobs.schemas import JobCreate, JobRead, RunAt, check_text
-from app.jobs.service import (
-    cancel_job,
-    find_own_job,
-    location,
-    read_report,
-    submit_job,
-    watch_job,
-)
-from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
+from app.jobs.service import as_json, cancel_job, find_own_job, location, read_report, submit_job
+from app.jobs.streams import JobStream, JobStreams
+from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, MAX_LONG_TEXT, Limit, Offset
 
 FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=GuardFirstRoute)
 reading = asyncio.Semaphore(FILES_AT_ONCE)
 
 
@@ -42,19 +38,26 @@ async def get_queue(request: Request) -> JobQueue:
 Queue = Annotated[JobQueue, Depends(get_queue)]
 
 
-@router.post("", response_model=JobRead, status_code=http_status.HTTP_202_ACCEPTED)
+@router.post(
+    "",
+    response_model=JobRead,
+    status_code=http_status.HTTP_202_ACCEPTED,
+    max_body_size=MAX_LONG_TEXT,
+)
 async def create_job(
     job_in: JobCreate,
     user: CachedUser,
     session: SessionDep,
     queue: Queue,
+    settings: SettingsDep,
     idempotency: IdempotencyDep,
     response: Response,
 ) -> Job | Response:
     """Have a text analysed in the background."""
     if replayed := await idempotency.replay(job_in):
         return replayed
-    job = await submit_job(job_in.text, job_in.run_at, user, session, queue, idempotency)
+    limit = settings.max_waiting_jobs_per_user
+    job = await submit_job(job_in.text, job_in.run_at, user, session, queue, limit, idempotency)
     response.headers["Location"] = location(job)
     return job
 
@@ -71,6 +74,7 @@ async def create_job_from_file(
     user: CachedUser,
     session: SessionDep,
     queue: Queue,
+    settings: SettingsDep,
     idempotency: IdempotencyDep,
     response: Response,
     run_at: Annotated[RunAt | None, Form()] = None,
@@ -81,7 +85,8 @@ async def create_job_from_file(
         text = await read_text(file)
         if replayed := await idempotency.replay(text, run_at):
             return replayed
-        job = await submit_job(text, run_at, user, session, queue, idempotency)
+        limit = settings.max_waiting_jobs_per_user
+        job = await submit_job(text, run_at, user, session, queue, limit, idempotency)
     response.headers["Location"] = location(job)
     return job
 
@@ -119,9 +124,12 @@ async def list_jobs(
 
 
 @router.get("/{job_id}", response_model=JobRead)
-async def read_job(job_id: uuid.UUID, user: CurrentUser, session: SessionDep) -> Job:
+async def read_job(
+    job_id: uuid.UUID, user: CurrentUser, session: SessionDep, request: Request
+) -> Response:
     """Return one of one's own jobs."""
-    return await find_own_job(job_id, user, session)
+    body = as_body(as_json(await find_own_job(job_id, user, session)))
+    return answer_body(request, body, "private, no-cache")
 
 
 @router.get("/{job_id}/report", response_class=Response)
@@ -131,26 +139,33 @@ async def read_job_report(job_id: uuid.UUID, user: CurrentUser, session: Session
     return Response(report, media_type="text/markdown")
 
 
-async def find_watched_job(job_id: uuid.UUID, user: CurrentUser, session: SessionDep) -> uuid.UUID:
-    """Return the job's id if it may be watched: checked before the stream begins."""
-    return (await find_own_job(job_id, user, session)).id
+async def open_stream(
+    job_id: uuid.UUID, user: CurrentUser, session: SessionDep, request: Request
+) -> JobStream:
+    """Return a stream of the job: an error is still an answer here, later it can only cut off."""
+    job = await find_own_job(job_id, user, session)
+    # At the end of the dependencies the stream has begun, and an error there could not be answered.
+    await session.commit()
+    streams: JobStreams = request.state.job_streams
+    return streams.open(job)
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse)
-async def watch_job_events(
-    job_id: Annotated[uuid.UUID, Depends(find_watched_job)], request: Request
+async def watch_job(
+    stream: Annotated[JobStream, Depends(open_stream)], request: Request
 ) -> AsyncIterator[ServerSentEvent]:
     """Send the job each time it changes, as server-sent events, until it has ended.
 
-    A stream lasts no longer than a new token would: who still waits then asks again.
+    The stream closes after `ACCESS_TOKEN_TTL`; the client reconnects.
     """
-    state = request.state
-    ttl = state.settings.access_token_ttl
-    async for event in watch_job(job_id, state.engine, state.shutdown, seconds=ttl):
+    streams: JobStreams = request.state.job_streams
+    async for event in streams.events(stream, request.state.settings.access_token_ttl):
         yield event
 
 
 @router.delete("/{job_id}", response_model=JobRead)
-async def remove_job(job_id: uuid.UUID, user: CurrentUser, session: SessionDep) -> Job:
+async def remove_job(
+    job_id: uuid.UUID, user: CurrentUser, session: SessionDep, if_match: IfMatchDep
+) -> Job:
     """Cancel a job that has not begun."""
-    return await cancel_job(job_id, user, session)
+    return await cancel_job(job_id, user, session, if_match)

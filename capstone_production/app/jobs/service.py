@@ -1,25 +1,19 @@
 """Jobs as their owner sees them: asking for one, looking at it, cancelling it."""
 
-import asyncio
-import time
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 from fastapi import HTTPException
-from fastapi.sse import ServerSentEvent
-from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
+from app.cache.http import IfMatch, PreconditionFailed
 from app.idempotency.service import Idempotency
-from app.jobs.models import FINISHED, WAITING, Job, JobStatus
+from app.jobs.models import WAITING, Job, JobStatus
 from app.jobs.queue import JobQueue
 from app.jobs.schemas import JobRead
-from app.shutdown import Shutdown
-
-LOOK_EVERY = 0.5  # seconds
 
 
 class JobNotFound(HTTPException):
@@ -27,6 +21,13 @@ class JobNotFound(HTTPException):
 
     def __init__(self, job_id: uuid.UUID) -> None:
         super().__init__(404, f"There is no job {job_id}")
+
+
+class TooManyJobs(HTTPException):
+    """As many jobs of a user wait as may: answered with 429."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(429, f"{limit} of your jobs wait, the most per user: try again later")
 
 
 def is_own(job_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
@@ -39,15 +40,27 @@ def location(job: Job) -> str:
     return f"/jobs/{job.id}"
 
 
+async def check_waiting(owner: User, session: AsyncSession, limit: int) -> None:
+    """Raise `TooManyJobs` when `limit` jobs wait; requests at one moment may all see one less."""
+    waiting = select(Job.id).where(Job.owner_id == owner.id, Job.status.in_(WAITING)).limit(limit)
+    if await session.scalar(select(func.count()).select_from(waiting.subquery())) == limit:
+        raise TooManyJobs(limit)
+
+
 async def submit_job(
     text: str,
     run_at: datetime | None,
     owner: User,
     session: AsyncSession,
     queue: JobQueue,
+    limit: int,
     idempotency: Idempotency,
 ) -> Job:
-    """Store a job and announce it. When this returns, the job will run, whatever happens."""
+    """Store a job and announce it. When this returns, the job will run, whatever happens.
+
+    Raises `TooManyJobs` when `limit` jobs of the user wait already.
+    """
+    await check_waiting(owner, session, limit)
     now = datetime.now(UTC)
     is_due = run_at is None or run_at <= now
     job = Job(
@@ -79,17 +92,30 @@ async def find_own_job(job_id: uuid.UUID, owner: User, session: AsyncSession) ->
     return job
 
 
-async def cancel_job(job_id: uuid.UUID, owner: User, session: AsyncSession) -> Job:
-    """Cancel a job that waits; raises `JobNotFound`, and 409 when it runs or has ended."""
-    statement = (
-        update(Job)
-        .where(is_own(job_id, owner), Job.status.in_(WAITING))
-        .values(status=JobStatus.CANCELLED, finished_at=datetime.now(UTC))
-        .returning(Job)
-    )
-    cancelled = await session.scalar(statement)
+def as_json(job: Job) -> bytes:
+    """Return the job as it goes out."""
+    return JobRead.model_validate(job, from_attributes=True).model_dump_json().encode()
+
+
+async def cancel_job(
+    job_id: uuid.UUID, owner: User, session: AsyncSession, if_match: IfMatch
+) -> Job:
+    """Cancel a job that waits; raises `JobNotFound`, and 409 when it runs or has ended.
+
+    Raises `PreconditionFailed` when it is not, or at once no longer, what the client has seen.
+    """
+    job = await find_own_job(job_id, owner, session)
+    statement = update(Job).where(is_own(job_id, owner), Job.status.in_(WAITING))
+    if has_seen := if_match.check(job, as_json):
+        statement = statement.where(Job.status == job.status, Job.attempts == job.attempts)
+    values = {"status": JobStatus.CANCELLED, "finished_at": datetime.now(UTC)}
+    returning = statement.values(**values).returning(Job)
+    cancelled = await session.scalar(returning.execution_options(populate_existing=True))
     if cancelled is None:
+        session.expire(job)
         job = await find_own_job(job_id, owner, session)
+        if has_seen and job.status in WAITING:
+            raise PreconditionFailed
         raise HTTPException(409, f"The job can no longer be cancelled: it is {job.status}")
     return cancelled
 
@@ -104,24 +130,3 @@ async def read_report(job_id: uuid.UUID, owner: User, session: AsyncSession) -> 
         raise HTTPException(409, f"There is no report: the job is {row.status}")
     report: str = row.report
     return report
-
-
-async def watch_job(
-    job_id: uuid.UUID, engine: AsyncEngine, shutdown: Shutdown, *, seconds: float
-) -> AsyncIterator[ServerSentEvent]:
-    """Yield the job whenever it has changed, until it has ended, time is up or the server stops."""
-    seen = None
-    ends_at = time.monotonic() + seconds
-    while not shutdown.requested and time.monotonic() < ends_at:
-        # A session for each look: none is held while we wait.
-        async with AsyncSession(engine) as session:
-            job = await session.get(Job, job_id)
-        if job is None:
-            return
-        read = JobRead.model_validate(job, from_attributes=True)
-        if read != seen:
-            yield ServerSentEvent(event=read.status, data=read)
-            seen = read
-        if job.status in FINISHED:
-            return
-        await asyncio.sleep(LOOK_EVERY)

@@ -38,9 +38,6 @@ from app.migrate import prepare_schema
 from app.observability.worker import observe_worker
 from app.watchdog import CeleryWatchdog
 
-# A message can be lost with its Redis: a job that is still queued after this time gets another.
-# Two messages for one job do no harm: only one worker can claim it.
-ANNOUNCE_AGAIN_AFTER = timedelta(seconds=10)
 ANNOUNCED_AT_ONCE = 500
 JOBS_MAY_TAKE = 12  # seconds, to be given back when the worker stops
 
@@ -54,6 +51,11 @@ try:
     CeleryWatchdog(settings).connect()
 except StartupError as error:
     sys.exit(str(error))
+
+LEASE = timedelta(seconds=settings.job_lease)
+# A message can be lost with its Redis: a job that is still queued after this time gets another.
+# Two messages for one job do no harm: only one worker can claim it.
+ANNOUNCE_AGAIN_AFTER = LEASE
 
 app = create_celery(settings.redis_url)
 app.conf.beat_schedule = {
@@ -139,7 +141,7 @@ def run_job(job_id: str) -> None:
 
 
 async def _run_job(job_id: uuid.UUID) -> None:
-    claimed = await work.claim(process.engine, job_id)
+    claimed = await work.claim(process.engine, LEASE, job_id)
     if claimed:
         await work.run(process.engine, claimed, stopping=lambda: stopping[0] != 0)
 

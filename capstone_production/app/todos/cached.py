@@ -9,12 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from app.auth.models import User
 from app.cache.cache import Cache, Cached
 from app.cache.http import Body, as_body
-from app.todos.models import namespace
+from app.todos.models import Todo, namespace
 from app.todos.schemas import TodoRead
 from app.todos.store import TodoStore
 
 ONE = TypeAdapter(TodoRead)
 MANY = TypeAdapter(list[TodoRead])
+
+
+def as_json(todo: Todo) -> bytes:
+    """Return a todo as it goes out."""
+    return ONE.dump_json(ONE.validate_python(todo, from_attributes=True))
 
 
 class CachedTodos:
@@ -38,8 +43,7 @@ class CachedTodos:
         """Return one todo, as JSON; raises `TodoNotFound`."""
 
         async def load(store: TodoStore) -> bytes:
-            todo = await store.get(todo_id)
-            return ONE.dump_json(ONE.validate_python(todo, from_attributes=True))
+            return as_json(await store.get(todo_id))
 
         return await self._get(f"one:{todo_id}", load)
 

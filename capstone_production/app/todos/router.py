@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response, status
 
 from app.auth.dependencies import CachedUser
-from app.cache.http import answer
+from app.cache.http import IfMatchDep, answer
 from app.database import SessionDep, transaction
+from app.errors import GuardFirstRoute
 from app.idempotency.service import Idempotency, Key
 from app.parameters import Limit, Offset, RowId
-from app.todos.cached import CachedTodos
+from app.todos.cached import CachedTodos, as_json
 from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
 from app.todos.store import TodoStore
@@ -17,7 +18,7 @@ from app.todos.store import TodoStore
 # A browser may keep it, nobody in between, and must ask whether it is still so.
 CACHE_CONTROL = "private, no-cache"
 
-router = APIRouter(prefix="/todos", tags=["todos"])
+router = APIRouter(prefix="/todos", tags=["todos"], route_class=GuardFirstRoute)
 
 
 async def get_store(session: SessionDep, user: CachedUser) -> TodoStore:
@@ -26,6 +27,14 @@ async def get_store(session: SessionDep, user: CachedUser) -> TodoStore:
 
 
 Store = Annotated[TodoStore, Depends(get_store)]
+
+
+async def get_own_todo(todo_id: RowId, store: Store) -> Todo:
+    """Return one of the user's todos. As a dependency it is asked before the body is judged."""
+    return await store.get(todo_id)
+
+
+OwnTodo = Annotated[Todo, Depends(get_own_todo)]
 
 
 @router.get("", response_model=list[TodoRead])
@@ -57,6 +66,7 @@ async def create_todo(
         idempotency = Idempotency(session, user.id, request.url.path, key)
         if replayed := await idempotency.replay(todo_in):
             return replayed
+        await request.state.quotas.take(session, Todo.owner_id, user.id)
         todo = await TodoStore(session, user).create(todo_in.model_dump())
         location = f"/todos/{todo.id}"
         idempotency.keep(todo, TodoRead, status=status.HTTP_201_CREATED, location=location)
@@ -71,18 +81,24 @@ async def read_todo(todo_id: RowId, user: CachedUser, request: Request) -> Respo
 
 
 @router.put("/{todo_id}", response_model=TodoRead)
-async def replace_todo(todo_id: RowId, todo_in: TodoCreate, store: Store) -> Todo:
+async def replace_todo(
+    todo: OwnTodo, todo_in: TodoCreate, store: Store, if_match: IfMatchDep
+) -> Todo:
     """Replace a todo: what is not sent gets its default."""
-    return await store.update(todo_id, todo_in.model_dump())
+    version = if_match.version(todo, as_json)
+    return await store.update(todo.id, todo_in.model_dump(), version=version)
 
 
 @router.patch("/{todo_id}", response_model=TodoRead)
-async def update_todo(todo_id: RowId, todo_in: TodoPatch, store: Store) -> Todo:
+async def update_todo(
+    todo: OwnTodo, todo_in: TodoPatch, store: Store, if_match: IfMatchDep
+) -> Todo:
     """Change only the fields that are sent."""
-    return await store.update(todo_id, todo_in.model_dump())
+    version = if_match.version(todo, as_json)
+    return await store.update(todo.id, todo_in.model_dump(), version=version)
 
 
 @router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_todo(todo_id: RowId, store: Store) -> None:
+async def delete_todo(todo: OwnTodo, store: Store, if_match: IfMatchDep) -> None:
     """Delete a todo."""
-    await store.delete(todo_id)
+    await store.delete(todo.id, version=if_match.version(todo, as_json))

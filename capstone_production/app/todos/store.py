@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import HTTPException
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, delete, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.dependencies import unauthorized
 from app.auth.models import User
+from app.cache.http import PreconditionFailed
 from app.todos.models import Todo, namespace
 
 
@@ -59,30 +60,41 @@ class TodoStore:
             raise unauthorized() from None
         return todo
 
-    async def update(self, todo_id: int, fields: dict[str, Any]) -> Todo:
-        """Change the given fields and return the todo; raises `TodoNotFound`."""
+    async def update(
+        self, todo_id: int, fields: dict[str, Any], *, version: datetime | None = None
+    ) -> Todo:
+        """Change the given fields and return the todo; raises `TodoNotFound`.
+
+        With a `version`, a time of `updated_at`, only that is changed; raises `PreconditionFailed`.
+        """
         if not fields:
             return await self.get(todo_id)
         # One statement: of two clients who change different fields at once, neither loses.
         statement = (
             update(Todo)
-            .where(self._is_own, Todo.id == todo_id)
+            .where(self._is_own, Todo.id == todo_id, is_version(version))
             .values(**fields, updated_at=datetime.now(UTC))
             .returning(Todo)
-            .execution_options(cached_in=namespace(self._owner_id))
+            # Returned as it is now, not as it was read before.
+            .execution_options(cached_in=namespace(self._owner_id), populate_existing=True)
         )
         todo = await self._session.scalar(statement)
         if todo is None:
-            raise TodoNotFound(todo_id)
+            raise TodoNotFound(todo_id) if version is None else PreconditionFailed
         return todo
 
-    async def delete(self, todo_id: int) -> None:
-        """Delete a todo; raises `TodoNotFound`."""
+    async def delete(self, todo_id: int, *, version: datetime | None = None) -> None:
+        """Delete a todo; raises `TodoNotFound`, and `PreconditionFailed` as `update` does."""
         statement = (
             delete(Todo)
-            .where(self._is_own, Todo.id == todo_id)
+            .where(self._is_own, Todo.id == todo_id, is_version(version))
             .returning(Todo.id)
             .execution_options(cached_in=namespace(self._owner_id))
         )
         if await self._session.scalar(statement) is None:
-            raise TodoNotFound(todo_id)
+            raise TodoNotFound(todo_id) if version is None else PreconditionFailed
+
+
+def is_version(version: datetime | None) -> ColumnElement[bool]:
+    """Return the condition that a todo was not changed since; None: it may have been."""
+    return true() if version is None else Todo.updated_at == version

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from app.weather.cache import LoadingCache
+from app.weather.limits import current_request
 from app.weather.schemas import City, Weather
 
 router = APIRouter(tags=["weather"])
@@ -20,8 +21,11 @@ WeatherCache = Annotated[LoadingCache[Weather], Depends(get_weather_cache)]
 
 
 @router.get("/weather")
-async def read_weather(city: City, cache: WeatherCache, response: Response) -> Weather:
+async def read_weather(
+    city: City, cache: WeatherCache, request: Request, response: Response
+) -> Weather:
     """Return the weather in a city, at most as old as `Cache-Control` allows or marked `STALE`."""
+    current_request.set(request)
     cached = await cache.get(city)
     response.headers["X-Cache"] = cached.outcome
     response.headers["Age"] = str(int(cached.age))

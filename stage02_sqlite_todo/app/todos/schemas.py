@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import MISSING, BaseModel, ConfigDict, StrictBool, StringConstraints
+from pydantic import MISSING, BaseModel, StrictBool, StringConstraints
 
-from app.parameters import NO_NUL
+from app.parameters import NO_NUL, RequestBody
 
 Title = Annotated[
     str,
@@ -14,21 +14,16 @@ Title = Annotated[
 Description = Annotated[str, StringConstraints(max_length=2000, pattern=NO_NUL)]
 
 
-class TodoCreate(BaseModel):
+class TodoCreate(RequestBody):
     """A new todo, or all of a todo's fields when it is replaced (PUT)."""
-
-    # A field we do not know is more likely a typing error than a wish to be ignored.
-    model_config = ConfigDict(extra="forbid")
 
     title: Title
     description: Description | None = None
     completed: StrictBool = False
 
 
-class TodoPatch(BaseModel):
+class TodoPatch(RequestBody):
     """The fields that change (PATCH): one that is not sent is `MISSING` and stays as it is."""
-
-    model_config = ConfigDict(extra="forbid")
 
     title: Title | MISSING = MISSING
     description: Description | MISSING | None = MISSING

@@ -60,6 +60,7 @@ class TodoStore:
             .where(self._is_own, Todo.id == todo_id)
             .values(**fields, updated_at=datetime.now(UTC))
             .returning(Todo)
+            .execution_options(populate_existing=True)  # as it is now, not as it was read before
         )
         todo = await self._session.scalar(statement)
         if todo is None:

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from sqlalchemy import String
+from sqlalchemy import String, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
@@ -21,3 +22,10 @@ class User(Base):
     # None: nobody can sign in as this user.
     password_hash: Mapped[str | None] = mapped_column(String(60))
     created_at: Mapped[datetime]
+
+
+async def find_highest_cost(engine: AsyncEngine) -> int:
+    """Return the highest cost of all password hashes, which begin as `$2b$12$` does."""
+    async with engine.connect() as connection:
+        cost = await connection.scalar(select(func.max(func.substr(User.password_hash, 5, 2))))
+    return int(cost or 0)

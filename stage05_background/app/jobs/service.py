@@ -1,23 +1,15 @@
 """Jobs as their owner sees them: asking for one, looking at it, cancelling it."""
 
-import asyncio
-import time
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from fastapi import HTTPException
-from fastapi.sse import ServerSentEvent
-from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
-from app.jobs.models import FINISHED, WAITING, Job, JobStatus
+from app.jobs.models import WAITING, Job, JobStatus
 from app.jobs.queue import JobQueue
-from app.jobs.schemas import JobRead
-from app.shutdown import Shutdown
-
-LOOK_EVERY = 0.5  # seconds
 
 
 class JobNotFound(HTTPException):
@@ -27,15 +19,38 @@ class JobNotFound(HTTPException):
         super().__init__(404, f"There is no job {job_id}")
 
 
+class TooManyJobs(HTTPException):
+    """As many jobs of a user wait as may: answered with 429."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(429, f"{limit} of your jobs wait, the most per user: try again later")
+
+
 def is_own(job_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
     """Return the condition that selects a job when it belongs to `owner`."""
     return (Job.id == job_id) & (Job.owner_id == owner.id)
 
 
+async def check_waiting(owner: User, session: AsyncSession, limit: int) -> None:
+    """Raise `TooManyJobs` when `limit` jobs wait; requests at one moment may all see one less."""
+    waiting = select(Job.id).where(Job.owner_id == owner.id, Job.status.in_(WAITING)).limit(limit)
+    if await session.scalar(select(func.count()).select_from(waiting.subquery())) == limit:
+        raise TooManyJobs(limit)
+
+
 async def submit_job(
-    text: str, run_at: datetime | None, owner: User, session: AsyncSession, queue: JobQueue
+    text: str,
+    run_at: datetime | None,
+    owner: User,
+    session: AsyncSession,
+    queue: JobQueue,
+    limit: int,
 ) -> Job:
-    """Store a job and announce it. When this returns, the job will run, whatever happens."""
+    """Store a job and announce it. When this returns, the job will run, whatever happens.
+
+    Raises `TooManyJobs` when `limit` jobs of the user wait already.
+    """
+    await check_waiting(owner, session, limit)
     now = datetime.now(UTC)
     is_due = run_at is None or run_at <= now
     job = Job(
@@ -91,24 +106,3 @@ async def read_report(job_id: uuid.UUID, owner: User, session: AsyncSession) -> 
         raise HTTPException(409, f"There is no report: the job is {row.status}")
     report: str = row.report
     return report
-
-
-async def watch_job(
-    job_id: uuid.UUID, engine: AsyncEngine, shutdown: Shutdown, *, seconds: float
-) -> AsyncIterator[ServerSentEvent]:
-    """Yield the job whenever it has changed, until it has ended, time is up or the server stops."""
-    seen = None
-    ends_at = time.monotonic() + seconds
-    while not shutdown.requested and time.monotonic() < ends_at:
-        # A session for each look: none is held while we wait.
-        async with AsyncSession(engine) as session:
-            job = await session.get(Job, job_id)
-        if job is None:
-            return
-        read = JobRead.model_validate(job, from_attributes=True)
-        if read != seen:
-            yield ServerSentEvent(event=read.status, data=read)
-            seen = read
-        if job.status in FINISHED:
-            return
-        await asyncio.sleep(LOOK_EVERY)

@@ -26,8 +26,14 @@ async def get_password_hasher(request: Request) -> PasswordHasher:
     return hasher
 
 
+async def get_client(request: Request) -> str:
+    """Return the address that the request came from."""
+    return request.client.host if request.client else ""
+
+
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 PasswordHasherDep = Annotated[PasswordHasher, Depends(get_password_hasher)]
+ClientDep = Annotated[str, Depends(get_client)]
 
 
 async def get_current_user(

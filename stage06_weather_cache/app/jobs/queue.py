@@ -43,6 +43,7 @@ class LocalQueue:
 
     def __init__(self, engine: AsyncEngine, settings: Settings) -> None:
         self._engine = engine
+        self._lease = timedelta(seconds=settings.job_lease)
         self._retention = settings.job_retention
         self._cleanup = settings.cleanup_schedule()
         self._wake = asyncio.Event()
@@ -73,7 +74,7 @@ class LocalQueue:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                claimed = await work.claim(self._engine)
+                claimed = await work.claim(self._engine, self._lease)
                 if claimed:
                     await work.run(self._engine, claimed, stopping=self._stopping.is_set)
                     continue
@@ -137,6 +138,8 @@ def create_celery(redis_url: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
+        # Whoever reaches Redis could stop the workers by a message, and nothing here needs that.
+        worker_enable_remote_control=False,
         # What beat sends has a queue of its own: behind many jobs it would be too old to be done.
         # Workers serve both in turn.
         task_queues={JOBS: {}, UPKEEP: {}},

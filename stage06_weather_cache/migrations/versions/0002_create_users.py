@@ -4,15 +4,11 @@ Todos that are there already belong to nobody. They are kept, under a user whom 
 as, until somebody who may decide it gives them to a real one.
 """
 
-from datetime import UTC, datetime
-
 import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0002"
 down_revision: str | None = "0001"
-
-KEEPER = "unowned-todos"
 
 BIG_INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -54,24 +50,19 @@ def downgrade() -> None:
 
 
 def give_todos_to_keeper() -> None:
-    """Make the keeper when there is something to keep."""
-    connection = op.get_bind()
-    if connection.scalar(sa.text("SELECT count(*) FROM todos")) == 0:
-        return
-    keeper_id = connection.scalar(
-        sa.text(
-            "INSERT INTO users (username, username_folded, created_at)"
-            " VALUES (:name, :name, :now) RETURNING id"
-        ).bindparams(sa.bindparam("now", type_=sa.DateTime(timezone=True))),
-        {"name": KEEPER, "now": datetime.now(UTC)},
+    """Make the keeper when there is something to keep. (Plain SQL: `--sql` can print it.)"""
+    op.execute(
+        "INSERT INTO users (username, username_folded, created_at)"
+        " SELECT 'unowned-todos', 'unowned-todos', CURRENT_TIMESTAMP"
+        " WHERE EXISTS (SELECT 1 FROM todos)"
     )
-    connection.execute(sa.text("UPDATE todos SET owner_id = :id"), {"id": keeper_id})
+    op.execute("UPDATE todos SET owner_id = (SELECT id FROM users)")
 
 
 def read_highest_id() -> int | None:
     """Return the highest id that SQLite ever gave to a todo."""
     connection = op.get_bind()
-    if connection.dialect.name != "sqlite":
+    if connection.dialect.name != "sqlite" or op.get_context().as_sql:
         return None
     highest_id: int | None = connection.scalar(
         sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'todos'")

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import String
+from sqlalchemy import String, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.auth.roles import Role
@@ -31,3 +32,10 @@ class User(Base):
     )
 
     posts: Mapped[list["Post"]] = relationship(lazy="raise", back_populates="author")
+
+
+async def find_highest_cost(engine: AsyncEngine) -> int:
+    """Return the highest cost of all password hashes, which begin as `$2b$12$` does."""
+    async with engine.connect() as connection:
+        cost = await connection.scalar(select(func.max(func.substr(User.password_hash, 5, 2))))
+    return int(cost or 0)

@@ -1,11 +1,13 @@
 """What users and tokens look like in requests and responses."""
 
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, SecretStr, StringConstraints
 
 from app.auth.roles import Role
+from app.parameters import RequestBody
 
 PASSWORD_MIN_CHARACTERS = 8
 PASSWORD_MAX_BYTES = 72  # bcrypt looks at no more
@@ -16,9 +18,17 @@ def is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def normalize(password: str) -> str:
+    """Return the password in the form NFC (RFC 8265, section 4.2.1).
+
+    One keyboard types `é` as one character, another as `e` and an accent: it is one password.
+    """
+    return unicodedata.normalize("NFC", password)
+
+
 def check_password(password: SecretStr) -> SecretStr:
-    """Return the password when bcrypt can hash all of it; raises `ValueError`."""
-    text = password.get_secret_value()
+    """Return the password, normalized, when bcrypt can hash all of it; raises `ValueError`."""
+    text = normalize(password.get_secret_value())
     if len(text) < PASSWORD_MIN_CHARACTERS:
         raise ValueError(f"Password should have at least {PASSWORD_MIN_CHARACTERS} characters")
     if not is_unicode(text):
@@ -27,7 +37,7 @@ def check_password(password: SecretStr) -> SecretStr:
         raise ValueError(f"Password should have at most {PASSWORD_MAX_BYTES} bytes in UTF-8")
     if "\0" in text:
         raise ValueError("Password should not contain a NUL character")
-    return password
+    return SecretStr(text)
 
 
 Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,50}$")]
@@ -35,10 +45,8 @@ Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,50}$")]
 Password = Annotated[SecretStr, AfterValidator(check_password)]
 
 
-class UserCreate(BaseModel):
+class UserCreate(RequestBody):
     """Who registers."""
-
-    model_config = ConfigDict(extra="forbid")
 
     username: Username
     password: Password

@@ -12,9 +12,10 @@ from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
 from app.blog.service import Blog
 from app.database import SessionDep
-from app.parameters import Limit, Offset, RowId
+from app.errors import GuardFirstRoute
+from app.parameters import MAX_LONG_TEXT, Limit, Offset, RowId
 
-router = APIRouter(tags=["blog"])
+router = APIRouter(tags=["blog"], route_class=GuardFirstRoute)
 
 Author = Annotated[User, Depends(require_role(Role.AUTHOR))]
 Admin = Annotated[User, Depends(require_role(Role.ADMIN))]
@@ -27,14 +28,32 @@ async def get_blog(session: SessionDep) -> Blog:
 
 
 async def may_include_deleted(user: OptionalUser, include_deleted: bool = False) -> bool:
-    """Return whether deleted things are wanted; answers 403 to all but administrators."""
-    if include_deleted and (user is None or user.role != Role.ADMIN):
+    """Return whether deleted things are wanted; answers 401 and 403 to all but administrators."""
+    if include_deleted and user is None:
+        detail = "Only administrators see what was deleted: sign in"
+        raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+    if include_deleted and user and user.role != Role.ADMIN:
         raise HTTPException(403, "Only administrators see what was deleted")
     return include_deleted
 
 
 BlogDep = Annotated[Blog, Depends(get_blog)]
 IncludeDeleted = Annotated[bool, Depends(may_include_deleted)]
+
+
+# As dependencies these come first: 401, 403 and 404 before the body is judged.
+async def get_own_post(post_id: RowId, author: Author, blog: BlogDep) -> Post:
+    """Return one's own post; administrators: anyone's."""
+    return await blog.get_own_post(post_id, author)
+
+
+async def get_own_comment(comment_id: RowId, user: CurrentUser, blog: BlogDep) -> Comment:
+    """Return one's own comment; administrators: anyone's."""
+    return await blog.get_own_comment(comment_id, user)
+
+
+OwnPost = Annotated[Post, Depends(get_own_post)]
+OwnComment = Annotated[Comment, Depends(get_own_comment)]
 
 
 @router.get("/posts", response_model=list[PostRead])
@@ -51,7 +70,12 @@ async def list_posts(
     )
 
 
-@router.post("/posts", response_model=PostRead, status_code=status.HTTP_201_CREATED)
+@router.post(
+    "/posts",
+    response_model=PostRead,
+    status_code=status.HTTP_201_CREATED,
+    max_body_size=MAX_LONG_TEXT,
+)
 async def create_post(
     post_in: PostCreate, author: Author, blog: BlogDep, response: Response
 ) -> Post:
@@ -67,16 +91,16 @@ async def read_post(post_id: RowId, blog: BlogDep, include_deleted: IncludeDelet
     return await blog.get_post(post_id, include_deleted=include_deleted)
 
 
-@router.patch("/posts/{post_id}", response_model=PostRead)
-async def update_post(post_id: RowId, post_in: PostPatch, author: Author, blog: BlogDep) -> Post:
+@router.patch("/posts/{post_id}", response_model=PostRead, max_body_size=MAX_LONG_TEXT)
+async def update_post(post: OwnPost, post_in: PostPatch, blog: BlogDep) -> Post:
     """Change one's own post; administrators: anyone's."""
-    return await blog.update_post(post_id, author, post_in.model_dump())
+    return await blog.update_post(post, post_in.model_dump())
 
 
 @router.delete("/posts/{post_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_post(post_id: RowId, author: Author, blog: BlogDep) -> None:
+async def delete_post(post: OwnPost, blog: BlogDep) -> None:
     """Delete one's own post; administrators: anyone's. It can be restored."""
-    await blog.delete_post(post_id, author)
+    await blog.delete_post(post)
 
 
 @router.post("/posts/{post_id}/restore", response_model=PostRead)
@@ -106,17 +130,15 @@ async def create_comment(
 
 
 @router.patch("/comments/{comment_id}", response_model=CommentRead)
-async def update_comment(
-    comment_id: RowId, comment_in: CommentWrite, user: CurrentUser, blog: BlogDep
-) -> Comment:
+async def update_comment(comment: OwnComment, comment_in: CommentWrite, blog: BlogDep) -> Comment:
     """Change one's own comment; administrators: anyone's."""
-    return await blog.update_comment(comment_id, user, comment_in.body)
+    return await blog.update_comment(comment, comment_in.body)
 
 
 @router.delete("/comments/{comment_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_comment(comment_id: RowId, user: CurrentUser, blog: BlogDep) -> None:
+async def delete_comment(comment: OwnComment, blog: BlogDep) -> None:
     """Delete one's own comment; administrators: anyone's. It can be restored."""
-    await blog.delete_comment(comment_id, user)
+    await blog.delete_comment(comment)
 
 
 @router.post("/comments/{comment_id}/restore", response_model=CommentRead)

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Depends, Response, status
 
 from app.auth.dependencies import CurrentUser
 from app.database import SessionDep
+from app.errors import GuardFirstRoute
 from app.parameters import Limit, Offset, RowId
 from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
 from app.todos.store import TodoStore
 
-router = APIRouter(prefix="/todos", tags=["todos"])
+router = APIRouter(prefix="/todos", tags=["todos"], route_class=GuardFirstRoute)
 
 
 async def get_store(session: SessionDep, user: CurrentUser) -> TodoStore:
@@ -21,6 +22,14 @@ async def get_store(session: SessionDep, user: CurrentUser) -> TodoStore:
 
 
 Store = Annotated[TodoStore, Depends(get_store)]
+
+
+async def get_own_todo(todo_id: RowId, store: Store) -> Todo:
+    """Return one of the user's todos. As a dependency it is asked before the body is judged."""
+    return await store.get(todo_id)
+
+
+OwnTodo = Annotated[Todo, Depends(get_own_todo)]
 
 
 @router.get("", response_model=list[TodoRead])
@@ -43,21 +52,21 @@ async def create_todo(todo_in: TodoCreate, store: Store, response: Response) -> 
 
 
 @router.get("/{todo_id}", response_model=TodoRead)
-async def read_todo(todo_id: RowId, store: Store) -> Todo:
+async def read_todo(todo: OwnTodo) -> Todo:
     """Return one todo."""
-    return await store.get(todo_id)
+    return todo
 
 
 @router.put("/{todo_id}", response_model=TodoRead)
-async def replace_todo(todo_id: RowId, todo_in: TodoCreate, store: Store) -> Todo:
+async def replace_todo(todo: OwnTodo, todo_in: TodoCreate, store: Store) -> Todo:
     """Replace a todo: what is not sent gets its default."""
-    return await store.update(todo_id, todo_in.model_dump())
+    return await store.update(todo.id, todo_in.model_dump())
 
 
 @router.patch("/{todo_id}", response_model=TodoRead)
-async def update_todo(todo_id: RowId, todo_in: TodoPatch, store: Store) -> Todo:
+async def update_todo(todo: OwnTodo, todo_in: TodoPatch, store: Store) -> Todo:
     """Change only the fields that are sent."""
-    return await store.update(todo_id, todo_in.model_dump())
+    return await store.update(todo.id, todo_in.model_dump())
 
 
 @router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT)

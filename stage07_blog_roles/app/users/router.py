@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Depends, HTTPException
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, or_, select, true, update
 
 from app.auth.dependencies import require_role
@@ -11,17 +10,19 @@ from app.auth.models import User
 from app.auth.roles import Role
 from app.auth.schemas import UserRead
 from app.database import SessionDep
-from app.parameters import Limit, Offset, RowId
+from app.errors import GuardFirstRoute
+from app.parameters import Limit, Offset, RequestBody, RowId
 
 router = APIRouter(
-    prefix="/users", tags=["users"], dependencies=[Depends(require_role(Role.ADMIN))]
+    prefix="/users",
+    tags=["users"],
+    dependencies=[Depends(require_role(Role.ADMIN))],
+    route_class=GuardFirstRoute,
 )
 
 
-class RoleWrite(BaseModel):
+class RoleWrite(RequestBody):
     """The role that a user gets."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Role
 

@@ -15,16 +15,15 @@ from email.utils import parsedate_to_datetime
 import httpx
 from fastapi import HTTPException
 
+from app.config import Settings
 from app.errors import StartupError
 
-TIMEOUT = httpx.Timeout(connect=2, read=5, write=5, pool=2)  # seconds, for each phase
-DEADLINE = 10  # seconds for all of it: a server that sends a byte now and then meets every timeout
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
 ATTEMPTS = 2
 RETRY_DELAY = 0.2  # seconds
 MAX_ANSWER = 1024 * 1024  # bytes
 DEFAULT_RETRY_AFTER = 60  # seconds
-MAX_RETRY_AFTER = 24 * 60 * 60  # seconds
+MAX_RETRY_AFTER = 60 * 60  # seconds that we believe a provider's Retry-After
 
 # httpx logs every URL with its parameters.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -40,8 +39,9 @@ class UpstreamError(HTTPException):
 class UpstreamTimeout(UpstreamError):
     """The provider took too long: answered with 504."""
 
-    def __init__(self) -> None:
+    def __init__(self, retry_after: int = 1) -> None:
         super().__init__("The weather provider did not answer in time", status_code=504)
+        self.headers = {"Retry-After": str(retry_after)}
 
 
 class UpstreamBusy(UpstreamError):
@@ -49,6 +49,16 @@ class UpstreamBusy(UpstreamError):
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("The weather provider is asked too often right now", status_code=503)
+        self.retry_after = retry_after
+        self.headers = {"Retry-After": str(retry_after)}
+
+
+class TooManyLookups(UpstreamError):
+    """We have asked as often as `WEATHER_LOOKUPS_PER_MINUTE` allows: answered with 503."""
+
+    def __init__(self, retry_after: int) -> None:
+        detail = "Too many cities are being looked up right now: try again in a moment"
+        super().__init__(detail, status_code=503)
         self.headers = {"Retry-After": str(retry_after)}
 
 
@@ -61,13 +71,16 @@ class Answer:
 
 
 @asynccontextmanager
-async def open_client() -> AsyncIterator[httpx.AsyncClient]:
+async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """Yield the client that all requests share: it keeps connections open between them."""
+    whole = settings.weather_timeout
+    # For each phase. A server that sends a byte now and then meets them all: see `deadline`.
+    timeout = httpx.Timeout(connect=whole / 5, read=whole / 2, write=whole / 2, pool=whole / 5)
     # A few bytes may unpack to gigabytes, so nothing may come packed: answers are small anyway.
     headers = {"Accept-Encoding": "identity"}
     try:
         # Proxies and certificates come from the environment, as for any other program.
-        client = httpx.AsyncClient(headers=headers, timeout=TIMEOUT, limits=LIMITS)
+        client = httpx.AsyncClient(headers=headers, timeout=timeout, limits=LIMITS)
     except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
         reason = f"Cannot use the proxy or certificates that the environment names: {error}"
         raise StartupError(reason) from error
@@ -76,10 +89,10 @@ async def open_client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def deadline() -> AsyncIterator[None]:
-    """Raise `UpstreamTimeout` when everything that is done within takes too long together."""
+async def deadline(seconds: float) -> AsyncIterator[None]:
+    """Raise `UpstreamTimeout` when everything that is done within takes longer than that."""
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
         raise UpstreamTimeout from None
@@ -110,14 +123,18 @@ async def fetch(client: httpx.AsyncClient, url: str, params: Mapping[str, str]) 
 
 async def _fetch_once(client: httpx.AsyncClient, url: str, params: Mapping[str, str]) -> Answer:
     async with client.stream("GET", url, params=params) as response:
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise UpstreamBusy(_retry_after(response.headers.get("Retry-After", "")))
+        status, retry_after = response.status_code, response.headers.get("Retry-After", "")
+        # A 503 that says until when is no error either: RFC 9110, 15.6.4.
+        if status == httpx.codes.TOO_MANY_REQUESTS or (
+            status == httpx.codes.SERVICE_UNAVAILABLE and retry_after
+        ):
+            raise UpstreamBusy(_retry_after(retry_after))
         body = b""
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > MAX_ANSWER:
                 raise UpstreamError("The weather provider's answer is too long")
-    return Answer(response.status_code, body)
+    return Answer(status, body)
 
 
 def _retry_after(value: str) -> int:

@@ -1,7 +1,7 @@
 """Posts and comments: what there is to see, and who may change it.
 
-Every statement begins with `select_posts` or `select_comments`. They leave out what was deleted,
-and load what a response shows: one statement for a list, however long it is.
+Every post and comment is loaded by `select_posts` or `select_comments`. They leave out what was
+deleted, and load what a response shows: one statement for a list, however long it is.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import HTTPException
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, with_expression
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.auth.models import User
 from app.auth.roles import Role
@@ -56,6 +57,24 @@ def select_comments(*, include_deleted: bool = False) -> Select[Comment]:
     )
 
 
+def delete_live(table: type[Post | Comment], row_id: int) -> ReturningUpdate[int]:
+    """Return the statement that deletes a row and returns its id, or nothing if it is deleted.
+
+    One statement looks and changes: of several requests at once, exactly one deletes.
+    """
+    return (
+        update(table)
+        .where(table.id == row_id, table.deleted_at.is_(None))
+        .values(deleted_at=datetime.now(UTC))
+        .returning(table.id)
+    )
+
+
+def restore(table: type[Post | Comment], row_id: int) -> ReturningUpdate[int]:
+    """Return the statement that undoes a deletion and returns the row's id, if there is a row."""
+    return update(table).where(table.id == row_id).values(deleted_at=None).returning(table.id)
+
+
 class Blog:
     """The posts and comments that a request's session sees and changes."""
 
@@ -66,11 +85,15 @@ class Blog:
         self, *, author: str | None, include_deleted: bool, limit: int, offset: int
     ) -> Sequence[Post]:
         """Return up to `limit` posts, newest first, after skipping `offset`."""
-        statement = select_posts(include_deleted=include_deleted)
+        newest_first = Post.created_at.desc(), Post.id.desc()
+        # First the ids of the page: nothing is joined or counted for the posts that are skipped.
+        page = select(Post.id).order_by(*newest_first).limit(limit).offset(offset)
         if author is not None:
-            statement = statement.where(is_by(author))
-        statement = statement.order_by(Post.created_at.desc(), Post.id.desc())
-        return (await self._session.scalars(statement.limit(limit).offset(offset))).all()
+            page = page.where(is_by(author))
+        if not include_deleted:
+            page = page.where(Post.deleted_at.is_(None))
+        statement = select_posts(include_deleted=include_deleted).where(Post.id.in_(page))
+        return (await self._session.scalars(statement.order_by(*newest_first))).all()
 
     async def get_post(self, post_id: int, *, include_deleted: bool = False) -> Post:
         """Return one post; raises `PostNotFound`."""
@@ -88,37 +111,41 @@ class Blog:
         await self._session.flush()
         return await self.get_post(post.id)
 
-    async def update_post(self, post_id: int, editor: User, fields: dict[str, Any]) -> Post:
-        """Change the given fields; raises `PostNotFound`, and 403 when it is somebody else's."""
+    async def get_own_post(self, post_id: int, editor: User) -> Post:
+        """Return a post that `editor` may change; raises `PostNotFound`, and 403."""
         post = await self.get_post(post_id)
         check_may_change(post, editor)
+        return post
+
+    async def update_post(self, post: Post, fields: dict[str, Any]) -> Post:
+        """Change the given fields and return the post."""
         if not fields:
             return post
         for name, value in fields.items():
             setattr(post, name, value)
         post.updated_at = datetime.now(UTC)
         await self._session.flush()
-        return await self.get_post(post_id)
+        return await self.get_post(post.id)
 
-    async def delete_post(self, post_id: int, editor: User) -> None:
-        """Hide a post with its comments; raises `PostNotFound`, and 403 as `update_post`."""
-        post = await self.get_post(post_id)
-        check_may_change(post, editor)
-        post.deleted_at = datetime.now(UTC)
+    async def delete_post(self, post: Post) -> None:
+        """Hide a post with its comments; raises `PostNotFound` when another request was faster."""
+        if await self._session.scalar(delete_live(Post, post.id)) is None:
+            raise PostNotFound(post.id)
 
     async def restore_post(self, post_id: int) -> Post:
         """Undo a deletion; nothing changes when there was none. Raises `PostNotFound`."""
-        post = await self.get_post(post_id, include_deleted=True)
-        post.deleted_at = None
-        await self._session.flush()
+        if await self._session.scalar(restore(Post, post_id)) is None:
+            raise PostNotFound(post_id)
         return await self.get_post(post_id)
 
     async def list_comments(self, post_id: int, *, limit: int, offset: int) -> Sequence[Comment]:
         """Return up to `limit` comments of a post, oldest first; raises `PostNotFound`."""
         await self.get_post(post_id)
-        statement = select_comments().where(Comment.post_id == post_id)
-        statement = statement.order_by(Comment.created_at, Comment.id)
-        return (await self._session.scalars(statement.limit(limit).offset(offset))).all()
+        oldest_first = Comment.created_at, Comment.id
+        page = select(Comment.id).order_by(*oldest_first).limit(limit).offset(offset)
+        page = page.where(Comment.post_id == post_id, Comment.deleted_at.is_(None))
+        statement = select_comments().where(Comment.id.in_(page))
+        return (await self._session.scalars(statement.order_by(*oldest_first))).all()
 
     async def get_comment(self, comment_id: int, *, include_deleted: bool = False) -> Comment:
         """Return one comment; raises `CommentNotFound`."""
@@ -139,38 +166,47 @@ class Blog:
         await self._session.flush()
         return await self.get_comment(comment.id)
 
-    async def update_comment(self, comment_id: int, editor: User, body: str) -> Comment:
-        """Change what a comment says; raises `CommentNotFound`, and 403."""
+    async def get_own_comment(self, comment_id: int, editor: User) -> Comment:
+        """Return a comment that `editor` may change; raises `CommentNotFound`, and 403."""
         comment = await self.get_comment(comment_id)
         check_may_change(comment, editor)
+        return comment
+
+    async def update_comment(self, comment: Comment, body: str) -> Comment:
+        """Change what a comment says, and return it."""
         comment.body = body
         comment.updated_at = datetime.now(UTC)
         return comment
 
-    async def delete_comment(self, comment_id: int, editor: User) -> None:
-        """Hide a comment; raises `CommentNotFound`, and 403."""
-        comment = await self.get_comment(comment_id)
-        check_may_change(comment, editor)
-        comment.deleted_at = datetime.now(UTC)
+    async def delete_comment(self, comment: Comment) -> None:
+        """Hide a comment; raises `CommentNotFound` when another request was faster."""
+        if await self._session.scalar(delete_live(Comment, comment.id)) is None:
+            raise CommentNotFound(comment.id)
 
     async def restore_comment(self, comment_id: int) -> Comment:
         """Undo a deletion; raises `CommentNotFound`."""
-        comment = await self.get_comment(comment_id, include_deleted=True)
-        comment.deleted_at = None
-        return comment
+        if await self._session.scalar(restore(Comment, comment_id)) is None:
+            raise CommentNotFound(comment_id)
+        return await self.get_comment(comment_id, include_deleted=True)
 
 
 def is_by(author: str) -> ColumnElement[bool]:
-    """Return the condition that selects what a user wrote, by the user's id or name."""
-    if author.isdecimal():
-        return Post.author_id == min(int(author), MAX_INTEGER)
+    """Return the condition that selects what a user wrote, by the user's id or name.
+
+    Digits alone are an id, unless there is no such user: a name may be digits, too.
+    """
     # The id is looked up once, and the index by author serves the list: `Post.author.has(…)` would
     # be asked of one post after another.
     name = author.lower().replace("\0", " ")
-    return Post.author_id == select(User.id).where(User.username_folded == name).scalar_subquery()
+    by_name = select(User.id).where(User.username_folded == name).scalar_subquery()
+    if not (author.isascii() and author.isdecimal()):
+        return Post.author_id == by_name
+    number = min(int(author), MAX_INTEGER)
+    by_id = select(User.id).where(User.id == number).scalar_subquery()
+    return Post.author_id == func.coalesce(by_id, by_name)
 
 
 def check_may_change(thing: Post | Comment, editor: User) -> None:
     """Answer 403 unless the editor wrote it or is an administrator."""
     if thing.author_id != editor.id and editor.role != Role.ADMIN:
-        raise HTTPException(403, "It belongs to somebody else")
+        raise HTTPException(403, "You may change only what you wrote")

@@ -1,7 +1,6 @@
 """The socket, and the history for those who were away."""
 
 import asyncio
-import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,15 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.dependencies import CurrentUser
 from app.chat.access import SUBPROTOCOL, find_visitor
-from app.chat.hub import Connection, Hub
+from app.chat.hub import MESSAGES_A_SECOND, Connection, Hub
 from app.chat.models import Message
-from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite
-from app.chat.service import UserIsGone, read_messages, store_message
+from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite, client_id_of
+from app.chat.service import ClientIdIsTaken, UserIsGone, read_messages, store_message
 from app.database import SessionDep
 from app.parameters import MAX_INTEGER, Limit
 
-MESSAGES_A_SECOND = 5
-BURST = 20  # messages at once after a pause
 CLOSE_TIMEOUT = 1  # seconds
 
 router = APIRouter(tags=["chat"])
@@ -55,6 +52,12 @@ async def chat(websocket: WebSocket) -> None:
         return
     connection = Connection(websocket, visitor.user)
     hub: Hub = websocket.state.hub
+    most = websocket.state.settings.chat_sockets_per_user
+    if hub.sockets_of(visitor.user) >= most:
+        reason = f"Too many sockets: a user may have {most}"
+        with suppress(RuntimeError, WebSocketDisconnect):  # the client is gone already
+            await websocket.close(status.WS_1013_TRY_AGAIN_LATER, reason)
+        return
     remaining = (visitor.expires_at - datetime.now(UTC)).total_seconds()
     expiry = asyncio.get_running_loop().call_later(
         remaining, connection.end, status.WS_1008_POLICY_VIOLATION
@@ -85,13 +88,12 @@ async def chat(websocket: WebSocket) -> None:
 
 async def receive_messages(connection: Connection, hub: Hub) -> None:
     """Take the client's frames until it leaves: store each, then send it to everyone."""
-    limiter = RateLimiter()
     while True:
         received = await connection.websocket.receive()
         if received["type"] == "websocket.disconnect":
             return
         text = received.get("text")
-        if not limiter.allows_one_more():
+        if hub.is_too_fast(connection.user):
             problem: str | None = f"Too fast: {MESSAGES_A_SECOND} messages a second are enough"
         elif text is None:
             problem = "A frame has to be text"
@@ -100,7 +102,8 @@ async def receive_messages(connection: Connection, hub: Hub) -> None:
         else:
             problem = await finish(say(text, connection, hub))
         if problem is not None:
-            connection.send(ErrorFrame(detail=problem).model_dump_json())
+            error = ErrorFrame(detail=problem, client_id=client_id_of(text))
+            connection.send(error.model_dump_json())
             await asyncio.sleep(0)  # what was sent in one go may be here already: others' turn
 
 
@@ -133,6 +136,8 @@ async def say(frame: str, connection: Connection, hub: Hub) -> str | None:
         except UserIsGone:
             connection.end(status.WS_1008_POLICY_VIOLATION)  # as is a token of theirs
             return "The account does not exist any more"
+        except ClientIdIsTaken:
+            return "client_id: you have sent another text with this one"
         except SQLAlchemyError:
             return "The message could not be stored: try again"
         if is_new:
@@ -140,21 +145,3 @@ async def say(frame: str, connection: Connection, hub: Hub) -> str | None:
         else:
             connection.send(message.model_dump_json())  # everyone else has it already
     return None
-
-
-class RateLimiter:
-    """A bucket of `BURST` tokens that fills again, `MESSAGES_A_SECOND`; each frame takes one."""
-
-    def __init__(self) -> None:
-        self._tokens = float(BURST)
-        self._filled_at = time.monotonic()
-
-    def allows_one_more(self) -> bool:
-        """Take a token; return whether there was one."""
-        now = time.monotonic()
-        filled = self._tokens + (now - self._filled_at) * MESSAGES_A_SECOND
-        self._tokens, self._filled_at = min(filled, BURST), now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

@@ -16,12 +16,16 @@ class UserIsGone(Exception):
     """Whoever sent the message was deleted meanwhile."""
 
 
+class ClientIdIsTaken(Exception):
+    """The user has sent another text with the same `client_id`."""
+
+
 async def store_message(
     message_in: MessageWrite, user: ChatUser, engine: AsyncEngine
 ) -> tuple[MessageRead, bool]:
     """Store a message; return it, and whether it is new: what was sent twice is stored once.
 
-    Raises `UserIsGone`.
+    Raises `UserIsGone` and `ClientIdIsTaken`.
     """
     message = Message(
         user_id=user.id,
@@ -41,6 +45,8 @@ async def store_message(
             stored = await session.scalar(statement)
         if stored is None:  # so it was the other constraint: the user's
             raise UserIsGone from None
+        if stored.text != message_in.text:
+            raise ClientIdIsTaken from None
         return as_read(stored, user), False
     return as_read(message, user), True
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from app.auth.dependencies import CurrentUser, SettingsDep
 from app.database import SessionDep
+from app.errors import GuardFirstRoute
 from app.files import file_response
 from app.images.models import Image
 from app.images.schemas import ImageRead
@@ -16,7 +17,7 @@ from app.images.service import ImageNotFound, delete_image, is_own, save_image
 from app.images.storage import MediaStorage
 from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
 
-router = APIRouter(prefix="/images", tags=["images"])
+router = APIRouter(prefix="/images", tags=["images"], route_class=GuardFirstRoute)
 
 
 async def get_storage(request: Request) -> MediaStorage:

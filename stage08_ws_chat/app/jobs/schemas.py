@@ -1,12 +1,16 @@
 """What jobs look like in requests and responses."""
 
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator
 
 from app.jobs.models import JobStatus
+from app.parameters import RequestBody
+
+DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def check_text(text: str) -> str:
@@ -22,6 +26,17 @@ def check_text(text: str) -> str:
     return text
 
 
+def check_is_text(value: object) -> object:
+    """Return the value when it looks like a date; raises `ValueError` for a number.
+
+    Pydantic takes a number, also as text, for seconds since 1970, or for milliseconds when it is
+    large: 30000000000 would run at once.
+    """
+    if not isinstance(value, str) or not DATE.match(value):
+        raise ValueError("Time should be a string such as 2030-01-01T12:00:00+03:00")
+    return value
+
+
 def to_utc(time: datetime) -> datetime:
     """Return the time in UTC; raises `ValueError` when the calendar ends before that."""
     try:
@@ -31,13 +46,11 @@ def to_utc(time: datetime) -> datetime:
 
 
 JobText = Annotated[str, AfterValidator(check_text)]
-RunAt = Annotated[AwareDatetime, AfterValidator(to_utc)]
+RunAt = Annotated[AwareDatetime, BeforeValidator(check_is_text), AfterValidator(to_utc)]
 
 
-class JobCreate(BaseModel):
+class JobCreate(RequestBody):
     """A text to analyse, now or at `run_at`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: JobText
     run_at: RunAt | None = None

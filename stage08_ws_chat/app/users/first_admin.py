@@ -15,6 +15,8 @@ from app.auth.security import PasswordHasher
 from app.config import Settings
 from app.errors import StartupError
 
+US = ""  # the client of a password that is not from a request
+
 logger = logging.getLogger("uvicorn.error")
 
 
@@ -27,17 +29,18 @@ async def ensure_first_admin(
     been registered by anybody. Raises `StartupError` when the settings are not usable.
     """
     username = settings.first_admin_username
-    password = settings.first_admin_password.get_secret_value()
-    if not username and not password:
+    given = {"username": username, "password": settings.first_admin_password.get_secret_value()}
+    if not any(given.values()):
         return
     try:
-        wanted = UserCreate.model_validate({"username": username, "password": password})
+        wanted = UserCreate.model_validate(given)
     except ValidationError as error:
         problems = [
             f"FIRST_ADMIN_{str(at['loc'][0]).upper()}: {at['msg']}"
             for at in error.errors(include_input=False)
         ]
         raise StartupError("Wrong settings. " + "; ".join(problems)) from None
+    password = wanted.password.get_secret_value()
     async with AsyncSession(engine, expire_on_commit=False) as session:
         if await session.scalar(select(User.id).where(User.role == Role.ADMIN).limit(1)):
             return
@@ -48,11 +51,11 @@ async def ensure_first_admin(
             user = User(
                 username=wanted.username,
                 username_folded=folded,
-                password_hash=await hasher.hash(password),
+                password_hash=await hasher.hash(password, client=US),
                 created_at=datetime.now(UTC),
             )
             session.add(user)
-        elif not await hasher.verify(password, user.password_hash):
+        elif not (await hasher.verify(password, user.password_hash, client=US)).matches:
             logger.error("No first administrator: %s is somebody with another password", username)
             return
         user.role = Role.ADMIN

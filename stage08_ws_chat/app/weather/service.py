@@ -1,12 +1,15 @@
-"""How the weather is cached."""
+"""How the weather is cached, and how often the provider is asked."""
 
+import math
 import time
 
 from app.config import Settings
+from app.token_bucket import TokenBucket
 from app.weather.cache import LoadingCache
+from app.weather.circuit import CircuitBreaker
 from app.weather.providers import CityNotFound, WeatherProvider
 from app.weather.schemas import Weather
-from app.weather.upstream import deadline
+from app.weather.upstream import TooManyLookups, deadline
 
 MAX_CITIES = 10_000
 STALE_FOR = 24 * 60 * 60  # seconds that an old answer is kept for when the provider fails
@@ -15,10 +18,19 @@ REMEMBER_NOT_FOUND_FOR = 60  # seconds
 
 def create_weather_cache(provider: WeatherProvider, settings: Settings) -> LoadingCache[Weather]:
     """Return a cache, by the names of cities, of what the provider says."""
+    circuit = CircuitBreaker(
+        timeout_pause=settings.weather_timeout_pause, longest_call=settings.weather_timeout
+    )
+    # Anybody may ask for any name: without a limit one client would use up what we may ask.
+    per_minute = settings.weather_lookups_per_minute
+    lookups = TokenBucket(rate=per_minute / 60, capacity=per_minute)
 
     async def load(city: str) -> Weather:
-        async with deadline():
-            return await provider.weather_in(city)
+        with circuit.guarded():
+            if wait := lookups.take():
+                raise TooManyLookups(math.ceil(wait))
+            async with deadline(settings.weather_timeout):
+                return await provider.weather_in(city)
 
     return LoadingCache(
         load,

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import StartupError
@@ -17,6 +17,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
 
     database_url: str = "sqlite+aiosqlite:///./todo.db"
+    database_busy_timeout: float = Field(default=5, ge=0, le=60)  # seconds that a write waits
 
 
 def load_settings() -> Settings:

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDec
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
-BUSY_TIMEOUT = 5  # seconds that a write waits for another one before it fails
+from app.config import Settings
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -48,7 +48,7 @@ class Base(DeclarativeBase):
     )
 
 
-def create_engine(database_url: str) -> AsyncEngine:
+def create_engine(settings: Settings) -> AsyncEngine:
     """Return an engine: a pool that opens connections when they are needed.
 
     Raises `StartupError` for a database that this stage does not speak.

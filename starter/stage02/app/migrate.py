@@ -4,10 +4,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from app.config import Settings
+
 ALEMBIC_INI = Path(__file__).resolve().parent.parent / "alembic.ini"
 
 
-async def prepare_schema(database_url: str, *, upgrade: bool) -> None:
+async def prepare_schema(settings: Settings, *, upgrade: bool) -> None:
     """Run the missing migrations when `upgrade` is set, else only look.
 
     Raises `StartupError` when the database cannot be opened, is newer than this code, or older and

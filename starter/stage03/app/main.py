@@ -29,8 +29,8 @@ class AppState(TypedDict):
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
     settings = load_settings()
-    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
-    engine = create_engine(settings.database_url)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
     yield {
         "settings": settings,
         "engine": engine,

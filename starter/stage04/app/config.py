@@ -21,6 +21,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
 
     database_url: str = "sqlite+aiosqlite:///./todo.db"
+    database_busy_timeout: float = Field(default=5, ge=0, le=60)  # seconds that a write waits
 
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     access_token_ttl: int = Field(default=1800, ge=1)  # seconds

@@ -33,8 +33,8 @@ class AppState(TypedDict):
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
     settings = load_settings()
-    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
-    engine = create_engine(settings.database_url)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
         await media_storage.sweep(session)

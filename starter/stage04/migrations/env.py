@@ -35,7 +35,7 @@ async def run_as_command() -> None:
     """Connect to the configured database and migrate it."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
-    engine = create_engine(load_settings().database_url)
+    engine = create_engine(load_settings())
     async with engine.begin() as connection:
         await connection.run_sync(run_migrations)
     await engine.dispose()

@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
 
     database_url: str = "sqlite+aiosqlite:///./todo.db"
+    database_busy_timeout: float = Field(default=5, ge=0, le=60)  # seconds that a write waits
 
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     access_token_ttl: int = Field(default=1800, ge=1)  # seconds
@@ -32,8 +33,11 @@ class Settings(BaseSettings):
     max_images_per_user: int = Field(default=1000, ge=1)
 
     redis_url: str = Field(default="", pattern=r"^$|^rediss?://")
+    job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=MAX_RETENTION)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
+    max_waiting_jobs_per_user: int = Field(default=1000, ge=1, le=100_000)
+    max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
 
     @field_validator("job_cleanup_crontab")
     @classmethod

@@ -17,6 +17,7 @@ from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
+from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
 from app.shutdown import Shutdown
 from app.todos.router import router as todos_router
@@ -31,6 +32,7 @@ class AppState(TypedDict):
     password_hasher: PasswordHasher
     media_storage: MediaStorage
     job_queue: JobQueue
+    job_streams: JobStreams
     shutdown: Shutdown
 
 
@@ -38,21 +40,23 @@ class AppState(TypedDict):
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
     settings = load_settings()
-    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
-    engine = create_engine(settings.database_url)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
         await media_storage.sweep(session)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
     shutdown = Shutdown()
+    streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
     with shutdown.watched():
-        async with queue.running():
+        async with queue.running(), streams.running():
             yield {
                 "settings": settings,
                 "engine": engine,
                 "password_hasher": PasswordHasher(settings.bcrypt_rounds),
                 "media_storage": media_storage,
                 "job_queue": queue,
+                "job_streams": streams,
                 "shutdown": shutdown,
             }
     await engine.dispose()

@@ -10,13 +10,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.config import Settings
 from app.database import create_engine
 from app.errors import StartupError
 
 ALEMBIC_INI = Path(__file__).resolve().parent.parent / "alembic.ini"
 
 
-async def prepare_schema(database_url: str, *, upgrade: bool) -> None:
+async def prepare_schema(settings: Settings, *, upgrade: bool) -> None:
     """Run the missing migrations when `upgrade` is set, else only look.
 
     Raises `StartupError` when the database cannot be opened, is newer than this code, or older and
@@ -24,7 +25,7 @@ async def prepare_schema(database_url: str, *, upgrade: bool) -> None:
     """
     try:
         # An engine of its own: migrations change settings of their connection.
-        engine = create_engine(database_url)
+        engine = create_engine(settings)
         try:
             async with engine.begin() as connection:
                 await connection.run_sync(_prepare, upgrade=upgrade)

@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
 
     database_url: str = "sqlite+aiosqlite:///./todo.db"
+    database_busy_timeout: float = Field(default=5, ge=0, le=60)  # seconds that a write waits
 
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     access_token_ttl: int = Field(default=1800, ge=1)  # seconds
@@ -32,10 +33,14 @@ class Settings(BaseSettings):
     max_images_per_user: int = Field(default=1000, ge=1)
 
     redis_url: str = Field(default="", pattern=r"^$|^rediss?://")
+    job_lease: float = Field(default=10, ge=1, le=3600)  # seconds that a worker may be silent
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=MAX_RETENTION)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
+    max_waiting_jobs_per_user: int = Field(default=1000, ge=1, le=100_000)
+    max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
 
     weather_cache_ttl: int = Field(default=600, ge=0)  # seconds
+    weather_timeout: float = Field(default=10, gt=0, le=60)  # seconds that a provider may take
     openweathermap_api_key: SecretStr = SecretStr("")
     openweathermap_base_url: str = "https://api.openweathermap.org"
     open_meteo_base_url: str = "https://api.open-meteo.com"

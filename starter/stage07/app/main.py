@@ -18,6 +18,7 @@ from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
+from app.jobs.streams import JobStreams
 from app.migrate import prepare_schema
 from app.shutdown import Shutdown
 from app.todos.router import router as todos_router
@@ -40,6 +41,7 @@ class AppState(TypedDict):
     password_hasher: PasswordHasher
     media_storage: MediaStorage
     job_queue: JobQueue
+    job_streams: JobStreams
     weather_cache: LoadingCache[Weather]
     shutdown: Shutdown
 
@@ -48,8 +50,8 @@ class AppState(TypedDict):
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
     settings = load_settings()
-    await prepare_schema(settings.database_url, upgrade=settings.environment == "development")
-    engine = create_engine(settings.database_url)
+    await prepare_schema(settings, upgrade=settings.environment == "development")
+    engine = create_engine(settings)
     password_hasher = PasswordHasher(settings.bcrypt_rounds)
     await ensure_first_admin(settings, engine, password_hasher)
     media_storage = MediaStorage(settings.media_dir)
@@ -57,14 +59,16 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
         await media_storage.sweep(session)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
     shutdown = Shutdown()
+    streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
     with shutdown.watched():
-        async with queue.running(), open_client() as client:
+        async with queue.running(), streams.running(), open_client(settings) as client:
             yield {
                 "settings": settings,
                 "engine": engine,
                 "password_hasher": password_hasher,
                 "media_storage": media_storage,
                 "job_queue": queue,
+                "job_streams": streams,
                 "weather_cache": create_weather_cache(choose_provider(client, settings), settings),
                 "shutdown": shutdown,
             }

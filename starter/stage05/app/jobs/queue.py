@@ -9,7 +9,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from anyio import CapacityLimiter
@@ -42,6 +42,7 @@ class LocalQueue:
 
     def __init__(self, engine: AsyncEngine, settings: Settings) -> None:
         self._engine = engine
+        self._lease = timedelta(seconds=settings.job_lease)
         self._retention = settings.job_retention
         self._cleanup = settings.cleanup_schedule()
         self._wake = asyncio.Event()

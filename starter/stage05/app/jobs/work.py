@@ -20,8 +20,7 @@ from app.jobs.models import Job, JobStatus
 
 MAX_ATTEMPTS = 3
 FIRST_RETRY = timedelta(seconds=1)  # the next one waits twice as long
-LEASE = timedelta(seconds=10)
-RENEW_EVERY = timedelta(seconds=1)
+RENEWALS = 10  # of a lease in the time that it lasts
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -36,14 +35,17 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to run a job until the lease runs out."""
+    """The right to run a job until the lease runs out: `duration` after its last renewal."""
 
     job_id: uuid.UUID
     lease: uuid.UUID
     attempts: int
+    duration: timedelta
 
 
-async def claim(engine: AsyncEngine, job_id: uuid.UUID | None = None) -> Claim | None:
+async def claim(
+    engine: AsyncEngine, duration: timedelta, job_id: uuid.UUID | None = None
+) -> Claim | None:
     """Return the claim to this job, or to the one that waits longest; None if none is due."""
     # TODO 5.4: Work runs in the background in process and in Celery
     raise NotImplementedError("TODO 5.4: Work runs in the background in process and in …")

@@ -22,9 +22,6 @@ from app.jobs import work
 from app.jobs.queue import RUN_JOB, create_celery, send
 from app.migrate import prepare_schema
 
-# A message can be lost with its Redis: a job that is still queued after this time gets another.
-# Two messages for one job do no harm: only one worker can claim it.
-ANNOUNCE_AGAIN_AFTER = timedelta(seconds=10)
 ANNOUNCED_AT_ONCE = 500
 
 logger = logging.getLogger("celery.worker")
@@ -35,6 +32,11 @@ try:
         raise StartupError("REDIS_URL: set it, or let the server run the jobs itself")
 except StartupError as error:
     sys.exit(str(error))
+
+LEASE = timedelta(seconds=settings.job_lease)
+# A message can be lost with its Redis: a job that is still queued after this time gets another.
+# Two messages for one job do no harm: only one worker can claim it.
+ANNOUNCE_AGAIN_AFTER = LEASE
 
 app = create_celery(settings.redis_url)
 app.conf.beat_schedule = {
@@ -79,7 +81,7 @@ def prepare_worker(**_: Any) -> None:
     """Check the database once, before there are several processes."""
     try:
         upgrade = settings.environment == "development"
-        asyncio.run(prepare_schema(settings.database_url, upgrade=upgrade))
+        asyncio.run(prepare_schema(settings, upgrade=upgrade))
     except StartupError as error:
         sys.exit(str(error))
 
@@ -88,7 +90,7 @@ def prepare_worker(**_: Any) -> None:
 def prepare_process(**_: Any) -> None:
     """Make what the process keeps: connections cannot be shared with other processes."""
     process.runner = asyncio.Runner()
-    process.engine = create_engine(settings.database_url)
+    process.engine = create_engine(settings)
 
 
 @worker_process_shutdown.connect

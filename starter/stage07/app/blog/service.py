@@ -1,7 +1,7 @@
 """Posts and comments: what there is to see, and who may change it.
 
-Every statement begins with `select_posts` or `select_comments`. They leave out what was deleted,
-and load what a response shows: one statement for a list, however long it is.
+Every post and comment is loaded by `select_posts` or `select_comments`. They leave out what was
+deleted, and load what a response shows: one statement for a list, however long it is.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import HTTPException
 from sqlalchemy import ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.auth.models import User
 from app.blog.models import Comment, Post
@@ -39,6 +40,21 @@ def select_comments(*, include_deleted: bool = False) -> Select[Comment]:
     """Return the statement that finds comments, each with its author."""
     # TODO 7.6: One user has many posts, one post has many comments
     raise NotImplementedError("TODO 7.6: One user has many posts, one post has many …")
+
+
+def delete_live(table: type[Post | Comment], row_id: int) -> ReturningUpdate[int]:
+    """Return the statement that deletes a row and returns its id, or nothing if it is deleted.
+
+    One statement looks and changes: of several requests at once, exactly one deletes.
+    """
+    # TODO 7.7: Deleting is soft
+    raise NotImplementedError("TODO 7.7: Deleting is soft")
+
+
+def restore(table: type[Post | Comment], row_id: int) -> ReturningUpdate[int]:
+    """Return the statement that undoes a deletion and returns the row's id, if there is a row."""
+    # TODO 7.7: Deleting is soft
+    raise NotImplementedError("TODO 7.7: Deleting is soft")
 
 
 class Blog:

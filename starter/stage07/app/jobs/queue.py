@@ -43,6 +43,7 @@ class LocalQueue:
 
     def __init__(self, engine: AsyncEngine, settings: Settings) -> None:
         self._engine = engine
+        self._lease = timedelta(seconds=settings.job_lease)
         self._retention = settings.job_retention
         self._cleanup = settings.cleanup_schedule()
         self._wake = asyncio.Event()
@@ -73,7 +74,7 @@ class LocalQueue:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                claimed = await work.claim(self._engine)
+                claimed = await work.claim(self._engine, self._lease)
                 if claimed:
                     await work.run(self._engine, claimed, stopping=self._stopping.is_set)
                     continue

@@ -24,8 +24,7 @@ from app.jobs.schemas import JobResult
 
 MAX_ATTEMPTS = 3
 FIRST_RETRY = timedelta(seconds=1)  # the next one waits twice as long
-LEASE = timedelta(seconds=10)
-RENEW_EVERY = timedelta(seconds=1)
+RENEWALS = 10  # of a lease in the time that it lasts
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -40,14 +39,17 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to run a job until the lease runs out."""
+    """The right to run a job until the lease runs out: `duration` after its last renewal."""
 
     job_id: uuid.UUID
     lease: uuid.UUID
     attempts: int
+    duration: timedelta
 
 
-async def claim(engine: AsyncEngine, job_id: uuid.UUID | None = None) -> Claim | None:
+async def claim(
+    engine: AsyncEngine, duration: timedelta, job_id: uuid.UUID | None = None
+) -> Claim | None:
     """Return the claim to this job, or to the one that waits longest; None if none is due."""
     now = datetime.now(UTC)
     is_free = Job.status.in_(WAITING) & (Job.due_at <= now)
@@ -61,13 +63,13 @@ async def claim(engine: AsyncEngine, job_id: uuid.UUID | None = None) -> Claim |
             progress=0,
             started_at=now,
             lease=uuid.uuid4(),
-            lease_until=now + LEASE,
+            lease_until=now + duration,
         )
         .returning(Job.id, Job.lease, Job.attempts)
     )
     async with engine.begin() as connection:
         row = (await connection.execute(statement)).one_or_none()
-    return Claim(row.id, row.lease, row.attempts) if row else None
+    return Claim(row.id, row.lease, row.attempts, duration) if row else None
 
 
 async def run(
@@ -122,9 +124,10 @@ async def analyse(
             raise WorkerStops
         await to_thread.run_sync(counts.add, piece)
         now = datetime.now(UTC)
-        if now - renewed_at > RENEW_EVERY:
+        if now - renewed_at > claimed.duration / RENEWALS:
             progress = 100 * counts.characters // len(text)
-            await update_held(engine, claimed, progress=progress, lease_until=now + LEASE)
+            lease_until = now + claimed.duration
+            await update_held(engine, claimed, progress=progress, lease_until=lease_until)
             renewed_at = now
     return await to_thread.run_sync(summarize, counts)
 

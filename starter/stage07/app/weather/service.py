@@ -17,7 +17,7 @@ def create_weather_cache(provider: WeatherProvider, settings: Settings) -> Loadi
     """Return a cache, by the names of cities, of what the provider says."""
 
     async def load(city: str) -> Weather:
-        async with deadline():
+        async with deadline(settings.weather_timeout):
             return await provider.weather_in(city)
 
     return LoadingCache(

@@ -15,10 +15,9 @@ from email.utils import parsedate_to_datetime
 import httpx
 from fastapi import HTTPException
 
+from app.config import Settings
 from app.errors import StartupError
 
-TIMEOUT = httpx.Timeout(connect=2, read=5, write=5, pool=2)  # seconds, for each phase
-DEADLINE = 10  # seconds for all of it: a server that sends a byte now and then meets every timeout
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
 ATTEMPTS = 2
 RETRY_DELAY = 0.2  # seconds
@@ -61,13 +60,16 @@ class Answer:
 
 
 @asynccontextmanager
-async def open_client() -> AsyncIterator[httpx.AsyncClient]:
+async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """Yield the client that all requests share: it keeps connections open between them."""
+    whole = settings.weather_timeout
+    # For each phase. A server that sends a byte now and then meets them all: see `deadline`.
+    timeout = httpx.Timeout(connect=whole / 5, read=whole / 2, write=whole / 2, pool=whole / 5)
     # A few bytes may unpack to gigabytes, so nothing may come packed: answers are small anyway.
     headers = {"Accept-Encoding": "identity"}
     try:
         # Proxies and certificates come from the environment, as for any other program.
-        client = httpx.AsyncClient(headers=headers, timeout=TIMEOUT, limits=LIMITS)
+        client = httpx.AsyncClient(headers=headers, timeout=timeout, limits=LIMITS)
     except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
         reason = f"Cannot use the proxy or certificates that the environment names: {error}"
         raise StartupError(reason) from error
@@ -76,10 +78,10 @@ async def open_client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def deadline() -> AsyncIterator[None]:
-    """Raise `UpstreamTimeout` when everything that is done within takes too long together."""
+async def deadline(seconds: float) -> AsyncIterator[None]:
+    """Raise `UpstreamTimeout` when everything that is done within takes longer than that."""
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
         raise UpstreamTimeout from None

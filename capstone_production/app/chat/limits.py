@@ -1,0 +1,70 @@
+"""How fast one user may speak, with all their sockets, in all processes together.
+
+Each process has a token bucket for a user, and Redis has one that all processes share: a frame
+takes a token from both. While Redis does not answer, each process counts for itself: then a user
+who is connected to three of them is three times as fast, and `rate_limit_failures_total` tells.
+"""
+
+import time
+
+from cachetools import TTLCache
+from redis.asyncio import Redis
+
+from app.auth.rate_limits import FAILURES, REFUSALS
+from app.chat.schemas import ChatUser
+from app.redis_client import REDIS_ERRORS
+from app.token_bucket import TokenBucket
+
+MESSAGES_A_SECOND = 5
+BURST = 20  # messages at once after a pause
+MAX_BUCKETS = 10_000
+BUCKET_TTL = 60  # seconds; a bucket is full again long before
+PAUSE_AFTER_ERROR = 1.0  # seconds for which Redis is not asked: a message does not wait for it
+
+# `TokenBucket.take` again, where all processes find it. Redis runs a script as one step.
+TAKE = """
+local rate, capacity, ttl = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'filled_at')
+local tokens, filled_at = tonumber(bucket[1] or capacity), tonumber(bucket[2] or now)
+tokens = math.min(capacity, tokens + (now - filled_at) * rate)
+if tokens < 1 then
+    return 0
+end
+local filled = string.format('%.6f', now)
+redis.call('HSET', KEYS[1], 'tokens', tokens - 1, 'filled_at', filled)
+redis.call('EXPIRE', KEYS[1], ttl)
+return 1
+"""
+
+
+class MessageLimits:
+    """Counts the frames of each user."""
+
+    def __init__(self, redis: Redis | None) -> None:
+        # Kept after a user has left: to connect again does not fill the bucket.
+        self._buckets: TTLCache[int, TokenBucket] = TTLCache(MAX_BUCKETS, BUCKET_TTL)
+        self._take = redis.register_script(TAKE) if redis is not None else None
+        self._ask_redis_from = 0.0
+
+    async def is_too_fast(self, user: ChatUser) -> bool:
+        """Count a frame of the user; return whether there were too many."""
+        bucket = self._buckets.get(user.id) or TokenBucket(rate=MESSAGES_A_SECOND, capacity=BURST)
+        self._buckets[user.id] = bucket  # its time to live begins anew
+        if bucket.take() == 0 and await self._take_from_all(user):
+            return False
+        REFUSALS.labels("chat").inc()
+        return True
+
+    async def _take_from_all(self, user: ChatUser) -> bool:
+        """Take a token from the bucket of all processes; return whether there was one."""
+        if self._take is None or time.monotonic() < self._ask_redis_from:
+            return True
+        try:
+            arguments = [MESSAGES_A_SECOND, BURST, BUCKET_TTL]
+            return bool(await self._take(keys=[f"chat:bucket:{user.id}"], args=arguments))
+        except REDIS_ERRORS:
+            FAILURES.inc()
+            self._ask_redis_from = time.monotonic() + PAUSE_AFTER_ERROR
+            return True

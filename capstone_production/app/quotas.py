@@ -1,0 +1,57 @@
+"""How many things one user may have: no user fills the database alone.
+
+Counting takes the longer the more a user has, so not every write counts. After a count a process
+lets a tenth of what is left pass before it counts again: up to ten processes together stay within
+the limit, and close to it every write counts. Writes at the same moment may exceed it by a few.
+"""
+
+from cachetools import LRUCache
+from fastapi import HTTPException, Request
+from sqlalchemy import func, literal, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.config import Settings
+
+SHARE = 10  # of what is left, one part passes without a count
+MAX_USERS = 100_000  # of whom a process remembers what is left
+
+
+class QuotaExceeded(HTTPException):
+    """A user has as many things of a kind as one user may have: answered with 409."""
+
+    def __init__(self, kind: str, limit: int) -> None:
+        super().__init__(409, f"You have {limit} {kind}, the most that one user may have")
+
+
+class Quotas:
+    """What each user may still add, as far as this process knows."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limits = {
+            "todos": settings.max_todos_per_user,
+            "posts": settings.max_posts_per_user,
+            "comments": settings.max_comments_per_user,
+        }
+        self._left: LRUCache[tuple[str, int], int] = LRUCache(MAX_USERS)
+
+    async def take(
+        self, session: AsyncSession, owner: InstrumentedAttribute[int], owner_id: int
+    ) -> None:
+        """Count one more row, in whose column `owner` the user is; raises `QuotaExceeded`."""
+        kind = owner.class_.__tablename__
+        left = self._left.get((kind, owner_id), 0)
+        if left == 0:
+            limit = self._limits[kind]
+            some = select(literal(1)).where(owner == owner_id).limit(limit).subquery()
+            count = await session.scalar(select(func.count()).select_from(some)) or 0
+            if count >= limit:
+                raise QuotaExceeded(kind, limit)
+            left = 1 + (limit - count) // SHARE
+        self._left[kind, owner_id] = left - 1
+
+
+async def get_quotas(request: Request) -> Quotas:
+    """Return the quotas, which all requests share."""
+    quotas: Quotas = request.state.quotas
+    return quotas

@@ -1,0 +1,186 @@
+"""Row C.12: a connection that leads to a server of no use is replaced; the answer is 503, not 500.
+
+After a failover a pool holds connections to a server that only reads. The driver sees nothing wrong
+with them, so a pool would keep them for half an hour.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.harness.database import PostgresDatabase
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.postgres import Postgres, create_database
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually
+from tests.stage05.jobs import FAR_AWAY, submit
+from tests.stage05.test_events import jobs_in, stream
+from tests.stage07.people import expect
+
+BACK_WITHIN = 5.0  # seconds
+LOOKS_EVERY = 0.5  # seconds
+
+# The error is raised by the table itself, when a title asks for it.
+RAISE = """
+CREATE FUNCTION raise_error() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.title LIKE 'SQLSTATE _____' THEN
+        RAISE EXCEPTION 'as the test wants it' USING ERRCODE = right(NEW.title, 5);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER raise_error BEFORE INSERT ON todos FOR EACH ROW EXECUTE FUNCTION raise_error()
+"""
+# After these a connection is of no use any more.
+USELESS = [
+    *("08000", "08003", "08006", "08P01", "25006", "25P03", "25P04"),
+    *("57P01", "57P02", "57P03", "57P04", "57P05"),
+]
+# These say: not now.
+BUSY = ["40001", "40P01", "53000", "53100", "53200", "53300", "53400", "55P03", "57014", "58030"]
+DAMAGED = ["XX000", "XX001"]
+
+
+@pytest.fixture(scope="module")
+def server(launch_for_module: Launch, own_postgres: Postgres) -> LaunchedServer:
+    """A server with one connection, and a table that raises what it is told."""
+    url = create_database(own_postgres.url)
+    settings = {"DATABASE_URL": url, "REDIS_URL": "", "DATABASE_POOL_SIZE": "1"}
+    server = launch_for_module(start=True, **settings, DATABASE_MAX_OVERFLOW="0")
+    PostgresDatabase(url).execute(RAISE)
+    return server
+
+
+@pytest.fixture
+def user(server: LaunchedServer) -> Iterator[Api]:
+    """A signed-in user; no test may leave a traceback in the log."""
+    mark = server.log_mark()
+    with Api(server) as visitor:
+        yield visitor.as_new_user()
+    assert "Traceback (most recent call last)" not in server.log_since(mark)
+
+
+def connection_of(server: LaunchedServer) -> int:
+    """Return the number of the process that serves the app's only connection."""
+    rows = PostgresDatabase(server.settings["DATABASE_URL"]).query(
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE application_name = 'api' AND datname = current_database()"
+    )
+    ((pid,),) = rows
+    return int(pid)
+
+
+def is_refused_for_now(api: Api, title: str) -> None:
+    """Assert that a write is answered with 503, and when to try again."""
+    answer = api.request("POST", "/todos", json={"title": title})
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["retry-after"]) > 0
+    assert "SQLSTATE" not in answer.text
+
+
+@pytest.mark.parametrize("code", USELESS)
+def test_a_connection_of_no_use_is_replaced(server: LaunchedServer, user: Api, code: str) -> None:
+    user.create_todo()
+    before = connection_of(server)
+    is_refused_for_now(user, f"SQLSTATE {code}")
+    user.create_todo()
+    assert connection_of(server) != before
+
+
+@pytest.mark.parametrize("code", BUSY + DAMAGED)
+def test_a_connection_that_is_good_is_kept(server: LaunchedServer, user: Api, code: str) -> None:
+    user.create_todo()
+    before = connection_of(server)
+    is_refused_for_now(user, f"SQLSTATE {code}")
+    user.create_todo()
+    assert connection_of(server) == before
+
+
+def test_a_server_that_only_reads_is_not_ready_and_writes_are_503(
+    user: Api, own_postgres: Postgres
+) -> None:
+    todo = user.create_todo()
+    with only_reading(own_postgres):
+        eventually(lambda: reason_not_ready(user) == "it takes no changes")
+        for number in range(5):
+            is_refused_for_now(user, f"title {number}")
+        assert expect(200, user, "GET", "/todos?limit=7") == [todo]
+    eventually(lambda: user.request("GET", "/health/ready").status_code == 200, within=BACK_WITHIN)
+    user.create_todo()
+
+
+def test_a_standby_takes_writes_as_soon_as_it_is_promoted(
+    launch: Launch, own_postgres: Postgres
+) -> None:
+    url = create_database(own_postgres.url)
+    with Api(launch(DATABASE_URL=url, REDIS_URL="")) as visitor:
+        token = visitor.as_new_user().token
+    with own_postgres.standby() as copy:
+        copied = urlsplit(copy.url)._replace(path=urlsplit(url).path).geturl()
+        with Api(launch(DATABASE_URL=copied, REDIS_URL="")) as visitor:
+            user = visitor.with_token(token)
+            assert reason_not_ready(user) == "it takes no changes"
+            is_refused_for_now(user, "to a copy")
+            assert expect(200, user, "GET", "/todos?limit=7") == []
+            copy.promote()
+            eventually(
+                lambda: user.request("GET", "/health/ready").status_code == 200,
+                within=BACK_WITHIN,
+            )
+            user.create_todo()
+
+
+def test_a_stream_of_events_outlives_a_database_that_goes_away(
+    launch: Launch, own_postgres: Postgres
+) -> None:
+    server = launch(DATABASE_URL=create_database(own_postgres.url), REDIS_URL="")
+    with Api(server) as visitor:
+        user = visitor.as_new_user()
+        job_id = submit(user, run_at=FAR_AWAY)["id"]
+        with stream(user, job_id) as response:
+            told = jobs_in(response)
+            assert next(told)["status"] == "scheduled"
+            own_postgres.stop()
+            try:
+                for _ in range(3):  # meanwhile the server looks for changes, and cannot
+                    with stream(user, job_id) as refused:
+                        assert refused.status_code == 503
+                    time.sleep(LOOKS_EVERY)
+            finally:
+                own_postgres.start()
+            path = f"/jobs/{job_id}"
+            eventually(lambda: user.request("DELETE", path).status_code == 200, within=BACK_WITHIN)
+            assert [job["status"] for job in told] == ["cancelled"]
+    assert "Traceback (most recent call last)" not in server.log_text()
+
+
+@contextmanager
+def only_reading(postgres: Postgres) -> Iterator[None]:
+    """Have all sessions of the server refuse changes, from their next transaction on."""
+    set_read_only(postgres, "on")
+    try:
+        yield
+    finally:
+        set_read_only(postgres, "off")
+
+
+def set_read_only(postgres: Postgres, value: str) -> None:
+    """Say what sessions begin with, and let the open ones know."""
+    url = postgres.url.replace("+asyncpg", "")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}".encode())
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def reason_not_ready(api: Api) -> str:
+    """Return what is wrong with the database, as `/health/ready` says it."""
+    answer = api.request("GET", "/health/ready")
+    assert answer.status_code == 503
+    return str(answer.json()["checks"]["database"]["reason"])

@@ -1,0 +1,281 @@
+"""Row C.5: the gateway's own answers and limits, in a real nginx with the deployment's file.
+
+Only addresses, ports and paths of the file are changed. Without nginx on this machine this is not
+checked here; `nox -s compose-smoke` runs it in its container.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.ports import free_port
+from tests.harness.queue import Process
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import eventually, in_parallel
+from tests.stage08.chat import new_text, open_socket, person
+
+NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
+NO_NGINX = "not checked: there is no nginx on this machine (apt-get install nginx)"
+pytestmark = pytest.mark.skipif(NGINX is None, reason=NO_NGINX)
+
+PROBLEM = "application/problem+json"
+AT_A_TIME = 200  # requests and sockets of one client
+HEAD_WITHIN, BODY_WITHIN = 10, 15  # seconds
+SLACK = 10  # seconds, on a machine that is busy
+HEAD = b"Host: here\r\nConnection: close\r\n"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """An nginx in front of one server."""
+
+    port: int
+    api: LaunchedServer
+    access_log: Path
+
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and port."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def connect(self) -> socket.socket:
+        """Return a plain TCP connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    launch_for_module: Launch, stage_directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """The gateway, with the file of the deployment."""
+    api = launch_for_module()
+    directory = tmp_path_factory.mktemp("gateway")
+    port, health_port = free_port(), free_port()
+    text = (stage_directory / "deploy" / "nginx" / "nginx.conf").read_text(encoding="utf-8")
+    for old, new in {
+        "http://api:8000": api.base_url,
+        "listen 8080;": f"listen 127.0.0.1:{port};",
+        "listen 127.0.0.1:8081;": f"listen 127.0.0.1:{health_port};",
+        "/tmp/": f"{directory}/",  # noqa: S108 - what the file says
+        "/dev/stdout": f"{directory}/access.log",
+        "/dev/stderr": f"{directory}/error.log",
+    }.items():
+        assert old in text, f"{old} is not in the file: this test has to change it"
+        text = text.replace(old, new)
+    (directory / "nginx.conf").write_text(text, encoding="utf-8")
+    options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+    command = [str(NGINX), "-c", str(directory / "nginx.conf"), "-p", str(directory), "-g", options]
+    process = Process(command, {}, directory, directory / "nginx.log")
+    process.start()
+    found = Gateway(port, api, directory / "access.log")
+    try:
+        eventually(lambda: answers(found), within=20)
+        yield found
+    finally:
+        process.end()
+
+
+def answers(gateway: Gateway) -> bool:
+    """Return whether somebody listens."""
+    try:
+        return httpx.get(f"{gateway.base_url}/health/live", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def exchange(gateway: Gateway, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send what a client library would refuse to send; return status, headers and body."""
+    received = b""
+    with closing(gateway.connect()) as client:
+        client.settimeout(5)
+        client.sendall(request)
+        # After a 413 the gateway keeps the connection for what the client still sends.
+        while not is_whole(received):
+            try:
+                data = client.recv(65_536)
+            except (TimeoutError, ConnectionResetError):
+                break
+            if not data:
+                break
+            received += data
+    head, _, body = received.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in lines}
+    return int(first.split()[1]), headers, body
+
+
+def is_whole(received: bytes) -> bool:
+    """Return whether the answer is there as its head announces it."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    announced = re.search(rb"content-length: (\d+)", head.lower())
+    return announced is not None and len(body) >= int(announced[1])
+
+
+OWN_ERRORS: dict[str, tuple[bytes, int]] = {
+    "TRACE": (b"TRACE / HTTP/1.1\r\n" + HEAD + b"\r\n", 405),
+    "a long address": (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n", 414),
+    "a long field": (b"GET / HTTP/1.1\r\n" + HEAD + b"X: " + b"y" * 70_000 + b"\r\n\r\n", 431),
+    "many long fields": (
+        b"GET / HTTP/1.1\r\n" + HEAD + (b"X: " + b"y" * 60_000 + b"\r\n") * 6 + b"\r\n",
+        431,
+    ),
+    "NUL in an address": (b"GET /%00 HTTP/1.1\r\n" + HEAD + b"\r\n", 400),
+    "no hex digits": (b"GET /todos/%zz HTTP/1.1\r\n" + HEAD + b"\r\n", 400),
+    "no Host": (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
+    "two Hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", 400),
+    "no host name": (b"GET / HTTP/1.1\r\nHost: a/b\r\nConnection: close\r\n\r\n", 400),
+    "no HTTP": (b"hello\r\n\r\n", 400),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+    "no length": (b"POST /todos HTTP/1.1\r\n" + HEAD + b"Content-Length: x\r\n\r\n", 400),
+    "two lengths": (
+        b"POST /todos HTTP/1.1\r\n"
+        + HEAD
+        + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400,
+    ),
+    "no chunk": (
+        b"POST /todos HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        400,
+    ),
+    "no encoding": (b"POST / HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 501),
+    "another version": (b"GET / HTTP/3.0\r\n" + HEAD + b"\r\n", 505),
+    "a large body": (
+        b"POST /images HTTP/1.1\r\n" + HEAD + b"Content-Length: 99999999\r\n\r\n",
+        413,
+    ),
+    "what is not public": (b"GET /metrics HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
+    "its own addresses": (b"GET /gateway/error HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
+}
+
+
+@pytest.mark.parametrize("name", OWN_ERRORS)
+def test_the_gateways_own_errors_have_the_form_of_the_apis(gateway: Gateway, name: str) -> None:
+    request, expected = OWN_ERRORS[name]
+    status, headers, body = exchange(gateway, request)
+    assert status == expected
+    assert headers["content-type"] == PROBLEM
+    problem = json.loads(body)
+    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert problem["status"] == expected
+    assert problem["title"] != "Error"
+    assert headers["x-request-id"] == problem["request_id"] != ""
+    assert ("allow" in headers) == (expected == 405)
+
+
+def test_a_replica_that_is_away_is_a_503_in_the_same_form(gateway: Gateway) -> None:
+    gateway.api.stop()
+    try:
+        answer = httpx.get(f"{gateway.base_url}/posts", trust_env=False, timeout=30)
+    finally:
+        gateway.api.start()
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == PROBLEM
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["retry-after"] == "1"
+    eventually(lambda: answers(gateway), within=20)
+
+
+def test_http_1_0_without_a_host_is_answered(gateway: Gateway) -> None:
+    status, headers, body = exchange(gateway, b"GET /health/live HTTP/1.0\r\n\r\n")
+    assert (status, json.loads(body)) == (200, {"status": "alive"})
+    assert headers["x-request-id"]
+    status, headers, _ = exchange(gateway, b"GET /posts/ HTTP/1.0\r\n\r\n")
+    assert (status, headers["location"]) == (307, f"{gateway.base_url}/posts")
+
+
+def test_what_the_api_answers_passes_as_it_is(gateway: Gateway) -> None:
+    with httpx.Client(base_url=gateway.base_url, trust_env=False) as client:
+        answer = client.delete("/health/live")
+        assert answer.status_code == 405
+        assert answer.headers["allow"].startswith("GET")
+        assert client.get("/nowhere").json()["request_id"]
+        assert client.get("/posts/", headers={"Host": "shop.example"}).headers["location"] == (
+            "http://shop.example/posts"
+        )
+
+
+def test_the_chat_passes(gateway: Gateway) -> None:
+    with Api(gateway.api) as visitor, person(visitor.as_new_user(), gateway) as ada:
+        assert ada.tell(new_text())
+
+
+@pytest.mark.slow
+def test_half_open_requests_do_not_stay(gateway: Gateway) -> None:
+    """A client that trickles its head has ten seconds for it, and fifteen for a piece of a body."""
+    slow = {
+        "head": (b"GET / HTTP/1.1\r\nHost: here\r\n", HEAD_WITHIN),
+        "body": (
+            b"POST /auth/token HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nx",
+            BODY_WITHIN,
+        ),
+    }
+
+    def wait(number: int) -> float:
+        request, within = list(slow.values())[number]
+        with closing(gateway.connect()) as client:
+            client.settimeout(0.5)
+            client.sendall(request)
+            began = time.monotonic()
+            while time.monotonic() - began < within + SLACK:
+                try:
+                    if not client.recv(65_536):
+                        break
+                    if number == 0:
+                        client.sendall(b"X: y\r\n")
+                except TimeoutError:
+                    if number == 0:
+                        client.sendall(b"X: y\r\n")
+                except ConnectionError:
+                    break
+            return time.monotonic() - began - within
+
+    late = in_parallel(len(slow), wait)
+    assert not late.errors
+    assert max(late.results) < SLACK
+
+
+def test_one_client_has_a_limited_number_of_requests_at_a_time(gateway: Gateway) -> None:
+    half = b"POST /auth/token HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nx"
+    with ExitStack() as stack:
+        for _ in range(AT_A_TIME):
+            client = stack.enter_context(closing(gateway.connect()))
+            client.sendall(half)
+
+        def is_refused() -> bool:
+            status, headers, body = exchange(gateway, b"GET /posts HTTP/1.1\r\n" + HEAD + b"\r\n")
+            if status != 429:
+                return False
+            assert json.loads(body)["status"] == 429
+            assert headers["retry-after"] == "1"
+            return True
+
+        eventually(is_refused)
+    eventually(lambda: answers(gateway))
+
+
+def test_its_log_holds_the_path_alone(gateway: Gateway) -> None:
+    secret = new_text("token-")
+    name = new_text("request-")
+    httpx.get(
+        f"{gateway.base_url}/posts?token={secret}",
+        headers={"X-Request-ID": name},
+        trust_env=False,
+    )
+    with pytest.raises(Exception):  # noqa: B017, PT011 - the handshake is refused, somehow
+        open_socket(gateway, query=f"?token={secret}").recv(timeout=5)
+    eventually(lambda: name in gateway.access_log.read_text(encoding="utf-8"))
+    assert secret not in gateway.access_log.read_text(encoding="utf-8")

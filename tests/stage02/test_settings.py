@@ -1,0 +1,178 @@
+"""Row 2.1: a setting that cannot be right is refused in one line that names it, and not its value.
+
+Each setting of the stage is tried with bad values of its type. All of them go through one process:
+the command of Alembic reads the settings as the server does.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness.plugin import Launch
+
+pytestmark = pytest.mark.deployment("plain")
+
+NO_TEXT = ["a\udcffb", "a\nb", "a\tb", "\x7f"]  # the first one is a byte that is no UTF-8
+NO_NUMBER = ["", " ", "abc", "0x10", "1,5", "nan", "inf", "-inf", "1e400", "-1", "9" * 30, "٣"]
+NO_INTEGER = [*NO_NUMBER, "1.5", "99999999999999999999"]
+NO_SECONDS = [*NO_NUMBER, "999999999999"]
+NO_RATE = ["x", "10", "10/", "0/minute", "-1/minute", "10/week", "1.5/hour", "9999999999/day"]
+NO_ADDRESS = ["", "x", "ftp://h", "http://", "http://h:port", "http://h:99999999", "http://h/?a=b"]
+NO_ORIGINS = [
+    *("https://h/", "https://h/p", "h", "null", "HTTPS://H", "https://h:443", "http://h:80"),
+    *("ftp://h", "https://*", "https://a b", "https://a,https://h/", "https://h:0", "https://ä"),
+]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A setting, the first stage that has it, and values that it takes and does not take."""
+
+    name: str
+    stage: int
+    bad: list[str]
+    good: list[str]
+
+
+SETTINGS = [
+    Tried("ENVIRONMENT", 2, ["", "prodution", "PRODUCTION", "1"], ["development", "production"]),
+    Tried(
+        "DATABASE_URL",
+        2,
+        [
+            *("", "x", "sqlite:///todo.db", "sqlite+aiosqlite", "mysql://h/d", "http://h:port/"),
+            *("postgresql://u:secret-word@h/d", "postgresql+asyncpg://u:secret-word@h:port/d"),
+            "sqlite+aiosqlite:///todo.db?timeout=secret-word",
+        ],
+        [],
+    ),
+    Tried("DATABASE_BUSY_TIMEOUT", 2, [*NO_SECONDS, "61"], ["0", "5", "60"]),
+    Tried(
+        "JWT_SECRET",
+        3,
+        ["-----BEGIN PUBLIC KEY-----", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ"],
+        ['"in quotation marks, which JSON has, too"', '["a list of 32 characters and more"]'],
+    ),
+    Tried("ACCESS_TOKEN_TTL", 3, [*NO_INTEGER, "0"], ["1", "31536000"]),
+    Tried("BCRYPT_ROUNDS", 3, [*NO_INTEGER, "3", "17", "20", "31"], ["4", "16"]),
+    Tried("MAX_IMAGES_PER_USER", 4, [*NO_INTEGER, "0"], ["1", "1000"]),
+    Tried(
+        "REDIS_URL",
+        5,
+        [
+            *("x", "http://h", "redis://", "redis://h:port", "redis://h:0", "redis://h/name"),
+            *("redis://:secret-word/9@h:6379/0", "redis://:1/secret-word@h:6379/0"),
+            *("redis://u:1/secret-word@h:6379/0", "redis://:secret#word@h", "redis://:a?b@h/0"),
+        ],
+        ["", "redis://h", "rediss://u:a%2Fb%23c%3Fd@h:6380/1", "redis://:a@[::1]:6379/0"],
+    ),
+    Tried("JOB_LEASE", 5, [*NO_SECONDS, "0"], ["1", "10"]),
+    Tried("MAX_WAITING_JOBS_PER_USER", 5, [*NO_INTEGER, "0"], ["1", "100"]),
+    Tried("MAX_JOB_STREAMS_PER_USER", 5, [*NO_INTEGER, "0"], ["1", "10"]),
+    Tried("JOB_RETENTION", 5, NO_INTEGER, ["0", "604800"]),
+    Tried(
+        "JOB_CLEANUP_CRONTAB",
+        5,
+        ["", "x", "* * * *", "60 * * * *", "* * * * * *", "0 0 31 2 *"],
+        ["*/10 * * * *", "0 3 * * 1-5"],
+    ),
+    Tried("WEATHER_CACHE_TTL", 6, NO_INTEGER, ["0", "600"]),
+    Tried("WEATHER_TIMEOUT", 6, [*NO_SECONDS, "0", "0.00001"], ["0.1", "10"]),
+    Tried("WEATHER_TIMEOUT_PAUSE", 6, NO_SECONDS, ["0", "10"]),
+    Tried("WEATHER_LOOKUPS_PER_MINUTE", 6, [*NO_INTEGER, "0"], ["1", "300"]),
+    Tried("OPENWEATHERMAP_BASE_URL", 6, NO_ADDRESS, ["http://127.0.0.1:8090", "https://h/a/b/"]),
+    Tried("OPEN_METEO_BASE_URL", 6, NO_ADDRESS, ["http://127.0.0.1:8090", "https://h/a/b/"]),
+    Tried("OPEN_METEO_GEOCODING_BASE_URL", 6, NO_ADDRESS, ["http://127.0.0.1:8090"]),
+    Tried(
+        "CHAT_ALLOWED_ORIGINS",
+        8,
+        [*NO_ORIGINS, "*"],
+        ["", "https://h,http://localhost:5173", "https://h:8443 http://[::1]:8080"],
+    ),
+    Tried("DATABASE_POOL_SIZE", 9, [*NO_INTEGER, "0"], ["1", "1000"]),
+    Tried("DATABASE_MAX_OVERFLOW", 9, NO_INTEGER, ["0", "1000"]),
+    Tried("DATABASE_POOL_TIMEOUT", 9, [*NO_SECONDS, "0", "0.00001"], ["0.1", "5", "3600"]),
+    Tried("DATABASE_POOL_RECYCLE", 9, [*NO_INTEGER, "0"], ["1", "1800"]),
+    Tried("DATABASE_STATEMENT_TIMEOUT", 9, [*NO_SECONDS, "0", "0.00001"], ["0.1", "3600"]),
+    Tried("STARTUP_WAIT", 9, NO_SECONDS, ["0", "30.5"]),
+    Tried("REFRESH_TOKEN_TTL", 9, [*NO_INTEGER, "0"], ["1", "31536000"]),
+    Tried(
+        "RATE_LIMIT_AUTH",
+        9,
+        NO_RATE,
+        ["", "10/minute", "1/second"],
+    ),
+    Tried("RATE_LIMIT_WEATHER", 9, NO_RATE, ["", "10/minute"]),
+    Tried("MAX_TODOS_PER_USER", 9, [*NO_INTEGER, "0"], ["1", "10000"]),
+    Tried("MAX_POSTS_PER_USER", 9, [*NO_INTEGER, "0"], ["1", "10000"]),
+    Tried("MAX_COMMENTS_PER_USER", 9, [*NO_INTEGER, "0"], ["1", "10000"]),
+    Tried("REDIS_POOL_SIZE", 9, [*NO_INTEGER, "0"], ["1", "1000"]),
+    Tried("CACHE_L1_TTL", 9, NO_SECONDS, ["0", "0.5", "3600"]),
+    Tried("CACHE_L1_SIZE", 9, NO_INTEGER, ["0", "67108864"]),
+    Tried("CACHE_L2_TTL", 9, [*NO_INTEGER, "0"], ["1", "300"]),
+    Tried("CORS_ORIGINS", 9, NO_ORIGINS, ["", "*", "https://h,http://localhost:5173"]),
+    Tried("DOCS_ENABLED", 9, ["", "x", "2", "ja"], ["true", "0"]),
+    Tried("LOG_FORMAT", 9, ["", "xml", "JSON"], ["json", "console"]),
+    Tried("WORKER_METRICS_PORT", 9, [*NO_INTEGER, "65536"], ["0", "65535"]),
+    Tried("DRAIN_SECONDS", 9, [*NO_SECONDS, "16"], ["0", "15"]),
+    Tried("STUCK_AFTER", 9, NO_SECONDS, ["0", "3600"]),
+]
+# Each is any text, or is looked at when the server starts: their own features test them.
+FREE = {
+    *("MEDIA_DIR", "OPENWEATHERMAP_API_KEY", "FIRST_ADMIN_USERNAME", "FIRST_ADMIN_PASSWORD"),
+    *("HEARTBEAT_FILE", "FORWARDED_ALLOW_IPS"),
+}
+
+COMMANDS = """
+import io, json, os, sys
+from contextlib import redirect_stderr, redirect_stdout
+from alembic.config import main
+before = dict(os.environ)
+for name, value in json.loads(sys.argv[1]):
+    os.environ[name] = value
+    said, code = io.StringIO(), 0
+    with redirect_stdout(said), redirect_stderr(said):
+        try:
+            main(argv=["current"], prog="alembic")
+        except SystemExit as end:
+            code = end.code
+        except BaseException as error:
+            said.write("Traceback: " + repr(error))
+    os.environ.pop(name)
+    os.environ.update(before)
+    print(json.dumps([code, said.getvalue()]))
+"""
+
+
+def test_each_setting_is_tried(stage_directory: Path, stage: int) -> None:
+    text = (stage_directory / ".env.example").read_text(encoding="utf-8")
+    lines = text.partition("---- docker compose ----")[0].splitlines()
+    named = {line.lstrip("# ").partition("=")[0] for line in lines if "=" in line}
+    known = {name for name in named if name.isupper()}
+    assert known - FREE == {tried.name for tried in SETTINGS if tried.stage <= stage}
+
+
+def test_a_bad_value_is_refused_in_one_line_that_names_the_setting(
+    launch: Launch, stage_directory: Path, stage: int
+) -> None:
+    server = launch(start=False)
+    attempts = [
+        (tried.name, value, value in tried.good)
+        for tried in SETTINGS
+        if tried.stage <= stage
+        for value in [*tried.bad, *NO_TEXT, *tried.good]
+    ]
+    asked = json.dumps([[name, value] for name, value, _ in attempts])
+    done = server.run("python", "-c", COMMANDS, asked, cwd=stage_directory)
+    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(results) == len(attempts), done.stdout
+    wrong = []
+    for (name, value, good), (code, said) in zip(attempts, results, strict=True):
+        lines = [line for line in said.splitlines() if line.startswith("FAILED")]
+        named = len(lines) == 1 and f"{name}:" in lines[0]
+        told = (len(value) > 4 and value in said) or "secret" in said or "Traceback" in said
+        if (good and code) or (not good and not (code and named)) or told:
+            wrong.append((name, value, code, said))
+    assert not wrong

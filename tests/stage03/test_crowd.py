@@ -1,0 +1,128 @@
+"""Row 3.2: a crowd that signs in from one address holds up itself, and nobody else.
+
+So does a change of the cost of a hash: it must not tell by time who is registered.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from statistics import median
+
+import httpx
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.plugin import Launch
+from tests.harness.server import LaunchedServer
+from tests.harness.waiting import in_parallel
+from tests.stage03.accounts import PASSWORD, new_account, new_username, sign_in
+
+CROWD = 60
+SLOW = "11"  # rounds: a hash takes an eighth of a second
+CHEAP = "7"  # a sixteenth of that
+REFUSED_WITHIN = 2.0  # seconds
+TURNS = 5
+
+
+@pytest.fixture(scope="module")
+def slow_server(launch_for_module: Launch) -> LaunchedServer:
+    """A server that needs a while for a hash."""
+    return launch_for_module(BCRYPT_ROUNDS=SLOW)
+
+
+@pytest.fixture
+def visitor(slow_server: LaunchedServer) -> Iterator[Api]:
+    """A driver of that server, signed in as nobody."""
+    with Api(slow_server) as visitor:
+        yield visitor
+
+
+def sign_in_from(address: str, api: Api, username: str) -> tuple[int, float]:
+    """Sign in from an address of this machine; return the status, and how long it took."""
+    transport = httpx.HTTPTransport(local_address=address)
+    form = {"username": username, "password": PASSWORD}
+    asked = time.monotonic()
+    with httpx.Client(transport=transport, timeout=60) as client:
+        answer = client.post(f"{api.base_url}/auth/token", data=form)
+    return answer.status_code, time.monotonic() - asked
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has one loopback address")
+def test_a_crowd_at_one_address_does_not_hold_up_another(visitor: Api) -> None:
+    username = new_account(visitor)
+    alone = median(sign_in_from("127.0.0.2", visitor, username)[1] for _ in range(TURNS))
+    beside: list[tuple[int, float]] = []
+
+    def crowd(number: int) -> tuple[httpx.Response, float] | None:
+        if number == CROWD:
+            time.sleep(4 * alone)  # the crowd is there first
+            beside.extend(sign_in_from("127.0.0.2", visitor, username) for _ in range(TURNS))
+            return None
+        asked = time.monotonic()
+        answer = sign_in(visitor, new_username(), "wrong password")
+        return answer, time.monotonic() - asked
+
+    outcome = in_parallel(CROWD + 1, crowd)
+    assert not outcome.errors
+    assert {status for status, _ in beside} == {200}
+    # At the worst the hash that runs has to end first; all of the crowd would take 60 of them.
+    assert median(took for _, took in beside) < 5 * alone + 0.5, (alone, beside)
+    answers = [result for result in outcome.results if result is not None]
+    refused = [(answer, took) for answer, took in answers if answer.status_code in (429, 503)]
+    assert {answer.status_code for answer, _ in answers} <= {401, 429, 503}
+    assert refused
+    for answer, took in refused:
+        assert int(answer.headers["retry-after"]) > 0
+        assert isinstance(answer.json()["detail"], str)
+        assert took < REFUSED_WITHIN + 5 * alone
+
+
+def times_of_wrong_passwords(api: Api, *usernames: str) -> list[float]:
+    """Return how long a wrong password takes for each of the names, by turns."""
+    took: list[list[float]] = [[] for _ in usernames]
+    for _ in range(TURNS):
+        for times, username in zip(took, usernames, strict=True):
+            asked = time.monotonic()
+            assert sign_in(api, username, "wrong password").status_code == 401
+            times.append(time.monotonic() - asked)
+    return [median(times) for times in took]
+
+
+@pytest.mark.parametrize(("before", "after"), [(CHEAP, SLOW), (SLOW, CHEAP)])
+def test_a_changed_cost_does_not_tell_by_time_who_is_registered(
+    launch: Launch, before: str, after: str
+) -> None:
+    server = launch(BCRYPT_ROUNDS=before)
+    with Api(server) as visitor:
+        names = [new_account(visitor) for _ in range(2)]
+    server.stop()
+    server.settings["BCRYPT_ROUNDS"] = after
+    server.start()
+    with Api(server) as visitor:
+        names.append(new_account(visitor))
+        old, _, new, nobody = times_of_wrong_passwords(visitor, *names, new_username())
+        assert nobody / 2 < old < nobody * 2, (old, new, nobody)
+        assert nobody / 2 < new < nobody * 2, (old, new, nobody)
+
+
+def test_a_hash_of_another_cost_is_made_anew_at_sign_in(launch: Launch) -> None:
+    server = launch(BCRYPT_ROUNDS="4")
+    with Api(server) as visitor:
+        names = [new_account(visitor) for _ in range(2)]
+    server.stop()
+    server.settings["BCRYPT_ROUNDS"] = "5"
+    server.start()
+    with Api(server) as visitor:
+        assert sign_in(visitor, names[0], "wrong password").status_code == 401
+        assert [cost_of(server, name) for name in names] == [4, 4]
+        for _ in range(2):
+            assert sign_in(visitor, names[0]).status_code == 200
+        assert [cost_of(server, name) for name in names] == [5, 4]
+
+
+def cost_of(server: LaunchedServer, username: str) -> int:
+    """Return the cost of a user's hash, as the database has it."""
+    ((stored,),) = server.database.query(
+        "SELECT password_hash FROM users WHERE username_folded = ?", username.lower()
+    )
+    return int(str(stored).split("$")[2])
