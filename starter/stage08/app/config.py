@@ -129,64 +129,6 @@ class Settings(BaseSettings):
             raise ValueError("Input should be like https://api.example.org")
         return value
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def check_text(cls, value: object) -> object:
-        """Return the value when it is text in UTF-8 on one line; raises `ValueError`."""
-        if isinstance(value, str) and CONTROL.search(value):
-            raise ValueError("Input should be text in UTF-8 without control characters")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def check_database_url(cls, value: str) -> str:
-        """Return the value when it names a database that this stage speaks to."""
-        try:
-            driver = make_url(value).drivername
-        except (ArgumentError, ValueError):  # the second one for a port that is no number
-            driver = ""
-        if driver != "sqlite+aiosqlite":
-            raise ValueError("Input should be like sqlite+aiosqlite:///./todo.db")
-        return value
-
-    @field_validator("jwt_secret")
-    @classmethod
-    def check_jwt_secret(cls, value: SecretStr) -> SecretStr:
-        """Return the value when it can sign tokens; raises `ValueError`."""
-        check_secret(value.get_secret_value())
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def check_redis_url(cls, value: str) -> str:
-        """Return the value when Redis can be there, or empty for none; raises `ValueError`."""
-        if value and not is_redis_url(value):
-            raise ValueError(
-                "Input should be like redis://:password@127.0.0.1:6379/0,"
-                " where a / in the password is written %2F, and # %23, and ? %3F"
-            )
-        return value
-
-    @field_validator("job_cleanup_crontab")
-    @classmethod
-    def check_crontab(cls, value: str) -> str:
-        """Return the value when it is a crontab whose time comes; raises `ValueError`."""
-        try:
-            crontab.from_string(value).remaining_estimate(datetime.now(UTC))
-        except Exception as error:
-            raise ValueError("Input should be a crontab, such as */10 * * * *") from error
-        return value
-
-    @field_validator(
-        "openweathermap_base_url", "open_meteo_base_url", "open_meteo_geocoding_base_url"
-    )
-    @classmethod
-    def check_base_url(cls, value: str) -> str:
-        """Return the value when it is an address that paths can follow; raises `ValueError`."""
-        if not BASE_URL.fullmatch(value):
-            raise ValueError("Input should be like https://api.example.org")
-        return value
-
     @field_validator("chat_allowed_origins", mode="before")
     @classmethod
     def split_origins(cls, value: object) -> object:

@@ -209,4 +209,4 @@ def is_by(author: str) -> ColumnElement[bool]:
 def check_may_change(thing: Post | Comment, editor: User) -> None:
     """Answer 403 unless the editor wrote it or is an administrator."""
     if thing.author_id != editor.id and editor.role != Role.ADMIN:
-        raise HTTPException(403, "You may change only what you wrote")
+        raise HTTPException(403, "You do not own this resource")
