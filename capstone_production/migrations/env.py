@@ -59,10 +59,12 @@ async def run_as_command() -> None:
     logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
     settings = load_settings()
     engine = create_engine(settings, "migrate")
-    await wait_for_database(engine, settings.startup_wait)
-    async with engine.begin() as connection:
-        await connection.run_sync(run_migrations)
-    await engine.dispose()
+    try:
+        await wait_for_database(engine, settings.startup_wait)
+        async with engine.begin() as connection:
+            await connection.run_sync(run_migrations)
+    finally:
+        await engine.dispose()
 
 
 if (connection := context.config.attributes.get("connection")) is not None:

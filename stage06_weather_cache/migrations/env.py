@@ -47,9 +47,11 @@ async def run_as_command() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
     engine = create_engine(load_settings())
-    async with engine.begin() as connection:
-        await connection.run_sync(run_migrations)
-    await engine.dispose()
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(run_migrations)
+    finally:
+        await engine.dispose()
 
 
 if (connection := context.config.attributes.get("connection")) is not None:
