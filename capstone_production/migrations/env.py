@@ -65,6 +65,8 @@ async def run_as_command() -> None:
             await connection.run_sync(run_migrations)
     finally:
         await engine.dispose()
+        # aiosqlite 0.22: after a file that it cannot open, its thread wants the loop a moment longer.
+        await asyncio.sleep(0.1)
 
 
 if (connection := context.config.attributes.get("connection")) is not None:
