@@ -54,7 +54,7 @@ async def run_as_command() -> None:
             await connection.run_sync(run_migrations)
     finally:
         await engine.dispose()
-        # aiosqlite 0.22: after a file that it cannot open, its thread wants the loop a moment longer.
+        # aiosqlite 0.22: after a file that it cannot open, its thread needs the loop a bit longer.
         await asyncio.sleep(0.1)
 
 

@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     first_admin_password: SecretStr = SecretStr("")
 
     chat_allowed_origins: Annotated[list[str], NoDecode] = []
+    chat_sockets_per_user: int = Field(default=20, ge=1, le=10_000)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -38,6 +38,7 @@ from app.weather.router import router as weather_router
 from app.weather.schemas import Weather
 from app.weather.service import create_weather_cache
 from app.weather.upstream import open_client
+from app.workarounds.uvicorn_websockets import log_clients_mistakes_quietly
 
 
 class AppState(TypedDict):
@@ -87,6 +88,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 
 
 hide_tokens_in_logs()
+log_clients_mistakes_quietly()
 app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
 answer_unfinished(app)

@@ -7,6 +7,7 @@ const MAX_LENGTH = 2000; // characters; the server decides, this saves a trip
 const COUNTED_FROM = 1800; // from here on it is shown how many are left
 const GROUP = 5 * 60_000; // milliseconds in which messages of one author stand together
 const PAUSE = 250; // milliseconds between messages that have piled up: the server takes five a second
+const SLOW_DOWN = 1000; // milliseconds, about, after the server has said "Too fast"
 const PATIENCE = 15_000; // milliseconds without a reply: the connection is dead, only nobody told us
 const LONGEST_WAIT = 30_000; // milliseconds between attempts to connect
 
@@ -146,10 +147,10 @@ async function connect() {
   socket = opened;
   opened.addEventListener("open", () => socket === opened && closeGap(opened));
   opened.addEventListener("message", ({ data }) => socket === opened && take(JSON.parse(data)));
-  opened.addEventListener("close", ({ code }) => {
+  opened.addEventListener("close", ({ code, reason }) => {
     if (socket !== opened) return;
     if (code === 1008) leave("Your session has ended: sign in again.");
-    else reconnect();
+    else reconnect(reason);
   });
 }
 
@@ -164,8 +165,8 @@ function disconnect() {
 }
 
 // Tries again after a pause that doubles, and differs from client to client: after a restart of the
-// server not all of them come at the same moment.
-function reconnect() {
+// server not all of them come at the same moment. The server may have given a reason to close.
+function reconnect(reason) {
   disconnect();
   clearTimeout(reconnection);
   clearInterval(ticking);
@@ -176,7 +177,7 @@ function reconnect() {
   const tick = () => {
     page.countdown.textContent = ` in ${Math.max(1, Math.ceil((at - Date.now()) / 1000))} s`;
   };
-  showStatus("Reconnecting");
+  showStatus(reason ? `${reason}. Reconnecting` : "Reconnecting");
   tick();
   ticking = setInterval(tick, 1000);
   reconnection = setTimeout(connect, wait);
@@ -201,12 +202,12 @@ function showStatus(words) {
   page.status.textContent = words;
   page.countdown.textContent = "";
   page.connection.className = words === "Connected" ? "connected" : "";
-  page.connectNow.hidden = words !== "Reconnecting" && words !== "Offline";
+  page.connectNow.hidden = words === "Connecting" || words === "Connected";
 }
 
 function take(frame) {
   if (frame.type === "presence") showOnline(frame.online);
-  if (frame.type === "error") refused(frame.detail);
+  if (frame.type === "error") refused(frame);
   if (frame.type === "message") {
     add([frame]);
     // Until the gap is closed, a message from behind it must not move the mark.
@@ -303,7 +304,7 @@ function insert(article, id) {
 // What the server has not confirmed, in the order in which it was written. With its client_id each is
 // stored once, however often it is sent; kept for the tab, so a reload loses none.
 let outbox = [];
-let awaited = null; // the one that is sent. One at a time: an error frame is about that one
+let awaited = null; // the one that is sent. One at a time: an error without a client_id is about it
 let patience = null;
 
 page.composer.addEventListener("submit", (event) => {
@@ -333,7 +334,7 @@ function sendNext() {
   const message = outbox.find(({ problem }) => !problem);
   if (!message || awaited || !caughtUp || socket?.readyState !== WebSocket.OPEN) return;
   awaited = message;
-  patience = setTimeout(reconnect, PATIENCE);
+  patience = setTimeout(() => reconnect(), PATIENCE);
   socket.send(JSON.stringify({ text: message.text, client_id: message.client_id }));
 }
 
@@ -341,18 +342,21 @@ function confirmed(clientId) {
   if (awaited?.client_id === clientId) settle();
 }
 
-function refused(words) {
-  if (!awaited) return;
-  awaited.problem = words;
+// "Too fast" passes by itself: the limit is for all of a user's tabs together. What else is wrong is
+// shown, and the reader decides.
+function refused({ detail, client_id }) {
+  if (!awaited || (client_id && client_id !== awaited.client_id)) return;
+  if (detail.startsWith("Too fast")) return settle(SLOW_DOWN * (0.5 + Math.random()));
+  awaited.problem = detail;
   showState(awaited);
   saveOutbox();
   settle();
 }
 
-function settle() {
+function settle(pause = PAUSE) {
   clearTimeout(patience);
   awaited = null;
-  if (outbox.length) setTimeout(sendNext, PAUSE);
+  if (outbox.length) setTimeout(sendNext, pause);
 }
 
 function showPending(message) {

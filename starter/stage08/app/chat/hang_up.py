@@ -8,6 +8,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.workarounds.uvicorn_websockets import bound_memory
+
 GRACE = 3  # seconds for a client to read what is left, and its goodbye
 
 
@@ -22,10 +24,14 @@ class HangUpMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything through, and look after what a WebSocket leaves behind."""
+        protocol = getattr(send, "__self__", None)
+        transport = getattr(protocol, "transport", None)
+        if scope["type"] != "websocket" or not isinstance(transport, asyncio.Transport):
+            await self.app(scope, receive, send)
+            return
+        bound_memory(protocol)
         try:
             await self.app(scope, receive, send)
         finally:
-            transport = getattr(getattr(send, "__self__", None), "transport", None)
-            if scope["type"] == "websocket" and isinstance(transport, asyncio.Transport):
-                # Nothing happens when it is closed by then, as it nearly always is.
-                asyncio.get_running_loop().call_later(GRACE, transport.abort)
+            # Nothing happens when it is closed by then, as it nearly always is.
+            asyncio.get_running_loop().call_later(GRACE, transport.abort)

@@ -10,12 +10,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
+from cachetools import TTLCache
 from fastapi import WebSocket
 from pydantic import BaseModel
 
 from app.chat.schemas import ChatUser, Presence
+from app.token_bucket import TokenBucket
 
 QUEUE_SIZE = 256  # frames that may wait for one client
+MESSAGES_A_SECOND = 5  # of one user, in all their sockets together
+BURST = 20  # messages at once after a pause
+MAX_BUCKETS = 10_000
+BUCKET_TTL = 60  # seconds; a bucket is full again long before
 
 
 class Connection:
@@ -50,6 +56,8 @@ class Hub:
     def __init__(self) -> None:
         self._connections: set[Connection] = set()
         self._tabs: Counter[ChatUser] = Counter()
+        # Kept after a user has left: to connect again does not fill the bucket.
+        self._buckets: TTLCache[int, TokenBucket] = TTLCache(MAX_BUCKETS, BUCKET_TTL)
         # Held while a message is stored and put into the queues: ids arrive in order everywhere.
         self.in_order = asyncio.Lock()
 
@@ -71,6 +79,16 @@ class Hub:
             if self._tabs[user] == 0:
                 del self._tabs[user]
                 self.broadcast(self._presence("left", user))
+
+    def sockets_of(self, user: ChatUser) -> int:
+        """Return how many sockets the user has in the room."""
+        return self._tabs[user]
+
+    def is_too_fast(self, user: ChatUser) -> bool:
+        """Count a frame of the user; return whether there were too many."""
+        bucket = self._buckets.get(user.id) or TokenBucket(rate=MESSAGES_A_SECOND, capacity=BURST)
+        self._buckets[user.id] = bucket  # its time to live begins anew
+        return bucket.take() > 0
 
     def broadcast(self, frame: BaseModel) -> None:
         """Put a frame into everyone's queue. It is made into JSON once."""

@@ -1,6 +1,5 @@
 """The socket, and the history for those who were away."""
 
-import time
 from collections.abc import Coroutine, Sequence
 from typing import Annotated
 
@@ -13,8 +12,6 @@ from app.chat.schemas import MessageRead
 from app.database import SessionDep
 from app.parameters import MAX_INTEGER, Limit
 
-MESSAGES_A_SECOND = 5
-BURST = 20  # messages at once after a pause
 CLOSE_TIMEOUT = 1  # seconds
 
 router = APIRouter(tags=["chat"])
@@ -62,21 +59,3 @@ async def say(frame: str, connection: Connection, hub: Hub) -> str | None:
     """Store a message and send it to everyone; return what is wrong with it, if anything is."""
     # TODO 8.4: The WebSocket handler is async
     raise NotImplementedError("TODO 8.4: The WebSocket handler is async")
-
-
-class RateLimiter:
-    """A bucket of `BURST` tokens that fills again, `MESSAGES_A_SECOND`; each frame takes one."""
-
-    def __init__(self) -> None:
-        self._tokens = float(BURST)
-        self._filled_at = time.monotonic()
-
-    def allows_one_more(self) -> bool:
-        """Take a token; return whether there was one."""
-        now = time.monotonic()
-        filled = self._tokens + (now - self._filled_at) * MESSAGES_A_SECOND
-        self._tokens, self._filled_at = min(filled, BURST), now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

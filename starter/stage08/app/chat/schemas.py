@@ -1,9 +1,10 @@
 """The frames of the chat: what clients send, and what they get."""
 
+import json
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from app.parameters import NO_NUL, RequestBody
 
@@ -23,6 +24,7 @@ MessageText = Annotated[
     AfterValidator(check_not_blank),
 ]
 ClientId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
+CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId)
 
 
 class MessageWrite(RequestBody):
@@ -68,3 +70,15 @@ class ErrorFrame(BaseModel):
 
     type: Literal["error"] = "error"
     detail: str
+    # The frame's, when it has a good one.
+    client_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+def client_id_of(frame: str | None) -> str | None:
+    """Return the `client_id` of a frame if it has a good one, whatever else is wrong with it."""
+    if frame is None or len(frame) > MAX_FRAME:
+        return None
+    try:
+        return CLIENT_ID.validate_python(json.loads(frame)["client_id"])
+    except (ValueError, TypeError, KeyError, RecursionError):  # whatever JSON and people think of
+        return None

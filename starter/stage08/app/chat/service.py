@@ -12,12 +12,16 @@ class UserIsGone(Exception):
     """Whoever sent the message was deleted meanwhile."""
 
 
+class ClientIdIsTaken(Exception):
+    """The user has sent another text with the same `client_id`."""
+
+
 async def store_message(
     message_in: MessageWrite, user: ChatUser, engine: AsyncEngine
 ) -> tuple[MessageRead, bool]:
     """Store a message; return it, and whether it is new: what was sent twice is stored once.
 
-    Raises `UserIsGone`.
+    Raises `UserIsGone` and `ClientIdIsTaken`.
     """
     # TODO 8.3: Every message is stored and tied to its user
     raise NotImplementedError("TODO 8.3: Every message is stored and tied to its user")

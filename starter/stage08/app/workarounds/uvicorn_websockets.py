@@ -1,0 +1,58 @@
+"""Faults of uvicorn's WebSockets (seen in 0.54), and what we do about them.
+
+- uvicorn answers pings itself and queues the pongs without limit. A client that pings and does not
+  read makes the process grow until there is no memory left. So do the empty parts of a message that
+  never ends: uvicorn's limit on the size of a message counts bytes, not parts.
+- uvicorn closes a socket rightly, with 1007, when a text is not UTF-8, but it logs a traceback: a
+  client's mistake looks like ours.
+
+No issue at https://github.com/Kludex/uvicorn/issues names them yet.
+"""
+
+import logging
+from typing import Any
+
+MAX_UNREAD_PONGS = 100  # one after the other, while the client does not read
+MAX_PARTS = 1000  # of one message
+NOT_UTF_8 = "Invalid UTF-8 sequence received from client."
+
+
+def bound_memory(protocol: Any) -> None:
+    """Drop the connection when its client makes uvicorn's `protocol` keep more and more."""
+    transport = protocol.transport
+    answer_ping, keep_part = protocol.handle_ping, protocol.handle_cont
+    unread = 0
+
+    def handle_ping() -> None:
+        nonlocal unread
+        # What the system does not take any more stays in the buffer: the client does not read.
+        unread = unread + 1 if transport.get_write_buffer_size() else 0
+        if unread > MAX_UNREAD_PONGS:
+            transport.abort()
+        if not transport.is_closing():
+            answer_ping()
+
+    def handle_cont(part: object) -> None:
+        if len(protocol.frames) >= MAX_PARTS:
+            transport.abort()
+        else:
+            keep_part(part)
+
+    protocol.handle_ping = handle_ping
+    protocol.handle_cont = handle_cont
+
+
+class WithoutTraceback(logging.Filter):
+    """Makes a line out of the traceback that uvicorn logs for a text that is not UTF-8."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        if record.msg == NOT_UTF_8:
+            record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+
+def log_clients_mistakes_quietly() -> None:
+    """Add the filter to uvicorn's logger."""
+    logging.getLogger("uvicorn.error").addFilter(WithoutTraceback())
