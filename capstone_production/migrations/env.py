@@ -59,10 +59,14 @@ async def run_as_command() -> None:
     logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
     settings = load_settings()
     engine = create_engine(settings, "migrate")
-    await wait_for_database(engine, settings.startup_wait)
-    async with engine.begin() as connection:
-        await connection.run_sync(run_migrations)
-    await engine.dispose()
+    try:
+        await wait_for_database(engine, settings.startup_wait)
+        async with engine.begin() as connection:
+            await connection.run_sync(run_migrations)
+    finally:
+        await engine.dispose()
+        # aiosqlite 0.22: after a file that it cannot open, its thread needs the loop a bit longer.
+        await asyncio.sleep(0.1)
 
 
 if (connection := context.config.attributes.get("connection")) is not None:

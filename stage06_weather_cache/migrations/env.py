@@ -47,9 +47,13 @@ async def run_as_command() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
     engine = create_engine(load_settings())
-    async with engine.begin() as connection:
-        await connection.run_sync(run_migrations)
-    await engine.dispose()
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(run_migrations)
+    finally:
+        await engine.dispose()
+        # aiosqlite 0.22: after a file that it cannot open, its thread needs the loop a bit longer.
+        await asyncio.sleep(0.1)
 
 
 if (connection := context.config.attributes.get("connection")) is not None:
