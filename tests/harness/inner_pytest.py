@@ -1,4 +1,4 @@
-"""A pytest inside the running one, with the harness loaded: for tests that read its report.
+"""A pytest inside the running one, with the harness loaded: for tests that read what it prints.
 
 A process of its own would import everything again, which takes seconds. Each run leaves nothing
 behind: its modules are forgotten, and servers that its tests started have to end with them.
@@ -8,36 +8,44 @@ from __future__ import annotations
 
 import io
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 # No plugin but the harness: the outer run has its own clock, order and workers.
-PLUGINS = [
-    *("-p", "tests.harness.plugin", "-p", "no:cacheprovider"),
-    *(
-        word
-        for name in ("randomly", "timeout", "xdist", "faulthandler")
-        for word in ("-p", f"no:{name}")
-    ),
-]
+HARNESS = ("-p", "tests.harness.plugin", "-p", "no:cacheprovider")
+WITHOUT = tuple(
+    word
+    for name in ("randomly", "timeout", "xdist", "faulthandler")
+    for word in ("-p", f"no:{name}")
+)
 TEST_FILE = "test_sample.py"
 
 
 def run_pytest(directory: Path, source: str, *options: str) -> str:
     """Run pytest on a test file with this source; return what it printed."""
-    test_file = directory / TEST_FILE
-    test_file.write_text(source, encoding="utf-8")
+    (directory / TEST_FILE).write_text(source, encoding="utf-8")
+    return run_in(directory, *WITHOUT, *options, TEST_FILE)
+
+
+def run_in(directory: Path, *arguments: str) -> str:
+    """Run pytest in a directory of tests; return what it printed."""
     printed = io.StringIO()
     known = set(sys.modules)
     try:
-        with redirect_stdout(printed), redirect_stderr(printed), pytest.MonkeyPatch.context() as m:
-            m.setenv("COLUMNS", "200")
-            m.syspath_prepend(directory)
-            pytest.main([*PLUGINS, *options, "--rootdir", str(directory), str(test_file)])
+        with (
+            pytest.MonkeyPatch.context() as changed,
+            chdir(directory),
+            redirect_stdout(printed),
+            redirect_stderr(printed),
+        ):
+            changed.setenv("COLUMNS", "200")
+            changed.setattr(sys, "path", list(sys.path))
+            pytest.main([*HARNESS, "--rootdir", str(directory), *arguments])
     finally:
         for name in sys.modules.keys() - known:
-            if name.rpartition(".")[2] == Path(TEST_FILE).stem:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(directory):
                 del sys.modules[name]
     return printed.getvalue()

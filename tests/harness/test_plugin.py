@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.conftest import SAMPLE_SERVER, Sample
 from tests.harness.exchange import FRAMES, FrameLog, mask
-from tests.harness.inner_pytest import PLUGINS, TEST_FILE, run_pytest
+from tests.harness.inner_pytest import HARNESS, TEST_FILE, WITHOUT, run_pytest
 from tests.harness.sample_server import TOKEN
 from tests.harness.signals import interruptible
 from tests.harness.waiting import eventually
@@ -44,7 +44,7 @@ def launched(tmp_path):
 
 def command_for(test_file: Path) -> list[str]:
     """Return a pytest command with the harness and no plugin of ours."""
-    return [sys.executable, "-m", "pytest", *PLUGINS, str(test_file)]
+    return [sys.executable, "-m", "pytest", *HARNESS, *WITHOUT, str(test_file)]
 
 
 def environment() -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.inner_pytest import HARNESS, WITHOUT, run_in
 from tests.harness.selection import spread
 from tools.course import ROOT
 
@@ -39,26 +40,12 @@ def test_other_page(browser_context): ...
 
 def selected(root: Path, *options: str) -> Counter[str]:
     """Return how many variants of each test are collected below a directory, by `suite test`."""
-    printed = run_pytest(root, "--collect-only", "-q", *options)
+    printed = run_in(root, *WITHOUT, "--collect-only", "-q", *options)
     found = Counter[str]()
     for node_id in (line for line in printed.splitlines() if "::" in line):
         path, test = node_id.split("::")
         found[f"{Path(path).parts[-2]} {test.partition('[')[0]}"] += 1
     return found
-
-
-def run_pytest(directory: Path, *options: str) -> str:
-    """Run pytest with the harness in a directory, return what it prints."""
-    command = [sys.executable, "-m", "pytest", "-p", "tests.harness.plugin"]
-    done = subprocess.run(
-        [*command, "-p", "no:cacheprovider", *options],
-        cwd=directory,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
 
 
 @pytest.fixture
@@ -100,7 +87,7 @@ def test_full_leaves_nothing_out(suites: Path) -> None:
 def test_the_selection_does_not_depend_on_the_random_order(suites: Path) -> None:
     chosen = set()
     for seed in ("1", "2", "3"):
-        printed = run_pytest(suites, "--collect-only", "-q", "--stage=5", f"--randomly-seed={seed}")
+        printed = run_in(suites, "--collect-only", "-q", "--stage=5", f"--randomly-seed={seed}")
         chosen.add(frozenset(line for line in printed.splitlines() if "stage03" in line))
     assert len(chosen) == 1
 
@@ -109,7 +96,16 @@ def test_workers_take_the_file_that_takes_longest_first(suites: Path) -> None:
     cheap = "\n".join(f"def test_{number}(): ..." for number in range(10))
     (suites / "stage05" / "test_a_cheap.py").write_text(cheap, encoding="utf-8")
     workers = ("-n", "1", "--dist=loadfile", "--no-loadscope-reorder")
-    printed = run_pytest(suites, "-v", *workers, "--stage=5", "stage05")
+    # A whole process: its worker is another one.
+    command = [sys.executable, "-m", "pytest", *HARNESS, "-v", *workers, "--stage=5", "stage05"]
+    done = subprocess.run(
+        command,
+        cwd=suites,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    printed = done.stdout
     ran = [line for line in printed.splitlines() if "PASSED" in line]
     assert "test_stage05.py" in ran[0]
     assert "test_a_cheap.py" in ran[-1]

@@ -112,7 +112,7 @@ REDIS = "redis://127.0.0.1:6379/0"
 PROVIDER = "http://127.0.0.1:8090"
 
 # What running the course makes, so that no clone has it.
-MADE_BY_RUNNING = {".venv/", ".nox/", ".env", "todo.db"}
+MADE_BY_RUNNING = {".venv/", ".nox/", ".nox/flaky.json", ".env", "todo.db"}
 COMMAND = re.compile(r"^\s*(\$ )?(alembic|celery|curl|git|pip|python3?|uvicorn) ", re.MULTILINE)
 MEDIA_TYPE = re.compile(r"(application|image|multipart|text)/")
 FILE_NAME = re.compile(r".*\.(example|ini|json|lock|mako|md|py|toml|txt|yml)")

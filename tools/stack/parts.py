@@ -70,10 +70,13 @@ class KeptRedis(Redis):
 class Parts:
     """All parts, none of them started; the drills need some by name."""
 
-    def __init__(self, place: Place, ports: Ports, *, with_prometheus: bool) -> None:
+    def __init__(
+        self, place: Place, ports: Ports, *, with_prometheus: bool, forked: bool = False
+    ) -> None:
         if not (postgres_is_available() and redis_is_available()):
             raise CourseError("there is no PostgreSQL or no Redis for this machine on PyPI")
         self._place = place
+        self._forked_for = CAPSTONE if forked else None
         self._python = stage_python(find_stage(load_course(), "capstone"))
         log = place.logs
         try:
@@ -170,7 +173,9 @@ class Parts:
         if module == "alembic":
             command[3:3] = ["-c", str(CAPSTONE / "alembic.ini")]
         directory = self._place.directory
-        return Process(command, self._environment(), directory, self._place.logs / f"{name}.log")
+        log = self._place.logs / f"{name}.log"
+        environment = self._environment()
+        return Process(command, environment, directory, log, forked_for=self._forked_for)
 
     def _environment(self) -> dict[str, str]:
         settings: Mapping[str, str] = {

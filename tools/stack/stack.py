@@ -36,15 +36,23 @@ class DidNotStart(CourseError):
 class Stack:
     """All parts, in a directory, on ports from `first_port` on (0: on any).
 
-    `hurry` tells when not to wait any more: a start is given up, an end is at once.
+    `hurry` tells when not to wait any more: a start is given up, an end is at once. With `forked`
+    the application's processes are forks, which start quickly (`tests/harness/forks.py`).
     """
 
-    def __init__(self, directory: Path, *, first_port: int, with_prometheus: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        first_port: int,
+        with_prometheus: bool = True,
+        forked: bool = False,
+    ) -> None:
         ports = Ports.from_first(first_port or _free_ports())
         _check_free(ports)
         self._place = Place(directory)
         try:
-            self.parts = Parts(self._place, ports, with_prometheus=with_prometheus)
+            self.parts = Parts(self._place, ports, with_prometheus=with_prometheus, forked=forked)
         except CourseError:
             self._place.leave()
             raise
