@@ -141,7 +141,7 @@ def test_what_is_written_is_read_by_the_other_process_and_after_the_next_start(
             answers = {
                 thief.post(
                     "/auth/token",
-                    data={"username": "ada", "password": f"guess {number}"},
+                    data={"username": "eve", "password": f"guess {number}"},
                     headers={"X-Forwarded-For": f"203.0.113.{number}"},
                 ).status_code
                 for number in range(12)
