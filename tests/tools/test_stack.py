@@ -169,7 +169,7 @@ def first_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
             guesses = {
                 thief.post(
                     "/auth/token",
-                    data={"username": "ada", "password": f"guess {number}"},
+                    data={"username": "eve", "password": f"guess {number}"},
                     headers={"X-Forwarded-For": f"203.0.113.{number}"},
                 ).status_code
                 for number in range(12)
