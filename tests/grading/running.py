@@ -22,7 +22,7 @@ from tools.grade.options import parse
 from tools.grade.results import Grade
 
 HERE = Path(__file__).parent
-PATIENCE = 300  # seconds
+PATIENCE = 580  # seconds
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Report:
     )
 
 
+@pytest.mark.timeout(600)
 class TestTheReference:
     """The reference of the last stage, graded once."""
 
