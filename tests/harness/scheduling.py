@@ -1,13 +1,17 @@
-"""How `pytest -n N --dist=loadgroup` hands out tests: one by one, those of a class together.
+"""How `pytest -n N` hands out tests, and how its workers end.
 
-A class of tests shares what is expensive: a graded solution, a running stack. The marker
-`xdist_group`, which is meant for that, has no effect: pytest-xdist 3.8 writes the group into the id
-of a test in a way that pytest 9.2 does not read.
+With `--dist=loadgroup` tests are handed out one by one, and those of a class together: a class
+shares what is expensive, a graded solution or a running stack. The marker `xdist_group`, which is
+meant for that, has no effect: pytest-xdist 3.8 writes the group into the id of a test in a way that
+pytest 9.2 does not read.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
+import signal
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -28,3 +32,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     scheduling: Any = importlib.import_module("xdist.scheduler").LoadScopeScheduling(config, log)
     scheduling._split_scope = scope_of
     return scheduling
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Pass an interruption on to the workers: they end their servers.
+
+    By itself pytest-xdist kills a worker in the middle of a test, and its servers go on.
+    """
+    distribution = session.config.pluginmanager.get_plugin("dsession")
+    if exitstatus != pytest.ExitCode.INTERRUPTED or distribution is None:
+        return
+    for gateway in distribution.nodemanager.group:
+        with suppress(ProcessLookupError):
+            os.kill(gateway._io.popen.pid, signal.SIGTERM)  # for a worker a Ctrl-C, see plugin.py

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.harness.conftest import SAMPLE_SERVER
 from tests.harness.scheduling import scope_of
+from tests.harness.waiting import eventually
 from tools.course import ROOT
 
 SOURCE = """
@@ -22,6 +25,19 @@ class TestShared:
 
 @pytest.mark.parametrize("number", range(4))
 def test_by_itself(number): ...
+"""
+
+
+WAITING = f"""
+import sys, threading
+from pathlib import Path
+from tests.harness.server import LaunchedServer
+
+def test_it(tmp_path):
+    server = LaunchedServer([sys.executable, {str(SAMPLE_SERVER)!r}, "{{port}}"], tmp_path)
+    server.start()
+    Path("pid").write_text(f"{{server.pid}}\\n")
+    threading.Event().wait(60)
 """
 
 
@@ -38,16 +54,33 @@ def test_a_class_is_handed_out_as_one(test: str, scope: str) -> None:
     assert scope_of(test) == scope
 
 
-def test_workers_take_tests_that_way(tmp_path: Path) -> None:
-    (tmp_path / "test_sample.py").write_text(SOURCE, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "tests.harness.plugin", "-v", "-n", "2"]
-    done = subprocess.run(
-        [*command, "--dist=loadgroup", "-p", "no:cacheprovider", "test_sample.py"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
-        capture_output=True,
+def workers(directory: Path, source: str, *options: str) -> subprocess.Popen[str]:
+    """Start pytest with workers on a test file with this source."""
+    (directory / "test_sample.py").write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.harness.plugin", *options]
+    return subprocess.Popen(
+        [*command, "-p", "no:cacheprovider", "test_sample.py"],
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
-    ran = re.findall(r"^\[(gw\d)\] .* PASSED test_sample\.py::(\w+)", done.stdout, re.MULTILINE)
-    assert len(ran) == 8, done.stdout + done.stderr
+
+
+def test_workers_take_tests_that_way(tmp_path: Path) -> None:
+    with workers(tmp_path, SOURCE, "-v", "-n", "2", "--dist=loadgroup") as process:
+        printed, _ = process.communicate()
+    ran = re.findall(r"^\[(gw\d)\] .* PASSED test_sample\.py::(\w+)", printed, re.MULTILINE)
+    assert len(ran) == 8, printed
     assert len({worker for worker, name in ran if name == "TestShared"}) == 1
+
+
+def test_an_interrupted_run_leaves_no_server_of_a_worker_behind(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with workers(tmp_path, WAITING, "-n", "1") as process:
+        eventually(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"), within=60)
+        process.send_signal(signal.SIGTERM)  # to it alone, as CI does, not to its workers
+        process.communicate()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
