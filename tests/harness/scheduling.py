@@ -38,7 +38,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Pass an interruption on to the workers: they end their servers.
 
-    By itself pytest-xdist kills a worker in the middle of a test, and its servers go on.
+    By itself pytest-xdist waits for some seconds and kills a worker in the middle of a test. Where
+    SIGINT is ignored, as in the background of a shell, the servers of that test would go on.
     """
     distribution = session.config.pluginmanager.get_plugin("dsession")
     if exitstatus != pytest.ExitCode.INTERRUPTED or distribution is None:

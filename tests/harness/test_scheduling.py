@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,15 @@ def test_workers_take_tests_that_way(tmp_path: Path) -> None:
     assert len({worker for worker, name in ran if name == "TestShared"}) == 1
 
 
+@pytest.fixture
+def in_the_background() -> Iterator[None]:
+    """Start processes meanwhile as a shell does with `&`: SIGINT means nothing to them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_the_background")
 def test_an_interrupted_run_leaves_no_server_of_a_worker_behind(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     with workers(tmp_path, WAITING, "-n", "1") as process:
