@@ -19,7 +19,7 @@ from sqlalchemy import delete, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.auth.dependencies import CachedUser
+from app.auth.dependencies import oauth2_scheme, verify
 from app.database import SessionDep
 from app.errors import Unavailable
 from app.idempotency.models import MAX_KEY, IdempotencyKey
@@ -99,10 +99,17 @@ class Idempotency:
 
 
 async def get_idempotency(
-    request: Request, session: SessionDep, user: CachedUser, key: Key = None
+    request: Request,
+    session: SessionDep,
+    token: Annotated[str, Depends(oauth2_scheme)],
+    key: Key = None,
 ) -> Idempotency:
-    """Return what the request's key, if it has one, is good for."""
-    return Idempotency(session, user.id, request.url.path, key)
+    """Return what the request's key, if it has one, is good for.
+
+    The token is enough: the route's guard finds the user. To load the user here would take a second
+    connection while the guard holds the first, and a burst of requests would wait for itself.
+    """
+    return Idempotency(session, verify(token, request), request.url.path, key)
 
 
 async def refuse_key(key: Key = None) -> None:
