@@ -130,7 +130,7 @@ def test_a_strange_address_is_a_client_too(limited: Api, address: str) -> None:
     assert attempt(limited, address, new_username()).status_code == 401
 
 
-@pytest.mark.parametrize("username", ["\0", "\ud7ff\U0001f95b" * 100, "n" * 100_000])
+@pytest.mark.parametrize("username", ["\0", "\ud7ff\U0001f95b" * 100, "n" * 5_000])
 def test_a_strange_name_is_counted_too(limited: Api, username: str) -> None:
     assert statuses(limited, PER_NAME + 1, new_address(), username)[-1] == 429
 

@@ -174,7 +174,7 @@ def test_access_and_refresh_tokens_do_not_stand_for_each_other(visitor: Api) -> 
 
 @pytest.mark.parametrize(
     "wrong",
-    [None, 1, True, [], {}, "", "x\0", "\0", "é" * 43, "x" * 10_000, ["x" * 43]],
+    [None, 1, True, [], {}, "", "x\0", "\0", "é" * 43, "x" * 5_000, ["x" * 43]],
 )
 @pytest.mark.parametrize("send", [refresh, log_out])
 def test_what_cannot_be_a_token_is_invalid_input(visitor: Api, send: Any, wrong: Any) -> None:

@@ -2,11 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import String, func, select
+from sqlalchemy import ColumnElement, String, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
+
+HASH_COST: ColumnElement[str] = literal_column("substr(password_hash, 5, 2)")  # of $2b$12$…
 
 
 class User(Base):
@@ -27,5 +29,5 @@ class User(Base):
 async def find_highest_cost(engine: AsyncEngine) -> int:
     """Return the highest cost of all password hashes, which begin as `$2b$12$` does."""
     async with engine.connect() as connection:
-        cost = await connection.scalar(select(func.max(func.substr(User.password_hash, 5, 2))))
+        cost = await connection.scalar(select(func.max(HASH_COST)).select_from(User))
     return int(cost or 0)
