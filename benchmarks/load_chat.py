@@ -8,7 +8,8 @@ import json
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 IN_FLIGHT = 8  # messages that not everybody has yet
@@ -101,12 +102,12 @@ def _frame_at(buffer: bytes, start: int) -> tuple[int, int] | None:
 
 
 class Room:
-    """Sockets on one server: first `open`, then `deliveries_per_second` as often as wanted."""
+    """A socket for each token: first `open`, then `deliveries_per_second` as often as wanted."""
 
-    def __init__(self, port: int, token: str, sockets: int) -> None:
+    def __init__(self, port: int, tokens: Sequence[str]) -> None:
         self._address = ("127.0.0.1", port)
-        self._token = token
-        self._count = sockets
+        self._tokens = tokens
+        self._count = len(tokens)
         self._sockets: list[Socket] = []
         self._delivered = 0
         self._said = 0
@@ -116,9 +117,9 @@ class Room:
     async def open(self) -> None:
         """Connect everybody; return when all have been told of each other."""
         loop = asyncio.get_running_loop()
-        for _ in range(self._count):
+        for token in self._tokens:
             _, socket = await loop.create_connection(
-                lambda: Socket(self._token, self._noticed), *self._address
+                partial(Socket, token, self._noticed), *self._address
             )
             async with asyncio.timeout(PATIENCE):
                 await socket.opened

@@ -159,12 +159,14 @@ class Bench:
             "JWT_SECRET": secrets.token_urlsafe(48),
             "ACCESS_TOKEN_TTL": "86400",
             "RATE_LIMIT_AUTH": "1000/second",
+            "BCRYPT_ROUNDS": "4",  # no password is measured, and the chat needs many users
             # SQLAlchemy closes what is beyond the size of the pool after each use.
             "DATABASE_POOL_SIZE": str(CONNECTIONS),
             "PYTHONPYCACHEPREFIX": str(HERE.parent / ".nox" / "bytecode"),
         }
         self.token = ""
         self.reader = 0
+        self.chatters: list[str] = []  # tokens: a user has few sockets, and speaks slowly
 
     def prepare(self, scale: Scale) -> None:
         """Make the tables, the reader and the rows; the reader is the same in both databases."""
@@ -177,6 +179,8 @@ class Bench:
                 self.reader = registered.json()["id"]
                 answer = client.post("/auth/token", data=READER).raise_for_status()
                 self.token = answer.json()["access_token"]
+                if url == self.few:
+                    self.chatters = [sign_up(client) for _ in range(SOCKETS)]
             print(f"{count:,} rows …", flush=True)
             rows.fill(url, reader=self.reader, rows=count)
 
@@ -215,6 +219,14 @@ class Bench:
     def read(self, *paths: str) -> Requests:
         """Return requests of the reader."""
         return Requests("GET", paths, self.token)
+
+
+def sign_up(client: httpx.Client) -> str:
+    """Register somebody and return their token."""
+    user = {"username": f"chatter-{secrets.token_hex(8)}", "password": secrets.token_urlsafe(16)}
+    client.post("/auth/register", json=user).raise_for_status()
+    token: str = client.post("/auth/token", data=user).raise_for_status().json()["access_token"]
+    return token
 
 
 def client_of(server: Server) -> httpx.Client:
@@ -308,7 +320,7 @@ async def chat(bench: Bench, scale: Scale) -> list[Result]:
         }
         contenders = {}
         for name, server in servers.items():
-            room = Room(server.port, bench.token, SOCKETS)
+            room = Room(server.port, bench.chatters)
             stack.callback(room.close)
             await room.open()
             contenders[name] = Contender(server, room.deliveries_per_second)

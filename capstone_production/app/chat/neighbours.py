@@ -67,6 +67,11 @@ class Neighbours:
             await self._exchange([])
             await self._redis.publish(Bell.PRESENCE, self._process)
 
+    @property
+    def are_there(self) -> bool:
+        """Whether we know of any."""
+        return bool(self._known)
+
     async def announce(self) -> None:
         """Return when the others can know of a change here, and we of theirs before it.
 

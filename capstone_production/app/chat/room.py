@@ -86,6 +86,6 @@ async def open_room(
             neighbours,
             intake,
             delivery,
-            MessageLimits(redis),
+            MessageLimits(redis, neighbours),
             settings.chat_sockets_per_user,
         )
