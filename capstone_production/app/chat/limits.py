@@ -2,8 +2,9 @@
 
 Each process has a token bucket for a user, and Redis has one that all processes share: a frame
 takes a token from both. A process that knows of no other one does not ask Redis: it costs a few
-percent of all that a message costs. While Redis does not answer, each process counts for itself: then a user
-who is connected to three of them is three times as fast, and `rate_limit_failures_total` tells.
+percent of all that a message costs. While Redis does not answer, each process counts for itself:
+then a user who is connected to three of them is three times as fast, and
+`rate_limit_failures_total` tells.
 """
 
 import time
