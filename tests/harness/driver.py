@@ -32,6 +32,10 @@ class _NoBody:
 
 NO_BODY: Any = _NoBody()  # unlike None, which is sent as `null`
 
+# Many threads may share a client. httpcore closes an idle connection beyond `max_keepalive` though
+# another thread has just been given it, so none is beyond: "Bad file descriptor" was seen.
+CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+
 _visitors = itertools.count()
 
 
@@ -58,7 +62,9 @@ class Api:
         self._client = client or httpx.Client(
             trust_env=False,
             timeout=ANSWER_WITHIN,
-            transport=BoundedTransport(verify=server.base_url.startswith("https:")),
+            transport=BoundedTransport(
+                verify=server.base_url.startswith("https:"), limits=CONNECTIONS
+            ),
         )
 
     @property
