@@ -11,7 +11,15 @@ import pytest
 from tools.course import ROOT, Stage, load_course
 from tools.environment import stage_python
 from tools.requirements import Requirement, load_requirements
-from tools.starter import AT_START, LAST_STAGE, STARTERS, blanked, definitions, differences, read_parts
+from tools.starter import (
+    AT_START,
+    LAST_STAGE,
+    STARTERS,
+    blanked,
+    definitions,
+    differences,
+    read_parts,
+)
 from tools.workbench import run_tests, workbench
 
 STAGES = load_course()[:LAST_STAGE]
