@@ -10,6 +10,8 @@ import pytest
 
 from tests.harness.server import LaunchedServer
 
+pytestmark = pytest.mark.craft
+
 PROGRAM = Path(__file__).with_name("cache_schedules.py")
 
 # How many orders there are at least: an exploration that ends early would prove nothing.

@@ -22,6 +22,8 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 from tests.stage05.jobs import Job, submit, succeeded
 
+pytestmark = pytest.mark.craft
+
 STUCK_SERVER = """
 import time
 from app.main import app

@@ -7,6 +7,8 @@ import pytest
 from tests.harness.plugin import Launch
 from tests.harness.server import ServerDidNotStart
 
+pytestmark = pytest.mark.craft
+
 # Several wrong values at a time, for each start takes seconds.
 WRONG = [
     {"RATE_LIMIT_AUTH": "often", "CORS_ORIGINS": "www.example.org"},

@@ -7,6 +7,7 @@ from tests.harness.learners import LearnersServer
 from tests.harness.server import LaunchedServer
 
 
+@pytest.mark.contract("T10")
 @pytest.mark.timeout(90)  # two starts; what grades has less patience otherwise
 @pytest.mark.until(stage=1, successor="2.3")
 def test_todos_are_gone_after_a_restart_and_no_file_was_written(
