@@ -1,4 +1,4 @@
-"""Every test of a graded suite is contract or craft, and every sentence of the contract is tested."""
+"""Every test of a graded suite is contract or craft; every sentence of the contract has tests."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_no_contract_test_cites_craft_alone(tests: list[dict[str, Any]]) -> None
     wrong = [
         test["test"]
         for test in tests
-        if not test["is_craft"] and all(SENTENCES[name] for name in test["cites"])
+        if not test["is_craft"] and all(SENTENCES[name].is_craft for name in test["cites"])
     ]
     assert wrong == []
 
@@ -96,16 +96,24 @@ def test_a_craft_test_cites_sentences_that_are_craft(tests: list[dict[str, Any]]
         for test in tests
         if test["is_craft"]
         for name in test["cites"]
-        if not SENTENCES[name]
+        if not SENTENCES[name].is_craft
     }
     assert wrong == set()
 
 
 def test_every_sentence_is_covered_by_a_test_that_grades(tests: list[dict[str, Any]]) -> None:
     covered = {name for test in tests if not test["is_craft"] for name in test["cites"]}
-    assert [
-        name for name, is_craft in SENTENCES.items() if not is_craft and name not in covered
-    ] == []
+    graded = {name for name, sentence in SENTENCES.items() if not sentence.is_craft}
+    assert graded - covered == set()
+
+
+def test_a_sentence_is_told_in_its_own_words() -> None:
+    assert SENTENCES["E3"].text == "Unknown ids answer 404"
+    assert SENTENCES["T9"].text == "`DELETE /todos/{id}` · 204 · 404"
+    assert SENTENCES["E13"].text == "HEAD works wherever GET does"
+    assert (SENTENCES["E13"].is_craft, SENTENCES["J8"].is_craft) == (True, True)
+    assert not SENTENCES["E18"].is_craft
+    assert SENTENCES["E19"].is_craft
 
 
 def test_every_sentence_and_every_row_of_a_table_has_an_id() -> None:

@@ -36,11 +36,36 @@ class Kind:
     cites: tuple[str, ...]
 
 
-def load_sentences(file: Path = CONTRACT) -> dict[str, bool]:
-    """Return by its id whether each sentence of the contract is craft: those with a † are."""
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of the contract, or a row of one of its tables; one with a † is craft."""
+
+    text: str
+    is_craft: bool
+
+
+def load_sentences(file: Path = CONTRACT) -> dict[str, Sentence]:
+    """Return each sentence of the contract by its id."""
     text = file.read_text(encoding="utf-8").partition("\n## ")[2]  # the introduction has none
-    parts = _ID.split(text)
-    return {name: "†" in sentence for sentence, name in zip(parts[::2], parts[1::2], strict=False)}
+    sentences: dict[str, Sentence] = {}
+    start = 0
+    for found in _ID.finditer(text):
+        whole = text[start : found.start()]
+        start = found.end()
+        line = whole.rpartition("\n")[2]
+        if line.startswith("| "):  # a row of a table: its id is in the first cell
+            whole = line + text[start : text.index("\n", start)]
+        sentences[found[1]] = Sentence(_plain(whole), "†" in whole)
+    return sentences
+
+
+def _plain(text: str) -> str:
+    """Return a sentence on one line, without what ends the one before it."""
+    after_heading = text.rpartition("\n## ")[2]
+    if after_heading != text:
+        after_heading = after_heading.partition("\n")[2]
+    words = " ".join(after_heading.replace("|", " · ").split())
+    return words.strip(" ·.;:,()-").removeprefix("† ")
 
 
 def kind_of(item: pytest.Item, stage: int) -> Kind:
