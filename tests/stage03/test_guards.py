@@ -61,6 +61,26 @@ def test_without_a_good_token_every_operation_is_401(
     assert api.get_todo(todo["id"]) == todo
 
 
+@pytest.mark.contract("E18", "T12")
+def test_every_operation_asks_for_a_token(api: Api) -> None:
+    todo = api.create_todo("Untouched")
+    opened = []
+    for method, path, body in [
+        ("GET", "/users/me", NO_BODY),
+        ("GET", "/todos", NO_BODY),
+        ("POST", "/todos", {"title": "Fine"}),
+        ("GET", f"/todos/{todo['id']}", NO_BODY),
+        ("PUT", f"/todos/{todo['id']}", {"title": "Fine"}),
+        ("PATCH", f"/todos/{todo['id']}", {"title": "Fine"}),
+        ("DELETE", f"/todos/{todo['id']}", NO_BODY),
+    ]:
+        answer = api.with_token(None).request(method, path, json=body)
+        if answer.status_code != 401:
+            opened.append(f"{method} {path}: expected 401, got {answer.status_code}")
+    assert opened == []
+    assert api.get_todo(todo["id"]) == todo
+
+
 @pytest.mark.craft
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_a_body_that_cannot_be_read_opens_nothing_either(api: Api, method: str) -> None:
