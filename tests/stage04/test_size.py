@@ -72,7 +72,9 @@ def request_of(size: int) -> tuple[bytes, bytes, dict[str, str]]:
 
 
 @pytest.mark.contract("I3", "E22")
-@pytest.mark.parametrize("size", variants([TOO_MUCH, 10**12, 2**63, 10**30], craft=[2**63, 10**30]))
+@pytest.mark.parametrize(
+    "size", variants([TOO_MUCH, 10**12, 2**63, 10**30], craft=[10**12, 2**63, 10**30])
+)
 def test_a_declared_length_over_the_limit_is_413_before_it_is_sent(api: Api, size: int) -> None:
     before, _, headers = request_of(TOO_MUCH)
     headers |= {"Content-Length": str(size), "Authorization": f"Bearer {api.token}"}

@@ -26,7 +26,6 @@ def test_the_report_is_markdown_about_the_text(api: Api) -> None:
     job = succeeded(api, submit(api, TEXT)["id"])
     report = report_of(api, job["id"])
     assert str(job["result"]["words"]) in report
-    assert "мир" in report.lower()
 
 
 def test_the_report_is_utf_8_and_says_so(api: Api) -> None:
