@@ -58,9 +58,8 @@ def reference(stage: Stage = FIRST) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report on the last reference, started by a command: the one that several tests read."""
-    return grade(
-        tmp_path_factory.mktemp("good"), *reference(LAST), "--markdown=report.md", *PATIENT
-    )
+    options = ("--markdown=report.md", "--strict", *PATIENT)  # craft counts, too
+    return grade(tmp_path_factory.mktemp("good"), *reference(LAST), *options)
 
 
 @pytest.mark.timeout(600)
@@ -121,6 +120,7 @@ class TestAServerThatIsUp:
         report = grade(tmp_path, "--stage=1", f"--base-url={up.base_url}")
         assert up.exit_code is None
         assert report.exit_code == 0, report.printed
+        assert report.json["summary"]["suggestions"] == 0
         assert report.statuses["1.7"] == "not_checked"
         assert "needs control of the server process" in report.printed
 
@@ -247,6 +247,9 @@ def test_a_solution_with_names_and_a_port_of_its_own_is_graded_by_its_profile(
         *("--env", f"STAGE_DIRECTORY={ROOT / FIRST.directory}"),
     )
     assert result.score.earned == result.score.checkable == 6, printed
+    # What it breaks beside its names is craft, and is told.
+    assert "head answers as get does" in printed
+    assert result.exit_code == 0
     # It takes a second server, and there is one port.
     assert {row.id: row.status for row in result.rows}["1.7"] == "not_checked"
 

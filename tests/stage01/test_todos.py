@@ -82,6 +82,12 @@ def test_times_are_in_utc_and_near_now(api: Api) -> None:
     assert abs(datetime.now(UTC) - created) < timedelta(minutes=5)
 
 
+@pytest.mark.craft
+def test_a_new_todo_was_created_and_updated_at_one_time(api: Api) -> None:
+    todo = api.create_todo()
+    assert todo["created_at"] == todo["updated_at"]
+
+
 @pytest.mark.contract("T2")
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_a_change_leaves_created_at_and_updated_at_is_not_before_it(api: Api, method: str) -> None:

@@ -174,6 +174,7 @@ def test_only_what_is_sent_changes(author: Person, visitor: Api) -> None:
 @pytest.mark.craft
 def test_an_edit_moves_updated_at_and_an_empty_one_does_not(author: Person) -> None:
     post = author.write_post()
+    assert post["created_at"] == post["updated_at"]
     path = f"/posts/{post['id']}"
     assert expect(200, author.api, "PATCH", path, json={}) == post
     changed = expect(200, author.api, "PATCH", path, json={"title": "Second"})
