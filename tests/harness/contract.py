@@ -46,10 +46,10 @@ class Sentence:
 
 def load_sentences(file: Path = CONTRACT) -> dict[str, Sentence]:
     """Return each sentence of the contract by its id."""
-    text = file.read_text(encoding="utf-8").partition("\n## ")[2]  # the introduction has none
+    text = file.read_text(encoding="utf-8")
     sentences: dict[str, Sentence] = {}
-    start = 0
-    for found in _ID.finditer(text):
+    start = text.index("\n## ")  # the introduction has none
+    for found in _ID.finditer(text, start):
         whole = text[start : found.start()]
         start = found.end()
         line = whole.rpartition("\n")[2]
@@ -60,12 +60,17 @@ def load_sentences(file: Path = CONTRACT) -> dict[str, Sentence]:
 
 
 def _plain(text: str) -> str:
-    """Return a sentence on one line, without what ends the one before it."""
-    after_heading = text.rpartition("\n## ")[2]
-    if after_heading != text:
-        after_heading = after_heading.partition("\n")[2]
-    words = " ".join(after_heading.replace("|", " · ").split())
-    return words.strip(" ·.;:,()-").removeprefix("† ")
+    """Return a sentence on one line, without the heading or the row of a table before it."""
+    if text.startswith("| "):
+        text = text.replace("|", " · ")
+    *before, last = text.split("\n")
+    own: list[str] = []
+    for line in reversed(before):
+        if line.startswith(("#", "|")) or " | " in line:
+            break
+        own.insert(0, line)
+    words = " ".join(" ".join([*own, last]).split())
+    return words.lstrip(" ·.;:,()-").rstrip(" ·.;:,").removeprefix("† ")
 
 
 def kind_of(item: pytest.Item, stage: int) -> Kind:
