@@ -194,7 +194,7 @@ def test_http_1_0_without_a_host_is_answered(gateway: Gateway) -> None:
     assert (status, json.loads(body)) == (200, {"status": "alive"})
     assert headers["x-request-id"]
     status, headers, _ = exchange(gateway, b"GET /posts/ HTTP/1.0\r\n\r\n")
-    assert (status, headers["location"]) == (307, f"{gateway.base_url}/posts")
+    assert (status, headers["location"]) == (307, "/posts")  # whatever the host is
 
 
 def test_what_the_api_answers_passes_as_it_is(gateway: Gateway) -> None:
@@ -203,9 +203,7 @@ def test_what_the_api_answers_passes_as_it_is(gateway: Gateway) -> None:
         assert answer.status_code == 405
         assert answer.headers["allow"].startswith("GET")
         assert client.get("/nowhere").json()["request_id"]
-        assert client.get("/posts/", headers={"Host": "shop.example"}).headers["location"] == (
-            "http://shop.example/posts"
-        )
+        assert client.get("/posts/").headers["location"] == "/posts"
 
 
 def test_the_chat_passes(gateway: Gateway) -> None:
