@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.grading.running import HERE, Report, grade
-from tests.harness.selection import FULL
 from tools.environment import solutions_python
 
 SOLUTIONS = HERE / "solutions"
 PATIENT = ("--answer-within=20",)  # other tests run beside it
 NO_NODE = "not checked: needs Node.js (`node` is not installed)"
-NOT_FULL = "takes minutes: pytest --inherited=full"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2000)]
 
@@ -105,13 +103,12 @@ def test_a_solution_of_others_earns_every_row_in_a_quick_look(
     assert_every_row_is_earned(report, solution)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("look", ["quick", "thorough"])
 @pytest.mark.parametrize("solution", EACH, ids=name_of)
 def test_a_solution_of_others_earns_every_row_at_every_stage(
-    request: pytest.FixtureRequest, solution: Solution, look: str, tmp_path: Path
+    solution: Solution, look: str, tmp_path: Path
 ) -> None:
-    if request.config.getoption("inherited") != FULL:
-        pytest.skip(NOT_FULL)
     options = ["--thorough"] if look == "thorough" else []
     report = grade(tmp_path / "report", *solution.arguments(tmp_path), *options)
     assert_every_row_is_earned(report, solution)
