@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness.contract import variants
 from tests.harness.driver import NO_BODY, Api
-from tests.harness.problems import field_errors
+from tests.harness.problems import field_errors, named
 
 LONGEST_TITLE = 200
 LONGEST_DESCRIPTION = 2000
@@ -48,11 +48,6 @@ def assert_explains(answer: Any) -> None:
         assert isinstance(error["loc"], list)
         assert isinstance(error["msg"], str)
         assert isinstance(error["type"], str)
-
-
-def named(answer: Any) -> set[Any]:
-    """Return all that the errors of a 422 name."""
-    return {part for error in field_errors(answer) for part in error["loc"]}
 
 
 @pytest.mark.contract("E4", "T3", "T5")
