@@ -25,7 +25,8 @@ from tests.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_username, register
 from tests.stage05.jobs import SLOWEST, read, succeeded
 
-pytestmark = pytest.mark.craft
+# it brings a database of either sort
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 LONGEST_KEY = 255
 AT_ONCE = 20

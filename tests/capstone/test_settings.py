@@ -7,7 +7,8 @@ import pytest
 from tests.harness.plugin import Launch
 from tests.harness.server import ServerDidNotStart
 
-pytestmark = pytest.mark.craft
+# Both forms read their settings in the same way.
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 # Several wrong values at a time, for each start takes seconds.
 WRONG = [
