@@ -22,6 +22,12 @@ from tools.course import ROOT, CourseError, Stage
 
 ENVIRONMENTS = ROOT / ".nox" / "apps"
 CONSTRAINTS = ROOT / "constraints.txt"
+# What the solutions in Python need that the grading is tried on; the first file pins what
+# `constraints.txt` does not know.
+SOLUTIONS = tuple(
+    ROOT / "tests" / "grading" / "solutions" / name
+    for name in ("pins.txt", "fastapi_docs/requirements.txt", "flask/requirements.txt")
+)
 
 
 def python_of(environment: Path) -> Path:
@@ -43,6 +49,11 @@ def tools_python() -> Path:
     """Return the interpreter of the environment of the tests and tools, built like a stage's."""
     names = ("tests", "tools")
     return build(_environment("tools"), *(ROOT / name / "requirements.txt" for name in names))
+
+
+def solutions_python() -> Path:
+    """Return the interpreter of the environment of the solutions in Python, all in one."""
+    return build(_environment("solutions"), *SOLUTIONS)
 
 
 def _environment(name: str) -> Path:

@@ -18,7 +18,8 @@ from tests.harness.postgres import Postgres
 from tests.lessons.lesson import read
 from tests.stage04.uploads import new_image
 
-pytestmark = pytest.mark.deployment("plain")  # PostgreSQL is started here all the same
+# PostgreSQL is started here all the same
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 MEDIA_IN_CONTAINER = "/srv/media"
 

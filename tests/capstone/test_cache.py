@@ -20,7 +20,7 @@ from tests.harness.waiting import eventually
 from tests.stage07.people import Person, expect, first_admin, new_person
 from tools.course import find_stage, load_course
 
-pytestmark = pytest.mark.deployment("full")
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
 L1_TTL = 2.0  # seconds: how old an answer may get while Redis is down
 SLACK = 1.0  # seconds that a busy machine may take to tell us

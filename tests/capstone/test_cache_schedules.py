@@ -11,7 +11,7 @@ import pytest
 from tests.harness.server import LaunchedServer
 
 # Each schedule runs in one process, on stores of its own: once is enough.
-pytestmark = pytest.mark.deployment("plain")
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 PROGRAM = Path(__file__).with_name("cache_schedules.py")
 

@@ -26,7 +26,7 @@ from tests.stage08.chat import (
 )
 from tools.course import find_stage, load_course
 
-pytestmark = pytest.mark.deployment("full")
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
 SENDERS, MESSAGES, FEW_MESSAGES = 6, 15, 4  # of each: anybody may send 20 at once
 FORGOTTEN_WITHIN = 30.0  # seconds until a process that is gone is believed to be

@@ -10,6 +10,8 @@ import pytest
 from tests.harness.driver import Api
 from tools.course import ROOT, load_course
 
+pytestmark = pytest.mark.craft
+
 STAGES = load_course()
 DIRECTORIES = [
     "stage01_memory_todo",

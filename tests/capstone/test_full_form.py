@@ -9,7 +9,7 @@ from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer, Server
 from tests.harness.waiting import eventually
 
-pytestmark = pytest.mark.deployment("full")
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
 WITHIN = 1.0  # seconds: what another process has in its cache may be so old
 

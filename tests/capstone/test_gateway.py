@@ -31,6 +31,7 @@ from tests.stage08.chat import new_text, open_socket, person
 NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 NO_NGINX = "not checked: there is no nginx on this machine (apt-get install nginx)"
 pytestmark = [
+    pytest.mark.craft,
     pytest.mark.skipif(NGINX is None, reason=NO_NGINX),
     pytest.mark.deployment("plain"),  # it is about what stands in front
 ]

@@ -10,6 +10,8 @@ import pytest
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 
+pytestmark = pytest.mark.craft
+
 ORIGIN = "https://www.example.org"
 ANOTHER = "http://localhost:5173"
 FOREIGN = "https://evil.example"

@@ -15,6 +15,8 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 from tests.stage04.storage import media_of
 
+pytestmark = pytest.mark.craft
+
 NEW = {"title": "has to wait"}
 SOON = 3.0  # seconds: a check has one
 
@@ -72,6 +74,7 @@ def server_with_redis(launch_for_module: Launch, redis: Redis) -> LaunchedServer
     return launch_for_module(REDIS_URL=redis.url)
 
 
+@pytest.mark.contract("O1", "O2")
 def test_who_works_says_so_without_being_asked_who_it_is(visitor: Api) -> None:
     assert visitor.request("GET", "/health/live").status_code == 200
     answer = visitor.request("GET", "/health/ready")
@@ -81,6 +84,7 @@ def test_who_works_says_so_without_being_asked_who_it_is(visitor: Api) -> None:
     assert answer.json()["checks"]["media"]["status"] == "up"
 
 
+@pytest.mark.contract("O1", "O2")
 @pytest.mark.parametrize("fault", ["stopped", "hanging"])
 def test_without_its_database_it_is_alive_but_not_ready(
     server_on_postgres: LaunchedServer, own_postgres: Postgres, fault: str

@@ -25,7 +25,8 @@ from tests.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_username, register
 from tests.stage05.jobs import SLOWEST, read, succeeded
 
-pytestmark = pytest.mark.deployment("plain")  # it brings a database of either sort
+# it brings a database of either sort
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 LONGEST_KEY = 255
 AT_ONCE = 20
@@ -59,6 +60,7 @@ def pair(request: pytest.FixtureRequest, launch_for_module: Launch, postgres_url
     return Pair(first, launch_for_module(start=True, **settings))
 
 
+@pytest.mark.contract("U14")
 @each_kind
 def test_a_request_sent_again_gets_its_first_answer_and_is_done_once(
     pair: Pair, kind: Kind
@@ -95,6 +97,7 @@ def test_without_a_key_each_request_is_a_new_one(pair: Pair) -> None:
     assert TODO.times_done(pair.database, text) == 2
 
 
+@pytest.mark.contract("U14")
 @each_kind
 def test_a_key_with_another_input_is_refused(pair: Pair, kind: Kind) -> None:
     api, at_the_other = pair.new_user()

@@ -22,6 +22,8 @@ from tests.stage05.jobs import FAR_AWAY, LONG, Ledger, submit, submit_file, succ
 from tests.stage08.chat import new_text, person
 from tests.stage08.stuck import stuck_client
 
+pytestmark = pytest.mark.craft
+
 STOPS_WITHIN = 20.0  # seconds
 DRAIN = 4  # seconds
 

@@ -18,6 +18,8 @@ from tests.stage05.cluster import Cluster
 from tests.stage05.jobs import submit, succeeded
 from tests.stage08.chat import open_socket, refusal, who_is
 
+pytestmark = pytest.mark.craft
+
 Line = dict[str, Any]
 
 

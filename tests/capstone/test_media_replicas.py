@@ -21,7 +21,8 @@ from tests.harness.waiting import eventually
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import new_image
 
-pytestmark = pytest.mark.deployment("plain")  # it is PostgreSQL in any case: once is enough
+# it is PostgreSQL in any case: once is enough
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 LONG_AGO = 24 * 60 * 60  # seconds; much more than a sweep waits for
 WAIT_AT_COMMIT = """

@@ -21,6 +21,8 @@ from tests.stage05.cluster import Cluster
 from tests.stage05.jobs import FAR_AWAY, seconds_from_now, submit, succeeded
 from tests.stage08.chat import open_socket
 
+pytestmark = pytest.mark.craft
+
 Labels = frozenset[tuple[str, str]]
 
 
@@ -70,6 +72,7 @@ def user(measured: LaunchedServer) -> Iterator[Api]:
         yield visitor.as_new_user()
 
 
+@pytest.mark.contract("O3")
 def test_requests_are_counted_by_route_method_and_status(
     measured: LaunchedServer, user: Api
 ) -> None:

@@ -13,7 +13,8 @@ from tests.harness.server import LaunchedServer, ServerDidNotStart
 from tests.harness.waiting import eventually, in_parallel
 from tests.stage02.test_migrations import COMMANDS
 
-pytestmark = pytest.mark.deployment("full")  # it is PostgreSQL in any case: once is enough
+# it is PostgreSQL in any case: once is enough
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
 AT_ONCE = 4
 PATIENT = 180.0  # seconds: several programs start at once, on a machine that may be busy

@@ -9,11 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.harness.contract import variants
 from tests.harness.driver import NO_BODY, Api
 from tests.harness.server import LaunchedServer, Server
 from tests.harness.waiting import eventually, in_parallel
 from tests.stage04.uploads import new_image
 from tests.stage07.people import expect, first_admin, new_person
+
+pytestmark = pytest.mark.craft
 
 AT_ONCE = 12
 SOON = 3.0  # seconds, in which another process learns of a change
@@ -81,6 +84,7 @@ each_thing = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.contract("U15")
 @each_thing
 def test_a_thing_has_an_etag_and_is_304_for_whoever_has_it(
     api: Api, server: Server, make: Make
@@ -92,8 +96,15 @@ def test_a_thing_has_an_etag_and_is_304_for_whoever_has_it(
     assert answer.headers["etag"] == headers["If-None-Match"]
 
 
+@pytest.mark.contract("U15")
 @each_way
-@pytest.mark.parametrize("wrong", ['"other"', "W/{}", "other", "", '"a", "b"', "{}x"])
+@pytest.mark.parametrize(
+    "wrong",
+    variants(
+        ['"other"', "W/{}", "other", "", '"a", "b"', "{}x"],
+        craft=["W/{}", "other", "", '"a", "b"', "{}x"],
+    ),
+)
 def test_a_change_of_something_else_than_was_seen_is_412(
     api: Api, server: Server, make: Make, number: int, wrong: str
 ) -> None:

@@ -18,6 +18,8 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 from tests.stage08.chat import open_socket
 
+pytestmark = pytest.mark.craft
+
 ID = "X-Request-ID"
 NEW_ID = re.compile(r"[A-Za-z0-9._-]{16,128}")
 LARGE = b"x" * (1024 * 1024 + 1)
@@ -52,6 +54,7 @@ def ask(api: Api, name: str) -> httpx.Response:
     return api.request(method, path, **options)
 
 
+@pytest.mark.contract("E10")
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_error_is_a_problem_document(api: Api, name: str) -> None:
     answer = ask(api, name)
@@ -67,6 +70,7 @@ def test_an_error_is_a_problem_document(api: Api, name: str) -> None:
     assert ("errors" in problem) == (answer.status_code == 422)
 
 
+@pytest.mark.contract("E10")
 def test_a_422_names_each_field_that_is_wrong(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": 1, "completed": "no idea"})
     assert {error["loc"][-1] for error in field_errors(answer)} == {"title", "completed"}
@@ -91,6 +95,7 @@ def test_errors_keep_the_headers_that_belong_to_them(visitor: Api) -> None:
     assert visitor.request("PATCH", "/todos").headers["allow"]
 
 
+@pytest.mark.contract("O4")
 @pytest.mark.parametrize("given", ["a", "A-1_b.C", "x" * 128])
 def test_a_well_formed_id_is_taken_over(visitor: Api, given: str) -> None:
     for path in ("/health/live", "/nowhere", "/todos", "/todos/1/", "/metrics", "/docs"):
@@ -108,6 +113,7 @@ def test_an_id_that_is_not_well_formed_is_replaced(visitor: Api, given: str) -> 
     assert answer.headers[ID] != given
 
 
+@pytest.mark.contract("O4")
 @pytest.mark.parametrize("name", ERRORS)
 def test_every_answer_has_an_id_of_its_own(api: Api, name: str) -> None:
     ids = [ask(api, name).headers.get_list(ID) for _ in range(2)]

@@ -13,6 +13,8 @@ from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.stage07.people import Person, first_admin, new_person
 
+pytestmark = pytest.mark.craft
+
 MOST = 13  # more than ten: a process does not count each time
 
 

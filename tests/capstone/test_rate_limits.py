@@ -19,6 +19,8 @@ from tests.harness.queue import NO_REDIS, Redis, redis_is_available
 from tests.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_username, register
 
+pytestmark = pytest.mark.craft
+
 PER_NAME = 3  # attempts an hour
 PER_ADDRESS = 10 * PER_NAME
 RATE = f"{PER_NAME}/hour"
@@ -66,6 +68,7 @@ def assert_refused(answer: httpx.Response, window: int = 3600) -> None:
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.contract("U13")
 def test_too_many_attempts_with_one_name_are_refused_the_right_password_too(limited: Api) -> None:
     username, address = new_username(), new_address()
     assert register(limited, username).status_code == 201
@@ -135,6 +138,7 @@ def test_a_strange_name_is_counted_too(limited: Api, username: str) -> None:
     assert statuses(limited, PER_NAME + 1, new_address(), username)[-1] == 429
 
 
+@pytest.mark.contract("U13")
 def test_registering_is_limited(limited: Api) -> None:
     headers = {"X-Forwarded-For": new_address()}
 

@@ -22,7 +22,7 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 from tests.stage05.jobs import Job, submit, succeeded
 
-pytestmark = pytest.mark.deployment("plain")  # it brings its own Redis
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own Redis
 
 STUCK_SERVER = """
 import time

@@ -18,6 +18,8 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_account, sign_in
 
+pytestmark = pytest.mark.craft
+
 UNKNOWN = "x" * 43
 
 
@@ -59,6 +61,7 @@ def assert_refused(answer: httpx.Response) -> None:
 # --- One use, one successor
 
 
+@pytest.mark.contract("U12")
 def test_a_refresh_token_gives_a_working_access_token(visitor: Api) -> None:
     username = new_account(visitor)
     first = sign_in(visitor, username).json()
@@ -86,6 +89,7 @@ def test_each_successor_is_good_for_one_use(visitor: Api) -> None:
         token = refresh_token(refresh(visitor, token))
 
 
+@pytest.mark.contract("U12")
 def test_using_one_twice_revokes_its_family(visitor: Api) -> None:
     stolen = new_token(visitor)
     successor = refresh_token(refresh(visitor, stolen))
@@ -128,6 +132,7 @@ def test_a_successor_that_is_made_during_the_revocation_is_worthless(visitor: Ap
 # --- Logging out
 
 
+@pytest.mark.contract("U12")
 def test_logging_out_ends_the_family(visitor: Api) -> None:
     first = new_token(visitor)
     second = refresh_token(refresh(visitor, first))

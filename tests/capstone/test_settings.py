@@ -8,7 +8,7 @@ from tests.harness.plugin import Launch
 from tests.harness.server import ServerDidNotStart
 
 # Both forms read their settings in the same way.
-pytestmark = pytest.mark.deployment("plain")
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 # Several wrong values at a time, for each start takes seconds.
 WRONG = [

@@ -15,6 +15,8 @@ from tests.harness.waiting import eventually
 from tests.harness.weather import FakeWeather
 from tests.stage06.weather import new_city, outcome
 
+pytestmark = pytest.mark.craft
+
 LOOKUPS = 4  # an hour
 RATE = f"{LOOKUPS}/hour"
 

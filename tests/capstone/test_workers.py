@@ -25,7 +25,8 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually, in_parallel
 from tests.stage05.jobs import LONG, submit, submit_file
 
-pytestmark = pytest.mark.deployment("plain")  # it brings its own database and Redis
+# it brings its own database and Redis
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 CLIENTS, JOBS_EACH = 10, 10
 LONGEST = 180.0  # seconds: with a killed worker's lease, on a machine that is busy

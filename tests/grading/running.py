@@ -23,6 +23,7 @@ from tools.grade.results import Grade
 
 HERE = Path(__file__).parent
 PATIENCE = 580  # seconds
+THOROUGH_PATIENCE = 1900
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def grade(directory: Path, *arguments: str, **environment: str) -> Report:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=PATIENCE,
+        timeout=THOROUGH_PATIENCE if "--thorough" in arguments else PATIENCE,
     )
     assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
     return Report(done.returncode, done.stdout, done.stderr, directory)

@@ -59,16 +59,15 @@ def reference(stage: Stage = FIRST) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report on a reference, started by a command: the one that several tests read."""
-    return grade(
-        tmp_path_factory.mktemp("good"), *reference(REFERENCE), "--markdown=report.md", *PATIENT
-    )
+    options = ("--markdown=report.md", "--strict", *PATIENT)  # craft counts, too
+    return grade(tmp_path_factory.mktemp("good"), *reference(REFERENCE), *options)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_the_reference_of_the_last_stage_earns_every_row(tmp_path: Path) -> None:
     """Other servers are graded up to stage 8 by default: see `test_solutions.py`."""
-    report = grade(tmp_path, *reference(LAST), *PATIENT)
+    report = grade(tmp_path, *reference(LAST), "--strict", *PATIENT)
     assert report.exit_code == 0, report.printed
     assert set(report.statuses.values()) == {"pass", "not_checked"}
     assert report.json["summary"]["earned"] == report.json["summary"]["checkable"] >= 40
@@ -131,6 +130,7 @@ class TestAServerThatIsUp:
         report = grade(tmp_path, "--stage=1", f"--base-url={up.base_url}")
         assert up.exit_code is None
         assert report.exit_code == 0, report.printed
+        assert report.json["summary"]["suggestions"] == 0
         assert report.statuses["1.7"] == "not_checked"
         assert "needs control of the server process" in report.printed
 
@@ -183,6 +183,7 @@ def test_whatever_a_server_does_there_is_a_report(kind: str) -> None:
     statuses = {row.status for row in result.rows}
     assert_it_has_a_report(kind, result.exit_code, statuses, printed)
     assert result.score.earned == 0
+    assert "torn down" not in printed  # a test that was left out makes the next one no failure
 
 
 def test_a_chat_that_speaks_no_websocket_has_a_report_with_what_it_said() -> None:
@@ -256,6 +257,9 @@ def test_a_solution_with_names_and_a_port_of_its_own_is_graded_by_its_profile(
         *("--env", f"STAGE_DIRECTORY={ROOT / FIRST.directory}"),
     )
     assert result.score.earned == result.score.checkable == 6, printed
+    # What it breaks beside its names is craft, and is told.
+    assert "head answers as get does" in printed
+    assert result.exit_code == 0
     # It takes a second server, and there is one port.
     assert {row.id: row.status for row in result.rows}["1.7"] == "not_checked"
 

@@ -1,5 +1,6 @@
 """From the ends of tests to a grade, and what is said beside it: the rules by themselves."""
 
+import errno
 import itertools
 import re
 from dataclasses import replace
@@ -18,8 +19,17 @@ from tools.grade.grading import with_hints
 from tools.grade.hints import KINDS, load_hints, next_hints
 from tools.grade.learner import environment_of
 from tools.grade.options import parse
-from tools.grade.outcomes import LOG_WIDTH, GaveUp, Outcome, Suite, log_end, read_suite
-from tools.grade.results import Grade, Row, due, judge
+from tools.grade.outcomes import (
+    LOG_WIDTH,
+    GaveUp,
+    Outcome,
+    Suite,
+    Verdict,
+    log_end,
+    read_suite,
+)
+from tools.grade.plugin import is_ours
+from tools.grade.results import ONLY_CRAFT, Grade, Row, due, judge
 from tools.grade.steps import STEPS, step_of
 from tools.requirements import Requirement, load_requirements
 
@@ -119,11 +129,115 @@ def test_what_we_broke_is_an_error_and_costs_nothing() -> None:
     assert (grade.score.earned, grade.score.checkable, grade.exit_code) == (1, 1, 2)
 
 
+def advised(row: Requirement, verdict: Verdict = "failed", step: str = "") -> Outcome:
+    """Return a craft test of the row, which is not satisfied unless `verdict` says otherwise."""
+    test = f"{row.tests[0]}[craft]"
+    return Outcome(test, verdict, step=step, expected="307", got="404", craft=True, cites=("E14",))
+
+
+def with_craft(*outcomes: Outcome, strict: bool = False, chosen: tuple[str, ...] = ()) -> Grade:
+    """Return the grade of a suite in which some tests are craft."""
+    craft = tuple(outcome.test for outcome in outcomes if outcome.craft) + chosen
+    tests = (*(outcome.test for outcome in outcomes), *chosen)
+    suite = Suite(outcomes, tests, craft=() if strict else craft)
+    return Grade(1, tuple(judge(ROWS, suite)))
+
+
+def test_a_craft_test_that_fails_is_a_suggestion_and_costs_nothing() -> None:
+    outcomes = (passed(LIST), advised(LIST), passed(READ), passed(ADD), advised(ADD))
+    grade = with_craft(*outcomes)
+    assert [row.status for row in grade.rows] == ["pass"] * 3
+    assert [(row.run, row.of) for row in grade.rows] == [(1, 1)] * 3
+    assert [one.row.id for one in grade.suggestions()] == ["1.1", "1.3"]
+    assert (grade.score.earned, grade.exit_code) == (3, 0)
+
+    strict = with_craft(*outcomes, strict=True)
+    assert [row.status for row in strict.rows] == ["fail", "pass", "fail"]
+    assert strict.suggestions() == ()
+
+
+def test_a_craft_test_that_was_not_run_or_broke_costs_nothing() -> None:
+    grade = with_craft(
+        *(passed(LIST), passed(READ), passed(ADD), advised(READ, "error")),
+        chosen=("t.py::test_1.1[not run]",),
+    )
+    assert [row.status for row in grade.rows] == ["pass"] * 3
+    assert (grade.suggestions(), grade.exit_code) == ((), 0)
+
+
+def test_a_row_of_craft_alone_is_not_checked_and_says_so() -> None:
+    grade = with_craft(advised(LIST), passed(READ), passed(ADD))
+    assert (grade.rows[0].status, grade.rows[0].reason) == ("not_checked", ONLY_CRAFT)
+    assert [one.row.id for one in grade.suggestions()] == ["1.1"]
+    skips = replace(advised(LIST, "skipped"), reason="not checked: needs the source of the app")
+    grade = with_craft(skips, passed(READ), passed(ADD))
+    assert grade.rows[0].reason == "needs the source of the app"
+
+
+def test_what_stands_on_something_broken_is_no_suggestion() -> None:
+    outcomes = (passed(LIST), advised(LIST, step="1.3"), passed(READ), failed(ADD), advised(ADD))
+    assert with_craft(*outcomes).suggestions() == ()
+
+
+def test_variants_of_one_suggestion_are_one() -> None:
+    twice = [replace(advised(LIST), test=f"t.py::test_1.1[{name}]") for name in "ab"]
+    grade = with_craft(passed(LIST), passed(READ), passed(ADD), *twice)
+    assert len(grade.suggestions()) == 1
+
+
+def test_every_report_tells_suggestions_apart_from_failures() -> None:
+    grade = with_craft(passed(LIST), advised(LIST), passed(READ), passed(ADD))
+    printed = report_terminal.render(grade, colour=False)
+    assert "Sum: 3 earned / 3 checkable / 3 total (0 s). Craft: 1 suggestion\n" in printed
+    sentence = "A path with a slash too many answers 307 to the right one, on the host"
+    for report in (printed, report_markdown.render(grade), report_html.render(grade)):
+        assert "Craft: 1 suggestion" in report
+        assert sentence in report
+        assert "What is wrong" not in report
+    case = ElementTree.fromstring(report_junit.render(grade)).find(".//testcase")  # noqa: S314
+    assert case is not None
+    assert [child.tag for child in case] == ["system-out"]
+    content = report_json.content(grade)
+    assert content["summary"]["suggestions"] == 1
+    first = content["requirements"][0]
+    assert (len(first["suggestions"]), first["failures"]) == (1, [])
+
+
+def test_a_failure_says_which_sentence_of_the_contract_it_is_about() -> None:
+    row = replace(BAD, failures=(replace(BAD.failures[0], cites=("E3",)),))
+    grade = Grade(1, (row,))
+    for report in (partial(report_terminal.render, colour=False), report_html.render):
+        assert "[E3] Unknown ids answer 404" in report(grade)
+    assert "Unknown ids answer 404" in report_markdown.render(grade)
+
+
+@pytest.mark.parametrize(
+    ("error", "file", "ours"),
+    [
+        (AssertionError("assert 404 == 200"), "tests/stage01/test_todos.py", False),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "tests/harness/driver.py", False),
+        (TimeoutError("Timeout (>15.0s) from pytest-timeout"), "tests/stage01/t.py", False),
+        (TimeoutError("Timeout (>15.0s) from pytest-timeout"), "x/tools/environment.py", True),
+        (AssertionError("previous item was not torn down properly"), "runner.py", True),
+        (OSError(errno.ENOSPC, "No space left on device"), "tests/harness/server.py", True),
+        (OSError(errno.EMFILE, "Too many open files"), "tests/harness/driver.py", True),
+        (CourseError("uv … failed"), "tests/harness/server.py", True),
+        (ModuleNotFoundError("no module"), "tests/stage04/pictures.py", True),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_fault_of_ours_is_told_from_one_of_the_server(
+    error: BaseException, file: str, ours: bool
+) -> None:
+    assert is_ours(error, str(error), [("tests/stage01/t.py", "test_it"), (file, "f")]) == ours
+
+
 def test_exit_codes_say_whose_fault_it_is() -> None:
     right = Row("1.1", "List", 1, "pass")
     assert Grade(1, (right,)).exit_code == 0
     assert Grade(1, (right, replace(right, status="blocked")), problem="p").exit_code == 1
     assert Grade(1, (replace(right, status="not_checked"),)).exit_code == 2
+    assert Grade(1, (right, replace(right, status="error"))).exit_code == 2
 
 
 def test_a_stage_that_a_solution_leaves_out_is_not_held_against_it() -> None:

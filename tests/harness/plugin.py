@@ -258,7 +258,8 @@ def restartable(
 ) -> Iterator[LaunchedServer]:
     """A private server, running, for tests that do no more than restart and kill it.
 
-    With `--solution` that is one more of the solution under test.
+    With `--solution` that is one more of the solution under test, with a database and a directory
+    of pictures of its own.
     """
     if not request.config.getoption("solution"):
         launch: Launch = request.getfixturevalue("launch_for_module")
@@ -267,8 +268,21 @@ def restartable(
     solution = Solution.read(Path(request.config.getoption("solution")))
     if solution.port is not None:
         pytest.skip("not checked: the solution takes one port only, and runs there already")
-    server = LearnersServer(solution, tmp_path_factory.mktemp("restartable"))
-    server.start()
+    directory = tmp_path_factory.mktemp("restartable")
+    server = LearnersServer(solution, directory)
+    own = {
+        "DATABASE_URL": f"sqlite+aiosqlite:///{(directory / 'todo.db').as_posix()}",
+        "MEDIA_DIR": str(directory / "media"),
+        "DATA_DIR": str(directory),
+    }
+    for name, value in own.items():
+        if name in solution.environment:
+            scheme = solution.environment[name].partition(":///")[0]
+            server.settings[name] = value.replace("sqlite+aiosqlite", scheme, 1)
+    try:
+        server.start()
+    except ServerDidNotStart as error:
+        pytest.skip(f"not checked: a second one does not start beside the first: {error}")
     yield server
     server.end()
 

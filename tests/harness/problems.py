@@ -32,6 +32,11 @@ def field_errors(answer: httpx.Response) -> list[dict[str, Any]]:
     return errors
 
 
+def named(answer: httpx.Response) -> set[str | int]:
+    """Return all that a 422 names as wrong: fields, and where they are."""
+    return {part for error in field_errors(answer) for part in error["loc"]}
+
+
 def _content(answer: httpx.Response) -> dict[str, Any]:
     content: dict[str, Any] = answer.json()
     if _is_problem(answer):

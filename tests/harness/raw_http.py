@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
 import select
 import socket
 import time
@@ -80,7 +81,8 @@ def send_raw(
                 except ConnectionResetError:
                     data = b""
                 received += data
-                ended = not data or len(received) > _LONGEST
+                # Some servers read on after an answer that is whole, and do not close.
+                ended = not data or len(received) > _LONGEST or _is_whole(received)
             elif writable:
                 try:
                     pending = pending[connection.send(pending) :] or next(source, b"")
@@ -115,6 +117,13 @@ class _Received:
 
     def makefile(self, *_: object) -> io.BytesIO:
         return io.BytesIO(self._data)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Return whether an answer that says its length is all there."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: *(\d{1,9})(?:\r\n|$)", head, re.IGNORECASE)
+    return bool(end) and length is not None and len(body) >= int(length[1])
 
 
 def _parse(data: bytes) -> RawResponse | None:

@@ -7,15 +7,19 @@ from tests.harness.driver import Api
 from tests.harness.raw_http import send_raw
 from tests.harness.server import AttachedServer, Server
 
+pytestmark = pytest.mark.craft
+
 OPERATIONS = {"/todos": {"get", "post"}, "/todos/{}": {"get", "put", "patch", "delete"}}
 
 
+@pytest.mark.contract("E5")
 def test_an_unknown_path_is_404_in_json(api: Api) -> None:
     answer = api.request("GET", "/no/such/path")
     assert answer.status_code == 404
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.contract("E11", "E5")
 @pytest.mark.parametrize(
     ("method", "path"),
     [("PUT", "/todos"), ("PATCH", "/todos"), ("DELETE", "/todos"), ("POST", "/todos/1")],
@@ -34,6 +38,7 @@ def allowed(answer: httpx.Response) -> set[str]:
     return {method.strip() for method in answer.headers["allow"].split(",")}
 
 
+@pytest.mark.craft("E12")
 @pytest.mark.parametrize(
     ("method", "path", "methods"),
     [
@@ -47,6 +52,7 @@ def test_405_names_every_method_of_the_path(
     assert allowed(api.request(method, path)) == methods
 
 
+@pytest.mark.craft("E13")
 def test_head_answers_as_get_does_without_a_body(api: Api) -> None:
     path = f"/todos/{api.create_todo()['id']}"
     for existing in ("/todos", path, "/openapi.json"):
@@ -58,6 +64,7 @@ def test_head_answers_as_get_does_without_a_body(api: Api) -> None:
     assert api.request("HEAD", path + "0000000").status_code == 404
 
 
+@pytest.mark.craft("E14")
 @pytest.mark.parametrize("path", ["/todos/", "/todos/?limit=1&offset=0", "/todos/1/"])
 def test_a_slash_too_many_is_redirected_on_the_host_that_was_asked(api: Api, path: str) -> None:
     authorization = {"Authorization": f"Bearer {api.token}"} if api.token else {}
@@ -68,6 +75,7 @@ def test_a_slash_too_many_is_redirected_on_the_host_that_was_asked(api: Api, pat
     assert leads_to == path.replace("/?", "?").removesuffix("/")
 
 
+@pytest.mark.craft("E14")
 def test_a_slash_at_the_end_keeps_the_method_and_the_body(api: Api) -> None:
     answer = api.request("POST", "/todos/", json={"title": "with a slash"}, follow_redirects=True)
     assert (answer.status_code, answer.json().get("title")) == (201, "with a slash")

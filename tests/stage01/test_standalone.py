@@ -13,6 +13,8 @@ from tests.harness.server import FIRST_STAGE_WITH_USERS, LaunchedServer
 from tools.course import find_stage, load_course
 from tools.environment import stage_python
 
+pytestmark = pytest.mark.craft
+
 # What git ignores: a copy is what a learner gets from the repository.
 NOT_COPIED = shutil.ignore_patterns("__pycache__", ".env", "*.db", "*.db-*", "media", ".*_cache")
 STOPS_WITHIN = 5.0  # seconds
@@ -67,6 +69,7 @@ def visit(stage: int, stage_directory: Path, tmp_path_factory: pytest.TempPathFa
     return Visit(todo, exit_code, server.log_text(), before, contents(stage_directory))
 
 
+@pytest.mark.contract("E26")
 def test_a_copy_of_the_directory_runs_with_nothing_else(visit: Visit) -> None:
     assert visit.todo["title"] == "on my own"
 

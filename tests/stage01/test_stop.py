@@ -8,11 +8,15 @@ import socket
 import threading
 from contextlib import ExitStack, closing, suppress
 
+import pytest
+
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.raw_http import chunk, connect, head
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.craft
 
 STOPS_WITHIN = 20.0  # seconds
 STOPPING = "Waiting for connections to close"  # uvicorn's log line

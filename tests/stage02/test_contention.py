@@ -11,6 +11,8 @@ from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
 
+pytestmark = pytest.mark.craft
+
 AT_ONCE = 0.5  # seconds: an answer that waited for nothing
 LONGER_THAN_ANY_WAIT = 20.0  # seconds until a writer must have given up
 
@@ -38,6 +40,7 @@ def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
     assert "database is locked" not in launched_server.log_since(mark)
 
 
+@pytest.mark.contract("T8")
 def test_changes_of_one_todo_at_once_do_not_undo_each_other(api: Api) -> None:
     todo = api.create_todo("Old", description="Old", completed=False)
     for number in range(10):

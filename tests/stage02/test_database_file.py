@@ -5,6 +5,8 @@ import pytest
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 
+pytestmark = pytest.mark.craft
+
 MADE = 30  # todos
 plain = pytest.mark.deployment("plain")
 

@@ -9,7 +9,10 @@ import pytest
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 
-pytestmark = pytest.mark.deployment("plain")  # the capstone's suite looks at PostgreSQL
+pytestmark = [
+    pytest.mark.craft,
+    pytest.mark.deployment("plain"),
+]  # the capstone's suite looks at PostgreSQL
 
 SCHEMA = "SELECT name, sql FROM sqlite_master ORDER BY name"
 

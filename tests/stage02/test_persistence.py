@@ -15,7 +15,10 @@ from tests.harness.waiting import in_parallel
 
 BEFORE_THE_KILL = 40  # todos
 
-pytestmark = pytest.mark.timeout(90)  # two starts; what grades has less patience otherwise
+pytestmark = [
+    pytest.mark.craft,
+    pytest.mark.timeout(90),
+]  # two starts; what grades has less patience otherwise
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,7 @@ def test_production_starts_once_alembic_has_migrated(api: Api) -> None:
     assert api.get_todo(api.create_todo("in production")["id"])["title"] == "in production"
 
 
+@pytest.mark.contract("T11", "E24")
 def test_a_restart_loses_nothing_and_gives_no_id_out_again(
     api: Api, private_server: LaunchedServer
 ) -> None:
@@ -64,6 +68,7 @@ def test_a_restart_loses_nothing_and_gives_no_id_out_again(
     assert api.create_todo()["id"] != deleted
 
 
+@pytest.mark.contract("T11")
 def test_a_kill_right_after_an_answer_loses_nothing_acknowledged(
     api: Api, private_server: LaunchedServer
 ) -> None:

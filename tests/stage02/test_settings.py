@@ -12,7 +12,7 @@ import pytest
 
 from tests.harness.plugin import Launch
 
-pytestmark = pytest.mark.deployment("plain")
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 NO_TEXT = ["a\udcffb", "a\nb"]  # the first one has a byte that is no UTF-8
 NO_NUMBER = ["", "abc", "1,5", "nan", "inf", "1e400", "-1", "9" * 30]

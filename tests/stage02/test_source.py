@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.craft
+
 HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
 # Each of these blocks the event loop while the database works.
 SYNCHRONOUS = {

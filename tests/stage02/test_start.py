@@ -18,6 +18,8 @@ from tests.stage02.unusable import (
     try_to_use,
 )
 
+pytestmark = pytest.mark.craft
+
 SOONER_THAN_BY_DEFAULT = 4.5  # seconds until a writer must have given up
 plain = pytest.mark.deployment("plain")
 

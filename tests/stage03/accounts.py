@@ -41,13 +41,14 @@ def sign_in(api: Api, username: str, password: str = PASSWORD) -> httpx.Response
 def new_account(api: Api, password: str = PASSWORD) -> str:
     """Register a user with a new name and return that name."""
     username = new_username()
-    assert register(api, username, password).status_code == httpx.codes.CREATED
+    answer = register(api, username, password)
+    assert answer.status_code == httpx.codes.CREATED, f"expected 201, got {answer.status_code}"
     return username
 
 
 def token_of(api: Api, username: str, password: str = PASSWORD) -> str:
     """Sign in and return the access token."""
     answer = sign_in(api, username, password)
-    assert answer.status_code == httpx.codes.OK
+    assert answer.status_code == httpx.codes.OK, f"expected 200, got {answer.status_code}"
     token: str = answer.json()["access_token"]
     return token

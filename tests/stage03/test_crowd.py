@@ -17,6 +17,8 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
 from tests.stage03.accounts import PASSWORD, new_account, new_username, sign_in
 
+pytestmark = pytest.mark.craft
+
 CROWD = 60
 SLOW = "11"  # rounds: a hash takes an eighth of a second
 CHEAP = "7"  # a sixteenth of that

@@ -23,6 +23,8 @@ from tests.stage03.accounts import PASSWORD, new_account
 
 pytest_plugins = ["tests.browser.plugin"]
 
+pytestmark = pytest.mark.craft
+
 (PROGRAM,) = Path(str(files("swagger_ui_bundle"))).rglob("swagger-ui-bundle.js")
 SLOWEST = 30_000  # milliseconds
 PROTECTED = [
@@ -88,6 +90,7 @@ def test_an_open_operation_says_that_it_needs_none(
     assert not operation(openapi, method, path).get("security")
 
 
+@pytest.mark.contract("U11")
 def test_the_description_leads_to_a_token_as_the_button_follows_it(
     visitor: Api, password_scheme: tuple[str, str]
 ) -> None:

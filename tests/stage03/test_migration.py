@@ -17,7 +17,7 @@ from tests.stage03.database import copy_database
 from tools.course import find_stage, load_course
 
 # A file is what stages before it had. Stage 2's environment is made and its server started.
-pytestmark = [pytest.mark.deployment("plain"), pytest.mark.slow]
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain"), pytest.mark.slow]
 
 KEEPER = "unowned-todos"
 COLUMNS = "id, title, description, completed, created_at, updated_at"
@@ -43,7 +43,10 @@ class Moved:
 
 
 @pytest.fixture(scope="module")
-def stage_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
+def stage_2(
+    launch_for_module: Launch,  # noqa: ARG001 - where there is none, nothing is built for it
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LaunchedServer]:
     """A server of stage 2, with the directory and the environment of stage 2."""
     stage = find_stage(load_course(), "2")
     server = stage_server(stage, tmp_path_factory.mktemp("stage_2"), forked=True)

@@ -8,6 +8,8 @@ from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 from tests.stage03.accounts import FORM, new_account, new_username, register, sign_in, token_of
 
+pytestmark = pytest.mark.craft
+
 HASH_LENGTH = 60
 LOWEST_COST = "$2b$04$"  # what BCRYPT_ROUNDS=4 gives
 
@@ -63,6 +65,7 @@ def test_no_answer_holds_a_hash(api: Api, visitor: Api, launched_server: Launche
         assert "password_hash" not in answer.json()
 
 
+@pytest.mark.contract("U3")
 def test_no_password_and_no_token_is_in_the_log_or_in_any_file(
     visitor: Api, launched_server: LaunchedServer
 ) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.stage02.test_source import handlers, names_used
 
+pytestmark = pytest.mark.craft
+
 SECURITY = "app/auth/security.py"
 OPEN_TO_ALL = {"register", "sign_in"}  # handlers of app/auth/router.py
 # What makes or reads tokens and hashes. The course uses python-jose and passlib, in one place.

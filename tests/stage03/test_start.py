@@ -8,6 +8,8 @@ from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
 
+pytestmark = pytest.mark.craft
+
 SECRET = "a-secret-that-must-not-be-printed-7f3a"
 
 # Settings by what is wrong with them, and the names that the line must say.

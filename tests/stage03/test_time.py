@@ -17,7 +17,7 @@ from tests.stage03.accounts import new_account, new_username, register, sign_in,
 from tests.stage03.figures import measure_the_list
 from tests.stage03.tokens import claims_of, forge, good_claims
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.craft, pytest.mark.alone]
 
 REAL_COST = "12"  # rounds, the default: a hash takes a quarter of a second
 AT_ONCE = 8
@@ -77,6 +77,7 @@ def test_an_answer_does_not_tell_by_its_time_who_is_registered(visitor: Api) -> 
     assert usual / 2 < of_nobody < usual * 2, took
 
 
+@pytest.mark.contract("U9", "E26")
 def test_a_token_lasts_as_long_as_it_is_set_and_not_much_longer(visitor: Api, api: Api) -> None:
     username = new_account(visitor)
     answer = sign_in(visitor, username).json()

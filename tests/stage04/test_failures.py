@@ -17,6 +17,8 @@ from tests.stage04.pictures import JPEG, exif, jpeg, png
 from tests.stage04.storage import files_in, media_of, rows_of
 from tests.stage04.uploads import list_images, new_image, upload
 
+pytestmark = pytest.mark.craft
+
 
 def test_a_database_that_stays_locked_leaves_no_file_and_takes_none(
     launch: Launch,

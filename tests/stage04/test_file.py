@@ -6,8 +6,10 @@ import pytest
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
-from tests.stage04.pictures import JPEG, PNG, jpeg, png, png_of_size
+from tests.stage04.pictures import JPEG, PNG, jpeg, opened, png, png_of_size
 from tests.stage04.uploads import Image, new_image
+
+pytestmark = pytest.mark.craft
 
 LENGTH = len(png())
 
@@ -16,6 +18,22 @@ LENGTH = len(png())
 def stored(api: Api) -> Image:
     """A PNG that was uploaded."""
     return new_image(api)
+
+
+@pytest.mark.contract("I6")
+@pytest.mark.parametrize(("content", "content_type"), [(png(), PNG), (jpeg(), JPEG)])
+def test_the_picture_is_shown_inline_with_its_type_and_a_tag(
+    api: Api, content: bytes, content_type: str
+) -> None:
+    answer = api.request("GET", new_image(api, content, content_type)["url"])
+    assert answer.status_code == 200
+    served, sent = opened(answer.content), opened(content)
+    assert (served.format, served.size) == (sent.format, sent.size)
+    assert answer.headers["content-type"] == content_type
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    # Without the header a browser shows it inline, too.
+    assert answer.headers.get("content-disposition", "inline").partition(";")[0] == "inline"
+    assert answer.headers["etag"].strip('"')
 
 
 @pytest.mark.parametrize(("content", "content_type"), [(png(), PNG), (jpeg(), JPEG)])
@@ -32,13 +50,26 @@ def test_the_picture_is_shown_in_its_place_and_as_nothing_else(
     assert answer.headers["etag"].strip('"')
 
 
+@pytest.mark.contract("I6")
 @pytest.mark.parametrize("token", [None, "expired"])
 def test_whoever_knows_the_address_sees_the_picture(
     api: Api, stored: Image, token: str | None
 ) -> None:
     """`<img src>` sends no token."""
-    assert api.with_token(token).request("GET", stored["url"]).content == png()
-    assert api.as_new_user().request("GET", stored["url"]).content == png()
+    whole = api.request("GET", stored["url"]).content
+    assert opened(whole).format == "PNG"
+    assert api.with_token(token).request("GET", stored["url"]).content == whole
+    assert api.as_new_user().request("GET", stored["url"]).content == whole
+
+
+@pytest.mark.contract("I6")
+def test_a_picture_that_has_not_changed_is_304(api: Api, stored: Image) -> None:
+    tag = api.request("GET", stored["url"]).headers["etag"]
+    answer = api.request("GET", stored["url"], headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.content) == (304, b"")
+    other = api.request("GET", stored["url"], headers={"If-None-Match": '"another"'})
+    assert other.status_code == 200
+    assert opened(other.content).format == "PNG"
 
 
 @pytest.mark.parametrize("template", ["{tag}", "W/{tag}", '"x", {tag}', '"x",{tag},"y"', "*"])
@@ -67,6 +98,7 @@ def test_a_tag_belongs_to_one_picture(api: Api, stored: Image) -> None:
     assert again in tags
 
 
+@pytest.mark.craft("I10")
 @pytest.mark.parametrize(
     ("asked", "first", "last"),
     [
@@ -88,6 +120,7 @@ def test_a_part_of_the_picture_can_be_asked_for(
     assert answer.content == png()[first : last + 1]
 
 
+@pytest.mark.craft("I10")
 @pytest.mark.parametrize("asked", [f"{LENGTH}-", "99999-100000", "9" * 30 + "-", "-0"])
 def test_a_part_behind_the_end_is_416(api: Api, stored: Image, asked: str) -> None:
     answer = api.request("GET", stored["url"], headers={"Range": f"bytes={asked}"})
@@ -96,6 +129,7 @@ def test_a_part_behind_the_end_is_416(api: Api, stored: Image, asked: str) -> No
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.craft("I10")
 @pytest.mark.parametrize(
     "asked",
     [
@@ -120,12 +154,14 @@ def test_a_range_that_is_not_understood_is_ignored(api: Api, stored: Image, aske
     assert (answer.status_code, answer.content) == (200, png())
 
 
+@pytest.mark.craft("I10")
 @pytest.mark.parametrize("asked", ["BYTES=0-9", "bytes= 0-9"])
 def test_a_range_in_another_spelling_is_understood(api: Api, stored: Image, asked: str) -> None:
     answer = api.request("GET", stored["url"], headers={"Range": asked})
     assert (answer.status_code, answer.content) == (206, png()[:10])
 
 
+@pytest.mark.craft("I10")
 @pytest.mark.parametrize(
     "asked",
     ["bytes=0-0,2-3", "bytes=0-0,-1,5-", "bytes=0-9,99999-", "bytes=" + "0-0," * 2000 + "1-1"],
@@ -138,6 +174,7 @@ def test_several_ranges_do_no_harm(api: Api, stored: Image, asked: str) -> None:
     assert len(answer.content) < 100 * LENGTH
 
 
+@pytest.mark.craft("I10")
 def test_a_part_is_sent_only_of_the_picture_that_is_meant(api: Api, stored: Image) -> None:
     tag = api.request("GET", stored["url"]).headers["etag"]
     headers = {"Range": "bytes=0-9"}
@@ -147,6 +184,7 @@ def test_a_part_is_sent_only_of_the_picture_that_is_meant(api: Api, stored: Imag
     assert (other.status_code, other.content) == (200, png())
 
 
+@pytest.mark.contract("I7", "E3", "E5")
 def test_a_picture_that_was_deleted_is_404_even_to_a_browser_that_has_it(
     api: Api, stored: Image
 ) -> None:

@@ -5,11 +5,14 @@ import unicodedata
 
 import pytest
 
+from tests.harness.contract import variants
 from tests.harness.driver import Api
 from tests.harness.server import LaunchedServer
 from tests.stage04.pictures import png
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import list_images, upload
+
+pytestmark = pytest.mark.craft
 
 INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, and separators of lines
 LONGEST = 255  # characters: what every file system and the table can hold
@@ -22,7 +25,11 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("name", PLAIN)
+EVERYDAY = {"photo.png", "My photo (1).png", "кот.png", "写真.png", "no extension"}
+
+
+@pytest.mark.contract("I1", "I3")
+@pytest.mark.parametrize("name", variants(PLAIN, craft=set(PLAIN) - EVERYDAY))
 def test_a_name_comes_back_as_it_was_sent(api: Api, name: str) -> None:
     answer = upload(api, png(), filename=name)
     assert (answer.status_code, answer.json()["filename"]) == (201, name)
@@ -122,6 +129,7 @@ def test_a_hostile_name_is_harmless_text_or_refused(
     assert launched_server.database.query(statement, stored) == [(shown,)]
 
 
+@pytest.mark.contract("E1")
 def test_an_answer_with_a_name_in_it_is_json_and_no_page(api: Api) -> None:
     answer = upload(api, png(), filename="<script>alert(1)</script>")
     assert answer.headers["content-type"].startswith("application/json")

@@ -25,7 +25,7 @@ from tests.harness.server import AttachedServer, Server
 from tests.harness.waiting import eventually
 
 pytest_plugins = ["tests.browser.plugin"]
-pytestmark = pytest.mark.page("app/gallery")
+pytestmark = [pytest.mark.craft, pytest.mark.page("app/gallery")]
 
 PASSWORD = "correct horse"
 GIF = bytes.fromhex(

@@ -19,6 +19,8 @@ from tests.stage04.pictures import JPEG, PNG, jpeg, png
 from tests.stage04.storage import files_in, media_of, rows_of
 from tests.stage04.uploads import Image, disposition, form, list_images, new_image, part, upload
 
+pytestmark = pytest.mark.craft
+
 WORKERS = 4
 BEFORE_THE_KILL = 10  # acknowledged requests
 NOT_OURS = ["holiday.part", "holiday.jpg", "notes.txt", "0" * 31 + ".part", "0" * 32 + ".jpg"]

@@ -29,6 +29,8 @@ from tests.stage04.pictures import (
 )
 from tests.stage04.uploads import new_image
 
+pytestmark = pytest.mark.craft
+
 TAKEN_AT_HOME = exif(orientation=SIDEWAYS, location=True)
 EXIF_IDENTIFIER = b"Exif\0\0"
 XMP_IDENTIFIER = b"http://ns.adobe.com/xap/1.0/\0"
@@ -125,6 +127,7 @@ AT_HOME: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.craft("I9")
 @pytest.mark.parametrize("name", AT_HOME)
 def test_the_place_is_taken_out_and_the_picture_stays_the_same(api: Api, name: str) -> None:
     content, content_type = AT_HOME[name]
@@ -148,6 +151,7 @@ def test_the_place_is_taken_out_and_the_picture_stays_the_same(api: Api, name: s
         assert max(abs(new - old) for new, old in differences) < 16  # not to be seen
 
 
+@pytest.mark.craft("I9")
 def test_exif_data_that_make_no_sense_are_dropped(api: Api) -> None:
     """Here they point before their own beginning. The picture is whole."""
     odd = exif_of((ExifTags.IFD.GPSInfo, 9, struct.pack(">i", -1)))

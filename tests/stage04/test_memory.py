@@ -34,7 +34,7 @@ from tests.stage04.pictures import (
 )
 from tests.stage04.uploads import MAX_FILE_SIZE, new_image, upload
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.craft, pytest.mark.alone]
 
 AT_ONCE = 20
 # Twenty times the first MiB of a file, one picture decoded (34 MiB) and its profile (5 MiB) twice.
@@ -128,6 +128,7 @@ def test_no_picture_that_is_taken_needs_more_than_150_mb(
     assert growth < PICTURES_BOUND, growth
 
 
+@pytest.mark.craft("I11")
 @pytest.mark.slow
 @pytest.mark.users
 def test_somebody_else_s_picture_waits_for_less_than_a_second(

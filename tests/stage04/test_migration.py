@@ -11,7 +11,8 @@ from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.database import copy_database
 from tests.stage04.uploads import new_image
 
-pytestmark = pytest.mark.deployment("plain")  # what stages before it had: a file
+# what stages before it had: a file
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 PEOPLE = "SELECT id, username, username_folded, password_hash, created_at FROM users ORDER BY id"
 TODOS = "SELECT id, owner_id, title, description, completed, updated_at FROM todos ORDER BY id"

@@ -9,9 +9,12 @@ from tests.stage04.pictures import png
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import list_images, new_image, upload
 
+pytestmark = pytest.mark.craft
+
 MOST = 5
 
 
+@pytest.mark.craft("E20")
 @pytest.mark.users
 def test_no_more_than_so_many_pictures_are_kept_for_one_user(launch: Launch) -> None:
     server = launch(MAX_IMAGES_PER_USER=str(MOST))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.contract import variants
 from tests.harness.driver import Api
 from tests.harness.raw_http import chunk, send_raw
 from tests.stage04.pictures import JPEG, PNG, jpeg, jpeg_of_size, png_of_size
@@ -21,6 +22,12 @@ def take_away(api: Api, image_id: str) -> None:
     assert api.request("DELETE", f"/images/{image_id}").status_code == 204
 
 
+@pytest.mark.contract("I3", "E22")
+def test_a_file_of_exactly_5_mib_is_taken(api: Api) -> None:
+    take_away(api, new_image(api, png_of_size(MAX_FILE_SIZE))["id"])
+
+
+@pytest.mark.craft
 def test_a_png_of_exactly_5_mib_is_taken(api: Api) -> None:
     content = png_of_size(MAX_FILE_SIZE)
     stored = new_image(api, content)
@@ -29,6 +36,7 @@ def test_a_png_of_exactly_5_mib_is_taken(api: Api) -> None:
     take_away(api, stored["id"])
 
 
+@pytest.mark.craft
 def test_a_jpeg_of_exactly_5_mib_is_taken_with_a_long_name(api: Api) -> None:
     content = jpeg_of_size(jpeg(), MAX_FILE_SIZE)
     answer = upload(api, content, content_type=JPEG, filename="ж" * 200)
@@ -36,13 +44,20 @@ def test_a_jpeg_of_exactly_5_mib_is_taken_with_a_long_name(api: Api) -> None:
     take_away(api, answer.json()["id"])
 
 
+@pytest.mark.contract("I3", "E22")
 @pytest.mark.parametrize("excess", [1, 2, 1000, 100_000])
 def test_a_picture_that_is_larger_is_413(api: Api, excess: int) -> None:
-    answer = upload(api, png_of_size(MAX_FILE_SIZE + excess))
+    assert upload(api, png_of_size(MAX_FILE_SIZE + excess)).status_code == 413
+
+
+@pytest.mark.craft("E23")
+def test_a_413_says_why_in_json(api: Api) -> None:
+    answer = upload(api, png_of_size(MAX_FILE_SIZE + 1))
     assert answer.status_code == 413
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.craft
 def test_what_is_larger_and_no_picture_is_413_too(api: Api) -> None:
     assert upload(api, b"x" * (MAX_FILE_SIZE + 1)).status_code == 413
 
@@ -56,16 +71,19 @@ def request_of(size: int) -> tuple[bytes, bytes, dict[str, str]]:
     return before, after, headers
 
 
-@pytest.mark.parametrize("size", [TOO_MUCH, 10**12, 2**63, 10**30])
+@pytest.mark.contract("I3", "E22")
+@pytest.mark.parametrize(
+    "size", variants([TOO_MUCH, 10**12, 2**63, 10**30], craft=[10**12, 2**63, 10**30])
+)
 def test_a_declared_length_over_the_limit_is_413_before_it_is_sent(api: Api, size: int) -> None:
     before, _, headers = request_of(TOO_MUCH)
     headers |= {"Content-Length": str(size), "Authorization": f"Bearer {api.token}"}
     pieces = [before, *[PIECE] * (TOO_MUCH // len(PIECE))]
     answer = send_raw(api.server, "POST", "/images", pieces, headers=headers)
     assert answer.status in (400, 413) if size > 2**62 else answer.status == 413
-    assert b"detail" in answer.body or size > 2**62
 
 
+@pytest.mark.contract("I3", "E22")
 def test_chunks_over_the_limit_are_413(api: Api) -> None:
     before, after, headers = request_of(TOO_MUCH)
     headers |= {"Transfer-Encoding": "chunked", "Authorization": f"Bearer {api.token}"}
@@ -77,12 +95,10 @@ def test_chunks_over_the_limit_are_413(api: Api) -> None:
         yield chunk(after)
         yield chunk(b"")
 
-    answer = send_raw(api.server, "POST", "/images", pieces(), headers=headers)
-    assert answer.status == 413
-    assert answer.headers["content-type"].startswith(("application/json", "application/problem"))
-    assert b'"detail"' in answer.body
+    assert send_raw(api.server, "POST", "/images", pieces(), headers=headers).status == 413
 
 
+@pytest.mark.craft
 def test_a_picture_that_is_sent_in_chunks_is_taken(api: Api) -> None:
     content = png_of_size(MAX_FILE_SIZE // 2)
     body, headers = form(part(disposition("chunks.png"), content, PNG))
@@ -92,6 +108,7 @@ def test_a_picture_that_is_sent_in_chunks_is_taken(api: Api) -> None:
     take_away(api, answer.json()["id"])
 
 
+@pytest.mark.craft
 @pytest.mark.parametrize("content_type", ["application/json", PNG, "text/plain"])
 def test_a_body_that_is_no_form_has_a_limit_too(api: Api, content_type: str) -> None:
     headers = {"Content-Type": content_type}
@@ -100,6 +117,7 @@ def test_a_body_that_is_no_form_has_a_limit_too(api: Api, content_type: str) -> 
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.craft
 def test_a_text_in_the_form_has_a_limit_too(api: Api) -> None:
     text = part(b'form-data; name="description"', b"x" * (2 * MIB), None)
     body, headers = form(text, part(disposition("small.png"), png_of_size(1000), PNG))
@@ -107,7 +125,15 @@ def test_a_text_in_the_form_has_a_limit_too(api: Api) -> None:
     assert answer.status_code in (413, 422)
 
 
-def test_the_larger_limit_is_for_pictures_only(api: Api) -> None:
-    for path in ("/todos", "/auth/register", "/auth/token", "/images/x"):
-        answer = api.request("POST", path, content=b"x" * (MIB + 1))
-        assert answer.status_code in ((405, 413) if path == "/images/x" else (413,)), path
+@pytest.mark.contract("E22")
+@pytest.mark.parametrize(
+    "path",
+    variants(
+        ["/todos", "/auth/register", "/auth/token", "/images/x"],
+        craft=["/auth/token", "/images/x"],
+    ),
+)
+def test_the_larger_limit_is_for_pictures_only(api: Api, path: str) -> None:
+    body = b'{"title": "%b"}' % (b"x" * MIB)
+    answer = api.request("POST", path, content=body)
+    assert answer.status_code in ((405, 413) if path == "/images/x" else (413,))

@@ -9,6 +9,8 @@ import pytest
 from tests.stage02.test_source import names_called, names_used
 from tests.stage03.test_source import packages_imported
 
+pytestmark = pytest.mark.craft
+
 # Each of these holds the event loop while a disk works.
 BLOCKING_METHODS = {"read_bytes", "write_bytes", "read_text", "write_text", "unlink", "rename"}
 BLOCKING_FUNCTIONS = {

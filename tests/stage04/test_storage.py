@@ -14,6 +14,8 @@ from tests.stage04.pictures import JPEG, jpeg, png
 from tests.stage04.storage import files_in
 from tests.stage04.uploads import Image, new_image
 
+pytestmark = pytest.mark.craft
+
 RANDOM = re.compile(r"[0-9a-f]{32}")
 ROW = "SELECT filename, path, uploaded_at, content_type, size FROM images WHERE id = ?"
 
@@ -30,6 +32,7 @@ def path_of(server: LaunchedServer, stored: Image) -> str:
     return found
 
 
+@pytest.mark.contract("I2")
 def test_name_path_and_time_are_in_the_database(
     stored: Image, launched_server: LaunchedServer
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.contract import variants
 from tests.harness.driver import Api
 from tests.stage04.pictures import (
     END_OF_JPEG,
@@ -75,7 +76,15 @@ OTHERS: dict[str, tuple[bytes, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
+# These begin with what may be a picture: broken (422), or none (415).
+DOUBTFUL = {
+    *("a JPEG behind a page", "a PNG behind a line end", "a PNG whose line ends were changed"),
+    *("one byte", "nothing"),
+}
+
+
+@pytest.mark.contract("I3", "E5")
+@pytest.mark.parametrize("name", variants(OTHERS, craft=DOUBTFUL))
 def test_what_is_neither_jpeg_nor_png_is_415(api: Api, name: str) -> None:
     content, filename, declared = OTHERS[name]
     answer = upload(api, content, content_type=declared, filename=filename)
@@ -83,6 +92,7 @@ def test_what_is_neither_jpeg_nor_png_is_415(api: Api, name: str) -> None:
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.contract("I3", "E5")
 @pytest.mark.parametrize(
     ("content", "declared"),
     [
@@ -92,8 +102,8 @@ def test_what_is_neither_jpeg_nor_png_is_415(api: Api, name: str) -> None:
         (jpeg(), "text/html"),
         (png(), "image/svg+xml"),
         (jpeg(), "image/gif"),
-        (png(), "image/*"),
-        (png(), "nonsense"),
+        pytest.param(png(), "image/*", marks=pytest.mark.craft),
+        pytest.param(png(), "nonsense", marks=pytest.mark.craft),
     ],
     ids=lambda value: value if isinstance(value, str) else "PNG" if value == png() else "JPEG",
 )
@@ -105,6 +115,7 @@ def test_what_is_declared_to_be_something_else_is_415(
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.contract("I1", "I3", "I6")
 def test_a_name_decides_nothing(api: Api) -> None:
     stored = upload(api, jpeg(), content_type=JPEG, filename="really.png").json()
     assert (stored["filename"], stored["content_type"]) == ("really.png", JPEG)
@@ -232,6 +243,31 @@ BROKEN: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.contract("I3")
+@pytest.mark.parametrize("name", ["half a JPEG", "half a PNG"])
+def test_half_a_picture_is_422(api: Api, name: str) -> None:
+    content, declared = BROKEN[name]
+    answer = upload(api, content, content_type=declared)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+@pytest.mark.contract("I3")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("the first bytes of a JPEG", "the first bytes of a PNG"),
+        *("a JPEG's first bytes and garbage", "a PNG's first bytes and garbage"),
+        *("a JPEG's first bytes and a script", "a PNG's first bytes and a script"),
+    ],
+)
+def test_the_first_bytes_alone_are_no_picture(api: Api, name: str) -> None:
+    """It may be called broken, or none at all."""
+    content, declared = BROKEN[name]
+    assert upload(api, content, content_type=declared).status_code in (415, 422)
+
+
+@pytest.mark.craft("I8")
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_picture_is_422(api: Api, name: str) -> None:
     content, declared = BROKEN[name]
@@ -265,6 +301,21 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@pytest.mark.contract("I3")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a PNG of 20 000 x 20 000",
+        "a JPEG that says it has 20 000 x 20 000",
+        "a JPEG that says it has 65 000 x 65 000",
+    ],
+)
+def test_a_picture_of_400_megapixels_and_more_is_422(api: Api, name: str) -> None:
+    make, declared = BOMBS[name]
+    assert upload(api, make(), content_type=declared).status_code == 422
+
+
+@pytest.mark.craft("I11")
 @pytest.mark.parametrize("name", BOMBS)
 def test_an_absurdly_large_picture_is_422_at_once(api: Api, name: str) -> None:
     make, declared = BOMBS[name]
@@ -276,6 +327,7 @@ def test_an_absurdly_large_picture_is_422_at_once(api: Api, name: str) -> None:
     assert time.monotonic() - asked < AT_ONCE
 
 
+@pytest.mark.contract("I3")
 def test_a_camera_s_picture_is_not_absurdly_large(api: Api) -> None:
     stored = new_image(api, jpeg(4000, 3000), JPEG)
     assert (stored["width"], stored["height"]) == (4000, 3000)
@@ -306,6 +358,7 @@ TWO_IN_ONE: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.craft
 @pytest.mark.parametrize("name", TWO_IN_ONE)
 def test_a_picture_that_is_something_else_too_is_422(api: Api, name: str) -> None:
     content, declared = TWO_IN_ONE[name]
@@ -339,7 +392,13 @@ NO_FORMS: dict[str, tuple[bytes, dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", NO_FORMS)
+WITHOUT_A_FILE = {
+    *("a form without fields", "a form without the field", "text in the field"),
+}
+
+
+@pytest.mark.contract("E4", "I3")
+@pytest.mark.parametrize("name", variants(NO_FORMS, craft=NO_FORMS.keys() - WITHOUT_A_FILE))
 def test_a_form_without_exactly_one_file_is_422(api: Api, name: str) -> None:
     content, headers = NO_FORMS[name]
     answer: Any = api.request("POST", "/images", content=content, headers=headers)
@@ -347,6 +406,7 @@ def test_a_form_without_exactly_one_file_is_422(api: Api, name: str) -> None:
     assert answer.json()["detail"]
 
 
+@pytest.mark.contract("I3")
 def test_an_input_that_nobody_chose_a_file_in_is_refused(api: Api) -> None:
     """What a browser sends for an empty `<input type=file>`."""
     answer = upload(api, b"", content_type="application/octet-stream", filename="")

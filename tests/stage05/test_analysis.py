@@ -8,6 +8,8 @@ from tests.harness.driver import Api
 from tests.harness.memory import MIB
 from tests.stage05.jobs import analysed, submit_file, succeeded
 
+pytestmark = pytest.mark.craft
+
 RUSSIAN = "Мороз и солнце; день чудесный!\nЕщё ты дремлешь, друг прелестный."
 
 # Texts by what is special about them: words, different words, sentences, lines.
@@ -33,6 +35,38 @@ COUNTS: dict[str, tuple[str, tuple[int, int, int, int]]] = {
     "a space before": ("  \n one", (1, 1, 1, 2)),
     "signs": ("a + b = c/d", (4, 4, 1, 1)),
 }
+
+
+# What every reader counts alike: words, and different words with and without regard to case.
+PLAIN: dict[str, tuple[str, int, set[int]]] = {
+    "English": ("The cat saw the other cat. It ran away!", 9, {7, 8}),
+    "Russian": (RUSSIAN, 10, {10}),
+    "Russian in two cases": ("Ёж ёж ЁЖ", 3, {1, 3}),
+    "mixed scripts": ("Hello мир, γειά σου!", 4, {4}),
+    "apostrophes": ("Don't say it isn't so.", 5, {5}),
+    "one word": ("word", 1, {1}),
+}
+
+
+@pytest.mark.contract("J2", "J10")
+@pytest.mark.parametrize("kind", PLAIN)
+def test_words_and_lines_of_a_plain_text_are_counted(api: Api, kind: str) -> None:
+    text, words, unique_words = PLAIN[kind]
+    result = analysed(api, text)
+    assert result["words"] == words, result
+    assert result["unique_words"] in unique_words, result
+    assert result["characters"] == len(text)
+    assert result["lines"] == text.count("\n") + 1
+    assert result["sentences"] >= 1
+    assert result["reading_time_seconds"] >= 0
+
+
+@pytest.mark.contract("J2")
+def test_the_most_frequent_words_come_first(api: Api) -> None:
+    top = analysed(api, "мир мир peace мир peace war")["top_words"]
+    assert top[:2] == [{"word": "мир", "count": 3}, {"word": "peace", "count": 2}]
+    counts = [one["count"] for one in top]
+    assert counts == sorted(counts, reverse=True)
 
 
 @pytest.mark.parametrize("kind", COUNTS)

@@ -24,7 +24,7 @@ from tests.stage05.conftest import Evidences
 from tests.stage05.faults import Evidence
 from tests.stage05.jobs import Job, submit, succeeded
 
-pytestmark = pytest.mark.queue(CELERY)
+pytestmark = [pytest.mark.craft, pytest.mark.queue(CELERY)]
 
 STOPS_WITHIN = 15.0  # seconds
 ASKING_TAKES = 5.0  # seconds at most, when there is no Redis

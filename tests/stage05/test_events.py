@@ -31,6 +31,8 @@ from tests.stage05.jobs import (
     succeeded,
 )
 
+pytestmark = pytest.mark.craft("J8")
+
 TTL = 3  # seconds
 WATCHING_USERS, STREAMS_EACH = 5, 6  # more than a pool of database connections has
 MOST_STREAMS = 3

@@ -22,11 +22,12 @@ from tests.stage05.faults import (
 )
 from tests.stage05.jobs import LONG, MAX_ATTEMPTS, Job, lease_of, submit_file, succeeded
 
-pytestmark = pytest.mark.queue("local")
+pytestmark = [pytest.mark.craft, pytest.mark.queue("local")]
 
 TRACES = ("Traceback", "sqlite", "SELECT", "jobs.text", "secret", "codec")
 
 
+@pytest.mark.contract("J11")
 def test_after_a_kill_every_job_comes_to_one_end(evidence: Evidences) -> None:
     seen = evidence(killed_in_mid_job)
     assert "running" in seen["statuses"].values()
@@ -70,6 +71,7 @@ def test_what_has_ended_is_kept_for_its_time_whatever_happens(evidence: Evidence
     assert before == after
 
 
+@pytest.mark.contract("J12")
 def test_a_job_that_fails_is_tried_again_a_bounded_number_of_times(evidence: Evidences) -> None:
     seen = evidence(fails_every_time)
     job: Job = seen["job"]
@@ -86,6 +88,7 @@ def test_a_job_that_fails_waits_longer_each_time(evidence: Evidences) -> None:
     assert third - second > 1.2 * (second - first)
 
 
+@pytest.mark.contract("J12")
 def test_a_failure_is_told_in_words_that_give_nothing_away(evidence: Evidences) -> None:
     seen = evidence(fails_every_time)
     error = seen["job"]["error"]
@@ -100,6 +103,7 @@ def test_a_job_that_fails_keeps_nobody_else_waiting(evidence: Evidences) -> None
     assert seen["other"]["finished_at"] < seen["job"]["finished_at"]
 
 
+@pytest.mark.contract("J11")
 def test_a_job_whose_server_dies_each_time_fails_in_the_end(evidence: Evidences) -> None:
     seen = evidence(killed_in_the_last_attempt)
     job: Job = seen["job"]

@@ -25,6 +25,8 @@ from tests.stage05.jobs import (
     succeeded,
 )
 
+pytestmark = pytest.mark.craft
+
 P95_BOUND = 0.5  # seconds: generous; held by the counting, it would be a second and more
 FEWEST_SAMPLES = 2
 CLIENTS, JOBS_EACH = 10, 10

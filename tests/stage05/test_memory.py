@@ -13,6 +13,8 @@ from tests.harness.plugin import Launch
 from tests.harness.waiting import in_parallel
 from tests.stage05.jobs import MAX_FILE_SIZE, seconds_from_now, submit_file, upload
 
+pytestmark = pytest.mark.craft
+
 AT_ONCE = 20
 MEMORY_BOUND = 320 * MIB
 # One character that Python needs four bytes for, and so for all of them: 20 MiB.

@@ -6,9 +6,8 @@ from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
 
-pytestmark = pytest.mark.queue("local")
-
 # Settings by what is wrong with them, and the name that the line must say.
+pytestmark = [pytest.mark.craft, pytest.mark.queue("local")]
 WRONG: dict[str, dict[str, str]] = {
     "a crontab of words": {"JOB_CLEANUP_CRONTAB": "every now and then", "JOB_LEASE": "0"},
     "no crontab at all": {"JOB_CLEANUP_CRONTAB": ""},

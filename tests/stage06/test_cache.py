@@ -28,6 +28,7 @@ def forgetful(forgetful_servers: dict[str, LaunchedServer]) -> Iterator[Api]:
         yield api
 
 
+@pytest.mark.contract("W1", "W8")
 def test_the_second_who_asks_gets_what_the_first_got(
     weather: Api, fake_weather: FakeWeather
 ) -> None:
@@ -38,13 +39,14 @@ def test_the_second_who_asks_gets_what_the_first_got(
     assert fake_weather.questions(city) == 1
 
 
+@pytest.mark.contract("W1", "W8")
 def test_the_age_grows_and_what_is_left_of_ten_minutes_shrinks(
     weather: Api, fake_weather: FakeWeather
 ) -> None:
     city = new_city()
     first = ask(weather, city)
     assert age(first) == 0
-    assert TTL - 1 <= max_age(first) <= TTL
+    assert TTL - 2 <= max_age(first) <= TTL
 
     def grew() -> bool:
         return age(ask(weather, city)) > 0
@@ -52,22 +54,25 @@ def test_the_age_grows_and_what_is_left_of_ten_minutes_shrinks(
     eventually(grew)
     later = ask(weather, city)
     assert outcome(later) == "HIT"
-    assert TTL - 1 <= age(later) + max_age(later) <= TTL
+    assert TTL - 2 <= age(later) + max_age(later) <= TTL + 1  # both may be rounded
     assert max_age(later) < max_age(first)
     assert fake_weather.questions(city) == 1
 
 
+@pytest.mark.contract("W8")
 @pytest.mark.parametrize(
     "change",
     [
         str.upper,
         str.lower,
         str.swapcase,
-        lambda city: f"  {city}\t",
-        lambda city: city.replace(" ", " \t  "),
-        lambda city: city.replace(" ", "\u2003"),
+        lambda city: f"  {city} ",
+        lambda city: city.replace(" ", "   "),
+        pytest.param(lambda city: f"  {city}\t", marks=pytest.mark.craft),
+        pytest.param(lambda city: city.replace(" ", " \t  "), marks=pytest.mark.craft),
+        pytest.param(lambda city: city.replace(" ", "\u2003"), marks=pytest.mark.craft),
     ],
-    ids=["upper", "lower", "swapped", "around", "within", "em space"],
+    ids=["upper", "lower", "swapped", "around", "within", "tab around", "tab within", "em space"],
 )
 def test_case_and_spaces_do_not_matter(
     weather: Api, fake_weather: FakeWeather, change: Callable[[str], str]
@@ -79,6 +84,7 @@ def test_case_and_spaces_do_not_matter(
     assert fake_weather.questions(city) == 1
 
 
+@pytest.mark.craft  # a provider may know a city by its English name only
 @pytest.mark.usefixtures("fake_weather")
 @pytest.mark.parametrize(("one", "other"), [("ΡΌΔΟΣ", "Ρόδος"), ("МОСКВА", "москва")])
 def test_case_does_not_matter_in_any_alphabet(weather: Api, one: str, other: str) -> None:
@@ -87,6 +93,7 @@ def test_case_does_not_matter_in_any_alphabet(weather: Api, one: str, other: str
     assert outcome(second) == "HIT"
 
 
+@pytest.mark.contract("W8")
 def test_cities_do_not_get_each_others_weather(weather: Api, fake_weather: FakeWeather) -> None:
     cities = [new_city() for _ in range(5)]
     first = {city: weather_of(ask(weather, city)) for city in cities}
@@ -95,6 +102,7 @@ def test_cities_do_not_get_each_others_weather(weather: Api, fake_weather: FakeW
     assert [fake_weather.questions(city) for city in cities] == [1] * 5
 
 
+@pytest.mark.contract("W8", "W12")
 def test_an_answer_is_asked_for_again_when_its_time_is_over(
     forgetful: Api, fake_weather: FakeWeather
 ) -> None:
@@ -115,6 +123,7 @@ def test_an_answer_is_asked_for_again_when_its_time_is_over(
     assert BRIEF <= waited.total_seconds() < BRIEF + 2
 
 
+@pytest.mark.craft("W2")
 def test_a_city_that_does_not_exist_is_not_asked_for_again_at_once(
     weather: Api, fake_weather: FakeWeather
 ) -> None:
@@ -123,6 +132,7 @@ def test_a_city_that_does_not_exist_is_not_asked_for_again_at_once(
     assert fake_weather.questions(city) == 1
 
 
+@pytest.mark.craft
 def test_a_restart_empties_the_cache(
     server_with_a_key: LaunchedServer, fake_weather: FakeWeather
 ) -> None:

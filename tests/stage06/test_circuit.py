@@ -18,6 +18,8 @@ from tests.harness.waiting import eventually, in_parallel
 from tests.harness.weather import FakeWeather
 from tests.stage06.weather import KEY, ask, new_city, outcome
 
+pytestmark = pytest.mark.craft
+
 WAIT = 3  # seconds that the provider wants us to wait, or that we wait after a timeout
 LONGEST_WAIT = 60 * 60  # seconds that we believe a Retry-After
 AT_ONCE = 1.0  # seconds, generous: an answer that waits for the provider takes longer

@@ -1,5 +1,6 @@
 """Row 6.5: whatever the provider does at once, the answer is an error that says whose it is."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ from tests.stage06.weather import (
     outcome,
 )
 
+pytestmark = pytest.mark.craft
+
 MEMORY = 100 * 1024  # KiB: the bomb alone would be five times that
 
 
@@ -31,6 +34,23 @@ at_every_endpoint = pytest.mark.parametrize(
 
 def test_every_way_to_fail_is_tried(fake_weather: FakeWeather) -> None:
     assert set(fake_weather.modes()) == {"ok", "not-found", *QUICK, *SLOW, *BUSY}
+
+
+# Nonsense, an error, and a rejected key, of the plainest kinds.
+PLAIN = ["html", "error-500", "rejected-key", "truncated", "close", "missing-fields", "error-503"]
+
+
+@pytest.mark.contract("W5")
+@at_every_endpoint
+@pytest.mark.parametrize("mode", PLAIN)
+def test_a_failure_of_the_provider_is_502(
+    weather: Api, fake_weather: FakeWeather, endpoint: str, mode: str
+) -> None:
+    city = new_city()
+    with fake_weather.failing(mode, city, endpoint=endpoint):
+        answer = ask(weather, city)
+    assert answer.status_code == 502
+    assert reason(answer)
 
 
 @at_every_endpoint
@@ -61,6 +81,23 @@ def test_a_failure_that_passes_is_not_noticed(
     assert fake_weather.calls(city, endpoint) == 2
 
 
+@pytest.mark.contract("W6")
+@at_every_endpoint
+def test_a_rate_limit_of_the_provider_is_503(
+    weather: Api, fake_weather: FakeWeather, endpoint: str
+) -> None:
+    city = new_city()
+    with fake_weather.failing("rate-limit", city, endpoint=endpoint, retry_after="1"):
+        answer = ask(weather, city)
+    assert answer.status_code == 503
+    assert reason(answer)
+    assert answer.headers["retry-after"]
+    # The other tests ask this server, too: not before the second is over, if it heeds that.
+    with suppress(AssertionError):
+        eventually(lambda: ask(weather, city).status_code == 200, within=3)
+
+
+@pytest.mark.craft("W2")
 @at_every_endpoint
 def test_a_rate_limit_is_503_and_says_when_to_come_back(
     weather: Api, fake_weather: FakeWeather, endpoint: str

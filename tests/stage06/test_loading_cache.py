@@ -10,6 +10,8 @@ import pytest
 
 from tests.harness.server import LaunchedServer
 
+pytestmark = pytest.mark.craft
+
 PREPARE = """
 import asyncio
 from app.weather.cache import LoadingCache, Outcome

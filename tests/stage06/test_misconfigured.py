@@ -11,6 +11,8 @@ from tests.harness.waiting import in_parallel
 from tests.harness.weather import FakeWeather
 from tests.stage06.weather import KEY, ask
 
+pytestmark = pytest.mark.craft
+
 CLOSED = "http://127.0.0.1:9"  # nobody listens there
 
 # {fake}: where the fake provider is, {tls}: the same, as if it spoke TLS.

@@ -31,6 +31,8 @@ from tests.stage06.weather import (
     weather_of,
 )
 
+pytestmark = pytest.mark.craft
+
 LONGEST = PATIENCE + 4.0  # seconds that anybody should wait, on a machine that is busy
 AT_ONCE = 0.5  # seconds, generous: held up by the provider, it would be seconds
 
@@ -104,6 +106,7 @@ def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWe
     )
 
 
+@pytest.mark.contract("W7")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_provider_that_takes_too_long_is_504_and_is_not_asked_again(
     afternoon: Afternoon, case: Case
@@ -115,6 +118,7 @@ def test_a_provider_that_takes_too_long_is_504_and_is_not_asked_again(
     assert waited.calls == 1
 
 
+@pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_an_older_answer_is_given_when_the_provider_takes_too_long(
     afternoon: Afternoon, case: Case

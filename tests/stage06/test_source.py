@@ -8,6 +8,8 @@ import pytest
 from tests.stage02.test_source import handlers, names_used
 from tests.stage03.test_source import calls, packages_imported
 
+pytestmark = pytest.mark.craft
+
 # Each of these would hold up the event loop while the provider thinks.
 BLOCKING = {"requests", "urllib3", "http"}
 

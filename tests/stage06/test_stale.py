@@ -26,6 +26,8 @@ from tests.stage06.weather import (
     weather_of,
 )
 
+pytestmark = pytest.mark.craft
+
 Case = tuple[str, str, str]  # mode, provider, endpoint
 CASES = [(mode, *where) for mode in QUICK for where in EVERY_ENDPOINT]
 AT_ONCE = 6  # stories
@@ -63,6 +65,7 @@ def stories(
     return stories
 
 
+@pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_an_older_answer_is_given_while_the_provider_fails(
     stories: dict[Case, Story], case: Case

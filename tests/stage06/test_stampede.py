@@ -14,6 +14,8 @@ from tests.harness.waiting import eventually, in_parallel
 from tests.harness.weather import FakeWeather
 from tests.stage06.weather import ask, new_city, outcome, weather_of
 
+pytestmark = pytest.mark.craft
+
 LONG_ENOUGH = 1.5  # seconds for everybody to ask before the answer comes
 DIFFERENT = 12  # cities
 
@@ -26,6 +28,7 @@ def crowd(weather_server: Server) -> Iterator[Api]:
         yield api
 
 
+@pytest.mark.contract("W9")
 @pytest.mark.parametrize(
     ("provider", "people"),
     [("OpenWeatherMap", 50), ("Open-Meteo", 100)],

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.harness.contract import variants
 from tests.harness.driver import Api
-from tests.harness.problems import field_errors, reason
+from tests.harness.problems import named, reason
 from tests.harness.weather import FakeWeather
 from tests.stage06.weather import ask, moment, new_city, weather_of
 from tools.fake_weather import CITIES, Sky
@@ -14,11 +15,13 @@ DRIFT = 0.5  # °C or m/s that the weather may change by while it is asked for
 LONGEST = 100  # characters
 
 
+@pytest.mark.contract("W1", "W11")
 @pytest.mark.usefixtures("fake_weather")
 def test_the_weather_comes_in_the_units_of_the_contract(weather: Api) -> None:
     answer = ask(weather, "Reykjavik")
     found, city = weather_of(answer), next(city for city in CITIES if city.name == "Reykjavik")
-    assert (found["city"], found["country"]) == ("Reykjavik", "IS")
+    assert found["city"] == "Reykjavik"
+    assert found["country"] in ("IS", "Iceland")
     sky = Sky.over(city.latitude, city.longitude, moment(found["fetched_at"]).timestamp())
     assert found["temperature"] == pytest.approx(sky.temperature, abs=DRIFT)  # not K, not °F
     assert found["feels_like"] == pytest.approx(sky.feels_like, abs=DRIFT)
@@ -26,16 +29,25 @@ def test_the_weather_comes_in_the_units_of_the_contract(weather: Api) -> None:
     assert found["humidity"] == pytest.approx(sky.humidity, abs=2)
     assert isinstance(found["description"], str)
     assert found["description"]
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-type"].partition(";")[0] == "application/json"
 
 
+@pytest.mark.contract("E2", "W1")
 @pytest.mark.usefixtures("fake_weather")
 def test_times_are_in_utc_and_near_now(weather: Api) -> None:
     found, now = weather_of(ask(weather, new_city())), datetime.now(UTC)
     assert abs(moment(found["fetched_at"]) - now) < timedelta(minutes=1)
-    assert timedelta(0) <= now - moment(found["observed_at"]) < timedelta(hours=1)
+    assert -timedelta(minutes=1) <= now - moment(found["observed_at"]) <= timedelta(hours=1)
 
 
+@pytest.mark.contract("W1")
+@pytest.mark.usefixtures("fake_weather")
+@pytest.mark.parametrize("name", ["London", "São Paulo", "New York"])
+def test_a_city_is_found_by_its_name(weather: Api, name: str) -> None:
+    assert weather_of(ask(weather, name))["city"]
+
+
+@pytest.mark.craft
 @pytest.mark.usefixtures("fake_weather")
 @pytest.mark.parametrize(
     ("name", "country"),
@@ -59,6 +71,7 @@ def test_a_city_is_found_by_its_name_in_any_script(
     assert found["country"] == country
 
 
+@pytest.mark.contract("W3", "E5")
 @pytest.mark.usefixtures("fake_weather")
 def test_a_city_that_does_not_exist_is_404_with_a_reason(weather: Api) -> None:
     answer = ask(weather, f"No such {new_city()}")
@@ -66,23 +79,39 @@ def test_a_city_that_does_not_exist_is_404_with_a_reason(weather: Api) -> None:
     assert reason(answer)
 
 
-@pytest.mark.parametrize("city", ["", "   ", "\t\n", "\u2003\u00a0", "\x1c", "x" * (LONGEST + 1)])
+@pytest.mark.contract("W4", "E4")
+@pytest.mark.parametrize(
+    "city",
+    variants(
+        ["", "   ", "\t\n", "\u2003\u00a0", "\x1c", "x" * (LONGEST + 1)],
+        craft=["   ", "\t\n", "\u2003\u00a0", "\x1c"],
+    ),
+)
 def test_a_city_without_a_name_or_with_too_long_a_one_is_422(api: Api, city: str) -> None:
     answer = ask(api, city)
     assert answer.status_code == 422
-    assert [error["loc"] for error in field_errors(answer)] == [["query", "city"]]
+    assert "city" in named(answer)
 
 
+@pytest.mark.contract("W4")
 def test_a_city_must_be_named(api: Api) -> None:
     assert api.request("GET", "/weather").status_code == 422
 
 
+@pytest.mark.contract("W3", "W4")
 @pytest.mark.usefixtures("fake_weather")
-@pytest.mark.parametrize("city", ["x" * LONGEST, f"  {'ы' * LONGEST}  ", "a\0b", "?&#%/..", "😀"])
+@pytest.mark.parametrize(
+    "city",
+    variants(
+        ["x" * LONGEST, f"  {'ы' * LONGEST}  ", "a\0b", "?&#%/..", "😀"],
+        craft=[f"  {'ы' * LONGEST}  ", "a\0b", "?&#%/..", "😀"],
+    ),
+)
 def test_an_odd_name_is_looked_for_and_not_found(weather: Api, city: str) -> None:
     assert ask(weather, city).status_code == 404
 
 
+@pytest.mark.craft
 def test_a_name_cannot_add_to_what_the_provider_is_asked(
     weather: Api, fake_weather: FakeWeather
 ) -> None:

@@ -90,8 +90,8 @@ def age(answer: httpx.Response) -> int:
 
 def max_age(answer: httpx.Response) -> int:
     """Return the seconds that the answer says it stays fresh."""
-    name, _, seconds = answer.headers["cache-control"].partition("=")
-    assert name == "max-age"
+    directives = [part.strip() for part in answer.headers["cache-control"].lower().split(",")]
+    (seconds,) = [part.partition("=")[2] for part in directives if part.startswith("max-age=")]
     return int(seconds)
 
 

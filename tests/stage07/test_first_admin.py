@@ -12,6 +12,8 @@ from tests.harness.waiting import in_parallel
 from tests.stage07.people import Json, Person, expect, first_admin, give_role, new_person
 from tests.stage07.test_roles import everybody
 
+pytestmark = pytest.mark.craft
+
 NAME, PASSWORD = FIRST_ADMIN
 SECRET = "only-for-the-first-admin-93c1"
 USERS = "SELECT id, username, role, password_hash FROM users ORDER BY id"
@@ -78,6 +80,7 @@ def twins(launch_for_module: Launch) -> Twins:
     return Twins(first, second)
 
 
+@pytest.mark.contract("B3", "E26")
 def test_two_processes_that_start_at_once_make_one_administrator(twins: Twins) -> None:
     found = twins.first.database.query("SELECT username FROM users WHERE role = 'admin'")
     assert found == [(FIRST_ADMIN[NAME],)]
@@ -129,6 +132,7 @@ def test_a_restart_undoes_nothing_while_there_is_an_administrator(
         give_role(successor, only_admin, "admin")
 
 
+@pytest.mark.contract("B11")
 def test_the_last_administrator_cannot_be_demoted(only_admin: Person) -> None:
     path = f"/users/{only_admin.id}/role"
     for role in ("user", "author"):
@@ -138,6 +142,7 @@ def test_the_last_administrator_cannot_be_demoted(only_admin: Person) -> None:
     assert [somebody["id"] for somebody in admins(only_admin)] == [only_admin.id]
 
 
+@pytest.mark.contract("B11")
 def test_with_another_administrator_there_one_may_step_down(only_admin: Person) -> None:
     second = new_person(only_admin.api, only_admin, "admin")
     expect(200, second.api, "PUT", f"/users/{second.id}/role", json={"role": "user"})

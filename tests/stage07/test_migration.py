@@ -21,7 +21,8 @@ from tests.stage03.database import copy_database
 from tests.stage07.people import expect, give_role, person
 from tools.course import find_stage, load_course
 
-pytestmark = pytest.mark.deployment("plain")  # what stages before it had: a file
+# what stages before it had: a file
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 NAME = "FIRST_ADMIN_USERNAME"
 WRONG_PASSWORD = "another password 7"

@@ -9,6 +9,8 @@ from tests.harness.server import LaunchedServer
 from tests.stage02.test_source import handlers
 from tests.stage03.test_source import calls, leads_to, needed, parameters, reachable
 
+pytestmark = pytest.mark.craft
+
 ROUTERS = ("app/blog/router.py", "app/users/router.py")
 OPEN_TO_ALL = {"list_posts", "read_post", "list_comments"}  # the contract's, by their handlers
 GUARDS = {"require_role", "get_current_user"}

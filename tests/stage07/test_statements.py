@@ -17,7 +17,7 @@ from tests.harness.server import LaunchedServer
 from tests.harness.statements import Statements
 from tests.stage07.people import Person, comments, first_admin, new_person, posts, read
 
-pytestmark = pytest.mark.deployment("plain")  # plans are those of SQLite
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # plans are those of SQLite
 
 NOW = "2026-01-01 00:00:00.{:06}"
 MANY = 5_000

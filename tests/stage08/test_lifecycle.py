@@ -16,6 +16,8 @@ from tests.harness.waiting import in_parallel
 from tests.stage03.tokens import forge, good_claims
 from tests.stage08.chat import everything_after, history, new_text, person, who_is
 
+pytestmark = pytest.mark.craft
+
 STOPPED = {1012, 1001}
 STOP_WITHIN = 5.0  # seconds
 LIFETIME = 3  # seconds of a token
@@ -37,6 +39,7 @@ def server(private_server: LaunchedServer) -> Iterator[LaunchedServer]:
     assert "Traceback" not in private_server.log_since(mark)
 
 
+@pytest.mark.contract("C14")
 def test_the_socket_closes_when_the_token_expires(api: Api, server: LaunchedServer) -> None:
     expires_at = int(time.time()) + LIFETIME
     claims = good_claims(who_is(api)["id"]) | {"exp": expires_at}
@@ -47,6 +50,7 @@ def test_the_socket_closes_when_the_token_expires(api: Api, server: LaunchedServ
         assert expires_at - 0.5 < time.time() < expires_at + 10
 
 
+@pytest.mark.contract("C14")
 def test_the_server_stops_soon_and_says_so_to_everybody(server: LaunchedServer) -> None:
     with ExitStack() as stack:
         visitor = stack.enter_context(Api(server))
@@ -59,6 +63,7 @@ def test_the_server_stops_soon_and_says_so_to_everybody(server: LaunchedServer) 
     server.start()
 
 
+@pytest.mark.contract("C5", "C12")
 def test_what_was_acknowledged_survives_a_kill(server: LaunchedServer) -> None:
     with Api(server) as visitor:
         api, reader = visitor.as_new_user(), visitor.as_new_user()

@@ -36,6 +36,8 @@ from tests.stage08.chat import (
 from tests.stage08.conftest import Join
 from tests.stage08.stuck import upgraded
 
+pytestmark = pytest.mark.craft
+
 A_SECOND, BURST = 5, 20  # messages of one user
 SOCKETS = 20  # of one user, unless set otherwise
 FRAMES = 15  # from each of a user's sockets
@@ -78,6 +80,7 @@ def flood(client: socket.socket, first: bytes, repeated: bytes) -> None:
         client.sendall(repeated * CHUNK)
 
 
+@pytest.mark.craft("C17")
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_client_that_floods_and_does_not_read_is_cut_off(launch: Launch, kind: str) -> None:
     server = launch()
@@ -96,6 +99,11 @@ def test_a_client_that_floods_and_does_not_read_is_cut_off(launch: Launch, kind:
     log = server.log_text()
     assert "Traceback" not in log
     assert "socket.send() raised" not in log
+
+
+@pytest.mark.contract("C16")
+def test_a_ping_is_answered(ada: Person) -> None:
+    assert ada.socket.ping(secrets.token_bytes(4)).wait(PATIENCE)
 
 
 def test_a_client_that_pings_and_reads_gets_its_pongs(ada: Person) -> None:
@@ -118,6 +126,7 @@ def replies_to(somebody: Person, texts: list[str]) -> list[Frame]:
     return [somebody.receive(lambda got: got.get("client_id") in ids) for _ in texts]
 
 
+@pytest.mark.craft("C9")
 def test_the_limit_on_messages_is_for_a_user_and_not_for_a_socket(
     api: Api, server: Server, join: Join
 ) -> None:
@@ -151,6 +160,7 @@ def test_the_limit_on_messages_is_for_a_user_and_not_for_a_socket(
     assert end["id"]
 
 
+@pytest.mark.craft("C9")
 def test_a_user_who_connects_again_gets_no_new_burst(api: Api) -> None:
     began, stored = time.monotonic(), 0
     for _ in range(4):
@@ -162,6 +172,7 @@ def test_a_user_who_connects_again_gets_no_new_burst(api: Api) -> None:
     assert BURST <= stored <= BURST + A_SECOND * (time.monotonic() - began) + 2
 
 
+@pytest.mark.craft("C18")
 def test_a_user_has_a_limited_number_of_sockets(launch: Launch) -> None:
     server = launch(CHAT_SOCKETS_PER_USER="3")
     with Api(server) as visitor:
@@ -182,6 +193,7 @@ def test_a_user_has_a_limited_number_of_sockets(launch: Launch) -> None:
         assert "ERROR" not in log
 
 
+@pytest.mark.craft("C18")
 def test_twenty_sockets_are_allowed_and_one_more_is_not(api: Api, server: Server) -> None:
     with sockets_of(api, server, SOCKETS):
         assert refusal(api, header=f"Bearer {api.token}") == 1013
@@ -198,6 +210,7 @@ BAD_WITH_AN_ID = {
 }
 
 
+@pytest.mark.craft("C8")
 @pytest.mark.parametrize("fields", BAD_WITH_AN_ID.values(), ids=BAD_WITH_AN_ID)
 def test_an_error_names_the_frame_that_it_refuses(ada: Person, fields: dict[str, object]) -> None:
     client_id = new_text()
@@ -205,6 +218,7 @@ def test_an_error_names_the_frame_that_it_refuses(ada: Person, fields: dict[str,
     assert ada.error().get("client_id") == client_id
 
 
+@pytest.mark.craft("C10")
 def test_a_client_id_with_another_text_is_an_error(ada: Person, bob: Person) -> None:
     client_id, first, other = new_text(), new_text(), new_text()
     stored = ada.tell(first, client_id=client_id)
@@ -219,6 +233,7 @@ def test_a_client_id_with_another_text_is_an_error(ada: Person, bob: Person) -> 
     assert [got for got in bob.received if got.get("text") == other] == []
 
 
+@pytest.mark.craft("C10")
 def test_client_ids_that_are_sent_at_once_are_answered_each(api: Api, server: Server) -> None:
     """Two sockets, one id, two texts: one is stored, the other one is refused, none is lost."""
     for _ in range(3):

@@ -23,7 +23,7 @@ from tests.harness.server import Server
 from tests.stage08.chat import LARGE, new_text, socket_address, who_is
 from tests.stage08.stuck import stuck_client
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.craft, pytest.mark.alone]
 
 PEOPLE = 100
 SPEAKERS = 20
@@ -164,6 +164,7 @@ def test_a_crowd_hears_everything_and_one_who_does_not_read_delays_none(
     assert "Traceback" not in server.log_text()
 
 
+@pytest.mark.contract("C15")
 def test_a_client_that_never_reads_is_cut_off_and_delays_no_one(
     launch: Launch, record_property: Record, capsys: pytest.CaptureFixture[str]
 ) -> None:

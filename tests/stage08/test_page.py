@@ -21,7 +21,7 @@ from tests.harness.server import AttachedServer, Server
 from tests.stage08.chat import everything_after, history, new_text, person
 
 pytest_plugins = ["tests.browser.plugin"]
-pytestmark = pytest.mark.page("app/chat")
+pytestmark = [pytest.mark.craft, pytest.mark.page("app/chat")]
 
 PASSWORD = "correct horse"
 MARKUP = "<img src=x onerror=alert(1)> &amp; <b>bold</b>"
@@ -356,6 +356,13 @@ def test_a_second_tab_is_no_second_person(ada: ChatPage, visit: Visit, address: 
     second.is_confirmed(text)
     for tab in (ada, second):
         expect(tab.online.filter(has_text=ada.username)).to_have_count(1)
+
+
+@pytest.mark.contract("C13")
+def test_there_is_a_page_to_chat_by(api: Api) -> None:
+    served = api.with_token(None).request("GET", "/chat", follow_redirects=True)
+    assert served.status_code == 200
+    assert served.headers["content-type"].partition(";")[0] == "text/html"
 
 
 @pytest.mark.usefixtures("address")

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.stage08.chat import Frame, Person, new_text, person
 from tests.stage08.conftest import Join
+
+pytestmark = pytest.mark.craft
 
 
 def ids(frame: Frame) -> list[int]:
     """Return whom a presence frame says to be online."""
     return [user["id"] for user in frame["online"]]
+
+
+@pytest.mark.contract("C6")
+def test_everybody_is_told_that_somebody_comes_and_goes(ada: Person, join: Join) -> None:
+    """Whether `online` is a list or a number the contract leaves open."""
+    bob = join()
+    came = ada.presence("joined", bob.user)
+    assert came.keys() == {"type", "event", "user", "online"}
+    assert came["user"] == bob.user
+    assert came["online"]
+    bob.socket.close()
+    assert ada.presence("left", bob.user)["user"] == bob.user
 
 
 def test_everybody_is_told_who_comes_and_goes(ada: Person, join: Join) -> None:

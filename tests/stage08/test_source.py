@@ -6,8 +6,12 @@ import ast
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.harness.driver import Api
 from tests.stage08.chat import Person, new_text
+
+pytestmark = pytest.mark.craft
 
 SAID, READS = 8, 6
 SERVED_WITHIN = 3.0  # seconds for all reads: much, but a handler that blocks takes longer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from tools.course import CourseError, load_course
 from tools.grade.hints import Hints, left_to_do, load_hints
 from tools.grade.learner import NotReached, Running, absent_stages, attached, launched
 from tools.grade.options import Options, Subject
+from tools.grade.outcomes import Suite
 from tools.grade.results import Grade, Row, due, judge
 from tools.grade.suite import Target, run_suite
 from tools.grade.words import say
@@ -46,9 +47,9 @@ def grade(options: Options, subject: Subject, tell: Tell) -> Grade:
             result = replace(
                 empty,
                 rows=tuple(rows),
-                problem=suite.broken,
+                problem=suite.broken or _our_fault(rows),
                 log=running.log_tail(),
-                notes=tuple(_notes(running, subject)),
+                notes=tuple(_notes(running, subject, suite)),
             )
     except (NotReached, CourseError, OSError) as error:
         result = replace(empty, problem=str(error))
@@ -99,6 +100,7 @@ def _target(options: Options, subject: Subject, running: Running, absent: dict[i
         tuple(suites),
         running.base_url,
         thorough=options.thorough,
+        strict=options.strict,
         answer_within=options.answer_within,
         solution=running.solution,
         profile=subject.profile_file.resolve() if subject.profile_file else None,
@@ -128,7 +130,16 @@ def _tell_what_it_was_given(options: Options, running: Running, tell: Tell) -> N
         )
 
 
-def _notes(running: Running, subject: Subject) -> Iterator[str]:
+def _our_fault(rows: Iterable[Row]) -> str:
+    """Return in a line what kept us from finding out about a row; empty when nothing did."""
+    faults = [row.reason.strip().partition("\n")[0] for row in rows if row.status == "error"]
+    return faults[0] if faults else ""
+
+
+def _notes(running: Running, subject: Subject, suite: Suite) -> Iterator[str]:
+    if suite.missing_craft:
+        left = len(suite.missing_craft)
+        yield f"The suggestions are not complete: {left} of their tests were not run."
     if running.ends:
         codes = ", ".join(str(code) for code in running.ends)
         yield f"The server ended {len(running.ends)} × while it was graded (exit code {codes})."

@@ -37,6 +37,7 @@ class Options:
     subject: Subject | None
     roster: Path | None
     thorough: bool
+    strict: bool
     hint: int | None
     language: str
     watch: bool
@@ -75,6 +76,7 @@ def parse(arguments: Sequence[str]) -> Options:
         subject=subject,
         roster=given.roster,
         thorough=given.thorough,
+        strict=given.strict,
         hint=given.hint,
         language=given.lang,
         watch=given.watch,
@@ -145,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how long a request may take (default: %(default)s)",
     )  # fmt: skip
     how.add_argument("--thorough", action="store_true", help="every test; takes minutes")
+    how.add_argument("--strict", action="store_true", help="suggestions count as requirements do")
     how.add_argument("--hint", type=int, choices=(1, 2, 3), help="the hint to show (default: next)")
     how.add_argument("--lang", choices=LANGUAGES, default="en", help="of rows, hints and words")
     how.add_argument("--watch", action="store_true", help="again whenever a file changes")

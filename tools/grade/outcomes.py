@@ -24,7 +24,8 @@ class Outcome:
     """One test's end; texts are empty where there is nothing to say.
 
     `step` is the requirement of the operation in which it failed, when that was one that the test
-    only builds on; `reason` is why it was skipped.
+    only builds on; `reason` is why it was skipped. `cites` are the sentences of the contract that
+    the test checks; a `craft` test grades nobody.
     """
 
     test: str
@@ -38,6 +39,13 @@ class Outcome:
     curl: str = ""
     frames: str = ""
     log: str = ""
+    cites: tuple[str, ...] = ()
+    craft: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether the server was not as the test wants it."""
+        return self.verdict == "failed"
 
     @property
     def function(self) -> str:
@@ -75,8 +83,9 @@ class GaveUp:
 class Suite:
     """All that a run of pytest left behind.
 
-    `left_out` are tests that were not chosen, to save time. `gave_up` says what was not run through
-    the server's fault, `broken` why the run ended through ours.
+    `left_out` are tests that were not chosen, to save time; `craft` are those, chosen or not, that
+    grade nobody. `gave_up` says what was not run through the server's fault, `broken` why the run
+    ended through ours.
     """
 
     outcomes: tuple[Outcome, ...] = ()
@@ -84,6 +93,17 @@ class Suite:
     left_out: tuple[str, ...] = ()
     gave_up: tuple[GaveUp, ...] = ()
     broken: str = ""
+    craft: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> set[str]:
+        """The tests that grade, were chosen, and have no end."""
+        return set(self.chosen) - {outcome.test for outcome in self.outcomes} - set(self.craft)
+
+    @property
+    def missing_craft(self) -> set[str]:
+        """The same of those that grade nobody."""
+        return (set(self.chosen) & set(self.craft)) - {outcome.test for outcome in self.outcomes}
 
 
 def log_end(text: str, lines: int) -> str:
@@ -117,6 +137,7 @@ def read_suite(lines: Iterable[str], broken: str = "") -> Suite:
             continue
         match event.pop("event"):
             case "outcome":
+                event["cites"] = tuple(event.get("cites", ()))
                 outcomes[event["test"]] = Outcome(**event)
             case "chosen":
                 fields |= {name: tuple(tests) for name, tests in event.items()}

@@ -6,11 +6,12 @@ tests as `MOST_HANGS` in which nothing came in time, everything when nobody list
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,20 +20,37 @@ import httpx
 import pytest
 
 from tests.harness import driver
+from tests.harness.contract import Kind, MarkerError, kind_of
 from tests.harness.exchange import FRAMES, RECENT, mask
 from tests.harness.selection import opens_a_browser, spread, takes_long
-from tools.course import find_stage, load_course
+from tools.course import CourseError, find_stage, load_course
 from tools.grade.outcomes import Outcome, Verdict, log_end, write_event, write_outcome
 from tools.grade.steps import step_of
 from tools.requirements import load_requirements
 
 MOST_HANGS = 5  # in a suite
 MOST_LATER_HANGS = 2  # in each suite after one that was given up
+MOST_CRAFT_HANGS = 2  # in a suite, of tests that grade nobody
+QUICK_CRAFT = 2  # variants of such a test in a quick look, and none of an earlier stage's
 COMES_BACK_WITHIN = 6.0  # seconds, for a server that ended and is started again
 LOG_LINES = 15
 
 # Mistakes of ours, or of this machine: no server can cause them.
-_OURS = (ImportError, MemoryError, PermissionError, FileNotFoundError, pytest.FixtureLookupError)
+_OURS = (
+    ImportError,
+    MemoryError,
+    PermissionError,
+    FileNotFoundError,
+    pytest.FixtureLookupError,
+    CourseError,
+    MarkerError,
+)
+_FULL = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.EADDRNOTAVAIL)
+_OUR_WORDS = ("previous item was not torn down properly", "Executable doesn't exist")
+_OUR_FILES = ("tools/environment.py", "tools/course.py", "harness/forks.py", "harness/postgres.py")
+_FOR_OURS = {
+    *("stage_directory", "launched_server", "launch", "launch_for_module", "launch_for_session"),
+}
 _PLAIN_EQUALITY = re.compile(r"^(?:AssertionError: )?assert (.+?) == (.+)$")
 _EXPECTED_GOT = re.compile(r"expected (.+?), got (.*)", re.DOTALL)
 _LONGEST = 1000  # characters of anything that is shown
@@ -47,6 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--grade-earlier-variants", metavar="N", type=int, default=0)
     group.addoption("--grade-answer-within", metavar="SECONDS", type=float, default=6.0)
     group.addoption("--grade-quick", action="store_true", help="leave out what takes long")
+    group.addoption("--grade-strict", action="store_true", help="let craft grade, too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -65,39 +84,69 @@ class Recorder:
         self._log = Path(log) if log else None
         self._log_from = 0
         self._began = 0.0
-        self._current = find_stage(load_course(), config.getoption("stage")).name
+        self._stage = find_stage(load_course(), config.getoption("stage"))
         self._ends: dict[str, Outcome] = {}
         self._hangs: dict[str, int] = defaultdict(int)
+        self._craft_hangs: dict[str, int] = defaultdict(int)
         self._given_up: set[str] = set()
+        self._not_run: set[str] = set()
+        self._kinds: dict[str, Kind] = {}
         self._maybe_gone, self._last_gone = False, ""
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out what would take too long, and say so."""
-        groups: dict[str, list[pytest.Item]] = defaultdict(list)
+        self._kinds = {item.nodeid: self._kind_of(item) for item in items}
+        groups: dict[tuple[str, bool], list[pytest.Item]] = defaultdict(list)
         for item in items:
-            groups[item.nodeid.partition("[")[0]].append(item)
+            groups[item.nodeid.partition("[")[0], self._is_craft(item)].append(item)
         chosen: set[pytest.Item] = set()
         for group in groups.values():
-            current = self._is_current(group[0])
-            most = "grade_variants" if current else "grade_earlier_variants"
-            chosen.update(spread(group, self._config.getoption(most)))
+            chosen.update(self._chosen_of(group))
         if self._config.getoption("grade_quick"):
             chosen = {item for item in chosen if not _takes_long(item, self._is_current(item))}
         left_out = [item for item in items if item not in chosen]
-        items[:] = sorted((item for item in items if item in chosen), key=_by_rows(items))
+        craft = [item.nodeid for item in items if self._is_craft(item)]
+        in_order = _by_rows(items)
+        # What grades comes first: no suggestion can cost time or a server that others need.
+        items[:] = sorted(
+            (item for item in items if item in chosen),
+            key=lambda item: (self._is_craft(item), *in_order(item)),
+        )
         write_event(
             self._events,
             "chosen",
             chosen=[item.nodeid for item in items],
             left_out=[item.nodeid for item in left_out],
+            craft=craft,
         )
         if left_out:
             self._config.hook.pytest_deselected(items=left_out)
 
+    def _chosen_of(self, variants: Sequence[pytest.Item]) -> Sequence[pytest.Item]:
+        """Return the variants of a test that are to run, all of which are of one kind."""
+        current = self._is_current(variants[0])
+        most = self._config.getoption("grade_variants" if current else "grade_earlier_variants")
+        if self._is_craft(variants[0]) and self._config.getoption("grade_quick"):
+            if _is_for_ours(variants[0]):
+                return variants[:1]  # says at once why it cannot be checked
+            return spread(variants, QUICK_CRAFT) if current else ()
+        return spread(variants, most)
+
+    def _kind_of(self, item: pytest.Item) -> Kind:
+        try:
+            kind = kind_of(item, self._stage.number)
+        except MarkerError:
+            kind = Kind(is_craft=True, cites=())  # our mistake: it costs nobody anything
+        return replace(kind, is_craft=False) if self._config.getoption("grade_strict") else kind
+
+    def _is_craft(self, item: pytest.Item) -> bool:
+        return self._kinds[item.nodeid].is_craft
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Note where the log is now."""
-        self._ends[nodeid] = Outcome(nodeid, "passed")
+        kind = self._kinds[nodeid]
+        self._ends[nodeid] = Outcome(nodeid, "passed", cites=kind.cites, craft=kind.is_craft)
         self._began = time.monotonic()
         self._log_from = self._log_size()
 
@@ -110,7 +159,7 @@ class Recorder:
         end = self._ends[item.nodeid]
         if report.skipped and isinstance(report.longrepr, tuple):
             reason = str(report.longrepr[2]).removeprefix("Skipped: ")
-            self._ends[item.nodeid] = Outcome(item.nodeid, "skipped", reason=reason)
+            self._ends[item.nodeid] = replace(end, verdict="skipped", reason=reason)
         elif report.failed and call.excinfo is not None and end.verdict in ("passed", "skipped"):
             self._ends[item.nodeid] = self._failure(item, call.excinfo)
         return report
@@ -118,24 +167,38 @@ class Recorder:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Write a test's end down."""
         took = round(time.monotonic() - self._began, 3)
-        write_outcome(self._events, replace(self._ends.pop(nodeid), seconds=took))
+        end = replace(self._ends.pop(nodeid), seconds=took)
+        if nodeid not in self._not_run:
+            write_outcome(self._events, end)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """Do not run a test that can only wait."""
+        """Do not go on when nobody listens any more."""
         if self._maybe_gone and not self._listens():
             why = "the server is gone: nobody listens there"
             write_event(self._events, "gave_up", directory="", why=why, at=self._last_gone)
             item.session.shouldstop = why
             raise item.session.Interrupted(why)
         self._maybe_gone = False
-        return True if _suite_of(item) in self._given_up else None
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Do not run a test that can only wait."""
+        suite = _suite_of(item)
+        craft_waits = self._is_craft(item) and self._craft_hangs[suite] >= MOST_CRAFT_HANGS
+        if suite in self._given_up or craft_waits:
+            self._not_run.add(item.nodeid)
+            pytest.skip("it could only wait")
 
     def _is_current(self, item: pytest.Item) -> bool:
-        return item.path.parent.name == self._current
+        return item.path.parent.name == self._stage.name
 
     def _count_hang(self, item: pytest.Item) -> None:
         suite = _suite_of(item)
+        if self._is_craft(item):
+            self._craft_hangs[suite] += 1
+            return
         self._hangs[suite] += 1
         if self._hangs[suite] >= (MOST_LATER_HANGS if self._given_up else MOST_HANGS):
             why = f"the server let {self._hangs[suite]} tests wait in vain"
@@ -157,13 +220,14 @@ class Recorder:
 
     def _failure(self, item: pytest.Item, caught: pytest.ExceptionInfo[BaseException]) -> Outcome:
         error, message = caught.value, caught.exconly()
-        verdict: Verdict = "error" if isinstance(error, _OURS) else "failed"
-        if _is_hang(error):
+        frames = [(str(entry.path), entry.name) for entry in caught.traceback]
+        verdict: Verdict = "error" if is_ours(error, message, frames) else "failed"
+        if _is_hang(error) and verdict == "failed":
             self._count_hang(item)
         if isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError, ConnectionError)):
             self._maybe_gone, self._last_gone = True, item.nodeid
         expected, got = explain(error, message)
-        frames = [(str(entry.path), entry.name) for entry in caught.traceback]
+        kind = self._kinds[item.nodeid]
         last = RECENT[-1] if RECENT else None
         return Outcome(
             item.nodeid,
@@ -175,6 +239,8 @@ class Recorder:
             curl=last.curl() if last else "",
             frames="\n".join(FRAMES),
             log=self._log_now(),
+            cites=kind.cites,
+            craft=kind.is_craft,
         )
 
     def _log_size(self) -> int:
@@ -187,6 +253,15 @@ class Recorder:
             log.seek(self._log_from)
             text = log.read(1024 * 1024).decode("utf-8", "replace")
         return mask(log_end(text, LOG_LINES))
+
+
+def is_ours(error: BaseException, message: str, frames: Iterable[tuple[str, str]]) -> bool:
+    """Return whether the grader, the machine or an environment is to blame, and no server."""
+    if isinstance(error, _OURS) or any(words in message for words in _OUR_WORDS):
+        return True
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return any(file.replace("\\", "/").endswith(_OUR_FILES) for file, _ in frames)
 
 
 def explain(error: BaseException, message: str) -> tuple[str, str]:
@@ -214,6 +289,11 @@ def explain(error: BaseException, message: str) -> tuple[str, str]:
     if found := _PLAIN_EQUALITY.match(first):
         return found[2], found[1]
     return "", message
+
+
+def _is_for_ours(item: pytest.Item) -> bool:
+    """Return whether a test needs the course's own app: its source, or servers of its own."""
+    return not _FOR_OURS.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _suite_of(item: pytest.Item) -> str:

@@ -13,7 +13,13 @@ from typing import Any
 
 import jinja2
 
-from tools.grade.report_terminal import because, score_line, status_word
+from tools.grade.report_terminal import (
+    because,
+    score_line,
+    sentences,
+    status_word,
+    suggestions_line,
+)
 from tools.grade.results import Grade, Score
 from tools.grade.words import say
 
@@ -58,5 +64,7 @@ def _page(template: str, language: str, **values: Any) -> str:
         "because": partial(because, language=language),
         "status_word": partial(status_word, language=language),
         "score_line": partial(score_line, language=language),
+        "sentences": sentences,
+        "suggestions_line": partial(suggestions_line, language=language),
     }
     return environment.get_template(template).render(**values)

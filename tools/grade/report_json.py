@@ -26,6 +26,7 @@ def content(grade: Grade) -> dict[str, Any]:
             "stages": {str(n): asdict(Score.of(rows)) for n, rows in grade.stages().items()},
             "regressions": [row.id for row in grade.regressions()],
             "notes": list(grade.notes),
+            "suggestions": len(grade.suggestions()),
         },
     }
 
@@ -46,4 +47,5 @@ def _row(row: Row) -> dict[str, Any]:
         "hint": row.hint or None,
         "tests": {"run": row.run, "of": row.of},
         "failures": [asdict(failure) for failure in row.failures],
+        "suggestions": [asdict(suggestion) for suggestion in row.suggestions],
     }

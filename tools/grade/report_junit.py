@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 from tools.grade.report_terminal import because
 from tools.grade.results import Grade, Row
+from tools.grade.words import say
 
 # What XML 1.0 cannot hold; a server may well send it.
 _IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -50,6 +51,12 @@ def _add_case(suite: ET.Element, row: Row, language: str) -> None:
         ET.SubElement(case, "error", message=why)
     elif row.status in ("blocked", "not_checked"):
         ET.SubElement(case, "skipped", message=why)
+    if row.suggestions:
+        advice = [
+            f"{say('suggestion', language)}: {f.sentence}\n{f.expected}\n{f.got}"
+            for f in row.suggestions
+        ]
+        ET.SubElement(case, "system-out").text = _clean("\n\n".join(advice))
 
 
 def _clean(text: str) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tools.grade.report_terminal import because, score_line, status_word
+from tools.grade.report_terminal import (
+    because,
+    score_line,
+    sentences,
+    status_word,
+    suggestions_line,
+)
 from tools.grade.results import Grade, Row, Score
 from tools.grade.words import say
 
@@ -20,7 +26,9 @@ def render(grade: Grade) -> str:
 
 def _lines(grade: Grade) -> Iterator[str]:
     lang = grade.language
-    yield f"**{say('Sum', lang)}: {score_line(grade.score, lang)}**\n"
+    advised = suggestions_line(grade, lang)
+    total = f"{say('Sum', lang)}: {score_line(grade.score, lang)}"
+    yield f"**{total}. {advised}**\n" if advised else f"**{total}**\n"
     for number, rows in grade.stages().items():
         yield f"## {say('Stage', lang)} {number}: {_text(grade.stage_titles.get(number, ''))}\n"
         yield f"| | {say('requirement', lang)} | {say('result', lang)} | |"
@@ -38,6 +46,17 @@ def _lines(grade: Grade) -> Iterator[str]:
         yield f"## {say('What is wrong', lang)}\n"
         for row in failing:
             yield from _failing(row, lang)
+    if advice := grade.suggestions():
+        yield f"## {suggestions_line(grade, lang)}\n"
+        yield say("The contract does not ask for these, and they cost nothing.", lang) + "\n"
+        for one in advice:
+            outcome = one.outcome
+            yield f"- {one.row.id} {_text(outcome.sentence)}"
+            yield from (f"  - {_text(sentence)}" for sentence in sentences(outcome))
+            if outcome.expected:
+                yield f"  - {say('expected', lang)}: {_text(outcome.expected)}"
+            yield f"  - {say('got', lang)}: {_text(outcome.got)}"
+        yield ""
     if grade.problem:
         yield f"## {say(grade.problem_title, lang)}\n"
         yield _block(grade.problem)
@@ -49,6 +68,8 @@ def _failing(row: Row, lang: str) -> Iterator[str]:
     yield f"### {row.id} {_text(row.text)}\n"
     for failure in row.failures[:1]:
         yield f"- {say('must hold', lang)}: {_text(failure.sentence)}"
+        for sentence in sentences(failure):
+            yield f"- {say('contract', lang)}: {_text(sentence)}"
         if failure.expected:
             yield f"- {say('expected', lang)}: {_text(failure.expected)}"
         yield f"- {say('got', lang)}: {_text(failure.got)}"

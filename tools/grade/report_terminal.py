@@ -9,11 +9,13 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from tests.harness.contract import load_sentences
 from tools.grade.outcomes import Outcome
-from tools.grade.results import Grade, Row, Score, Status
+from tools.grade.results import Grade, Row, Score, Status, Suggestion
 from tools.grade.words import say
 
 WIDTH = 100
+SENTENCE = 200  # characters that are shown of one
 # What a server says may not move the cursor of whoever reads it.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLOURS: dict[Status, str] = {
@@ -46,6 +48,23 @@ def score_line(score: Score, language: str) -> str:
     """Return `7 earned / 7 checkable / 7 total`."""
     named = {"earned": score.earned, "checkable": score.checkable, "total": score.total}
     return " / ".join(f"{number} {say(name, language)}" for name, number in named.items())
+
+
+def suggestions_line(grade: Grade, language: str) -> str:
+    """Return `Craft: 3 suggestions`; empty when there is none."""
+    count = len(grade.suggestions())
+    word = "suggestion" if count == 1 else "suggestions"
+    return f"{say('Craft', language)}: {count} {say(word, language)}" if count else ""
+
+
+def sentences(outcome: Outcome) -> list[str]:
+    """Return the sentences of the contract that a test cites: `[E3] Unknown ids answer 404`."""
+    known = load_sentences()
+    return [f"[{name}] {_cut(known[name].text)}" for name in outcome.cites if name in known]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SENTENCE else text[:SENTENCE].rpartition(" ")[0] + " …"
 
 
 def render(grade: Grade, *, colour: bool) -> str:
@@ -105,6 +124,12 @@ def _lines(grade: Grade, paint: _Paint) -> Iterator[str]:
         yield paint.bold(say("What is wrong", lang))
         for row in sorted(failing, key=lambda row: row.stage != grade.stage):
             yield from _failing(row, lang, paint)
+    if advice := grade.suggestions():
+        yield paint.bold(suggestions_line(grade, lang))
+        yield say("The contract does not ask for these, and they cost nothing.", lang)
+        for suggestion in advice:
+            yield from _suggestion(suggestion, lang, paint)
+        yield ""
     if grade.problem:
         yield paint.bold(say(grade.problem_title, lang)) + f": {_plain(grade.problem)}"
         yield say(grade.problem_note, lang)
@@ -123,7 +148,22 @@ def _lines(grade: Grade, paint: _Paint) -> Iterator[str]:
         explained = say("tests of the row were run; --thorough runs more", lang)
         yield f"n {say('of', lang)} m: {explained}"
     total = f"{say('Sum', lang)}: {score_line(grade.score, lang)} ({grade.seconds:.0f} s)"
-    yield paint.bold(total)
+    advised = suggestions_line(grade, lang)
+    yield paint.bold(f"{total}. {advised}" if advised else total)
+
+
+def _suggestion(suggestion: Suggestion, lang: str, paint: _Paint) -> Iterator[str]:
+    outcome = suggestion.outcome
+    yield f"  {suggestion.row.id:<4} {outcome.sentence}"
+    for sentence in sentences(outcome):
+        yield paint.dim(f"       {say('contract', lang)}: {sentence}")
+    if outcome.expected:
+        yield f"       {say('expected', lang)}: {_one_line(outcome.expected)}"
+    yield f"       {say('got', lang)}: {_one_line(outcome.got)}"
+
+
+def _one_line(text: str) -> str:
+    return textwrap.shorten(_plain(text), WIDTH, placeholder=" …")
 
 
 def _failing(row: Row, lang: str, paint: _Paint) -> Iterator[str]:
@@ -147,6 +187,8 @@ def _failing(row: Row, lang: str, paint: _Paint) -> Iterator[str]:
 
 def _failure(failure: Outcome, lang: str, paint: _Paint) -> Iterator[str]:
     yield f"  {say('must hold', lang)}: {failure.sentence}"
+    for sentence in sentences(failure):
+        yield paint.dim(f"  {say('contract', lang)}: {sentence}")
     if failure.expected:
         yield f"  {say('expected', lang)}: {_plain(failure.expected)}"
     yield f"  {say('got', lang)}: " + _plain(failure.got).replace("\n", "\n    ")

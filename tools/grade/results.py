@@ -9,6 +9,7 @@ A row of the requirements is
 - `not_checked` when no client can see it, or something that is needed was not there,
 - `error` when it did not start, or we could not find out: that is not counted.
 
+Tests that are craft say nothing against a row: those that failed are its suggestions.
 Earned and checkable count passes, and passes, fails and blocked rows.
 """
 
@@ -39,11 +40,23 @@ class Row:
     run: int = 0
     of: int = 0
     hint: str = ""
+    suggestions: tuple[Outcome, ...] = ()
 
     @property
     def partly(self) -> bool:
         """Whether something of it was not looked at, though it has a result."""
         return self.status in CHECKABLE and self.run < self.of
+
+
+ONLY_CRAFT = "the contract says nothing of it: there are suggestions at most (--strict counts them)"
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Advice: the first variant of a craft test that failed, and the row that it belongs to."""
+
+    row: Row
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,15 @@ class Grade:
         numbers.sort(key=lambda number: number != self.stage)
         return {n: tuple(row for row in self.rows if row.stage == n) for n in numbers}
 
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        """Return the suggestions, each once, in the order of the rows."""
+        found: dict[str, Suggestion] = {}
+        for rows in self.stages().values():
+            for row in rows:
+                for outcome in row.suggestions:
+                    found.setdefault(outcome.function, Suggestion(row, outcome))
+        return tuple(found.values())
+
     def regressions(self) -> tuple[Row, ...]:
         """Return the rows of earlier stages that are broken."""
         return tuple(
@@ -112,7 +134,8 @@ class Grade:
         """0: all that was checked is right, 1: something is not, 2: we could not find out."""
         if any(row.status in ("fail", "blocked") for row in self.rows):
             return 1
-        return 0 if self.score.checkable and not self.problem else 2
+        in_order = not self.problem and not any(row.status == "error" for row in self.rows)
+        return 0 if self.score.checkable and in_order else 2
 
 
 def due(requirements: Iterable[Requirement], stage: int) -> list[Requirement]:
@@ -132,10 +155,13 @@ def judge(
 ) -> list[Row]:
     """Return a row for each requirement; `absent` says which stages a solution leaves out, why."""
     absent = absent or {}
+    craft = set(suite.craft)
     by_function: dict[str, list[Outcome]] = {}
+    advice: dict[str, list[Outcome]] = {}
     for outcome in suite.outcomes:
-        by_function.setdefault(outcome.function, []).append(outcome)
-    known = [*suite.chosen, *suite.left_out]
+        group = advice if outcome.test in craft else by_function
+        group.setdefault(outcome.function, []).append(outcome)
+    known = [test for test in (*suite.chosen, *suite.left_out) if test not in craft]
     rows: dict[str, Row] = {}
     steps: dict[str, set[str]] = {}
     at_fault = {one.at: _rows_of(one.at, requirements) for one in suite.gave_up}
@@ -143,12 +169,40 @@ def judge(
         outcomes = [o for test in requirement.tests for o in by_function.get(test, [])]
         tests = [test for test in known if test.partition("[")[0] in requirement.tests]
         row = Row(requirement.id, requirement.text, requirement.stage, "pass", of=len(tests))
+        advised = [o for test in requirement.tests for o in advice.get(test, [])]
         if requirement.stage in absent:
             row = replace(row, status="not_checked", reason=absent[requirement.stage])
+        elif craft and not tests:
+            row = replace(row, status="not_checked", reason=_why_only_craft(advised))
         else:
             row, steps[row.id] = _judge_one(row, requirement, outcomes, suite, at_fault)
         rows[row.id] = row
-    return _settle_blocked(rows, steps)
+    settled = {row.id: row for row in _settle_blocked(rows, steps)}
+    return [
+        replace(row, suggestions=_suggestions(row, requirement, advice, settled))
+        for requirement, row in zip(requirements, settled.values(), strict=True)
+    ]
+
+
+def _suggestions(
+    row: Row,
+    requirement: Requirement,
+    advice: Mapping[str, list[Outcome]],
+    rows: Mapping[str, Row],
+) -> tuple[Outcome, ...]:
+    """Return the craft tests that failed, where what they build on is well."""
+    if row.status not in ("pass", "not_checked"):
+        return ()
+    failed = [o for test in requirement.tests for o in advice.get(test, []) if o.failed]
+    broken = {row_id for row_id, other in rows.items() if other.status in ("fail", "blocked")}
+    return tuple(outcome for outcome in failed if outcome.step not in broken)
+
+
+def _why_only_craft(outcomes: Sequence[Outcome]) -> str:
+    """Return why a row without tests that grade is not checked."""
+    if outcomes and all(outcome.verdict == "skipped" for outcome in outcomes):
+        return _why_not(outcomes, left_out=False)
+    return ONLY_CRAFT
 
 
 def _judge_one(
@@ -165,9 +219,8 @@ def _judge_one(
     failures = tuple(sorted(failed, key=lambda f: f.step not in ("", row.id)))
     row = replace(row, failures=failures, run=len(ran))
     broken = [outcome for outcome in outcomes if outcome.verdict == "error"]
-    missing = {test for test in suite.chosen if test.partition("[")[0] in requirement.tests}
-    missing -= {outcome.test for outcome in outcomes}
-    not_run = {test.partition("[")[0] for test in suite.left_out}
+    missing = {test for test in suite.missing if test.partition("[")[0] in requirement.tests}
+    not_run = {test.partition("[")[0] for test in set(suite.left_out) - set(suite.craft)}
     left_out = bool(not_run & set(requirement.tests) - {outcome.function for outcome in outcomes})
     elsewhere = {failure.step for failure in failures} - {""}
     if failures and not all(f.step and f.step != row.id for f in failures):
@@ -182,7 +235,8 @@ def _judge_one(
             return replace(row, status="fail", reason=gave_up.why), set()
         return replace(row, status="blocked", reason=gave_up.why), others
     if broken:
-        return replace(row, status="error", reason=f"{broken[0].expected} {broken[0].got}"), set()
+        why = f"{broken[0].expected} {broken[0].got}".strip()
+        return replace(row, status="error", reason=why), set()
     if missing or (suite.broken and not outcomes):
         return replace(row, status="error", reason=suite.broken or "it was not run"), set()
     if not ran:

@@ -23,6 +23,16 @@ _RUSSIAN = {
     "Regressions in earlier stages": "Сломано из прежних этапов",
     "What is wrong": "Что не так",
     "must hold": "должно выполняться",
+    "contract": "договор",
+    "Craft": "Мастерство",
+    "suggestion": "совет",
+    "suggestions": "советов",
+    "The contract does not ask for these, and they cost nothing.": (
+        "Договор этого не требует, на оценку это не влияет."
+    ),
+    "the contract says nothing of it: there are suggestions at most (--strict counts them)": (
+        "в договоре об этом ничего нет: возможны только советы (--strict учитывает их)"
+    ),
     "expected": "ожидалось",
     "got": "получено",
     "to repeat it": "чтобы повторить",
