@@ -83,6 +83,7 @@ def _server(options: Options, subject: Subject) -> Iterator[Running]:
                 changes=options.settings,
                 port=subject.profile.port,
                 within=options.start_within,
+                sandbox=options.sandbox,
             )
         with server as running:
             yield running
@@ -129,6 +130,8 @@ def _tell_what_it_was_given(options: Options, running: Running, tell: Tell) -> N
 
 
 def _notes(running: Running, subject: Subject) -> Iterator[str]:
+    if running.note:
+        yield running.note
     if running.ends:
         codes = ", ".join(str(code) for code in running.ends)
         yield f"The server ended {len(running.ends)} × while it was graded (exit code {codes})."

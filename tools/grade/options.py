@@ -13,6 +13,7 @@ from tests.harness.learners import split_command
 from tests.harness.profile import Profile, ProfileError, load_profile
 from tests.harness.server import START_DEADLINE
 from tools.course import CourseError, Stage, find_stage, load_course
+from tools.grade import sandbox
 from tools.grade.words import LANGUAGES
 
 _SETTING = re.compile(r"([A-Za-z_]\w*)(?:=(.*))?", re.DOTALL)
@@ -46,6 +47,7 @@ class Options:
     weather: str | None
     start_within: float
     answer_within: float
+    sandbox: sandbox.Sandbox | None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -84,6 +86,7 @@ def parse(arguments: Sequence[str]) -> Options:
         weather=given.weather_control_url,
         start_within=given.start_within,
         answer_within=given.answer_within,
+        sandbox=sandbox.from_options(given),
     )
 
 
@@ -139,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         "--start-within", metavar="SECONDS", type=float, default=START_DEADLINE,
         help="how long --cmd may take to answer (default: %(default)s)",
     )  # fmt: skip
+    sandbox.add_options(parser)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--answer-within", metavar="SECONDS", type=float, default=6.0,

@@ -1,0 +1,217 @@
+"""Runs one server inside bubblewrap and carries its connections in: the outer half of `--sandbox`.
+
+    python -I confine.py PLAN.json --port N -- COMMAND …
+
+The server has a network of its own, with nothing in it but its loopback. This program listens on
+the port that the grader knows. A second process enters that network and connects there, so that
+nothing of ours lives where the server could reach it. Ports that the server may reach, such as the
+fake weather provider's, are carried the other way.
+
+It runs in the directory of a stranger: `-I` keeps Python from importing anything there, and this
+file imports the standard library only. It ends with the server's exit code, and the server ends
+with it, however it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+LOOPBACK = "127.0.0.1"
+CHUNK = 64 * 1024
+LOOK_EVERY = 0.5  # seconds between two looks at what the server has written
+OVER_THE_LIMIT = 1  # our exit code when we ended it
+
+# <linux/sched.h> and <linux/nsfs.h>
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_NS_GET_USERNS = 0xB701
+
+
+def main(arguments: list[str]) -> int:
+    """Run the server to its end; return its exit code."""
+    plan_file, _, port, _, *command = arguments
+    plan = json.loads(Path(plan_file).read_text(encoding="utf-8"))
+    for file in plan["cgroups"]:  # what we start is in the groups, too
+        Path(file, "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+    listener = socket.create_server((LOOPBACK, int(port)), backlog=512)
+    process, child = _start([*plan["bubblewrap"], "--", *plan["limits"], *command])
+    try:
+        ours, theirs = socket.socketpair()
+        helper = os.fork()
+        if helper == 0:
+            _exit_with(lambda: _relay_inside(child, listener, int(port), plan["reach"], theirs))
+        listener.close()
+        theirs.close()
+        # The helper has entered the network: a listener for each port that the server may reach.
+        _, fds, _, _ = socket.recv_fds(ours, 1, max(1, len(plan["reach"])))
+        listeners = [socket.socket(fileno=fd) for fd in fds]
+        return asyncio.run(_until_it_ends(process, child, plan, listeners))
+    finally:
+        process.kill()
+
+
+def _start(command: list[str]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start bubblewrap; return it and the process id of the first process inside."""
+    info, info_there = os.pipe()
+    process = subprocess.Popen(
+        [*command[:1], "--info-fd", str(info_there), *command[1:]], pass_fds=[info_there]
+    )
+    os.close(info_there)
+    with os.fdopen(info) as said:
+        text = said.read()
+    if not text:  # it said why on stderr
+        sys.exit(process.wait())
+    return process, int(json.loads(text)["child-pid"])
+
+
+def _exit_with(function: Callable[[], None]) -> None:
+    """Run it in a process that was forked, and end that process: nothing above it runs twice."""
+    try:
+        function()
+    finally:
+        os._exit(1)
+
+
+def _relay_inside(
+    child: int, listener: socket.socket, port: int, reach: Iterable[int], ours: socket.socket
+) -> None:
+    """Enter the network of the server; connect there whatever comes to our own listener."""
+    _die_with_parent()
+    _enter_network(child)
+    listeners = [socket.create_server((LOOPBACK, one)) for one in reach]
+    socket.send_fds(ours, [b"!"], [one.fileno() for one in listeners])
+    for one in listeners:
+        one.close()
+    asyncio.run(_relay(listener, port))
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _enter_network(child: int) -> None:
+    """Enter the network of a process, by way of the user namespace that owns it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    network = os.open(f"/proc/{child}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    owner = fcntl.ioctl(network, _NS_GET_USERNS)
+    for namespace, kind in ((owner, _CLONE_NEWUSER), (network, _CLONE_NEWNET)):
+        if libc.setns(namespace, kind) != 0:
+            raise OSError(ctypes.get_errno(), "cannot enter the network of the sandbox")
+
+
+async def _until_it_ends(
+    process: subprocess.Popen[bytes],
+    child: int,
+    plan: dict[str, Any],
+    listeners: list[socket.socket],
+) -> int:
+    """Wait for the server's end, its time limit, or too much written; return the exit code."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, _pass_on, child, signal.SIGTERM)
+    loop.add_signal_handler(signal.SIGINT, _pass_on, child, signal.SIGINT)
+    relays = [
+        asyncio.create_task(_relay(one, port))
+        for one, port in zip(listeners, plan["reach"], strict=True)
+    ]
+    ended = asyncio.create_task(asyncio.to_thread(process.wait))
+    until = loop.time() + plan["seconds"]
+    why = ""
+    while not why and not ended.done():
+        await asyncio.wait([ended], timeout=LOOK_EVERY)
+        if loop.time() > until:
+            why = f"it ran for {plan['seconds']} s"
+        elif not ended.done():
+            why = await asyncio.to_thread(too_much, plan["writable"], plan["disk"], plan["files"])
+    if why:
+        print(f"The sandbox ended the server: {why}.", flush=True)
+        process.kill()
+    code = await ended
+    for relay in relays:
+        relay.cancel()
+    return OVER_THE_LIMIT if why else (code if code >= 0 else 128 - code)
+
+
+def _pass_on(child: int, number: int) -> None:
+    """Send a signal to the server: the first child of the first process inside."""
+    with suppress(OSError, ValueError, IndexError):
+        children = Path(f"/proc/{child}/task/{child}/children").read_text(encoding="ascii")
+        os.kill(int(children.split()[0]), number)
+
+
+def too_much(directories: Iterable[str], most_bytes: int, most_files: int) -> str:
+    """Return why the files of these directories are too many or too large; empty if they fit."""
+    size = count = 0
+    try:
+        for directory in directories:
+            for path, _, names in os.walk(directory):
+                for name in names:
+                    count += 1
+                    with suppress(OSError):
+                        size += os.lstat(os.path.join(path, name)).st_blocks * 512  # noqa: PTH118
+                count += 1
+                if count > most_files:
+                    return f"it made more than {most_files} files"
+                if size > most_bytes:
+                    return f"it wrote more than {most_bytes // 2**20} MiB"
+    except RecursionError:
+        return "it made directories without end"
+    return ""
+
+
+async def _relay(listener: socket.socket, port: int) -> None:
+    """Connect each connection that comes to the listener to a port of our network."""
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+    carried: set[asyncio.Task[None]] = set()
+    while True:
+        try:
+            near, _ = await loop.sock_accept(listener)
+        except OSError:  # too many files are open: those that end make room
+            await asyncio.sleep(0.05)
+            continue
+        task = asyncio.create_task(_carry(near, port))
+        carried.add(task)
+        task.add_done_callback(carried.discard)
+
+
+async def _carry(near: socket.socket, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    with near, socket.socket() as far:
+        for one in (near, far):
+            one.setblocking(False)
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ways: list[Coroutine[Any, Any, None]] = []
+        try:
+            await loop.sock_connect(far, (LOOPBACK, port))
+            ways = [_pump(near, far), _pump(far, near)]
+            async with asyncio.TaskGroup() as both:
+                for way in ways:
+                    both.create_task(way)
+        except* OSError:  # one side broke off: so does the other, as it would without us
+            for one in (near, far):
+                with suppress(OSError):
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+async def _pump(source: socket.socket, target: socket.socket) -> None:
+    """Carry bytes until the source ends; then the target ends, too."""
+    loop = asyncio.get_running_loop()
+    while data := await loop.sock_recv(source, CHUNK):
+        await loop.sock_sendall(target, data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
