@@ -13,7 +13,7 @@ from tests.harness.learners import split_command
 from tests.harness.profile import Profile, ProfileError, load_profile
 from tests.harness.server import START_DEADLINE
 from tools.course import CourseError, Stage, find_stage, load_course
-from tools.grade import sandbox
+from tools.grade import platforms, sandbox
 from tools.grade.words import LANGUAGES
 
 _SETTING = re.compile(r"([A-Za-z_]\w*)(?:=(.*))?", re.DOTALL)
@@ -48,6 +48,7 @@ class Options:
     start_within: float
     answer_within: float
     sandbox: sandbox.Sandbox | None
+    platforms: platforms.Platforms
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -87,6 +88,7 @@ def parse(arguments: Sequence[str]) -> Options:
         start_within=given.start_within,
         answer_within=given.answer_within,
         sandbox=sandbox.from_options(given),
+        platforms=platforms.from_options(given, stage.number),
     )
 
 
@@ -155,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     reports = parser.add_argument_group("reports")
     for name in ("json", "junit", "markdown", "html", "csv"):
         reports.add_argument(f"--{name}", metavar="FILE", type=Path)
+    platforms.add_options(parser)
     parser.add_argument(
         "--directory", metavar="DIR", help=argparse.SUPPRESS
     )  # nox was called there
