@@ -21,9 +21,10 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -191,26 +192,28 @@ async def _carry(near: socket.socket, port: int) -> None:
         for one in (near, far):
             one.setblocking(False)
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        ways: list[Coroutine[Any, Any, None]] = []
         try:
             await loop.sock_connect(far, (LOOPBACK, port))
-            ways = [_pump(near, far), _pump(far, near)]
-            async with asyncio.TaskGroup() as both:
-                for way in ways:
-                    both.create_task(way)
-        except* OSError:  # one side broke off: so does the other, as it would without us
-            for one in (near, far):
-                with suppress(OSError):
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        except OSError:  # nobody listens there: nobody is to have answered here, either
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        await asyncio.gather(_pump(near, far), _pump(far, near))
 
 
 async def _pump(source: socket.socket, target: socket.socket) -> None:
     """Carry bytes until the source ends; then the target ends, too."""
     loop = asyncio.get_running_loop()
-    while data := await loop.sock_recv(source, CHUNK):
-        await loop.sock_sendall(target, data)
+    ends = socket.SHUT_WR
+    try:
+        while data := await loop.sock_recv(source, CHUNK):
+            try:
+                await loop.sock_sendall(target, data)
+            except OSError:  # it takes no more, but what it has said is still to be carried
+                return
+    except OSError:  # the source broke off
+        ends = socket.SHUT_RDWR
     with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+        target.shutdown(ends)
 
 
 if __name__ == "__main__":

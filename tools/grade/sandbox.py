@@ -32,10 +32,10 @@ CONFINE = Path(__file__).with_name("confine.py")
 CGROUPS = Path("/sys/fs/cgroup")
 
 # Read-only, where this system has them: programs and what nearly every program asks for.
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt/node", "/nix/store")
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SYSTEM_FILES = (
     *("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
-    *("/etc/localtime", "/etc/mime.types", "/etc/ssl", "/etc/ca-certificates", "/etc/pki"),
+    *("/etc/localtime", "/etc/mime.types", "/etc/ssl/certs", "/etc/ssl/openssl.cnf"),
 )
 # Shown from where they are, not copied: they are large, and a solution only reads them.
 _BESIDE = (".venv", "node_modules")
@@ -175,7 +175,8 @@ def find_bubblewrap() -> str:
 
 
 _NAMESPACES = ("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent")
-_ROOT_IN_MEMORY = ("--remount-ro", "/dev", "--remount-ro", "/")
+# /proc/sys belongs to root, whatever else a process may do: nobody writes there.
+_READ_ONLY = tuple(word for place in ("/proc", "/dev", "/") for word in ("--remount-ro", place))
 
 
 def bubblewrap_arguments(
@@ -210,7 +211,7 @@ def bubblewrap_arguments(
     for name in _BESIDE:
         if is_real_directory(directory / name):
             words += ["--ro-bind", str(directory / name), str(directory / name)]
-    return [*words, *_ROOT_IN_MEMORY, "--chdir", str(directory)]
+    return [*words, *_READ_ONLY, "--chdir", str(directory)]
 
 
 def prlimit_arguments(limits: Limits) -> list[str]:
