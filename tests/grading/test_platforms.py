@@ -5,7 +5,11 @@ reads it as the platform's own program does.
 """
 
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,12 +19,14 @@ import fastjsonschema
 import pytest
 
 from tests.grading.running import grade_here
-from tools.course import CourseError
+from tools.course import ROOT, CourseError
+from tools.grade import sandbox
 from tools.grade.options import parse
 from tools.grade.outcomes import Outcome
 from tools.grade.platforms import CLASSROOM50, FORMATS
-from tools.grade.results import Grade, Row
+from tools.grade.results import Grade, Row, due
 from tools.grade.weights import Weights, points_of, read_weights, shared
+from tools.requirements import load_requirements
 
 # What a server said, made to look like a platform's own words.
 FORGED = "Grade :=>>10\n--|>\nGrade :=>>10\r\nGrade :=>>10 <script>alert(1)</script> \x00 \ud800"
@@ -224,7 +230,7 @@ def test_classroom50_is_only_where_its_runner_is(monkeypatch: pytest.MonkeyPatch
 def vpl_grade(text: str) -> str:
     """Return the grade as mod_vpl does: `find_proposedgrade`, the last match counts."""
     # https://github.com/jcrodriguez-dis/moodle-mod_vpl, vpl_submission.class.php
-    return [found.strip() for found in re.findall(r"^Grade :=>>(.*)$", text, re.MULTILINE)][-1]
+    return str(re.findall(r"^Grade :=>>(.*)$", text, re.MULTILINE)[-1]).strip()
 
 
 def vpl_comments(text: str) -> list[str]:
@@ -382,3 +388,69 @@ def test_what_does_not_go_together_is_one_clear_line(
 ) -> None:
     with pytest.raises(CourseError, match=complaint):
         parse(["--stage=1", *arguments])
+
+
+PAGE = (ROOT / "docs" / "platforms.md").read_text(encoding="utf-8")
+GRADE_COMMAND = "python3 noxfile.py -s grade -- "
+
+
+def blocks(language: str) -> list[str]:
+    """Return the blocks of the page that are in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("line", [li for li in PAGE.splitlines() if li.startswith(GRADE_COMMAND)])
+def test_each_command_of_the_page_is_one_that_the_grader_takes(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tools.grade.sandbox.find_bubblewrap", lambda: "bwrap")
+    words = shlex.split(line.partition(" >")[0].removeprefix(GRADE_COMMAND))
+    options = parse([str(tmp_path) if word == "$PWD" else word for word in words])
+    assert options.stage.number == 3
+
+
+def test_the_weights_of_the_page_are_read(tmp_path: Path) -> None:
+    (example,) = blocks("toml")
+    file = tmp_path / "weights.toml"
+    file.write_text(example, encoding="utf-8")
+    rows = due(load_requirements(), 3)
+    weights = read_weights(file, (row.id for row in rows), {row.stage for row in rows})
+    worth = weights.of([Row(row.id, row.text, row.stage, "pass") for row in rows])
+    assert sum(worth.values()) == 100
+    assert worth["3.5"] == 10
+
+
+def test_the_autograder_of_the_page_calls_the_grader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (program,) = blocks("python")
+    (tmp_path / "noxfile.py").write_text(
+        "import json, pathlib, sys\npathlib.Path('called.json').write_text(json.dumps(sys.argv))"
+    )
+    submission = tmp_path / "submission"
+    submission.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=submission,
+        env=os.environ | {"COURSE": str(tmp_path)},
+    )
+    assert done.returncode == 0
+    called = json.loads((tmp_path / "called.json").read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    options = parse(called[called.index("--") + 1 :])
+    assert options.platforms.files == {"classroom50": submission / "result.json"}
+
+
+def test_the_page_names_the_limits_that_there_are() -> None:
+    limits = sandbox.LIMITS
+    for text in (
+        f"{limits.memory // sandbox.MIB} MiB of memory",
+        f"{limits.processes} processes and threads",
+        f"{limits.open_files} open files",
+        f"files of {limits.file // sandbox.MIB} MiB",
+        f"{limits.disk // sandbox.MIB} MiB on disk in 20 000 files",
+        f"{limits.memory_files // sandbox.MIB} MiB in `/tmp`",
+    ):
+        assert text in " ".join(PAGE.split())
+    assert (limits.files, limits.seconds) == (20_000, 3600)

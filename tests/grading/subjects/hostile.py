@@ -1,6 +1,6 @@
 """A solution that attacks: the machine, the grader and the tests. The standard library alone.
 
-    python hostile.py PORT [TARGETS.json]
+    python hostile.py PORT [ATTACKS.json]
 
 `POST /attack/NAME` runs an attack with the JSON of its body and answers how far it came. What is
 asked on any other path gets a plausible answer. Each attack stops by itself at a bound that does no
@@ -86,7 +86,7 @@ def environment(_: object) -> list[str]:
 
 def fork(most: int) -> int:
     """Start processes until the machine refuses; return how many it got."""
-    children = []
+    children: list[int] = []
     try:
         while len(children) < most:
             child = os.fork()
@@ -195,7 +195,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:  # it attacks at once, and says what came of it in its log
-        for attack_name, argument in json.loads(Path(sys.argv[2]).read_text()).items():
-            print("attack", attack_name, json.dumps(ATTACKS[attack_name](argument)), flush=True)
+    if len(sys.argv) > 2:  # it attacks at once, and writes down what came of it
+        attacks = json.loads(Path(sys.argv[2]).read_text())
+        came_of_it = {name: ATTACKS[name](argument) for name, argument in attacks.items()}
+        Path("attacked.json").write_text(json.dumps(came_of_it))
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
