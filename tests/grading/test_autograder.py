@@ -70,7 +70,7 @@ def run(place: Path, submission: Path, learner: str, *arguments: str) -> dict[st
     """Unpack the file as Gradescope does, grade a submission, and return the result."""
     for name in ("results", "submission"):
         (place / name).mkdir()
-    shutil.copytree(submission, place / "submission" / "folder")
+    shutil.copytree(submission, place / "submission" / "folder", symlinks=True)
     with zipfile.ZipFile(make(place, *arguments)) as archive:
         archive.extractall(place / "source")
     # What setup.sh installs: it would take minutes, and change this machine.

@@ -20,7 +20,7 @@ import pytest
 
 from tests.grading.running import grade_here
 from tools.course import ROOT, CourseError
-from tools.grade import sandbox
+from tools.grade.limits import LIMITS, MIB
 from tools.grade.options import parse
 from tools.grade.outcomes import Outcome
 from tools.grade.platforms import CLASSROOM50, FORMATS
@@ -443,14 +443,14 @@ def test_the_autograder_of_the_page_calls_the_grader(
 
 
 def test_the_page_names_the_limits_that_there_are() -> None:
-    limits = sandbox.LIMITS
+    limits = LIMITS
     for text in (
-        f"{limits.memory // sandbox.MIB} MiB of memory",
+        f"{limits.memory // MIB} MiB of memory",
         f"{limits.processes} processes and threads",
         f"{limits.open_files} open files",
-        f"files of {limits.file // sandbox.MIB} MiB",
-        f"{limits.disk // sandbox.MIB} MiB on disk in 20 000 files",
-        f"{limits.memory_files // sandbox.MIB} MiB in `/tmp`",
+        f"files of {limits.file // MIB} MiB",
+        f"{limits.disk // MIB} MiB on disk in 20 000 files",
+        f"{limits.memory_files // MIB} MiB in `/tmp`",
     ):
         assert text in " ".join(PAGE.split())
     assert (limits.files, limits.seconds) == (20_000, 3600)

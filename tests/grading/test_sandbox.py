@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -24,8 +25,9 @@ from tests.harness.learners import LearnersServer, Solution
 from tests.harness.waiting import eventually
 from tools.course import ROOT, CourseError, find_stage, load_course
 from tools.environment import stage_python
-from tools.grade import confine, sandbox
-from tools.grade.sandbox import LIMITS, MIB, Limits, Sandbox, find_bubblewrap
+from tools.grade import confine, docker, sandbox
+from tools.grade.limits import LIMITS, MIB, Limits
+from tools.grade.sandbox import Sandbox, find_bubblewrap
 
 HOSTILE = HERE / "subjects" / "hostile.py"
 HINTS = ROOT / "tests" / "grading" / "hints.toml"
@@ -36,8 +38,11 @@ SMALL = Limits(
 STAGE = find_stage(load_course(), "1")
 
 
+IMAGE = os.environ.get("SANDBOX_IMAGE", "python:3.13-slim")  # for Docker: any with python3
+
+
 def why_there_is_none() -> str:
-    """Return why there can be no sandbox on this machine; empty where there can."""
+    """Return why there can be no bubblewrap on this machine; empty where there can."""
     try:
         find_bubblewrap()
     except CourseError as error:
@@ -45,7 +50,23 @@ def why_there_is_none() -> str:
     return ""
 
 
+def why_no_docker() -> str:
+    """Return why there can be no sandbox in Docker; empty where there can."""
+    client = docker.find_docker()
+    if client is None:
+        return "there is no Docker here, or its engine is down"
+    try:
+        docker.check_image(client, IMAGE)
+    except CourseError as error:
+        return str(error)
+    return ""
+
+
 here_only = pytest.mark.skipif(bool(why_there_is_none()), reason=why_there_is_none())
+KINDS = [
+    pytest.param("bubblewrap", marks=here_only),
+    pytest.param("docker", marks=pytest.mark.skipif(bool(why_no_docker()), reason=why_no_docker())),
+]
 
 
 class Prisoner:
@@ -62,16 +83,23 @@ class Prisoner:
         return answer.raise_for_status().json()
 
 
-def imprison(workplace: Path, limits: Limits) -> Iterator[Prisoner]:
+def imprison(
+    kind: str, workplace: Path, limits: Limits, reach: Sequence[int] = ()
+) -> Iterator[Prisoner]:
     """Start the hostile solution; its own copy of itself is `hostile.py`."""
     directory = workplace / "theirs"
     directory.mkdir(parents=True)
     shutil.copy(HOSTILE, directory)
     place = workplace / "place"
     place.mkdir()
-    kept = Sandbox(find_bubblewrap(), limits=limits)
-    command = [sys.executable, "hostile.py", "{port}"]
-    with kept.confined(command, directory, os.environ, place, place / "data") as confined:
+    if kind == "docker":
+        kept = Sandbox(docker.find_docker() or "", limits=limits, image=IMAGE)
+        command = ["python3", "hostile.py", "{port}"]
+    else:
+        kept = Sandbox(find_bubblewrap(), limits=limits)
+        command = [sys.executable, "hostile.py", "{port}"]
+    data = place / "data"
+    with kept.confined(command, directory, os.environ, place, data, reach) as confined:
         solution = Solution(confined.command, str(directory), confined.environment)
         server = LearnersServer(solution, place)
         server.start()
@@ -79,19 +107,20 @@ def imprison(workplace: Path, limits: Limits) -> Iterator[Prisoner]:
         server.end()
 
 
-@pytest.fixture(scope="module")
-def prisoner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prisoner]:
+@pytest.fixture(scope="module", params=KINDS)
+def prisoner(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prisoner]:
     """One hostile solution for the attacks that it survives."""
-    yield from imprison(tmp_path_factory.mktemp("prisoner"), SMALL)
+    yield from imprison(request.param, tmp_path_factory.mktemp("prisoner"), SMALL)
 
 
-@pytest.fixture
-def condemned(tmp_path: Path) -> Iterator[Prisoner]:
+@pytest.fixture(params=KINDS)
+def condemned(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Prisoner]:
     """One that an attack will end, or one that has little time."""
-    yield from imprison(tmp_path, replace(SMALL, seconds=5))
+    yield from imprison(request.param, tmp_path, replace(SMALL, seconds=5))
 
 
-@here_only
 class TestAttacks:
     """Each attack comes as far as the limits allow."""
 
@@ -133,7 +162,8 @@ class TestAttacks:
     def test_it_sees_no_process_and_no_variable_of_ours(self, prisoner: Prisoner) -> None:
         assert len(prisoner.attack("processes")) <= 3
         assert set(prisoner.attack("environment")) <= {
-            *("PATH", "HOME", "LANG", "PORT", "PWD", "LC_CTYPE"),
+            *("PATH", "HOME", "LANG", "PORT", "PWD", "LC_CTYPE", "HOSTNAME"),
+            *("GPG_KEY", "PYTHON_VERSION", "PYTHON_SHA256"),  # of Docker's image of Python
             *("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"),
         }
 
@@ -167,13 +197,37 @@ class TestAttacks:
         eventually(lambda: condemned.server.exit_code is not None, within=30)
         assert "The sandbox ended the server: it ran for 5 s." in condemned.server.log_text()
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_it_reaches_the_port_that_it_may(self, kind: str, tmp_path: Path) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as ours,
+            socket.create_server(("127.0.0.1", 0)) as other,
+        ):
+            ports = [one.getsockname()[1] for one in (ours, other)]
+            for prisoner in imprison(kind, tmp_path, SMALL, ports[:1]):
+                reached = prisoner.attack("connect", [["127.0.0.1", port] for port in ports])
+                assert reached == [["127.0.0.1", ports[0]]]
+                ours.settimeout(5)
+                ours.accept()[0].close()
+
+    @here_only
     def test_nothing_of_it_is_left(self, tmp_path: Path) -> None:
         marker, groups = str(tmp_path / "place"), _groups()
-        for prisoner in imprison(tmp_path, SMALL):
+        for prisoner in imprison("bubblewrap", tmp_path, SMALL):
             assert marker in _command_lines()
             prisoner.server.kill()
             eventually(lambda: marker not in _command_lines(), within=10)
         assert _groups() == groups
+
+    @pytest.mark.parametrize("kind", KINDS[1:])
+    def test_no_container_of_it_is_left(self, kind: str, tmp_path: Path) -> None:
+        listed = ["docker", "ps", "--all", "--quiet"]
+        before = subprocess.run(listed, capture_output=True, check=True).stdout
+        for prisoner in imprison(kind, tmp_path, SMALL):
+            prisoner.server.kill()  # its container is left, for a moment
+            prisoner.server.start()  # it ends that first
+            assert prisoner.attack("interfaces") == ["lo"]
+        assert subprocess.run(listed, capture_output=True, check=True).stdout == before
 
 
 def _groups() -> set[Path]:
@@ -229,7 +283,7 @@ def test_the_report_shows_what_the_server_said_in_the_sandbox(tmp_path: Path) ->
     assert "no module named flask" in result.problem
 
 
-def test_without_bubblewrap_there_is_one_clear_line(
+def test_without_bubblewrap_and_docker_there_is_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -237,6 +291,33 @@ def test_without_bubblewrap_there_is_one_clear_line(
     assert report.exit_code == 2
     assert report.errors.startswith("--sandbox needs bubblewrap")
     assert len(report.errors.splitlines()) == 1
+    monkeypatch.setattr(docker, "find_docker", lambda: "/usr/bin/docker")
+    report = grade_here(tmp_path, "--stage=1", "--sandbox", "--cmd=x {port}")
+    assert report.errors.startswith("--sandbox needs an image")
+    assert len(report.errors.splitlines()) == 1
+
+
+def test_docker_is_told_every_limit_and_gives_no_network(tmp_path: Path) -> None:
+    limits = replace(
+        LIMITS, memory=7, processes=8, open_files=9, file=10, cpu_seconds=11, memory_files=12
+    )
+    plan = docker.plan(
+        "docker", "image", "name", Path("/s"), {Path("/copy"): Path("/s")}, tmp_path, limits
+    )
+    words, bridge = plan["solution"], plan["bridge"]
+    assert isinstance(words, list)
+    assert isinstance(bridge, list)
+    told = dict(zip(words, words[1:], strict=False))
+    assert told["--network"] == "none"
+    assert (told["--memory"], told["--memory-swap"], told["--pids-limit"]) == ("7", "7", "8")
+    ulimits = {words[i + 1] for i, word in enumerate(words) if word == "--ulimit"}
+    assert ulimits == {"nofile=9", "fsize=10", "cpu=11", "core=0"}
+    assert told["--tmpfs"] == "/tmp:rw,size=12"  # noqa: S108 - the container's own
+    assert {"--read-only", "no-new-privileges", "ALL"} <= set(words)
+    assert told["--user"].split(":")[0] != "0"
+    assert told["--volume"] == "/copy:/s"
+    assert dict(zip(bridge, bridge[1:], strict=False))["--network"] == "container:name"
+    assert str(tmp_path) not in " ".join(words)
 
 
 def arguments(directory: Path, *visible: Path, limits: Limits = LIMITS) -> list[str]:

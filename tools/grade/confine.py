@@ -1,4 +1,4 @@
-"""Runs one server inside bubblewrap and carries its connections in: the outer half of `--sandbox`.
+"""Runs one server in its sandbox and carries its connections in: the outer half of `--sandbox`.
 
     python -I confine.py PLAN.json --port N -- COMMAND …
 
@@ -24,6 +24,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,9 @@ CHUNK = 64 * 1024
 LOOK_EVERY = 0.5  # seconds between two looks at what the server has written
 OVER_THE_LIMIT = 1  # our exit code when we ended it
 
+# A listener, and where its connections go: a port of our network, or the path of a socket.
+Way = tuple[socket.socket, int | str]
+
 # <linux/sched.h> and <linux/nsfs.h>
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _NS_GET_USERNS = 0xB701
@@ -41,11 +45,15 @@ _NS_GET_USERNS = 0xB701
 
 def main(arguments: list[str]) -> int:
     """Run the server to its end; return its exit code."""
+    if arguments[0] == "--bridge":
+        return _bridge(arguments[1], arguments[2:])
     plan_file, _, port, _, *command = arguments
     plan = json.loads(Path(plan_file).read_text(encoding="utf-8"))
+    listener = socket.create_server((LOOPBACK, int(port)), backlog=512)
+    if "docker" in plan:
+        return _in_docker(plan, listener, port, command)
     for file in plan["cgroups"]:  # what we start is in the groups, too
         Path(file, "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
-    listener = socket.create_server((LOOPBACK, int(port)), backlog=512)
     process, child = _start([*plan["bubblewrap"], "--", *plan["limits"], *command])
     try:
         ours, theirs = socket.socketpair()
@@ -56,10 +64,70 @@ def main(arguments: list[str]) -> int:
         theirs.close()
         # The helper has entered the network: a listener for each port that the server may reach.
         _, fds, _, _ = socket.recv_fds(ours, 1, max(1, len(plan["reach"])))
-        listeners = [socket.socket(fileno=fd) for fd in fds]
-        return asyncio.run(_until_it_ends(process, child, plan, listeners))
+        ways = [
+            (socket.socket(fileno=fd), port) for fd, port in zip(fds, plan["reach"], strict=True)
+        ]
+        return asyncio.run(_until_it_ends(process, plan, ways, lambda n: _signal(child, n)))
     finally:
         process.kill()
+
+
+def _in_docker(plan: dict[str, Any], listener: socket.socket, port: str, command: list[str]) -> int:
+    """Run the server in a container, and the other half of the bridge in a second one."""
+    client, sockets = plan["docker"], Path(plan["sockets"])
+    # What a kill of this program has left, if it was killed.
+    _quiet(plan, [client, "rm", "-f", plan["name"], f"{plan['name']}-bridge"])
+    for socket_file in sockets.iterdir():
+        socket_file.unlink()
+    names = [name for name in os.environ if name not in ("PATH", "HOME", "LC_CTYPE")]
+    environment = [word for name in names for word in ("--env", name)]
+    ways: list[Way] = [(listener, str(sockets / "in"))]
+    ways += [(_unix_listener(sockets / str(one)), one) for one in plan["reach"]]
+    told = os.environ | plan["client"]
+    process = subprocess.Popen(
+        [*plan["solution"], *environment, "--env", "HOME=/tmp", plan["image"], *command],
+        env=told,
+    )
+    bridge: subprocess.Popen[bytes] | None = None
+    try:
+        while process.poll() is None and not _runs(plan):
+            time.sleep(0.05)
+        bridge = subprocess.Popen([*plan["bridge"], port, *map(str, plan["reach"])], env=told)
+        return asyncio.run(_until_it_ends(process, plan, ways, process.send_signal))
+    finally:
+        _quiet(plan, [client, "rm", "-f", plan["name"], f"{plan['name']}-bridge"])
+        for one in filter(None, (process, bridge)):
+            one.kill()
+
+
+def _runs(plan: dict[str, Any]) -> bool:
+    question = [plan["docker"], "inspect", "-f", "{{.State.Running}}", plan["name"]]
+    return _quiet(plan, question).stdout.strip() == b"true"
+
+
+def _quiet(plan: dict[str, Any], command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, env=plan["client"], capture_output=True)
+
+
+def _unix_listener(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    path.chmod(0o666)  # the directory is what keeps others out
+    listener.listen(512)
+    return listener
+
+
+def _bridge(port: str, reach: list[str]) -> int:
+    """Carry connections between the network of the solution and the sockets in /bridge."""
+
+    async def carry() -> None:
+        await asyncio.gather(
+            _relay(_unix_listener(Path("/bridge/in")), int(port)),
+            *(_relay(socket.create_server((LOOPBACK, int(n))), f"/bridge/{n}") for n in reach),
+        )
+
+    asyncio.run(carry())
+    return 0
 
 
 def _start(command: list[str]) -> tuple[subprocess.Popen[bytes], int]:
@@ -113,18 +181,15 @@ def _enter_network(child: int) -> None:
 
 async def _until_it_ends(
     process: subprocess.Popen[bytes],
-    child: int,
     plan: dict[str, Any],
-    listeners: list[socket.socket],
+    ways: list[Way],
+    pass_on: Callable[[int], None],
 ) -> int:
     """Wait for the server's end, its time limit, or too much written; return the exit code."""
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, _pass_on, child, signal.SIGTERM)
-    loop.add_signal_handler(signal.SIGINT, _pass_on, child, signal.SIGINT)
-    relays = [
-        asyncio.create_task(_relay(one, port))
-        for one, port in zip(listeners, plan["reach"], strict=True)
-    ]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, pass_on, number)
+    relays = [asyncio.create_task(_relay(listener, target)) for listener, target in ways]
     ended = asyncio.create_task(asyncio.to_thread(process.wait))
     until = loop.time() + plan["seconds"]
     why = ""
@@ -143,7 +208,7 @@ async def _until_it_ends(
     return OVER_THE_LIMIT if why else (code if code >= 0 else 128 - code)
 
 
-def _pass_on(child: int, number: int) -> None:
+def _signal(child: int, number: int) -> None:
     """Send a signal to the server: the first child of the first process inside."""
     with suppress(OSError, ValueError, IndexError):
         children = Path(f"/proc/{child}/task/{child}/children").read_text(encoding="ascii")
@@ -170,8 +235,8 @@ def too_much(directories: Iterable[str], most_bytes: int, most_files: int) -> st
     return ""
 
 
-async def _relay(listener: socket.socket, port: int) -> None:
-    """Connect each connection that comes to the listener to a port of our network."""
+async def _relay(listener: socket.socket, target: int | str) -> None:
+    """Carry each connection that comes to the listener to a port of our network, or a socket."""
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     carried: set[asyncio.Task[None]] = set()
@@ -181,19 +246,22 @@ async def _relay(listener: socket.socket, port: int) -> None:
         except OSError:  # too many files are open: those that end make room
             await asyncio.sleep(0.05)
             continue
-        task = asyncio.create_task(_carry(near, port))
+        task = asyncio.create_task(_carry(near, target))
         carried.add(task)
         task.add_done_callback(carried.discard)
 
 
-async def _carry(near: socket.socket, port: int) -> None:
+async def _carry(near: socket.socket, target: int | str) -> None:
     loop = asyncio.get_running_loop()
-    with near, socket.socket() as far:
+    address = (LOOPBACK, target) if isinstance(target, int) else target
+    family = socket.AF_INET if isinstance(target, int) else socket.AF_UNIX
+    with near, socket.socket(family) as far:
         for one in (near, far):
             one.setblocking(False)
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if one.family == socket.AF_INET:
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            await loop.sock_connect(far, (LOOPBACK, port))
+            await loop.sock_connect(far, address)
         except OSError:  # nobody listens there: nobody is to have answered here, either
             near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return

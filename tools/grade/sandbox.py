@@ -6,7 +6,8 @@ processes, open files, the size of what it writes, and its time are limited.
 
 bubblewrap does it on Linux: Debian and Ubuntu have it in the package `bubblewrap`. A control group
 limits all processes together: one that root makes, or one of systemd for anybody else. Without
-either, each process has the memory limit for itself, and a note says so.
+either, each process has the memory limit for itself, and a note says so. `docker.py` does it in
+Docker, where there is an image.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tools.course import ROOT, CourseError
+from tools.grade import docker
 from tools.grade.confine import too_much
+from tools.grade.limits import LIMITS, MIB, Limits
 
-MIB = 1024 * 1024
 LEAST_MEMORY = 64  # MiB: less starts no server
 CONFINE = Path(__file__).with_name("confine.py")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -42,27 +44,13 @@ _BESIDE = (".venv", "node_modules")
 _LEFT_OUT = (".git", "__pycache__")
 
 _MISSING = (
-    "--sandbox needs bubblewrap (on Debian and Ubuntu: apt install bubblewrap), and Linux: "
-    "`bwrap` is not here"
+    "--sandbox needs bubblewrap (on Debian and Ubuntu: apt install bubblewrap) or Docker: "
+    "neither is here"
 )
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much a solution may take."""
-
-    memory: int = 1024 * MIB  # of all its processes together; without a control group, of each
-    processes: int = 128  # threads count, too
-    open_files: int = 1024  # of each process
-    file: int = 256 * MIB  # the largest file, its log too
-    disk: int = 1024 * MIB  # all its files together, and at most this many:
-    files: int = 20_000
-    memory_files: int = 64 * MIB  # in /tmp and in /dev/shm
-    seconds: int = 3600  # from a start of the server to its end
-    cpu_seconds: int = 1800  # of each process
-
-
-LIMITS = Limits()
+_WITH_DOCKER = (
+    "--sandbox needs an image: there is no bubblewrap here, but Docker is: --sandbox-image IMAGE "
+    "names one with python3 and with what the solution imports"
+)
 
 
 @dataclass(frozen=True)
@@ -78,9 +66,10 @@ class Confined:
 class Sandbox:
     """How strangers' solutions run: what they may read besides the system, and their limits."""
 
-    bubblewrap: str
+    program: str  # bubblewrap, or Docker where there is an image
     readable: tuple[Path, ...] = ()
     limits: Limits = LIMITS
+    image: str = ""
 
     @contextmanager
     def confined(
@@ -102,29 +91,48 @@ class Sandbox:
         copy = workplace / "solution"
         copy_solution(directory, copy)
         data.mkdir(parents=True, exist_ok=True)
+        common = {
+            "reach": list(reach),
+            "writable": [str(copy), str(data)],
+            "seconds": self.limits.seconds,
+            "disk": self.limits.disk,
+            "files": self.limits.files,
+        }
+        file = workplace / "sandbox.json"
+        outside = (sys.executable, "-I", str(CONFINE), str(file), "--port", "{port}", "--")
+        if self.image:
+            with self._in_docker(directory, {copy: directory, data: data}, workplace) as plan:
+                file.write_text(json.dumps(common | plan), encoding="utf-8")
+                yield Confined((*outside, *command), environment_inside({}, directory, []))
+            return
         visible = [Path(sys.base_prefix), *programs_of(command, directory), *self.readable]
-        files = system_files(workplace)
         with control_groups(self.limits) as groups:
+            files = system_files(workplace)
+            shown = bubblewrap_arguments(directory, copy, data, visible, files, self.limits)
             plan = {
-                "bubblewrap": [
-                    self.bubblewrap,
-                    *bubblewrap_arguments(directory, copy, data, visible, files, self.limits),
-                ],
+                "bubblewrap": [self.program, *shown],
                 "limits": prlimit_arguments(self.limits),
                 "cgroups": [str(group) for group in groups.directories],
-                "reach": list(reach),
-                "writable": [str(copy), str(data)],
-                "seconds": self.limits.seconds,
-                "disk": self.limits.disk,
-                "files": self.limits.files,
             }
-            file = workplace / "sandbox.json"
-            file.write_text(json.dumps(plan), encoding="utf-8")
-            outside = (sys.executable, "-I", str(CONFINE), str(file), "--port", "{port}", "--")
+            file.write_text(json.dumps(common | plan), encoding="utf-8")
             yield Confined(
                 (*groups.prefix, *outside, *command),
                 environment_inside(environment, directory, visible),
                 groups.note,
+            )
+
+    @contextmanager
+    def _in_docker(
+        self, directory: Path, writable: Mapping[Path, Path], workplace: Path
+    ) -> Iterator[dict[str, object]]:
+        """Return the plan of a sandbox in Docker, where all that is left of it is removed."""
+        name = f"grade-{os.getpid()}-{time.monotonic_ns()}"
+        bridge = workplace / "bridge"
+        bridge.mkdir()
+        docker.give([*writable, bridge])
+        with docker.removed(self.program, name):
+            yield docker.plan(
+                self.program, self.image, name, directory, writable, bridge, self.limits
             )
 
 
@@ -137,6 +145,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sandbox-read", metavar="DIR", type=Path, action="append", default=[],
         help="a directory that it may read as well, such as its language's (may be repeated)",
+    )  # fmt: skip
+    group.add_argument(
+        "--sandbox-image", metavar="IMAGE",
+        help="use Docker and this image, which holds what the solution needs, and python3",
     )  # fmt: skip
     group.add_argument(
         "--sandbox-memory", metavar="MIB", type=int, default=LIMITS.memory // MIB,
@@ -152,20 +164,29 @@ def from_options(given: argparse.Namespace) -> Sandbox | None:
         raise CourseError("--sandbox starts the solution: say --cmd, not --base-url")
     if given.sandbox_memory < LEAST_MEMORY:
         raise CourseError(f"--sandbox-memory: at least {LEAST_MEMORY} MiB")
+    limits = replace(LIMITS, memory=given.sandbox_memory * MIB)
+    if given.sandbox_image:
+        client = docker.find_docker()
+        if client is None:
+            raise CourseError("--sandbox-image: there is no Docker here, or its engine is down")
+        if given.sandbox_read:
+            raise CourseError("--sandbox-read: in Docker the image holds what a solution reads")
+        docker.check_image(client, given.sandbox_image)
+        return Sandbox(client, limits=limits, image=given.sandbox_image)
     readable = tuple(path.absolute() for path in given.sandbox_read)
     for path in readable:
         if not path.is_dir():
             raise CourseError(f"--sandbox-read: there is no directory {path}")
         if ROOT.is_relative_to(path.resolve()):
             raise CourseError(f"--sandbox-read: {path} holds the course, its tests and its hints")
-    return Sandbox(find_bubblewrap(), readable, replace(LIMITS, memory=given.sandbox_memory * MIB))
+    return Sandbox(find_bubblewrap(), readable, limits)
 
 
 def find_bubblewrap() -> str:
     """Return the path of a bubblewrap that works here; `CourseError` in one line else."""
     program = shutil.which("bwrap") if sys.platform == "linux" else None
     if program is None:
-        raise CourseError(_MISSING)
+        raise CourseError(_WITH_DOCKER if docker.find_docker() else _MISSING)
     probe = [program, *_NAMESPACES, "--ro-bind", "/", "/", "--", "/bin/true"]
     tried = subprocess.run(probe, capture_output=True, text=True)
     if tried.returncode != 0:
