@@ -5,6 +5,7 @@ The attacks run where bubblewrap is; the rest of these tests runs everywhere.
 
 import csv
 import io
+import itertools
 import json
 import os
 import shutil
@@ -307,7 +308,7 @@ def test_docker_is_told_every_limit_and_gives_no_network(tmp_path: Path) -> None
     words, bridge = plan["solution"], plan["bridge"]
     assert isinstance(words, list)
     assert isinstance(bridge, list)
-    told = dict(zip(words, words[1:], strict=False))
+    told = dict(itertools.pairwise(words))
     assert told["--network"] == "none"
     assert (told["--memory"], told["--memory-swap"], told["--pids-limit"]) == ("7", "7", "8")
     ulimits = {words[i + 1] for i, word in enumerate(words) if word == "--ulimit"}
@@ -316,7 +317,7 @@ def test_docker_is_told_every_limit_and_gives_no_network(tmp_path: Path) -> None
     assert {"--read-only", "no-new-privileges", "ALL"} <= set(words)
     assert told["--user"].split(":")[0] != "0"
     assert told["--volume"] == "/copy:/s"
-    assert dict(zip(bridge, bridge[1:], strict=False))["--network"] == "container:name"
+    assert dict(itertools.pairwise(bridge))["--network"] == "container:name"
     assert str(tmp_path) not in " ".join(words)
 
 
