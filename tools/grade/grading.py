@@ -130,10 +130,10 @@ def _tell_what_it_was_given(options: Options, running: Running, tell: Tell) -> N
 
 
 def _notes(running: Running, subject: Subject) -> Iterator[str]:
-    if running.note:
-        yield running.note
     if running.ends:
         codes = ", ".join(str(code) for code in running.ends)
         yield f"The server ended {len(running.ends)} × while it was graded (exit code {codes})."
     if not subject.base_url and not any("{port}" in word for word in subject.command):
         yield "The command has no {port}: the server was to take it from PORT."
+    if running.note:
+        yield running.note
