@@ -405,6 +405,8 @@ def test_each_command_of_the_page_is_one_that_the_grader_takes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tools.grade.sandbox.find_bubblewrap", lambda: "bwrap")
+    monkeypatch.setattr("tools.grade.docker.find_docker", lambda: "docker")
+    monkeypatch.setattr("tools.grade.docker.check_image", lambda *_: None)
     words = shlex.split(line.partition(" >")[0].removeprefix(GRADE_COMMAND))
     options = parse([str(tmp_path) if word == "$PWD" else word for word in words])
     assert options.stage.number == 3
