@@ -47,6 +47,7 @@ GRADE = Grade(
         Row("1.3", "Add", 1, "error", reason="our own fault"),
     ),
     seconds=12.34,
+    notes=("It said <script>alert(1)</script>.",),
 )  # fmt: skip
 NOTHING = Grade(2, (Row("1.1", "List", 1, "error"),), problem="It did not start: SyntaxError")
 WEIGHTS = Weights({"1": 30, "2": 60, "2.3": 10}, {"1": "hidden", "2.6": "after_due_date"})

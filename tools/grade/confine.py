@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import fcntl
 import json
 import os
 import signal
@@ -171,6 +170,8 @@ def _die_with_parent() -> None:
 
 def _enter_network(child: int) -> None:
     """Enter the network of a process, by way of the user namespace that owns it."""
+    import fcntl  # not on Windows, where the rest of this file is imported, too
+
     libc = ctypes.CDLL(None, use_errno=True)
     network = os.open(f"/proc/{child}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     owner = fcntl.ioctl(network, _NS_GET_USERNS)

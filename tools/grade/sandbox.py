@@ -191,7 +191,9 @@ def find_bubblewrap() -> str:
     tried = subprocess.run(probe, capture_output=True, text=True)
     if tried.returncode != 0:
         why = (tried.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise CourseError(f"--sandbox: bubblewrap does not work on this machine: {why}")
+        raise CourseError(
+            f"--sandbox: bubblewrap does not work here ({why}); --sandbox-image uses Docker"
+        )
     return program
 
 
