@@ -3,6 +3,7 @@
 The attacks run where bubblewrap is; the rest of these tests runs everywhere.
 """
 
+import asyncio
 import csv
 import io
 import itertools
@@ -461,3 +462,29 @@ def test_a_bubblewrap_that_does_not_work_says_why_in_one_line(
     with pytest.raises(CourseError, match=r"does not work here \(bwrap: Unknown option") as caught:
         find_bubblewrap()
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_answer_comes_through_though_the_request_was_not_read() -> None:
+    """A server may refuse a body and close: its client still learns why."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"413")
+        writer.close()
+
+    async def ask() -> list[bytes]:
+        server = await asyncio.start_server(refuse, "127.0.0.1")
+        port = server.sockets[0].getsockname()[1]
+        listener = socket.create_server(("127.0.0.1", 0))
+        relay = asyncio.create_task(confine._relay(listener, port))
+        answers = []
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(b"x" * 2**22)
+            answers.append(await reader.readexactly(3))
+            writer.close()
+        relay.cancel()
+        server.close()
+        return answers
+
+    assert asyncio.run(ask()) == [b"413"] * 20
