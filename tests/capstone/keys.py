@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from tests.stage04.uploads import disposition, form, part
 from tests.stage07.people import Person, expect, first_admin, give_role
 
 PIXELS = png()
+_writing_a_post = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,10 @@ def ask_for_post(api: Api, text: str, headers: dict[str, str]) -> httpx.Response
 
 def ask_for_comment(api: Api, text: str, headers: dict[str, str]) -> httpx.Response:
     """Ask for a comment that says so, on the one post that is there for it."""
-    posts = expect(
-        200, api, "GET", "/posts", params={"author": FIRST_ADMIN["FIRST_ADMIN_USERNAME"]}
-    )
-    post = posts[-1] if posts else first_administrator(api).write_post()
+    by_admin = {"author": FIRST_ADMIN["FIRST_ADMIN_USERNAME"], "limit": "100"}
+    with _writing_a_post:  # who asks at once comments on the same one
+        posts = expect(200, api, "GET", "/posts", params=by_admin)
+        post = posts[-1] if posts else first_administrator(api).write_post()
     path = f"/posts/{post['id']}/comments"
     return api.request("POST", path, json={"body": text}, headers=headers)
 

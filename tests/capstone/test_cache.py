@@ -246,6 +246,7 @@ def test_a_slow_reader_does_not_bring_back_what_was_replaced(
     assert writer.get_todo(todo_id)["title"] == "new"
 
 
+@pytest.mark.alone
 def test_of_200_who_miss_at_once_in_two_processes_one_asks_the_database(
     replicas: Replicas, clients: tuple[Api, Api]
 ) -> None:

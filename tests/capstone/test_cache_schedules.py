@@ -10,6 +10,9 @@ import pytest
 
 from tests.harness.server import LaunchedServer
 
+# Each schedule runs in one process, on stores of its own: once is enough.
+pytestmark = pytest.mark.deployment("plain")
+
 PROGRAM = Path(__file__).with_name("cache_schedules.py")
 
 # How many orders there are at least: an exploration that ends early would prove nothing.

@@ -15,6 +15,8 @@ import yaml
 
 from tools.course import ROOT
 
+pytestmark = pytest.mark.deployment("plain")  # it reads files
+
 DATA = {  # where the images keep what must not be lost
     "postgres": "/var/lib/postgresql",
     "redis": "/data",

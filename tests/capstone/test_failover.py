@@ -24,6 +24,8 @@ from tests.stage05.jobs import FAR_AWAY, submit
 from tests.stage05.test_events import jobs_in, stream
 from tests.stage07.people import expect
 
+pytestmark = pytest.mark.deployment("plain")  # it brings its own databases
+
 BACK_WITHIN = 5.0  # seconds
 LOOKS_EVERY = 0.5  # seconds
 

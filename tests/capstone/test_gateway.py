@@ -30,7 +30,10 @@ from tests.stage08.chat import new_text, open_socket, person
 
 NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 NO_NGINX = "not checked: there is no nginx on this machine (apt-get install nginx)"
-pytestmark = pytest.mark.skipif(NGINX is None, reason=NO_NGINX)
+pytestmark = [
+    pytest.mark.skipif(NGINX is None, reason=NO_NGINX),
+    pytest.mark.deployment("plain"),  # it is about what stands in front
+]
 
 PROBLEM = "application/problem+json"
 AT_A_TIME = 200  # requests and sockets of one client
@@ -194,7 +197,7 @@ def test_http_1_0_without_a_host_is_answered(gateway: Gateway) -> None:
     assert (status, json.loads(body)) == (200, {"status": "alive"})
     assert headers["x-request-id"]
     status, headers, _ = exchange(gateway, b"GET /posts/ HTTP/1.0\r\n\r\n")
-    assert (status, headers["location"]) == (307, f"{gateway.base_url}/posts")
+    assert (status, headers["location"]) == (307, "/posts")  # whatever the host is
 
 
 def test_what_the_api_answers_passes_as_it_is(gateway: Gateway) -> None:
@@ -203,9 +206,7 @@ def test_what_the_api_answers_passes_as_it_is(gateway: Gateway) -> None:
         assert answer.status_code == 405
         assert answer.headers["allow"].startswith("GET")
         assert client.get("/nowhere").json()["request_id"]
-        assert client.get("/posts/", headers={"Host": "shop.example"}).headers["location"] == (
-            "http://shop.example/posts"
-        )
+        assert client.get("/posts/").headers["location"] == "/posts"
 
 
 def test_the_chat_passes(gateway: Gateway) -> None:
@@ -251,13 +252,17 @@ def test_half_open_requests_do_not_stay(gateway: Gateway) -> None:
 def test_one_client_has_a_limited_number_of_requests_at_a_time(gateway: Gateway) -> None:
     half = b"POST /auth/token HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nx"
     with ExitStack() as stack:
+
+        def open_one() -> None:
+            stack.enter_context(closing(gateway.connect())).sendall(half)
+
         for _ in range(AT_A_TIME):
-            client = stack.enter_context(closing(gateway.connect()))
-            client.sendall(half)
+            open_one()
 
         def is_refused() -> bool:
             status, headers, body = exchange(gateway, b"GET /posts HTTP/1.1\r\n" + HEAD + b"\r\n")
             if status != 429:
+                open_one()  # one of them may have been refused while an earlier test's were open
                 return False
             assert json.loads(body)["status"] == 429
             assert headers["retry-after"] == "1"

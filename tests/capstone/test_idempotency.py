@@ -25,6 +25,8 @@ from tests.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_username, register
 from tests.stage05.jobs import SLOWEST, read, succeeded
 
+pytestmark = pytest.mark.deployment("plain")  # it brings a database of either sort
+
 LONGEST_KEY = 255
 AT_ONCE = 20
 NO_KEYS = ["", "x" * (LONGEST_KEY + 1), "ключ".encode(), b"a\x7fb", "a\tb"]

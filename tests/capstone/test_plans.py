@@ -23,6 +23,8 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 from tests.stage07.people import Person, expect, first_admin
 
+pytestmark = pytest.mark.deployment("plain")  # it brings its own databases
+
 MOST_ROWS = 300  # that a step of a plan may read: a page has 100 at most
 # Only from the sixth time on does PostgreSQL consider a plan that suits any parameter.
 TIMES = 14

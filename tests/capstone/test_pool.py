@@ -19,6 +19,8 @@ from tests.harness.postgres import create_database
 from tests.harness.queue import NO_REDIS, Redis, redis_is_available
 from tests.harness.waiting import eventually, in_parallel
 
+pytestmark = pytest.mark.deployment("plain")  # it brings its own database
+
 SIZE, OVERFLOW = 3, 2
 CROWD = 50
 POOL = {

@@ -18,6 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.harness.server import Server
 from tests.lessons.lesson import blocks_of, read, sections_of
 
+pytestmark = pytest.mark.deployment("plain")  # it reads a page
+
 NOT_OURS = ("python_", "process_")  # metrics that prometheus_client adds
 SECRET = re.compile(r"\b[A-Z_]*(SECRET|PASSWORD)\b")
 

@@ -22,6 +22,8 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 from tests.stage05.jobs import Job, submit, succeeded
 
+pytestmark = pytest.mark.deployment("plain")  # it brings its own Redis
+
 STUCK_SERVER = """
 import time
 from app.main import app
@@ -30,9 +32,15 @@ from app.main import app
 async def stuck():
     time.sleep(3600)
 """
+# Celery waits 2, 4, 6, … 30 seconds between its attempts to connect: here one, or what looks for
+# workers that are stuck would have to be as patient.
 STUCK_WORKER = """
 import pathlib, time
 from celery.signals import heartbeat_sent
+from kombu import Connection
+
+errback, retries, _start, _step, _longest, *others = Connection._ensure_connection.__defaults__
+Connection._ensure_connection.__defaults__ = (errback, retries, 1, 0, 1, *others)
 
 @heartbeat_sent.connect(weak=False)
 def hang(**_):
@@ -40,7 +48,7 @@ def hang(**_):
         time.sleep(3600)
 """
 LATEST = 60.0  # seconds, on a machine that is busy
-STUCK_AFTER = 3  # seconds
+STUCK_AFTER = 6  # seconds
 EACH_SECOND = ("--heartbeat-interval", "1")  # a worker's sign of life
 LATELY, LONG_AGO = 10, 16  # seconds since a sign of life: a health check draws the line between
 
@@ -111,7 +119,7 @@ def life(server: LaunchedServer, redis: Redis, tmp_path_factory: pytest.TempPath
         healthy, first = probe(server, str(heartbeat)), heartbeat.stat().st_mtime
         beats = eventually(lambda: heartbeat.stat().st_mtime > first, within=LATEST)
         redis.kill()
-        survived = stays(lambda: worker.exit_code is None, during=2 * STUCK_AFTER)
+        survived = stays(lambda: worker.exit_code is None, during=STUCK_AFTER + 2)
         redis.start()
         with Api(server) as visitor:
             api = visitor.as_new_user()

@@ -18,6 +18,8 @@ from tests.harness.postgres import Postgres, create_database
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.deployment("plain")  # it brings its own database
+
 CLIENTS = 8
 LONGEST = 15.0  # seconds that an answer may take: generous, the machine may be busy
 BACK_WITHIN = 15.0  # seconds

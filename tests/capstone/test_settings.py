@@ -7,6 +7,9 @@ import pytest
 from tests.harness.plugin import Launch
 from tests.harness.server import ServerDidNotStart
 
+# Both forms read their settings in the same way.
+pytestmark = pytest.mark.deployment("plain")
+
 # Several wrong values at a time, for each start takes seconds.
 WRONG = [
     {"RATE_LIMIT_AUTH": "often", "CORS_ORIGINS": "www.example.org"},

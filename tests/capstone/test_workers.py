@@ -25,6 +25,8 @@ from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually, in_parallel
 from tests.stage05.jobs import LONG, submit, submit_file
 
+pytestmark = pytest.mark.deployment("plain")  # it brings its own database and Redis
+
 CLIENTS, JOBS_EACH = 10, 10
 LONGEST = 180.0  # seconds: with a killed worker's lease, on a machine that is busy
 WORKERS, CHILDREN, CONNECTIONS_EACH = 2, 2, 2

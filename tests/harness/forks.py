@@ -157,17 +157,15 @@ def start_process(
 ) -> Child:
     """Start a command with this environment and no other, its output added to `log`.
 
-    With an `app`, the command is `PYTHON -m MODULE …` of the app in that directory, and the process
-    may be a fork. It has a group of its own, so that a Ctrl-C does not reach it and all of it can
-    be ended.
+    With an `app`, a command `PYTHON -m MODULE …` of the app in that directory may be a fork.
+    The process has a group of its own: a Ctrl-C does not reach it, and all of it can be ended.
     """
-    if app is not None and CAN_FORK:
-        python, option, *arguments = command
-        assert option == "-m", command
+    python, *arguments = command
+    if app is not None and CAN_FORK and arguments[:1] == ["-m"]:
         with _making:
             server = _servers.get((python, app)) or ForkServer(python, app)
             _servers[python, app] = server
-        return server.start(arguments, cwd, environment, log)
+        return server.start(arguments[1:], cwd, environment, log)
     with log.open("ab") as output:
         return subprocess.Popen(
             command,

@@ -4,7 +4,8 @@
     pytest --stage 4 --inherited full      the suites of stages 1 to 4, whole
 
 The quick selection holds one variant of each earlier test. It leaves out the tests that are marked
-`slow` or `alone`, and browser tests of pages that the stage under test does not change.
+`slow` or `alone`, and browser tests of pages that the stage under test does not change. Tests that
+are marked `nightly` run only with `full`, wherever they are.
 
 With `pytest -n N` each file of tests goes to one worker, the files that take longest first. Tests
 that are marked `alone` measure time or memory: `-m "not alone"` leaves them for a run of their own.
@@ -37,6 +38,7 @@ _COST = {"browser": 8, "processes": 15, "slow": 30}
 
 MARKERS = (
     "slow: takes seconds; the quick selection leaves it to the stage that it belongs to.",
+    "nightly: takes minutes, and tests of its kind are in the default run: only a full run has it.",
     "alone: measures time or memory, so no other test runs beside it.",
     "page(directory): tests a page whose files are in that directory of the stage.",
 )
@@ -54,8 +56,13 @@ def quick_selection(items: Sequence[pytest.Item], stage: Stage) -> list[pytest.I
     return [
         item
         for item in items
-        if item.path.parent.name not in earlier
-        or (id(item) in kept and not takes_long(item) and not _is_of_unchanged_page(item, stage))
+        if not item.get_closest_marker("nightly")
+        and (
+            item.path.parent.name not in earlier
+            or (
+                id(item) in kept and not takes_long(item) and not _is_of_unchanged_page(item, stage)
+            )
+        )
     ]
 
 

@@ -28,6 +28,9 @@ def test_slow(): ...
 @pytest.mark.alone
 def test_alone(): ...
 
+@pytest.mark.nightly
+def test_nightly(): ...
+
 @pytest.fixture
 def browser_context(): ...
 
@@ -80,7 +83,8 @@ def test_a_page_is_tested_again_by_the_stage_that_changes_it(suites: Path) -> No
 
 def test_full_leaves_nothing_out(suites: Path) -> None:
     found = selected(suites, "--stage=5", "--inherited=full")
-    assert len(found) == 3 * 6
+    assert len(found) == 3 * 7
+    assert found["stage05 test_nightly"] == 1
     assert found["stage03 test_many"] == 5
 
 

@@ -124,6 +124,7 @@ FLOODS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", FLOODS)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_the_refusal_of_a_flood_is_short_and_quick(api: Api, method: str, name: str) -> None:

@@ -35,6 +35,7 @@ def test_every_migration_goes_up_down_and_up_again(
     assert server.database.query(SCHEMA) == made_at_start
 
 
+@pytest.mark.slow
 def test_two_migrations_that_follow_the_same_one_are_told_in_one_line(
     launch: Launch, stage_directory: Path, tmp_path: Path
 ) -> None:

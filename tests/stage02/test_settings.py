@@ -62,7 +62,7 @@ SETTINGS = [
         "REDIS_URL",
         5,
         [
-            *("x", "http://h", "redis://", "redis://h:port", "redis://h:0", "redis://h/name"),
+            *("x", "http://h", "redis:///0", "redis://h:port", "redis://h:0", "redis://h/name"),
             *("redis://:secret-word/9@h:6379/0", "redis://:1/secret-word@h:6379/0"),
             *("redis://u:1/secret-word@h:6379/0", "redis://:secret#word@h", "redis://:a?b@h/0"),
         ],

@@ -16,7 +16,8 @@ from tests.stage03.accounts import new_username, register, sign_in, token_of
 from tests.stage03.database import copy_database
 from tools.course import find_stage, load_course
 
-pytestmark = pytest.mark.deployment("plain")  # what stages before it had: a file
+# A file is what stages before it had. Stage 2's environment is made and its server started.
+pytestmark = [pytest.mark.deployment("plain"), pytest.mark.slow]
 
 KEEPER = "unowned-todos"
 COLUMNS = "id, title, description, completed, created_at, updated_at"

@@ -194,9 +194,11 @@ def test_a_hostile_form_is_refused_and_the_server_lives_on(visitor: Api, name: s
     assert sign_in(visitor, new_account(visitor)).status_code == 200
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["at once", "in chunks"])
 @pytest.mark.parametrize("path", ["/auth/token", "/auth/register"])
-def test_a_form_over_the_limit_is_413(visitor: Api, path: str) -> None:
-    content = b"username=somebody&password=" + b"p" * MIB
+def test_a_form_over_the_limit_is_413(visitor: Api, path: str, chunked: bool) -> None:
+    form = b"username=somebody&password=" + b"p" * MIB
+    content = iter([form]) if chunked else form
     answer = visitor.request("POST", path, content=content, headers=FORM)
     assert answer.status_code == 413
     assert isinstance(answer.json()["detail"], str)

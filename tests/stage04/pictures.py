@@ -200,6 +200,14 @@ def png_of(
     return PNG_SIGNATURE + b"".join(parts) + chunk(b"IEND", b"")
 
 
+def packed_zeros(length: int) -> bytes:
+    """Return so many zeros, whole MiB of them, as zlib packs them: one MiB again and again."""
+    compressor, mib = zlib.compressobj(9, wbits=-15), 2**20
+    block = compressor.compress(bytes(mib)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    checksum = struct.pack(">HH", length % 65521, 1)  # RFC 1950, 8.2
+    return b"\x78\xda" + block * (length // mib) + compressor.flush() + checksum
+
+
 def png_bomb(side: int) -> bytes:
     """Return a small, valid file that is a black square of `side` × `side` pixels."""
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)

@@ -45,7 +45,7 @@ def servers(launch_for_module: Launch, fake_weather: FakeWeather) -> dict[str, L
         servers[name].settings |= {
             variable: value.format(fake=fake, tls=tls) for variable, value in chosen.items()
         }
-    in_parallel(len(servers), lambda number: list(servers.values())[number].start())
+    in_parallel(len(servers), lambda number: list(servers.values())[number].start(within=90))
     return servers
 
 

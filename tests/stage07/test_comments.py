@@ -95,7 +95,7 @@ WRONG: dict[str, Json | None] = {
     "blank": {"body": " \n "},
     "a number": {"body": 1},
     "NUL": {"body": "a\0b"},
-    "endless": {"body": "c" * 500_000},
+    "endless": {"body": "c" * 50_000},
     "another post": {"body": "b", "post_id": 1},
     "another author": {"body": "b", "author_id": 1},
     "unknown field": {"body": "b", "colour": "red"},

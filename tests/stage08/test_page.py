@@ -261,6 +261,7 @@ def test_a_refused_message_says_why_and_can_be_tried_again(launch: Launch, visit
     expect(ada.message(text)).not_to_contain_text("Not sent")
 
 
+@pytest.mark.alone
 def test_a_message_that_came_too_fast_is_sent_again_by_itself(ada: ChatPage, api: Api) -> None:
     received: list[str] = []
 

@@ -136,7 +136,9 @@ class PatientRequest(Request):
     async def _get_form(self, **limits: Any) -> FormData:
         try:
             return await super()._get_form(**limits)
-        except HTTPException:
+        except HTTPException as error:
+            if error.status_code != 400:  # too large, say
+                raise
             self.state.unreadable = UNREADABLE
             return FormData()
 
