@@ -447,6 +447,13 @@ def grade(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def autograder(session: nox.Session) -> None:
+    """Make the autograder that Gradescope takes (`autograder -- OUT.zip --stage 3`)."""
+    here = f"--directory={session.invoked_from}"  # what relative paths mean
+    run_module(session, "tools.grade.autograder", here, *session.posargs)
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure the capstone beside floor programs (`bench -- --quick`: a look, in a minute)."""
     run_module(session, "benchmarks.run", *session.posargs)

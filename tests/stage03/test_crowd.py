@@ -59,7 +59,7 @@ def test_a_crowd_at_one_address_does_not_hold_up_another(visitor: Api) -> None:
     def crowd(number: int) -> tuple[httpx.Response, float] | None:
         if number == CROWD:
             time.sleep(4 * alone)  # the crowd is there first
-            beside.extend(sign_in_from("127.0.0.2", visitor, username) for _ in range(TURNS))
+            beside.append(sign_in_from("127.0.0.2", visitor, username))
             return None
         asked = time.monotonic()
         answer = sign_in(visitor, new_username(), "wrong password")
@@ -69,7 +69,7 @@ def test_a_crowd_at_one_address_does_not_hold_up_another(visitor: Api) -> None:
     assert not outcome.errors
     assert {status for status, _ in beside} == {200}
     # At the worst the hash that runs has to end first; all of the crowd would take 60 of them.
-    assert median(took for _, took in beside) < 5 * alone + 0.5, (alone, beside)
+    assert beside[0][1] < 5 * alone + 0.5, (alone, beside)
     answers = [result for result in outcome.results if result is not None]
     refused = [(answer, took) for answer, took in answers if answer.status_code in (429, 503)]
     assert {answer.status_code for answer, _ in answers} <= {401, 429, 503}

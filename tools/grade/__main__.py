@@ -57,6 +57,8 @@ def _grade_one(options: Options, subject: Subject, *, forward: bool = True) -> i
     print(report_terminal.render(result, colour=colour), end="")
     for name, file in options.files.items():
         _write(file, _FORMATS[name](result))
+    for file, text in options.platforms.texts(result).items():
+        _write(file, text)
     return result.exit_code
 
 

@@ -84,6 +84,7 @@ def _server(options: Options, subject: Subject) -> Iterator[Running]:
                 changes=options.settings,
                 port=subject.profile.port,
                 within=options.start_within,
+                sandbox=options.sandbox,
             )
         with server as running:
             yield running
@@ -145,3 +146,5 @@ def _notes(running: Running, subject: Subject, suite: Suite) -> Iterator[str]:
         yield f"The server ended {len(running.ends)} × while it was graded (exit code {codes})."
     if not subject.base_url and not any("{port}" in word for word in subject.command):
         yield "The command has no {port}: the server was to take it from PORT."
+    if running.note:
+        yield running.note

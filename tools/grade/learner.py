@@ -34,6 +34,7 @@ from tests.harness.server import (
 from tests.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
 from tools.course import ROOT, CourseError
 from tools.grade.outcomes import log_end
+from tools.grade.sandbox import Sandbox
 
 FAKE_WEATHER = "http://127.0.0.1:8090"  # where `nox -s fake-weather` is unless told otherwise
 ANSWERS_WITHIN = 5.0  # seconds, for a server that is said to be up
@@ -68,6 +69,7 @@ class Running:
     admin: tuple[str, str] | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     ends: list[int | None] = field(default_factory=list)
+    note: str = ""
 
     def log_tail(self) -> str:
         """Return the last lines of its log, where that is ours to read."""
@@ -128,6 +130,7 @@ def launched(
     changes: Mapping[str, str | None],
     port: int | None,
     within: float,
+    sandbox: Sandbox | None = None,
 ) -> Iterator[Running]:
     """Start a solution, with a weather provider beside it from stage 6 on; `NotReached` else.
 
@@ -136,17 +139,25 @@ def launched(
     if not directory.is_dir():
         raise NotReached(f"there is no directory {directory}")
     with ExitStack() as stack:
-        settings = settings_for(stage, workplace)
+        data = workplace / "data" if sandbox else workplace
+        settings = settings_for(stage, data)
         weather = None
         if stage >= FIRST_STAGE_WITH_WEATHER:
             weather = stack.enter_context(_fake_weather(workplace / "weather"))
             settings |= FakeWeather(weather).settings()
         settings = {name: value for name, value in settings.items() if name not in changes}
         settings |= {name: value for name, value in changes.items() if value is not None}
+        environment, note = environment_of(directory, os.environ), ""
+        if sandbox:
+            reach = [int(weather.rpartition(":")[2])] if weather else []
+            confined = stack.enter_context(
+                sandbox.confined(command, directory, environment, workplace, data, reach)
+            )
+            command, environment, note = confined.command, confined.environment, confined.note
         solution = Solution(
             command=tuple(command),
             directory=str(directory.resolve()),
-            environment=environment_of(directory, os.environ) | settings,
+            environment=environment | settings,
             port=port,
         )
         server = LearnersServer(solution, workplace)
@@ -172,7 +183,7 @@ def launched(
         }
         running = Running(
             server.base_url, server.log_file, file, weather,
-            (admin[0], admin[1]) if len(admin) == len(FIRST_ADMIN) else None, shown,
+            (admin[0], admin[1]) if len(admin) == len(FIRST_ADMIN) else None, shown, note=note,
         )  # fmt: skip
         with _kept_alive(server, running.ends):
             yield running

@@ -13,6 +13,7 @@ from tests.harness.learners import split_command
 from tests.harness.profile import Profile, ProfileError, load_profile
 from tests.harness.server import START_DEADLINE
 from tools.course import CourseError, Stage, find_stage, load_course
+from tools.grade import platforms, sandbox
 from tools.grade.words import LANGUAGES
 
 _SETTING = re.compile(r"([A-Za-z_]\w*)(?:=(.*))?", re.DOTALL)
@@ -47,6 +48,8 @@ class Options:
     weather: str | None
     start_within: float
     answer_within: float
+    sandbox: sandbox.Sandbox | None
+    platforms: platforms.Platforms
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -86,6 +89,8 @@ def parse(arguments: Sequence[str]) -> Options:
         weather=given.weather_control_url,
         start_within=given.start_within,
         answer_within=given.answer_within,
+        sandbox=sandbox.from_options(given),
+        platforms=platforms.from_options(given, stage.number),
     )
 
 
@@ -141,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         "--start-within", metavar="SECONDS", type=float, default=START_DEADLINE,
         help="how long --cmd may take to answer (default: %(default)s)",
     )  # fmt: skip
+    sandbox.add_options(parser)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--answer-within", metavar="SECONDS", type=float, default=6.0,
@@ -154,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     reports = parser.add_argument_group("reports")
     for name in ("json", "junit", "markdown", "html", "csv"):
         reports.add_argument(f"--{name}", metavar="FILE", type=Path)
+    platforms.add_options(parser)
     parser.add_argument(
         "--directory", metavar="DIR", help=argparse.SUPPRESS
     )  # nox was called there
