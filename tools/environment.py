@@ -20,7 +20,8 @@ from filelock import FileLock
 
 from tools.course import ROOT, CourseError, Stage
 
-ENVIRONMENTS = ROOT / ".nox" / "apps"
+# Resolved: where `.nox` is a link, the scripts inside an environment name the place that stays.
+ENVIRONMENTS = (ROOT / ".nox" / "apps").resolve()
 CONSTRAINTS = ROOT / "constraints.txt"
 # What the solutions in Python need that the grading is tried on; the first file pins what
 # `constraints.txt` does not know.
@@ -68,7 +69,7 @@ def build(environment: Path, *requirements: Path) -> Path:
     with FileLock(f"{environment}.lock"):
         wanted = _fingerprint(*requirements)
         if _read(stamp) != wanted:
-            print(f"Making the environment {environment.relative_to(ROOT)} …", flush=True)
+            print(f"Making the environment {environment.name} …", flush=True)
             stamp.unlink(missing_ok=True)
             shutil.rmtree(environment, ignore_errors=True)
             _create(environment, *requirements)

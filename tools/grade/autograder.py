@@ -31,7 +31,7 @@ DEFAULT_COMMAND = "uvicorn app.main:app --port {port}"
 SCRIPTS = ("setup.sh", "run_autograder")
 FILE, PROGRAM = 0o100644 << 16, 0o100755 << 16  # as a zip file keeps it
 _FILES = (
-    *("stages.toml", "constraints.txt", "pyproject.toml"),
+    *("stages.toml", "constraints.txt", "pyproject.toml", "docs/contract.md"),
     *("tests/requirements.toml", "tests/requirements.txt", "tests/grading/hints.toml"),
 )
 _FOLDERS = ("tools", "tests/harness")
