@@ -221,15 +221,15 @@ def bubblewrap_arguments(
             words += ["--ro-bind", name, name]
     for name, file in files.items():
         words += ["--ro-bind", str(file), name]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    for place in ("/dev/shm", "/tmp"):  # noqa: S108 - the sandbox's own
+        words += ["--size", small, "--tmpfs", place]
+    # After /tmp: all that follows may be below it, an interpreter too.
     if any(ROOT.is_relative_to(path) for path in (*map(Path, _SYSTEM), *visible)):
         words += ["--tmpfs", str(ROOT)]
     for path in visible:
         if not path.is_relative_to("/usr"):
             words += ["--ro-bind", str(path), str(path)]
-    words += ["--proc", "/proc", "--dev", "/dev"]
-    for place in ("/dev/shm", "/tmp"):  # noqa: S108 - the sandbox's own
-        words += ["--size", small, "--tmpfs", place]
-    # After /tmp: all of them may be below it.
     words += ["--bind", str(copy), str(directory), "--bind", str(data), str(data)]
     for name in _BESIDE:
         if is_real_directory(directory / name):

@@ -5,6 +5,7 @@ Promises: after `stop` or `end_at_once` no process of it is left, whatever state
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ STARTS_WITHIN = 90.0  # seconds, for one wave, on a machine that is busy
 _STOPS_WITHIN = {MONITORING: 4.0, APPLICATION: 24.0, MIGRATION: 24.0, SERVERS: 28.0}
 _LOOK_EVERY = 0.1
 _LAST_LINES = 15
+# Below the ports that systems lend to outgoing connections, which may take one before its server.
+_PORTS = range(20_000, 32_000)
 
 
 class DidNotStart(CourseError):
@@ -135,11 +138,9 @@ def _check_free(ports: Ports) -> None:
 
 
 def _free_ports() -> int:
-    """Return the first of some free ports in a row."""
+    """Return the first of some free ports in a row, which no outgoing connection will be given."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first: int = probe.getsockname()[1]
+        first = secrets.choice(_PORTS)
         try:
             _check_free(Ports.from_first(first))
         except CourseError:
