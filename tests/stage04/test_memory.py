@@ -81,14 +81,14 @@ def test_twenty_uploads_of_5_mib_at_once_take_less_than_80_mib(
 
 
 @pytest.fixture(scope="module")
-def small_server(launch_for_module: Launch) -> tuple[LaunchedServer, int]:
-    """Return a server that has loaded all that it loads once, and the bytes that it takes then."""
+def small_server(launch_for_module: Launch) -> LaunchedServer:
+    """Return a server that has loaded all that it loads once."""
     server = launch_for_module()
     with Api(server) as visitor:
         api = visitor.as_new_user()
         new_image(api)
         new_image(api, jpeg(), JPEG)
-    return server, memory_of(server.pid)["VmRSS"]
+    return server
 
 
 WITH_MORE = segment(0xFE, b"which makes the server write the file again")
@@ -109,14 +109,14 @@ GREEDY: dict[str, Callable[[], bytes]] = {
 @pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
 @pytest.mark.parametrize("name", GREEDY)
 def test_no_picture_that_is_taken_needs_more_than_150_mb(
-    small_server: tuple[LaunchedServer, int], record_property: Record, name: str
+    small_server: LaunchedServer, record_property: Record, name: str
 ) -> None:
     """Pictures of several people at once take no more."""
-    server, before = small_server
-    picture = GREEDY[name]()
+    server, picture = small_server, GREEDY[name]()
     content_type = PNG if name.startswith(("a PNG", "an interlaced PNG")) else JPEG
     with Api(server) as visitor:
         people = [visitor.as_new_user() for _ in range(UPLOADS)]
+        before = memory_of(server.pid)["VmRSS"]
         forget_peak(server.pid)
         answers = in_parallel(
             UPLOADS, lambda n: upload(people[n], picture, content_type=content_type).status_code
