@@ -10,8 +10,3 @@ def memory_of(pid: int) -> dict[str, int]:
     """Return what Linux says of a process: bytes resident now (VmRSS), at most ever (VmHWM)."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     return {name: int(kib) * 1024 for name, kib in re.findall(r"(Vm\w+):\s+(\d+) kB", status)}
-
-
-def forget_peak(pid: int) -> None:
-    """Let the most that a process ever took (VmHWM) begin anew: see proc_pid_clear_refs(5)."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="utf-8")
