@@ -33,8 +33,9 @@ class _NoBody:
 NO_BODY: Any = _NoBody()  # unlike None, which is sent as `null`
 
 # Many threads may share a client. httpcore closes an idle connection beyond `max_keepalive` though
-# another thread has just been given it, so none is beyond: "Bad file descriptor" was seen.
-CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+# another thread has just been given it, so none is beyond: "Bad file descriptor" was seen. uvicorn
+# closes a connection that was idle for 5 seconds: the client gives it up before.
+CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=2)
 
 _visitors = itertools.count()
 
