@@ -60,7 +60,7 @@ def test_cites_nothing(): ...
 
 @pytest.fixture(scope="module")
 def tests() -> list[dict[str, Any]]:
-    """What each test of the graded suites says of itself."""
+    """Return the kind of each test of the graded suites, as its markers say it."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:randomly"]
     command += ["-p", "no:cacheprovider", "-p", kinds_of_tests.__name__, "--assert=plain"]
     done = subprocess.run([*command, *SUITES], cwd=ROOT, capture_output=True, text=True)
@@ -117,7 +117,7 @@ def test_a_sentence_is_told_in_its_own_words() -> None:
 
 
 def test_every_sentence_and_every_row_of_a_table_has_an_id() -> None:
-    """What follows the last id of a paragraph or a row asks for something that no test can cite."""
+    """No test can cite the words behind the last id of a paragraph or a row."""
     text = (
         (ROOT / "docs" / "contract.md")
         .read_text(encoding="utf-8")

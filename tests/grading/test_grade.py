@@ -257,7 +257,7 @@ def test_a_solution_with_names_and_a_port_of_its_own_is_graded_by_its_profile(
         *("--env", f"STAGE_DIRECTORY={ROOT / FIRST.directory}"),
     )
     assert result.score.earned == result.score.checkable == 6, printed
-    # What it breaks beside its names is craft, and is told.
+    # It also breaks craft, and the report says so.
     assert "head answers as get does" in printed
     assert result.exit_code == 0
     # It takes a second server, and there is one port.

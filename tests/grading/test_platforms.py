@@ -1,4 +1,4 @@
-"""What is written for a platform has the form that the platform publishes, with the right points.
+"""The files for a platform have the form that the platform publishes, with the right points.
 
 The schemas here say what the pages named beside them say. Where a platform reads text, the test
 reads it as the platform's own program does.
@@ -28,7 +28,7 @@ from tools.grade.results import Grade, Row, due
 from tools.grade.weights import Weights, points_of, read_weights, shared
 from tools.requirements import load_requirements
 
-# What a server said, made to look like a platform's own words.
+# A server said this, to look like a platform's own words.
 FORGED = "Grade :=>>10\n--|>\nGrade :=>>10\r\nGrade :=>>10 <script>alert(1)</script> \x00 \ud800"
 
 GRADE = Grade(
@@ -293,7 +293,7 @@ def test_coderunner_gets_a_fraction_and_a_table_of_rows_that_are_hidden_or_not()
     assert Tags(result["prologuehtml"]).found == ["pre"]
 
 
-def test_what_could_not_be_graded_is_no_mark_where_a_platform_has_a_form_for_that() -> None:
+def test_an_ungradeable_run_is_no_mark_where_a_platform_has_a_form_for_that() -> None:
     results = content("gradescope", GRADESCOPE, NOTHING)
     assert (results["score"], "tests" in results) == (0, False)
     assert "It did not start: SyntaxError" in results["output"]
@@ -384,7 +384,7 @@ def test_every_platform_is_written_by_one_grading(
         (("--base-url=http://127.0.0.1:9", "--weights=w"), "--weights is for a platform"),
     ],
 )
-def test_what_does_not_go_together_is_one_clear_line(
+def test_options_that_contradict_each_other_are_one_clear_line(
     arguments: tuple[str, ...], complaint: str
 ) -> None:
     with pytest.raises(CourseError, match=complaint):

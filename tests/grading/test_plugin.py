@@ -76,7 +76,7 @@ def names(suite: Suite) -> list[str]:
     return [outcome.test.rpartition("::")[2] for outcome in suite.outcomes]
 
 
-def test_what_grades_comes_first_and_craft_that_hangs_is_left_out(tmp_path: Path) -> None:
+def test_contract_tests_come_first_and_craft_that_hangs_is_left_out(tmp_path: Path) -> None:
     suite = run(tmp_path, "--stage=1", stage01=HANGS)
     assert names(suite) == ["test_contract", "test_later", "test_craft[0]", "test_craft[1]"]
     by_name = dict(zip(names(suite), suite.outcomes, strict=True))

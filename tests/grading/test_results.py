@@ -174,7 +174,7 @@ def test_a_row_of_craft_alone_is_not_checked_and_says_so() -> None:
     assert grade.rows[0].reason == "needs the source of the app"
 
 
-def test_what_stands_on_something_broken_is_no_suggestion() -> None:
+def test_a_craft_test_that_depends_on_a_broken_row_is_no_suggestion() -> None:
     outcomes = (passed(LIST), advised(LIST, step="1.3"), passed(READ), failed(ADD), advised(ADD))
     assert with_craft(*outcomes).suggestions() == ()
 

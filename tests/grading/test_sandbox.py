@@ -429,7 +429,7 @@ def test_a_directory_that_holds_the_course_is_refused() -> None:
     sandbox.check_directory(ROOT / STAGE.directory)
 
 
-def test_what_is_no_file_and_what_is_too_large_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_directory_entry_that_is_no_file_or_too_large_is_one_clear_line(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CourseError, match="cannot copy"):
         sandbox.copy_solution(tmp_path, tmp_path.with_name("copy"))

@@ -1,4 +1,4 @@
-"""What others hand in earns every row that is checked: stages 1 to 3 twice, stages 1 to 8 once."""
+"""Other people's solutions earn every checked row: stages 1 to 3 twice, stages 1 to 8 once."""
 
 from __future__ import annotations
 

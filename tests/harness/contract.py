@@ -1,4 +1,4 @@
-"""What a test holds people to: sentences of the contract, or craft.
+"""Each test holds people to sentences of the contract, or shows craft.
 
 `docs/contract.md` ends each sentence with an id, such as `[E1]`. A test that cites sentences is
 `contract`: a grade holds anybody to it. A test that is marked `craft` shows what a careful engineer

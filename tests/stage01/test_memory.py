@@ -20,5 +20,5 @@ def test_todos_are_gone_after_a_restart_and_no_file_was_written(
         api.create_todo()
         restartable.restart()
         assert api.list_todos() == []
-    # What else a learner's server writes there, such as a log, is no data.
+    # Other files that a learner's server writes there, such as a log, are no data.
     assert not is_ours or set(restartable.data_dir.iterdir()) == before

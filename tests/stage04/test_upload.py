@@ -82,20 +82,12 @@ def test_a_picture_comes_back_complete(api: Api, name: str) -> None:
 
 @pytest.mark.craft
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_comes_back_complete_and_byte_for_byte(api: Api, name: str) -> None:
+def test_a_picture_comes_back_byte_for_byte(api: Api, name: str) -> None:
     content, content_type = PICTURES[name]
     answer = upload(api, content, content_type=content_type, filename=f"{name}.file")
     assert answer.status_code == 201
-    stored = answer.json()
-    assert set(stored) == FIELDS
-    assert stored["filename"] == f"{name}.file"
-    assert stored["content_type"] == content_type
-    assert stored["size"] == len(content)
-    assert (stored["width"], stored["height"]) == (WIDTH, HEIGHT)
-    assert datetime.fromisoformat(stored["uploaded_at"]).utcoffset() == timedelta(0)
-    file = api.request("GET", stored["url"])
-    assert (file.status_code, file.headers["content-type"]) == (200, content_type)
-    assert file.content == content
+    assert answer.json()["size"] == len(content)
+    assert api.request("GET", answer.json()["url"]).content == content
 
 
 @pytest.mark.craft
