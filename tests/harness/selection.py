@@ -4,8 +4,8 @@
     pytest --stage 4 --inherited full      the suites of stages 1 to 4, whole
 
 The quick selection holds one variant of each earlier test. It leaves out the tests that are marked
-`slow` or `alone`, and browser tests of pages that the stage under test does not change. Tests that
-are marked `nightly` run only with `full`, wherever they are.
+`slow`, `alone` or `own_stage`, and browser tests of pages that the stage under test does not
+change. Tests that are marked `nightly` run only with `full`, wherever they are.
 
 With `pytest -n N` each file of tests goes to one worker, the files that take longest first. Tests
 that are marked `alone` measure time or memory: `-m "not alone"` leaves them for a run of their own.
@@ -38,6 +38,7 @@ _COST = {"browser": 8, "processes": 15, "slow": 30}
 
 MARKERS = (
     "slow: takes seconds; the quick selection leaves it to the stage that it belongs to.",
+    "own_stage: starts several servers, or waits; later stages leave it to its own stage.",
     "nightly: takes minutes, and tests of its kind are in the default run: only a full run has it.",
     "alone: measures time or memory, so no other test runs beside it.",
     "page(directory): tests a page whose files are in that directory of the stage.",
@@ -60,7 +61,10 @@ def quick_selection(items: Sequence[pytest.Item], stage: Stage) -> list[pytest.I
         and (
             item.path.parent.name not in earlier
             or (
-                id(item) in kept and not takes_long(item) and not _is_of_unchanged_page(item, stage)
+                id(item) in kept
+                and not takes_long(item)
+                and not item.get_closest_marker("own_stage")
+                and not _is_of_unchanged_page(item, stage)
             )
         )
     ]

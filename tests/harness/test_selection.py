@@ -28,6 +28,9 @@ def test_slow(): ...
 @pytest.mark.alone
 def test_alone(): ...
 
+@pytest.mark.own_stage
+def test_own(): ...
+
 @pytest.mark.nightly
 def test_nightly(): ...
 
@@ -67,6 +70,7 @@ def test_the_own_suite_is_whole_and_earlier_ones_are_a_selection(suites: Path) -
         "stage05 test_one": 1,
         "stage05 test_slow": 1,
         "stage05 test_alone": 1,
+        "stage05 test_own": 1,
         "stage05 test_gallery": 1,
         "stage05 test_other_page": 1,
     }
@@ -83,7 +87,7 @@ def test_a_page_is_tested_again_by_the_stage_that_changes_it(suites: Path) -> No
 
 def test_full_leaves_nothing_out(suites: Path) -> None:
     found = selected(suites, "--stage=5", "--inherited=full")
-    assert len(found) == 3 * 7
+    assert len(found) == 3 * 8
     assert found["stage05 test_nightly"] == 1
     assert found["stage03 test_many"] == 5
 

@@ -59,6 +59,7 @@ def answer_to(client: socket.socket) -> bytes:
     return answer
 
 
+@pytest.mark.own_stage
 def test_a_stop_takes_bounded_time_whatever_clients_do(launch: Launch) -> None:
     server = launch()
     ended = threading.Event()

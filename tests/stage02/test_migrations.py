@@ -62,6 +62,7 @@ def test_two_migrations_that_follow_the_same_one_are_told_in_one_line(
         assert "Traceback" not in done.stdout
 
 
+@pytest.mark.own_stage
 def test_a_database_that_cannot_be_used_is_told_in_one_line_by_the_command(
     launch: Launch, stage_directory: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line_by_the_command(
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.own_stage
 def test_the_sql_of_the_migrations_is_printed_or_refused_in_one_line(
     launch: Launch, stage_directory: Path, stage: int
 ) -> None:

@@ -32,6 +32,7 @@ def unusable(launch_for_module: Launch) -> Unusable:
     return try_to_use(spoiled, locked)
 
 
+@pytest.mark.own_stage
 @pytest.mark.parametrize(
     "spoil",
     [

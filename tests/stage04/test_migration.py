@@ -12,7 +12,7 @@ from tests.stage03.database import copy_database
 from tests.stage04.uploads import new_image
 
 # what stages before it had: a file
-pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
+pytestmark = [pytest.mark.craft, pytest.mark.own_stage, pytest.mark.deployment("plain")]
 
 PEOPLE = "SELECT id, username, username_folded, password_hash, created_at FROM users ORDER BY id"
 TODOS = "SELECT id, owner_id, title, description, completed, updated_at FROM todos ORDER BY id"

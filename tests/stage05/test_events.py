@@ -87,6 +87,7 @@ def test_the_stream_tells_every_step_and_ends_with_the_job(api: Api) -> None:
     assert told[-1] == read(api, job_id)
 
 
+@pytest.mark.own_stage
 def test_progress_never_goes_back(api: Api) -> None:
     told = watched(api, submit_file(api, prose(3 * MIB))["id"])
     progress = [job["progress"] for job in told]
@@ -108,6 +109,7 @@ def test_the_stream_ends_when_the_job_is_cancelled(api: Api) -> None:
         assert [job["status"] for job in told] == ["cancelled"]
 
 
+@pytest.mark.own_stage
 def test_a_stream_lasts_no_longer_than_a_token(launch: Launch) -> None:
     with Api(launch(ACCESS_TOKEN_TTL=str(TTL))) as visitor:
         api = visitor.as_new_user()
@@ -171,6 +173,7 @@ def test_many_who_watch_and_leave_do_not_use_the_server_up(api: Api) -> None:
     assert watched(api, job_id)[-1]["status"] == "cancelled"
 
 
+@pytest.mark.own_stage
 @pytest.mark.deployment("plain")
 @pytest.mark.queue("local")
 def test_all_streams_share_one_look_at_the_database(
@@ -195,6 +198,7 @@ def test_all_streams_share_one_look_at_the_database(
     assert of_many_streams < 1.5 * of_one_stream + 5
 
 
+@pytest.mark.own_stage
 @pytest.mark.queue("local")
 def test_a_user_has_a_limited_number_of_streams(launch: Launch) -> None:
     with Api(launch(MAX_JOB_STREAMS_PER_USER=str(MOST_STREAMS))) as visitor:

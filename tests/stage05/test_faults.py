@@ -22,7 +22,7 @@ from tests.stage05.faults import (
 )
 from tests.stage05.jobs import LONG, MAX_ATTEMPTS, Job, lease_of, submit_file, succeeded
 
-pytestmark = [pytest.mark.craft, pytest.mark.queue("local")]
+pytestmark = [pytest.mark.craft, pytest.mark.own_stage, pytest.mark.queue("local")]
 
 TRACES = ("Traceback", "sqlite", "SELECT", "jobs.text", "secret", "codec")
 

@@ -155,6 +155,7 @@ def test_it_runs_on_time_while_large_texts_are_analysed(api: Api) -> None:
     succeeded(api, large)
 
 
+@pytest.mark.own_stage
 @pytest.mark.queue("local")
 def test_what_has_ended_long_ago_is_removed_when_the_server_starts(launch: Launch) -> None:
     server = launch(JOB_RETENTION="1", JOB_CLEANUP_CRONTAB="0 0 29 2 *")

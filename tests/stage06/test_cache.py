@@ -132,6 +132,7 @@ def test_a_city_that_does_not_exist_is_not_asked_for_again_at_once(
     assert fake_weather.questions(city) == 1
 
 
+@pytest.mark.own_stage
 @pytest.mark.craft
 def test_a_restart_empties_the_cache(
     server_with_a_key: LaunchedServer, fake_weather: FakeWeather

@@ -52,6 +52,7 @@ def asked_in(seconds: list[float], api: Api, city: str) -> httpx.Response:
     return answer
 
 
+@pytest.mark.own_stage
 @pytest.mark.parametrize("provider", KEYS)
 def test_nobody_asks_until_the_time_that_a_429_names_is_over(
     launch: Launch, fake_weather: FakeWeather, provider: str
@@ -86,6 +87,7 @@ def test_a_503_with_a_retry_after_is_heeded_as_a_429_is(
         assert [fake_weather.questions(city), fake_weather.questions(other)] == [1, 0]
 
 
+@pytest.mark.own_stage
 def test_nobody_waits_again_for_a_provider_that_took_too_long(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
@@ -149,6 +151,7 @@ def wishful(launch_for_module: Launch) -> dict[str, LaunchedServer]:
     return servers
 
 
+@pytest.mark.own_stage
 @pytest.mark.parametrize("name", WISHES)
 def test_the_wait_is_what_the_provider_wishes_within_reason(
     wishful: dict[str, LaunchedServer], fake_weather: FakeWeather, name: str
@@ -177,6 +180,7 @@ def test_an_answer_of_any_kind_closes_the_circuit(
             assert outcome(ask(api, new_city())) == "MISS"
 
 
+@pytest.mark.own_stage
 def test_lookups_are_limited_and_answers_that_are_kept_are_not(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
@@ -198,6 +202,7 @@ def test_lookups_are_limited_and_answers_that_are_kept_are_not(
         eventually(lambda: ask(api, more[-1]).status_code == 200, within=60 / LOOKUPS + 3)
 
 
+@pytest.mark.own_stage
 def test_an_older_answer_is_given_when_no_lookup_is_left(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:

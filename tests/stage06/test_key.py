@@ -12,7 +12,7 @@ from tests.harness.server import LaunchedServer
 from tests.harness.weather import FakeWeather
 from tests.stage06.weather import BUSY, KEY, QUICK, ask, new_city
 
-pytestmark = pytest.mark.craft
+pytestmark = [pytest.mark.craft, pytest.mark.own_stage]
 
 # Every logger tells everything it knows, as somebody would set it who looks for a mistake.
 LOG_EVERYTHING = {

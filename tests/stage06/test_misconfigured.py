@@ -11,7 +11,7 @@ from tests.harness.waiting import in_parallel
 from tests.harness.weather import FakeWeather
 from tests.stage06.weather import KEY, ask
 
-pytestmark = pytest.mark.craft
+pytestmark = [pytest.mark.craft, pytest.mark.own_stage]
 
 CLOSED = "http://127.0.0.1:9"  # nobody listens there
 

@@ -22,7 +22,7 @@ from tests.stage07.people import expect, give_role, person
 from tools.course import find_stage, load_course
 
 # what stages before it had: a file
-pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
+pytestmark = [pytest.mark.craft, pytest.mark.own_stage, pytest.mark.deployment("plain")]
 
 NAME = "FIRST_ADMIN_USERNAME"
 WRONG_PASSWORD = "another password 7"
