@@ -20,10 +20,10 @@ from tests.stage03.accounts import PASSWORD, new_account, new_username, sign_in
 pytestmark = pytest.mark.craft
 
 CROWD = 60
-SLOW = "11"  # rounds: a hash takes an eighth of a second
-CHEAP = "7"  # a sixteenth of that
+SLOW = "10"  # rounds: a hash takes a sixteenth of a second
+CHEAP = "6"  # a sixteenth of that
 REFUSED_WITHIN = 2.0  # seconds
-TURNS = 5
+TURNS = 3
 
 
 @pytest.fixture(scope="module")
