@@ -1,7 +1,7 @@
 """Row C.9: what a statement reads does not grow with the tables.
 
-PostgreSQL writes down how it ran each statement of the app (`auto_explain`), with tables of a
-hundred thousand rows. None may be read from one end to the other, and for a page of a list only
+PostgreSQL writes down how it ran each statement of the app (`auto_explain`), with tables of
+tens of thousands of rows. None may be read from one end to the other, and for a page of a list only
 about a page is read.
 """
 
