@@ -21,8 +21,8 @@ from tools.course import ROOT, Stage
 FLAKY = ROOT / ".nox" / "flaky.json"
 KEPT = 200  # flaky tests in that file
 PASSED, FAILED, NOTHING_TO_RUN = 0, 1, 5  # exit codes of pytest
-# More workers than processors: many tests wait for a server.
-WORKERS = int(os.environ.get("TEST_WORKERS") or min(6, (os.cpu_count() or 2) + 1))
+# Twice as many workers as processors: many tests wait for a server.
+WORKERS = int(os.environ.get("TEST_WORKERS") or min(8, 2 * (os.cpu_count() or 2)))
 
 # What the tests of every stage depend on, besides the stages and their suites.
 HARNESS = (
@@ -46,6 +46,8 @@ HARNESS = (
     "tools/suites.py",
     "tools/trees.py",
 )
+
+_RUNS_ALONE = re.compile(r"^\s*(?:@|pytestmark = ).*\bmark\.alone\b", re.MULTILINE)
 
 RunPytest = Callable[[Sequence[str]], int]
 """Runs pytest with these arguments and returns its exit code."""
@@ -113,8 +115,10 @@ def run_lanes(
     base = ["-o", f"cache_dir={cache}", *arguments]
     codes = [run_pytest([*base, "-m", "not alone", *parallel(workers, share_files=share_files)])]
     failed = _node_ids(last_failed)
-    if any(_has_tests_that_run_alone(suite) for suite in alone_in):
-        codes.append(run_pytest([*base, "-m", "alone"]))
+    if files := [file for suite in alone_in for file in _with_tests_that_run_alone(suite)]:
+        # Only those files: to collect all the others would take longer than some of the tests.
+        options = [word for word in base if word not in _suites_in(arguments)]
+        codes.append(run_pytest([*options, "-m", "alone", *files]))
         failed |= _node_ids(last_failed)
     bad = [code for code in codes if code not in (PASSED, NOTHING_TO_RUN)]
     # What is no test is a file, or a worker, where the tests could not be collected.
@@ -163,9 +167,15 @@ def _node_ids(last_failed: Path) -> set[str]:
         return set()
 
 
-def _has_tests_that_run_alone(suite: str) -> bool:
-    """Return whether a test of this suite is marked `alone`: a look at its source."""
-    return any(
-        re.search(r"\bmark\.alone\b", path.read_text(encoding="utf-8"))
-        for path in (ROOT / suite).rglob("*.py")
-    )
+def _suites_in(arguments: Iterable[str]) -> list[str]:
+    """Return the arguments that are suites, not options."""
+    return [word for word in arguments if not word.startswith("-")]
+
+
+def _with_tests_that_run_alone(suite: str) -> list[str]:
+    """Return the files of this suite where a test is marked `alone`: a look at the source."""
+    return [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / suite).rglob("test_*.py"))
+        if _RUNS_ALONE.search(path.read_text(encoding="utf-8"))
+    ]

@@ -65,6 +65,8 @@ def test_tests_that_measure_run_after_the_others_without_workers(
     run_lanes(pytest_, [suite_with_measurements], tmp_path, alone_in=[suite_with_measurements])
     assert [run[run.index("-m") + 1] for run in pytest_.runs] == ["not alone", "alone"]
     assert "-n" not in pytest_.runs[1]
+    assert suite_with_measurements not in pytest_.runs[1], "it would collect all of the suite"
+    assert pytest_.runs[1][-1] == f"{suite_with_measurements}/test_time.py"
 
 
 def test_a_test_that_fails_twice_has_failed(tmp_path: Path) -> None:
