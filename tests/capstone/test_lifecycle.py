@@ -174,6 +174,7 @@ def test_a_job_that_runs_goes_back_to_the_queue(launch: Launch) -> None:
             assert succeeded(visitor.with_token(api.token), job_id)["attempts"] == 1
 
 
+@pytest.mark.deployment("full")
 def test_all_processes_behind_a_port_stop_in_order(launch: Launch) -> None:
     server = launch(start=False)
     server.command = (*server.command, "--workers", "2")
@@ -183,6 +184,7 @@ def test_all_processes_behind_a_port_stop_in_order(launch: Launch) -> None:
     assert server.log_text().count("Application shutdown complete") == 2
 
 
+@pytest.mark.deployment("full")
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
 def test_a_worker_stops_in_time_and_loses_no_job(launch: Launch, tmp_path: Path) -> None:
     cluster = Cluster(launch(start=False), tmp_path)

@@ -203,6 +203,7 @@ def children(server: LaunchedServer) -> list[int]:
     return started.children()
 
 
+@pytest.mark.deployment("full")
 def test_processes_behind_one_port_are_added_up(two_processes: LaunchedServer) -> None:
     def served_by_both() -> bool:
         in_parallel(8, lambda _: httpx.get(f"{two_processes.base_url}/health/live"))
@@ -217,6 +218,7 @@ def test_processes_behind_one_port_are_added_up(two_processes: LaunchedServer) -
         assert requests(scrape(two_processes.base_url), "GET", "/todos", 401) == before + 40
 
 
+@pytest.mark.deployment("full")
 def test_a_dead_process_keeps_no_connections(two_processes: LaunchedServer) -> None:
     base_url = two_processes.base_url
 
@@ -243,6 +245,7 @@ def _files_of(server: LaunchedServer, process_id: int) -> Iterator[Path]:
     return Path(server.settings["PROMETHEUS_MULTIPROC_DIR"]).glob(f"*_{process_id}.db")
 
 
+@pytest.mark.deployment("full")
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
 def test_a_worker_serves_the_metrics_of_its_processes(launch: Launch, tmp_path: Path) -> None:
     server = launch(start=False)
@@ -269,6 +272,7 @@ def test_a_worker_serves_the_metrics_of_its_processes(launch: Launch, tmp_path: 
         cluster.end()
 
 
+@pytest.mark.deployment("full")
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
 def test_jobs_that_no_worker_takes_are_seen_to_wait(launch: Launch, tmp_path: Path) -> None:
     cluster = Cluster(launch(start=False), tmp_path)

@@ -27,7 +27,7 @@ from tests.stage05.jobs import Job, submit, succeeded
 pytestmark = [pytest.mark.craft, pytest.mark.queue(CELERY)]
 
 STOPS_WITHIN = 15.0  # seconds
-ASKING_TAKES = 5.0  # seconds at most, when there is no Redis
+ASKING_TAKES = 8.0  # seconds at most, when there is no Redis and the machine is busy
 
 
 def came_to_one_end(seen: Evidence, jobs: list[Job]) -> None:
@@ -60,12 +60,14 @@ def test_workers_take_no_orders_by_messages(
         succeeded(api, submit(api)["id"])
 
 
+@pytest.mark.own_stage
 def test_a_job_waits_in_redis_for_a_worker_that_comes_later(evidence: Evidences) -> None:
     seen = evidence(told_twice)
     assert seen["waiting"] == len(seen["jobs"])
     came_to_one_end(seen, seen["jobs"])
 
 
+@pytest.mark.own_stage
 def test_two_workers_that_are_told_twice_run_no_job_twice(evidence: Evidences) -> None:
     seen = evidence(told_twice)
     assert seen["doubled"] == 2 * seen["waiting"]
@@ -73,37 +75,44 @@ def test_two_workers_that_are_told_twice_run_no_job_twice(evidence: Evidences) -
     came_to_one_end(seen, seen["jobs"])
 
 
+@pytest.mark.own_stage
 def test_without_beat_a_job_that_is_due_waits_and_then_runs(evidence: Evidences) -> None:
     seen = evidence(told_twice)
     assert seen["without_beat"]["status"] in ("scheduled", "queued")
     came_to_one_end(seen, seen["with_beat"])
 
 
+@pytest.mark.own_stage
 def test_a_job_that_is_due_joins_the_queue_however_long_it_is(evidence: Evidences) -> None:
     assert evidence(many_before_it)["waiting"]
 
 
+@pytest.mark.own_stage
 def test_a_restart_of_the_server_is_nothing_to_the_workers(evidence: Evidences) -> None:
     seen = evidence(told_twice)
     came_to_one_end(seen, seen["after"])
 
 
+@pytest.mark.own_stage
 def test_workers_and_beat_stop_in_good_order(evidence: Evidences) -> None:
     seen = evidence(told_twice)
     assert seen["exit_codes"] == [0, 0, 0], seen["logs"][-2000:]
 
 
+@pytest.mark.own_stage
 def test_no_secret_is_logged(evidence: Evidences) -> None:
     seen = evidence(told_twice)
     for secret in seen["secrets"]:
         assert secret not in seen["logs"]
 
 
+@pytest.mark.own_stage
 def test_workers_and_beat_leave_no_files_behind(evidence: Evidences) -> None:
     names = evidence(told_twice)["files"]
     assert [name for name in names if "celery" in name or name.endswith(".pid")] == []
 
 
+@pytest.mark.own_stage
 def test_a_job_survives_the_child_process_that_ran_it(evidence: Evidences) -> None:
     seen = evidence(worker_processes_killed)
     assert seen["alive"]
@@ -113,6 +122,7 @@ def test_a_job_survives_the_child_process_that_ran_it(evidence: Evidences) -> No
     assert all(attempts[job_id] >= 2 for job_id in seen["killed_child"])
 
 
+@pytest.mark.own_stage
 def test_a_job_survives_the_worker_that_ran_it(evidence: Evidences) -> None:
     seen = evidence(worker_processes_killed)
     came_to_one_end(seen, seen["after_worker"])
@@ -121,6 +131,7 @@ def test_a_job_survives_the_worker_that_ran_it(evidence: Evidences) -> None:
     assert all(attempts[job_id] >= 2 for job_id in seen["killed_worker"])
 
 
+@pytest.mark.own_stage
 def test_jobs_survive_a_redis_that_lost_everything(evidence: Evidences) -> None:
     seen = evidence(redis_restarted)
     assert seen["waiting"] == 5
@@ -129,23 +140,27 @@ def test_jobs_survive_a_redis_that_lost_everything(evidence: Evidences) -> None:
     assert {job["attempts"] for job in seen["jobs"]} == {1}
 
 
+@pytest.mark.own_stage
 def test_jobs_are_accepted_quickly_without_redis(evidence: Evidences) -> None:
     seen = evidence(redis_restarted)
     print(f"POST /jobs without Redis: {seen['each_took']:.2f} s each")
     assert seen["each_took"] < ASKING_TAKES
 
 
+@pytest.mark.own_stage
 def test_workers_and_beat_stop_in_time_without_redis(evidence: Evidences) -> None:
     for name, (exit_code, seconds) in evidence(redis_restarted)["ends"].items():
         assert exit_code != -9, name
         assert seconds < STOPS_WITHIN, name
 
 
+@pytest.mark.own_stage
 def test_jobs_survive_a_redis_that_was_killed(evidence: Evidences) -> None:
     seen = evidence(redis_killed_and_paused)
     came_to_one_end(seen, seen["after_kill"])
 
 
+@pytest.mark.own_stage
 def test_jobs_are_accepted_while_redis_hangs_and_run_afterwards(evidence: Evidences) -> None:
     seen = evidence(redis_killed_and_paused)
     assert not seen["errors"]
@@ -174,6 +189,7 @@ def without_redis_url(launch_for_module: Launch) -> list[tuple[int | None, str]]
     return in_parallel(len(processes), run).results
 
 
+@pytest.mark.own_stage
 def test_without_a_redis_url_they_do_not_start_and_one_line_says_why(
     without_redis_url: list[tuple[int | None, str]],
 ) -> None:
