@@ -1,13 +1,14 @@
 """Every command of the course.
 
     python3 noxfile.py                     every check of every stage
-    python3 noxfile.py -l                  what there is
-    python3 noxfile.py -s serve -- 2       run stage 2, with its docs in the browser
-    python3 noxfile.py -s stage02          the tests of stage 2 alone
-    python3 noxfile.py -s diff -- 1 2      what stage 2 changes
+    python3 noxfile.py -l                  the list of commands
+    python3 noxfile.py serve 2             run stage 2, with its docs in the browser
+    python3 noxfile.py stage02             the tests of stage 2 alone
+    python3 noxfile.py diff 1 2            what stage 2 changes
+    python3 noxfile.py starter 3 ../mine   stage 3 without the parts that its lesson is about
 
 A bare Python 3.11 is enough: run by one, this file makes `.venv` with nox in it and runs itself
-again there. With nox installed, `nox` does the same.
+again there. `-s diff -- 1 2`, nox's own form, works too; an installed `nox` takes only that.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ if sys.version_info < OLDEST_PYTHON:
     found = ".".join(map(str, sys.version_info[:3]))
     sys.exit(f"This course needs Python 3.11 or newer; {sys.executable} is Python {found}.")
 
+sys.path.insert(0, str(ROOT))
+from tools.arguments import nox_arguments  # noqa: E402 - an older Python ends with the line above
+
 
 def bootstrap() -> int:
     """Run this file's sessions with the nox of `.venv`, making that first; return its exit code."""
@@ -38,7 +42,8 @@ def bootstrap() -> int:
         print("First run: making .venv with nox in it (about ten seconds) …", flush=True)
         _make_venv(python)
         made.touch()
-    command = [str(python), "-m", "nox", "--noxfile", str(Path(__file__).resolve()), *sys.argv[1:]]
+    command = [str(python), "-m", "nox", "--noxfile", str(Path(__file__).resolve())]
+    command += nox_arguments(sys.argv[1:])
     if os.name != "nt":
         # Replaced rather than called: Ctrl-C and signals reach nox alone, and its exit is ours.
         os.execv(command[0], command)  # noqa: S606 - our own arguments, no shell
@@ -81,7 +86,6 @@ if __name__ == "__main__":
 
 import nox  # noqa: E402 - a bare Python has none: the lines above come first
 
-sys.path.insert(0, str(ROOT))
 from tools.course import CourseError, Stage, find_stage, load_course  # noqa: E402
 from tools.environment import stage_python, tools_python  # noqa: E402
 from tools.receipts import find_receipt, keep_receipt, last_duration, receipt_key  # noqa: E402
@@ -349,7 +353,6 @@ def run_check(session: nox.Session, inherited: str, name: str) -> None:
         if not proof.needed:
             return
         check_structure(session)
-        run_module(session, "tools.starter", "--check")
         for stage in STAGES:
             app_python(session, stage)
         run_module(session, "tools.openapi")
@@ -461,8 +464,9 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def starter(session: nox.Session) -> None:
-    """Write `starter/stageNN`, what learners begin with, from the finished stages."""
-    run_module(session, "tools.starter", *session.posargs)
+    """Make a stage to finish yourself where you want it (`starter 3 ../my-stage3`)."""
+    here = f"--directory={session.invoked_from}"  # what relative paths mean
+    run_module(session, "tools.starter", here, *session.posargs)
 
 
 @nox.session(default=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tools.arguments import nox_arguments
 from tools.course import ROOT, Stage, load_course
 from tools.receipts import keep_receipt
 from tools.suites import FAILED, Outcome, stage_run
@@ -95,6 +96,23 @@ def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
         monkeypatch.setattr(noxfile, name, replacement)
     monkeypatch.chdir(tmp_path)
     return found
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", ""),
+        ("-l", "-l"),
+        ("-s diff -- 1 2", "-s diff -- 1 2"),
+        ("stage02", "-s stage02 --"),
+        ("starter 3 ../mine", "-s starter -- 3 ../mine"),
+        ("lint --fix", "-s lint -- --fix"),
+        ("stage02 -- -k title", "-s stage02 -- -k title"),
+        ("stage02 -k title -- x", "-s stage02 -- -k title -- x"),
+    ],
+)
+def test_a_session_and_its_words_need_no_options_of_nox(words: str, expected: str) -> None:
+    assert nox_arguments(words.split()) == expected.split()
 
 
 @each_stage

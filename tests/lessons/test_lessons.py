@@ -39,6 +39,7 @@ from tests.lessons.lesson import (
     read,
     sections_of,
 )
+from tools.arguments import nox_arguments
 from tools.course import ROOT, CourseError, Stage, find_stage, load_course
 
 STAGES = load_course()
@@ -274,7 +275,7 @@ def test_every_session_that_a_page_names_exists(page: Path) -> None:
     commands = re.findall(r"noxfile\.py((?: [\w.=-]+)*)", read(page))
     assert commands, "no command found: has the pattern gone wrong?"
     for command in commands:
-        words = command.split()
+        words = nox_arguments(command.split())
         sessions = [word for flag, word in pairwise(words) if flag == "-s"]
         assert set(sessions) <= known, command
         if sessions and sessions[0] in {"serve", "diff"} and "--" in words:
