@@ -20,7 +20,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self  # Python 3.10 lacks it and must get as far as the message below
 
 ROOT = Path(__file__).resolve().parent
 OLDEST_PYTHON = (3, 11)
