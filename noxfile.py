@@ -326,12 +326,13 @@ def drill(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and likely mistakes with ruff (`lint -- --fix` mends what it can), and CI."""
+    """Check style, spelling and CI with ruff, typos and zizmor (`lint --fix` mends the style)."""
     session.log(f"lint{place_in_run(session)}")
     run_module(session, "ruff", "check", *session.posargs)
     run_module(session, "ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
-    zizmor = str(Path(python_of_tools(session)).with_name("zizmor"))
-    session.run(zizmor, "--offline", "--quiet", ".github", external=True)
+    tools = Path(python_of_tools(session))
+    session.run(str(tools.with_name("typos")), external=True)
+    session.run(str(tools.with_name("zizmor")), "--offline", "--quiet", ".github", external=True)
 
 
 @nox.session

@@ -3,6 +3,7 @@
 import atexit
 import importlib.util
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from tools.arguments import nox_arguments
 from tools.course import ROOT, Stage, load_course
@@ -211,6 +213,22 @@ def test_ci_runs_every_stage_of_the_course() -> None:
     assert 'stages=$(python -m tools.touched --all)"' in workflow
     assert "stage: ${{ fromJSON(needs.plan.outputs.stages) }}" in workflow
     assert 'python noxfile.py -s "$STAGE"' in workflow
+
+
+def test_a_hook_is_a_session(sessions: Sessions) -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0][
+        "hooks"
+    ]
+    entries = [shlex.split(hook["entry"]) for hook in hooks]
+    assert {tuple(words[:2]) for words in entries} == {("python3", "noxfile.py")}
+    named = [nox_arguments(words[2:])[1] for words in entries]
+    assert set(named) <= sessions.functions.keys()
+    assert {"lint", "typecheck"} <= set(named)
+
+
+def test_lint_checks_style_spelling_and_workflows(sessions: Sessions) -> None:
+    programs = [Path(command[0]).name for command in sessions.run("lint")]
+    assert programs == ["tools", "tools", "typos", "zizmor"]
 
 
 def test_everything_runs_every_night() -> None:
