@@ -427,7 +427,11 @@ def full(session: nox.Session) -> None:
 @nox.session(default=False)
 def diff(session: nox.Session) -> None:
     """Show the lesson between two stages (`diff -- 2 3`, `--html FILE` for a page)."""
-    session.run(sys.executable, "-m", "tools.diff", *session.posargs, external=True, silent=False)
+    if any(word.startswith("--html") for word in session.posargs):
+        run_module(session, "tools.diff", *session.posargs)
+    else:
+        command = [sys.executable, "-m", "tools.diff", *session.posargs]
+        session.run(*command, external=True, silent=False)
 
 
 @nox.session(default=False)
