@@ -97,6 +97,7 @@ from tools.touched import changed_paths, touched  # noqa: E402
 
 STAGES = load_course()
 CHECK_SUITES = ["tests/tools", "tests/harness", "tests/lessons", "tests/grading"]
+STARTERS = "tests/tools/test_starter.py"
 EVERYTHING = ["."]  # what a receipt depends on, where that cannot be told more exactly
 
 # uv compiles nothing and some machines forbid Python to keep what it compiled: pytest would spend
@@ -138,6 +139,11 @@ def run_module(session: nox.Session, module: str, *arguments: str) -> None:
     """Run a module of the tools."""
     command = [python_of_tools(session), "-m", module, *arguments]
     session.run(*command, env=KEEP_BYTECODE, external=True)
+
+
+def run_program(session: nox.Session, name: str, *arguments: str) -> None:
+    """Run a program that is a tool of the course and no module of Python."""
+    session.run(str(Path(python_of_tools(session)).with_name(name)), *arguments, external=True)
 
 
 def run_pytest(session: nox.Session, *arguments: str) -> int:
@@ -330,9 +336,8 @@ def lint(session: nox.Session) -> None:
     session.log(f"lint{place_in_run(session)}")
     run_module(session, "ruff", "check", *session.posargs)
     run_module(session, "ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
-    tools = Path(python_of_tools(session))
-    session.run(str(tools.with_name("typos")), external=True)
-    session.run(str(tools.with_name("zizmor")), "--offline", "--quiet", ".github", external=True)
+    run_program(session, "typos")
+    run_program(session, "zizmor", "--offline", "--quiet", ".github")
 
 
 @nox.session
@@ -387,10 +392,13 @@ def quick(session: nox.Session) -> None:
     if lint_only:
         run_module(session, "ruff", "check", *lint_only)
         run_module(session, "ruff", "format", "--check", *lint_only)
+    run_program(session, "typos")
     check_structure(session)
     numbers = [str(stage.number) for stage in (*found.changed, *found.synced)]
     if wanted := [*numbers, *(["tools"] if found.tools or found.harness else [])]:
         run_module(session, "tools.typecheck", *wanted)
+    if numbers and run_pytest(session, "-q", "-m", "not slow", STARTERS) != 0:
+        session.error("a starter can no longer be made or used: see above")
     for stage in found.changed:
         run_stage(session, stage, "quick", stage.name)
     for stage in found.synced:
