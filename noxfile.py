@@ -1,13 +1,14 @@
 """Every command of the course.
 
     python3 noxfile.py                     every check of every stage
-    python3 noxfile.py -l                  what there is
-    python3 noxfile.py -s serve -- 2       run stage 2, with its docs in the browser
-    python3 noxfile.py -s stage02          the tests of stage 2 alone
-    python3 noxfile.py -s diff -- 1 2      what stage 2 changes
+    python3 noxfile.py -l                  the list of commands
+    python3 noxfile.py serve 2             run stage 2, with its docs in the browser
+    python3 noxfile.py stage02             the tests of stage 2 alone
+    python3 noxfile.py diff 1 2            what stage 2 changes
+    python3 noxfile.py starter 3 ../mine   stage 3 without the parts that its lesson is about
 
 A bare Python 3.11 is enough: run by one, this file makes `.venv` with nox in it and runs itself
-again there. With nox installed, `nox` does the same.
+again there. `-s diff -- 1 2`, nox's own form, works too; an installed `nox` takes only that.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self  # Python 3.10 lacks it and must get as far as the message below
 
 ROOT = Path(__file__).resolve().parent
 OLDEST_PYTHON = (3, 11)
@@ -27,6 +31,9 @@ OLDEST_PYTHON = (3, 11)
 if sys.version_info < OLDEST_PYTHON:
     found = ".".join(map(str, sys.version_info[:3]))
     sys.exit(f"This course needs Python 3.11 or newer; {sys.executable} is Python {found}.")
+
+sys.path.insert(0, str(ROOT))
+from tools.arguments import nox_arguments  # noqa: E402 - an older Python ends with the line above
 
 
 def bootstrap() -> int:
@@ -38,7 +45,8 @@ def bootstrap() -> int:
         print("First run: making .venv with nox in it (about ten seconds) …", flush=True)
         _make_venv(python)
         made.touch()
-    command = [str(python), "-m", "nox", "--noxfile", str(Path(__file__).resolve()), *sys.argv[1:]]
+    command = [str(python), "-m", "nox", "--noxfile", str(Path(__file__).resolve())]
+    command += nox_arguments(sys.argv[1:])
     if os.name != "nt":
         # Replaced rather than called: Ctrl-C and signals reach nox alone, and its exit is ours.
         os.execv(command[0], command)  # noqa: S606 - our own arguments, no shell
@@ -81,7 +89,6 @@ if __name__ == "__main__":
 
 import nox  # noqa: E402 - a bare Python has none: the lines above come first
 
-sys.path.insert(0, str(ROOT))
 from tools.course import CourseError, Stage, find_stage, load_course  # noqa: E402
 from tools.environment import stage_python, tools_python  # noqa: E402
 from tools.receipts import find_receipt, keep_receipt, last_duration, receipt_key  # noqa: E402
@@ -90,6 +97,7 @@ from tools.touched import changed_paths, touched  # noqa: E402
 
 STAGES = load_course()
 CHECK_SUITES = ["tests/tools", "tests/harness", "tests/lessons", "tests/grading"]
+STARTERS = "tests/tools/test_starter.py"
 EVERYTHING = ["."]  # what a receipt depends on, where that cannot be told more exactly
 
 # uv compiles nothing and some machines forbid Python to keep what it compiled: pytest would spend
@@ -131,6 +139,11 @@ def run_module(session: nox.Session, module: str, *arguments: str) -> None:
     """Run a module of the tools."""
     command = [python_of_tools(session), "-m", module, *arguments]
     session.run(*command, env=KEEP_BYTECODE, external=True)
+
+
+def run_program(session: nox.Session, name: str, *arguments: str) -> None:
+    """Run a program that is a tool of the course and no module of Python."""
+    session.run(str(Path(python_of_tools(session)).with_name(name)), *arguments, external=True)
 
 
 def run_pytest(session: nox.Session, *arguments: str) -> int:
@@ -319,12 +332,12 @@ def drill(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and likely mistakes with ruff (`lint -- --fix` mends what it can), and CI."""
+    """Check style, spelling and CI with ruff, typos and zizmor (`lint --fix` mends the style)."""
     session.log(f"lint{place_in_run(session)}")
     run_module(session, "ruff", "check", *session.posargs)
     run_module(session, "ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
-    zizmor = str(Path(python_of_tools(session)).with_name("zizmor"))
-    session.run(zizmor, "--offline", "--quiet", ".github", external=True)
+    run_program(session, "typos")
+    run_program(session, "zizmor", "--offline", "--quiet", ".github")
 
 
 @nox.session
@@ -349,7 +362,6 @@ def run_check(session: nox.Session, inherited: str, name: str) -> None:
         if not proof.needed:
             return
         check_structure(session)
-        run_module(session, "tools.starter", "--check")
         for stage in STAGES:
             app_python(session, stage)
         run_module(session, "tools.openapi")
@@ -380,10 +392,13 @@ def quick(session: nox.Session) -> None:
     if lint_only:
         run_module(session, "ruff", "check", *lint_only)
         run_module(session, "ruff", "format", "--check", *lint_only)
+    run_program(session, "typos")
     check_structure(session)
     numbers = [str(stage.number) for stage in (*found.changed, *found.synced)]
     if wanted := [*numbers, *(["tools"] if found.tools or found.harness else [])]:
         run_module(session, "tools.typecheck", *wanted)
+    if numbers and run_pytest(session, "-q", "-m", "not slow", STARTERS) != 0:
+        session.error("a starter can no longer be made or used: see above")
     for stage in found.changed:
         run_stage(session, stage, "quick", stage.name)
     for stage in found.synced:
@@ -420,7 +435,11 @@ def full(session: nox.Session) -> None:
 @nox.session(default=False)
 def diff(session: nox.Session) -> None:
     """Show the lesson between two stages (`diff -- 2 3`, `--html FILE` for a page)."""
-    session.run(sys.executable, "-m", "tools.diff", *session.posargs, external=True, silent=False)
+    if any(word.startswith("--html") for word in session.posargs):
+        run_module(session, "tools.diff", *session.posargs)
+    else:
+        command = [sys.executable, "-m", "tools.diff", *session.posargs]
+        session.run(*command, external=True, silent=False)
 
 
 @nox.session(default=False)
@@ -461,8 +480,9 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def starter(session: nox.Session) -> None:
-    """Write `starter/stageNN`, what learners begin with, from the finished stages."""
-    run_module(session, "tools.starter", *session.posargs)
+    """Make a stage to finish yourself where you want it (`starter 3 ../my-stage3`)."""
+    here = f"--directory={session.invoked_from}"  # what relative paths mean
+    run_module(session, "tools.starter", here, *session.posargs)
 
 
 @nox.session(default=False)

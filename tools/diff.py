@@ -19,7 +19,6 @@ from pathlib import Path
 
 from tools.command import run
 from tools.course import ROOT, CourseError, find_stage, load_course
-from tools.diff_page import page
 from tools.lesson import LESSON, FileChange, Lesson, compare
 from tools.trees import git, shown
 
@@ -45,6 +44,9 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     lesson = compare(root, stages, first, last)
     in_patch = [c for c in lesson.changes if options.full or c.feature != LESSON]
     if options.html:
+        # It needs packages; the rest runs on a bare Python, in a tenth of a second.
+        from tools.diff_page import page
+
         _write_page(options.html, page(root, lesson, in_patch))
         return 0
     print(summary(lesson))

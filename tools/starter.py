@@ -1,10 +1,8 @@
-"""What learners begin with: `starter/stageNN`, made from the finished stage.
+"""Make a starter: the finished stage in which the lesson's own parts are left to do.
 
-    python -m tools.starter             write all of them anew
-    python -m tools.starter --check     one line for each file that is not as it would be written
+    python3 noxfile.py starter 3 ../my-stage3
 
-A starter is the finished stage in which the lesson's own parts are left to do. `starter` in
-`stages.toml` lists these parts, each with the rows of the requirements that it earns:
+`starter` in `stages.toml` lists these parts, each with the rows of the requirements that it earns:
 
     "3.2 app/auth/router.py: sign_in"     a function without its body, or a class without its fields
     "3.4 app/todos/store.py"              a file as the stage before has it, or none at all
@@ -17,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,11 +27,10 @@ from pathlib import Path
 from textwrap import indent, shorten, wrap
 
 from tools.command import run
-from tools.course import ROOT, CourseError, Stage, load_course
+from tools.course import ROOT, CourseError, Stage, find_stage, load_course
 from tools.requirements import Requirement, load_requirements
 from tools.trees import listed
 
-STARTERS = "starter"
 LAST_STAGE = 8  # the capstone is no exercise
 LINE_LENGTH = 100
 # Tests that restart a solution: they need to have started it.
@@ -41,7 +40,12 @@ AT_START = {
     "lifespan": "yield {}  # type: ignore[typeddict-item]",
     "find_highest_cost": "return 0",
 }
-# The lesson is linked, not copied; pictures are the lesson's.
+# A line of `app/main.py`, and the line that follows it in a starter.
+ADDED_TO_MAIN = (
+    ("from fastapi import FastAPI", "from app.unfinished import answer_unfinished"),
+    ("add_error_handlers(app)", "answer_unfinished(app)"),
+)
+# The lesson is named, not copied; pictures are the lesson's.
 LEFT_OUT = ("README.md", "gallery.png", "chat.png")
 
 UNFINISHED = '''"""What is left to do answers 501 and says so. Delete this file when nothing is."""
@@ -79,31 +83,61 @@ def read_parts(stage: Stage) -> list[Part]:
     return parts
 
 
-def write_starter(stages: Sequence[Stage], stage: Stage, target: Path, root: Path = ROOT) -> None:
-    """Write a stage's starter to `target`, which does not exist yet.
+def make_starter(stages: Sequence[Stage], stage: Stage, target: Path, root: Path = ROOT) -> None:
+    """Make a stage's starter in `target`, a directory that is empty or does not exist.
 
-    Raises `CourseError` when a part that is left to do is not in the stage.
+    Raises `CourseError` and leaves `target` as it was when there is something in it, or when a part
+    that is left to do is not in the stage.
     """
+    if stage.number > LAST_STAGE:
+        raise CourseError(
+            f"{stage.directory} has no starter: choose a stage from 1 to {LAST_STAGE}"
+        )
+    with tempfile.TemporaryDirectory() as directory:
+        made = Path(directory) / stage.name
+        try:
+            if target.exists() and any(target.iterdir()):
+                raise CourseError(f"{target} is not empty: name a new directory")
+            _write(stages, stage, made, _seen_from(root, target), root)
+            shutil.copytree(made, target, dirs_exist_ok=True)
+        except OSError as error:
+            raise CourseError(str(error)) from error
+
+
+def _seen_from(root: Path, target: Path) -> str:
+    """Return the path of `target` for commands that run in `root`, such as `../my-stage3`."""
+    try:
+        return Path(os.path.relpath(target, root)).as_posix()
+    except ValueError:  # another drive of Windows
+        return target.resolve().as_posix()
+
+
+def _write(
+    stages: Sequence[Stage], stage: Stage, made: Path, place: str, root: Path = ROOT
+) -> None:
+    """Write a starter to `made`; its page calls that directory `place`."""
     finished = root / stage.directory
     for path in listed(root, stage.directory):
         name = path.removeprefix(f"{stage.directory}/")
         if name not in LEFT_OUT:
-            _copy(finished / name, target / name)
+            _copy(finished / name, made / name)
     texts = {row.id: row.text for row in load_requirements()}
     parts = read_parts(stage)
     for part in parts:
+        if not (made / part.path).exists():
+            raise CourseError(f"stages.toml, starter: {stage.directory} has no {part.path}")
         if not part.names:
-            (target / part.path).unlink()
+            (made / part.path).unlink()
             before = root / stages[stage.number - 2].directory / part.path
             if stage.number > 1 and before.exists():
-                _copy(before, target / part.path)
+                _copy(before, made / part.path)
     for path in dict.fromkeys(part.path for part in parts if part.names):
         of_the_file = [part for part in parts if part.path == path]
-        source = (target / path).read_text(encoding="utf-8")
-        (target / path).write_text(blanked(source, of_the_file, texts), encoding="utf-8")
-    _answer_unfinished(target / "app")
-    (target / "README.md").write_text(readme(stage, parts), encoding="utf-8")
-    _tidy(target)
+        source = (made / path).read_text(encoding="utf-8")
+        (made / path).write_text(blanked(source, of_the_file, texts), encoding="utf-8")
+    _answer_unfinished(made / "app")
+    (made / "README.md").write_text(readme(stage, parts, place), encoding="utf-8")
+    _tidy(made)
 
 
 def blanked(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
@@ -156,38 +190,39 @@ def _answer_unfinished(app: Path) -> None:
     (app / "unfinished.py").write_text(UNFINISHED, encoding="utf-8")
     main = app / "main.py"
     source = main.read_text(encoding="utf-8")
-    # Where among the imports it belongs is ruff's to say.
-    source = source.replace(
-        "\nfrom fastapi import FastAPI\n",
-        "\nfrom fastapi import FastAPI\nfrom app.unfinished import answer_unfinished\n",
-    )
-    main.write_text(
-        source.replace(
-            "\nadd_error_handlers(app)\n", "\nadd_error_handlers(app)\nanswer_unfinished(app)\n"
-        ),
-        encoding="utf-8",
-    )
+    for line, added in ADDED_TO_MAIN:
+        if f"\n{line}\n" not in source:
+            raise CourseError(
+                f"app/main.py has no line {line!r}: change it in tools/starter.py too"
+            )
+        # ruff puts the import in its place.
+        source = source.replace(f"\n{line}\n", f"\n{line}\n{added}\n")
+    main.write_text(source, encoding="utf-8")
 
 
-def readme(stage: Stage, parts: Sequence[Part]) -> str:
-    """Return the page of a starter: what to do, what it earns, and how to check it."""
+def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
+    """Return the page of a starter: what to do, what it earns, and how to check it.
+
+    The commands run in the course's directory, where `place` is the path of the starter.
+    """
     known = {row.id: row for row in load_requirements()}
     rows = [known[row_id] for row_id in dict.fromkeys(row for part in parts for row in part.rows)]
     restarting = [row.id for row in rows if any(test.startswith(RESTARTING) for test in row.tests)]
-    only_so = f" Rows that need a restart can pass only so: {', '.join(restarting)}."
-    place = f"{STARTERS}/{stage.name}"
-    grade = f"python3 noxfile.py -s grade -- --stage {stage.number}"
+    only_so = f" Rows that need a restart pass in no other way: {', '.join(restarting)}."
+    quoted = shlex.quote(place)
+    grade = f"python3 noxfile.py grade --stage {stage.number}"
     lines = [
         f"# Do it yourself: {stage.title[0].lower()}{stage.title[1:]}",
         "",
         stage.goal,
         "",
-        f"This is the finished stage {stage.number} without the parts that its lesson is about."
-        f" It starts, and what is left to do answers 501. The"
-        f" [lesson](../../{stage.directory}/README.md) explains everything that you need.",
+        f"This directory holds stage {stage.number} without the parts that its lesson is about."
+        f" It starts, and each missing part answers 501. The lesson,"
+        f" `{stage.directory}/README.md` in the course, explains everything that you need."
+        f" Start all commands in the course's directory.",
         "",
         "```bash",
-        f"cd {place}",
+        f"cd {quoted}",
         "python3 -m venv .venv && . .venv/bin/activate  # Windows: .venv\\Scripts\\activate",
         "pip install -r requirements.txt",
         "uvicorn app.main:app --reload",
@@ -195,9 +230,9 @@ def readme(stage: Stage, parts: Sequence[Part]) -> str:
         "",
         "## What to do",
         "",
-        "Search for `TODO`. The table is in a good order: what others stand on comes first. A row"
-        " may need another one to be checked: it turns green when both are done. Take away"
-        " `app/unfinished.py` last.",
+        "Search for `TODO`. The table is in a good order: each row builds on the rows above it."
+        " Some rows can be checked only when another row is done too: both turn green together."
+        " Delete `app/unfinished.py` last.",
         "",
         "| row | what it asks | where |",
         "|---|---|---|",
@@ -205,22 +240,25 @@ def readme(stage: Stage, parts: Sequence[Part]) -> str:
         "",
         "## Check it",
         "",
-        "From the top directory, while the server runs (stop any other server first, or take"
+        "In a second terminal, while the server runs (stop any other server first, or use"
         " `--port 8001` here and in the address):",
         "",
         "```bash",
         f"{grade} --base-url http://127.0.0.1:8000",
         "```",
         "",
-        "Or let the grading start the server; more is checked then."
+        "Or let the grader start the server; it checks more then."
         + (only_so if restarting else ""),
         "",
         "```bash",
-        f'{grade} --cmd "uvicorn app.main:app --port {{port}}" --cwd {place}',
+        f'{grade} --cmd "uvicorn app.main:app --port {{port}}" --cwd {quoted}',
         "```",
         "",
-        f"The whole stage, when you want to compare: `git diff --no-index {place}"
-        f" {stage.directory}`.",
+        "Compare with the whole stage when you are done:",
+        "",
+        "```bash",
+        f"git diff --no-index {shlex.quote(place + '/app')} {stage.directory}/app",
+        "```",
     ]
     return "\n".join(lines) + "\n"
 
@@ -245,51 +283,26 @@ def _tidy(target: Path) -> None:
             raise CourseError(f"ruff {command[0]}: {done.stdout}{done.stderr}")
 
 
-def differences(made: Path, kept: Path) -> Iterator[str]:
-    """Yield the files of a starter that are not as they would be made now."""
-    for path in sorted(_files(made) | _files(kept)):
-        one, other = made / path, kept / path
-        if not one.exists() or not other.exists() or one.read_bytes() != other.read_bytes():
-            yield path
-
-
-def _files(directory: Path) -> set[str]:
-    """Return the files of a directory, without what a server or Python left there."""
-    return {
-        path.relative_to(directory).as_posix()
-        for path in directory.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and ".venv" not in path.parts
-    }
-
-
 def _copy(original: Path, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(original, copy)
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
-    """Write the starters, or print which files of them are not current and return 1."""
-    parser = argparse.ArgumentParser(prog="python -m tools.starter", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
-    check = parser.parse_args(arguments).check
+    """Make the starter that the command line asks for; return 0."""
+    parser = argparse.ArgumentParser(
+        prog="python3 noxfile.py starter",
+        description="Make a stage without the parts that its lesson is about.",
+    )
+    parser.add_argument("stage", help=f"1 to {LAST_STAGE}")
+    parser.add_argument("target", help="a directory that is empty or does not exist yet")
+    parser.add_argument("--directory", type=Path, default=Path(), help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
     stages = load_course(root)
-    changed = 0
-    for stage in stages[:LAST_STAGE]:
-        kept = root / STARTERS / stage.name
-        with tempfile.TemporaryDirectory() as directory:
-            made = Path(directory) / stage.name
-            write_starter(stages, stage, made, root)
-            for path in differences(made, kept):
-                changed += 1
-                if check:
-                    print(f"{STARTERS}/{stage.name}/{path}: run python3 noxfile.py -s starter")
-                elif (made / path).exists():
-                    _copy(made / path, kept / path)
-                else:
-                    (kept / path).unlink()
-    if not check or not changed:
-        print(f"{STARTERS}: {changed} files written" if changed else f"{STARTERS}: current")
-    return 1 if check and changed else 0
+    stage = find_stage(stages, given.stage)
+    make_starter(stages, stage, given.directory / given.target, root)
+    print(f"The starter of stage {stage.number} is in {given.target}. Next: read its README.md.")
+    return 0
 
 
 if __name__ == "__main__":

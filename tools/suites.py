@@ -38,6 +38,7 @@ HARNESS = (
     "tests/lessons/lesson.py",
     "tests/requirements.txt",
     "tools/__init__.py",
+    "tools/arguments.py",
     "tools/command.py",
     "tools/course.py",
     "tools/environment.py",

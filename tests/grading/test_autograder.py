@@ -52,7 +52,7 @@ def test_the_file_has_both_scripts_and_no_finished_stage(tmp_path: Path) -> None
     for name in ("setup.sh", "run_autograder"):
         assert entries[name].external_attr >> 16 == 0o100755
         subprocess.run(["bash", "-n", tmp_path / "source" / name], check=True)
-    assert not [name for name in entries if "/app/" in name or name.startswith("starter")]
+    assert not [name for name in entries if "/app/" in name]
     assert {name.split("/")[1] for name in entries if name.startswith("tests/stage")} == {"stage01"}
     solution = (tmp_path / "source" / "solution-requirements.txt").read_text("utf-8")
     assert solution == (ROOT / STAGE.directory / "requirements.txt").read_text("utf-8")

@@ -3,6 +3,7 @@
 import atexit
 import importlib.util
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
+from tools.arguments import nox_arguments
 from tools.course import ROOT, Stage, load_course
 from tools.receipts import keep_receipt
 from tools.suites import FAILED, Outcome, stage_run
@@ -95,6 +98,23 @@ def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
         monkeypatch.setattr(noxfile, name, replacement)
     monkeypatch.chdir(tmp_path)
     return found
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", ""),
+        ("-l", "-l"),
+        ("-s diff -- 1 2", "-s diff -- 1 2"),
+        ("stage02", "-s stage02 --"),
+        ("starter 3 ../mine", "-s starter -- 3 ../mine"),
+        ("lint --fix", "-s lint -- --fix"),
+        ("stage02 -- -k title", "-s stage02 -- -k title"),
+        ("stage02 -k title -- x", "-s stage02 -- -k title -- x"),
+    ],
+)
+def test_a_session_and_its_words_need_no_options_of_nox(words: str, expected: str) -> None:
+    assert nox_arguments(words.split()) == expected.split()
 
 
 @each_stage
@@ -193,6 +213,22 @@ def test_ci_runs_every_stage_of_the_course() -> None:
     assert 'stages=$(python -m tools.touched --all)"' in workflow
     assert "stage: ${{ fromJSON(needs.plan.outputs.stages) }}" in workflow
     assert 'python noxfile.py -s "$STAGE"' in workflow
+
+
+def test_a_hook_is_a_session(sessions: Sessions) -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0][
+        "hooks"
+    ]
+    entries = [shlex.split(hook["entry"]) for hook in hooks]
+    assert {tuple(words[:2]) for words in entries} == {("python3", "noxfile.py")}
+    named = [nox_arguments(words[2:])[1] for words in entries]
+    assert set(named) <= sessions.functions.keys()
+    assert {"lint", "typecheck"} <= set(named)
+
+
+def test_lint_checks_style_spelling_and_workflows(sessions: Sessions) -> None:
+    programs = [Path(command[0]).name for command in sessions.run("lint")]
+    assert programs == ["tools", "tools", "typos", "zizmor"]
 
 
 def test_everything_runs_every_night() -> None:

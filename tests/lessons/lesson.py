@@ -9,12 +9,15 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+import pytest
 
 from tests.harness.ports import free_port
 from tests.harness.server import LaunchedServer
@@ -28,6 +31,11 @@ RELOAD_DEADLINE = 20.0
 MISSED_EDIT = 3.0  # uvicorn does not see an edit in the first quarter of a second after a start
 # What uvicorn says at the end of a start, whichever way it went.
 RESTARTED = re.compile(r"Application startup (complete|failed)")
+
+needs_a_terminal = pytest.mark.skipif(
+    sys.platform == "win32" or not all(map(shutil.which, ("bash", "curl", "git"))),
+    reason="not checked: needs bash, curl and git",
+)
 
 _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -104,16 +112,14 @@ class Workplace:
     """
 
     def __init__(self, stage: Stage, directory: Path) -> None:
-        clone = directory / "course"
+        clone = clone_course(directory, stage.directory, ".gitignore")
         self.stage_directory = clone / stage.directory
-        _copy(stage, self.stage_directory)
-        _make_repository(clone, stage)
         command = [str(stage_python(stage)), *UVICORN, "app.main:app", "--port", "{port}"]
         command += ["--reload", "--reload-dir", "app"]  # as `serve` does
         self.server = LaunchedServer(command, directory, working_directory=self.stage_directory)
         self.server.start()
         ports = {"8000": self.server.base_url.rpartition(":")[2], "8001": str(free_port())}
-        self._shell = Shell(self.stage_directory, _shell_environment(directory), ports)
+        self._shell = Shell(self.stage_directory, shell_environment(directory), ports)
 
     def close(self) -> None:
         """End the shell with whatever it started, and the server."""
@@ -233,28 +239,35 @@ class Shell:
         self._lines.put(":status 255")  # the shell is gone
 
 
-def _copy(stage: Stage, target: Path) -> None:
-    """Copy the files that a clone of the course would have, and none that a run left behind."""
-    for path in listed(ROOT, stage.directory):
-        copy = target / Path(path).relative_to(stage.directory)
+def clone_course(directory: Path, *paths: str) -> Path:
+    """Make a clone of the course in `directory`, or of these paths of it; return where it is.
+
+    It holds what is on disk, committed as `main`, and none of what a run left behind. It shares the
+    environments of this course.
+    """
+    clone = directory / "course"
+    for path in (name for chosen in paths or ["."] for name in listed(ROOT, chosen)):
+        copy = clone / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, copy)
-
-
-def _make_repository(clone: Path, stage: Stage) -> None:
     (clone / ".nox").mkdir()
     (clone / ".nox" / "apps").symlink_to(ENVIRONMENTS)
-    shutil.copy(ROOT / ".gitignore", clone)
+    if not paths and (ROOT / ".venv" / "made").exists():
+        # A directory, since git does not ignore a link in its place.
+        (clone / ".venv").mkdir()
+        for part in (ROOT / ".venv").iterdir():
+            (clone / ".venv" / part.name).symlink_to(part)
     author = ["-c", "user.name=Learner", "-c", "user.email=learner@localhost"]
     for command in (
-        ["init", "--quiet"],
-        ["add", ".gitignore", stage.directory],
+        ["init", "--quiet", "--initial-branch=main"],
+        ["add", "."],
         [*author, "commit", "--quiet", "--message", "The course"],
     ):
-        subprocess.run(["git", *command], cwd=clone, check=True, env=_shell_environment(clone))
+        subprocess.run(["git", *command], cwd=clone, check=True, env=shell_environment(clone))
+    return clone
 
 
-def _shell_environment(home: Path) -> dict[str, str]:
+def shell_environment(home: Path) -> dict[str, str]:
     """Return an environment without the settings, proxies and git options of whoever tests."""
     return {
         "PATH": os.environ["PATH"],

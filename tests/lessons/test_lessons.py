@@ -19,10 +19,7 @@ the first terminal. Ports 8000 and 8001 become free ones. Blocks inside <details
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -31,19 +28,16 @@ from tests.harness.queue import NO_REDIS, Redis, redis_is_available
 from tests.lessons.lesson import (
     Block,
     Workplace,
-    anchors_of,
     blocks_of,
-    links_of,
     matches,
-    prose_of,
+    needs_a_terminal,
     read,
     sections_of,
 )
-from tools.course import ROOT, CourseError, Stage, find_stage, load_course
+from tools.course import ROOT, Stage, load_course
 
 STAGES = load_course()
 LESSONS = [stage for stage in STAGES if (ROOT / stage.directory / "README.md").is_file()]
-PAGES = [ROOT / "README.md", *(ROOT / stage.directory / "README.md" for stage in LESSONS)]
 
 SECTIONS = [
     "What you build",
@@ -111,18 +105,9 @@ NEEDS_DOCKER = re.compile(r"^docker compose ", re.MULTILINE)
 REDIS = "redis://127.0.0.1:6379/0"
 PROVIDER = "http://127.0.0.1:8090"
 
-# What running the course makes, so that no clone has it.
-MADE_BY_RUNNING = {".venv/", ".nox/", ".nox/flaky.json", ".env", "todo.db"}
 COMMAND = re.compile(r"^\s*(\$ )?(alembic|celery|curl|git|pip|python3?|uvicorn) ", re.MULTILINE)
-MEDIA_TYPE = re.compile(r"(application|image|multipart|text)/")
-FILE_NAME = re.compile(r".*\.(example|ini|json|lock|mako|md|py|toml|txt|yml)")
 
-needs_a_terminal = pytest.mark.skipif(
-    sys.platform == "win32" or not all(map(shutil.which, ("bash", "curl", "git"))),
-    reason="not checked: needs bash, curl and git",
-)
 each_lesson = pytest.mark.parametrize("stage", LESSONS, ids=lambda stage: stage.name)
-each_page = pytest.mark.parametrize("page", PAGES, ids=["course", *(s.name for s in LESSONS)])
 
 
 def test_every_stage_has_a_lesson() -> None:
@@ -229,62 +214,6 @@ def test_the_map_of_the_course_is_what_stages_toml_says() -> None:
         link = f"[{stage.directory}]({stage.directory})"
         expected = f"{link} | {stage.level} | {stage.goal} | {stage.minutes}"
         assert told[str(stage.number)] == expected
-
-
-@each_page
-def test_every_link_leads_to_something_in_the_repository(page: Path) -> None:
-    broken = []
-    for path, anchor in links_of(read(page)):
-        target = page.parent / path if path else page
-        if not target.exists() or (anchor and anchor not in anchors_of(read(target))):
-            broken.append(f"{path}#{anchor}")
-    assert not broken, broken
-
-
-@each_page
-def test_every_path_that_a_page_names_exists(page: Path) -> None:
-    named = [name for name in re.findall(r"`([^`\n]+)`", prose_of(read(page))) if _is_path(name)]
-    assert named, "no path found: has the pattern gone wrong?"
-    missing = [name for name in named if name not in MADE_BY_RUNNING and not _exists(page, name)]
-    assert not missing, missing
-
-
-def _is_path(name: str) -> bool:
-    if MEDIA_TYPE.match(name) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", name):
-        return False
-    return "/" in name or FILE_NAME.fullmatch(name) is not None or name in MADE_BY_RUNNING
-
-
-def _exists(page: Path, name: str) -> bool:
-    """Tell whether there is such a path beside the page, in the course, or in every stage."""
-    homes = [ROOT / stage.directory for stage in STAGES]
-    return (
-        (page.parent / name).exists()
-        or (ROOT / name).exists()
-        or all((home / name).exists() for home in homes)
-    )
-
-
-@each_page
-def test_every_session_that_a_page_names_exists(page: Path) -> None:
-    noxfile = read(ROOT / "noxfile.py")
-    known = set(re.findall(r"^@nox\.session.*\ndef (\w+)", noxfile, re.MULTILINE))
-    known |= set(re.findall(r'^@nox\.session.*\bname="([\w-]+)"', noxfile, re.MULTILINE))
-    known |= {stage.name for stage in STAGES}
-    commands = re.findall(r"noxfile\.py((?: [\w.=-]+)*)", read(page))
-    assert commands, "no command found: has the pattern gone wrong?"
-    for command in commands:
-        words = command.split()
-        sessions = [word for flag, word in pairwise(words) if flag == "-s"]
-        assert set(sessions) <= known, command
-        if sessions and sessions[0] in {"serve", "diff"} and "--" in words:
-            for word in words[words.index("--") + 1 :]:
-                if word.startswith("-"):
-                    break
-                try:
-                    find_stage(STAGES, word)
-                except CourseError as error:
-                    pytest.fail(f"{command}: {error}")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pygments.styles import get_style_by_name
+from pygments.token import Token
 
 from tests.tools.conftest import FOUR, MAIN, ONE, THREE, TWO, Course
 from tools.command import CLOSED_PIPE
-from tools.diff_page import CONTEXT_LINES
+from tools.course import ROOT
+from tools.diff_page import CONTEXT_LINES, DARK, LIGHT
 from tools.lesson import feature_of
+
+READABLE = 4.5  # WCAG 2.2, 1.4.3
+NOT_IN_CODE = {Token.Error, Token.Text.Whitespace}
 
 
 def summary_of(output: str) -> str:
@@ -328,7 +334,7 @@ def test_code_in_the_page_is_escaped(course: Course) -> None:
 
     assert not {"script", "b", "i"} & set(page.tags)
     assert "<script>alert('&amp;')</script>" in page.text
-    assert "&lt;script&gt;alert(" in text
+    assert "&lt;script&gt;alert" in text
 
 
 def test_the_page_shows_three_lines_around_a_change_and_the_words_that_changed(
@@ -351,8 +357,52 @@ def test_the_page_shows_three_lines_around_a_change_and_the_words_that_changed(
     assert main[1][1] == ["47", "value 47 of many", "47", "value 47 of many"]
     assert main[4][1] == ["50−", "value 50 of many", "50+", "value L of many"]
     assert main[8][1] == ["… 47 unchanged lines …"]
-    assert "value <del>50</del> of many" in text
+    assert 'value <del><span class="mi">50</span></del> of many' in text
     assert "value <ins>L</ins> of many" in text
+
+
+def test_the_page_colours_code_by_what_it_is(course: Course) -> None:
+    course.write(f"{TWO}/app/new.py", "def read():\n    return 'a'  # why\n")
+    course.write(f"{TWO}/app/new.unknown", "def read():\n")
+
+    text, page = page_of(course, "1", "2")
+
+    assert '<span class="k">def</span> <span class="nf">read</span>' in text
+    assert '<span class="c1"># why</span>' in text
+    assert text.count('<span class="k">def</span>') == 1
+    assert ["1", "def read():"] in [cells for _, cells in page.rows]
+
+
+def test_the_page_shows_a_mark_that_the_lexer_drops(course: Course) -> None:
+    course.write(f"{TWO}/app/new.py", "\ufeffimport os\n")
+
+    assert ["1", "\ufeffimport os"] in [cells for _, cells in page_of(course, "1", "2")[1].rows]
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of `rrggbb` (WCAG 2.2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize(("style", "theme"), [(LIGHT, 0), (DARK, 1)])
+def test_coloured_code_can_be_read_on_every_background(style: str, theme: int) -> None:
+    css = (ROOT / "tools" / "templates" / "step.css").read_text(encoding="utf-8")
+    grounds = [re.findall(rf"--{name}: #(\w+)", css)[theme] for name in ("paper", "old", "new")]
+    assert "del span, ins span { color: inherit; }" in css  # on these it has the page's colour
+    colours = {
+        definition["color"]
+        for token, definition in get_style_by_name(style)
+        if definition["color"] and token not in NOT_IN_CODE and token not in Token.Generic
+    }
+    assert len(colours) > 4
+    for ground in (
+        ground if len(ground) == 6 else "".join(c * 2 for c in ground) for ground in grounds
+    ):
+        for colour in colours:
+            low, high = sorted((luminance(colour), luminance(ground)))
+            assert (high + 0.05) / (low + 0.05) >= READABLE, (colour, ground)
 
 
 def test_the_page_shows_an_added_file_in_full(course: Course) -> None:
