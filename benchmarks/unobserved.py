@@ -1,7 +1,7 @@
 """The capstone without its metrics, its request ids and its access log: what do they cost?"""
 
 from app.main import app
-from app.observability.middleware import ObserveMiddleware
+from app.middleware.observe import ObserveMiddleware
 
 LEFT_OUT: object = ObserveMiddleware
 

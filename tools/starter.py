@@ -5,7 +5,7 @@
 `starter` in `stages.toml` lists these parts, each with the rows of the requirements that it earns:
 
     "3.2 app/auth/router.py: sign_in"     a function without its body, or a class without its fields
-    "3.4 app/todos/store.py"              a file as the stage before has it, or none at all
+    "3.4 app/todos/service.py"              a file as the stage before has it, or none at all
 
 The order of the list is a good one to work in. A starter imports cleanly and starts. What is left
 to do answers 501, and says which row it is.

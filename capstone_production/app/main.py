@@ -18,16 +18,13 @@ from app.blog.router import router as blog_router
 from app.cache.cache import Cache
 from app.cache.invalidation import watched as watched_by_cache
 from app.chat.access import hide_tokens_in_logs
-from app.chat.hang_up import HangUpMiddleware
 from app.chat.page import router as chat_page_router
 from app.chat.room import Room, open_room
 from app.chat.router import router as chat_router
 from app.config import Settings, load_settings
 from app.database import create_engine
-from app.edge.cors import CrossOriginMiddleware
-from app.edge.docs import remove_docs
-from app.edge.security_headers import SecurityHeadersMiddleware
-from app.errors import DESCRIBED, add_error_handlers
+from app.docs import remove_docs
+from app.exceptions import DESCRIBED, add_error_handlers
 from app.gallery.router import router as gallery_router
 from app.health.checks import DatabaseCheck, MediaCheck, RedisCheck
 from app.health.readiness import Readiness
@@ -37,12 +34,15 @@ from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
+from app.middleware.cors import CrossOriginMiddleware
+from app.middleware.force_close import ForceCloseMiddleware
+from app.middleware.observe import ObserveMiddleware
+from app.middleware.paths import PathMiddleware
+from app.middleware.security_headers import SecurityHeadersMiddleware
 from app.migrate import prepare_schema
 from app.observability.exposition import expose_metrics
 from app.observability.gauges import Gauges
 from app.observability.logs import set_up_server_logs
-from app.observability.middleware import ObserveMiddleware
-from app.paths import PathMiddleware
 from app.quotas import Quotas
 from app.redis_client import open_redis
 from app.shutdown import CancelledRequestMiddleware, Shutdown
@@ -158,7 +158,7 @@ app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(CrossOriginMiddleware)
 app.add_middleware(SecurityHeadersMiddleware)
 app.add_middleware(ObserveMiddleware)  # sees what those above answer
-app.add_middleware(HangUpMiddleware)  # wants the server's own `send`, so it comes first of all
+app.add_middleware(ForceCloseMiddleware)  # wants the server's own `send`, so it comes first of all
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

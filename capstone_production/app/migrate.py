@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import Settings
 from app.database import create_engine
-from app.errors import StartupError
+from app.exceptions import StartupError
 
 ALEMBIC_INI = Path(__file__).resolve().parent.parent / "alembic.ini"
 FIRST_WAIT = 0.2  # seconds; each further one is twice as long

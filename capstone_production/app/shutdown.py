@@ -23,7 +23,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import unavailable
+from app.exceptions import unavailable
 
 REQUESTS_MAY_TAKE = 12  # seconds
 STOPS_WITHIN = 19  # seconds

@@ -6,24 +6,24 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
-from app.errors import add_error_handlers
-from app.paths import PathMiddleware
+from app.exceptions import add_error_handlers
+from app.middleware.paths import PathMiddleware
 from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
-from app.todos.store import TodoStore
+from app.todos.service import TodoService
 
 
 class AppState(TypedDict):
     """What lives as long as the server does; handlers find it as `request.state`."""
 
-    todo_store: TodoStore
+    todo_service: TodoService
 
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
     limit_shutdown()
-    yield {"todo_store": TodoStore()}
+    yield {"todo_service": TodoService()}
 
 
 app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import load_settings
 from app.database import create_engine
-from app.errors import add_error_handlers
+from app.exceptions import add_error_handlers
+from app.middleware.paths import PathMiddleware
 from app.migrate import prepare_schema
-from app.paths import PathMiddleware
 from app.shutdown import CancelledRequestMiddleware, limit_shutdown
 from app.todos.router import router as todos_router
 

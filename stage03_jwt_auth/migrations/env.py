@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from app.auth import models as auth_models  # noqa: F401 - makes its tables known to Base
 from app.config import load_settings
 from app.database import Base, create_engine
-from app.errors import StartupError
+from app.exceptions import StartupError
 from app.migrate import explained
 from app.todos import models as todo_models  # noqa: F401 - makes its tables known to Base
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.auth.security import check_secret
-from app.errors import StartupError
+from app.exceptions import StartupError
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate: it was no UTF-8
 YEAR = 365 * 24 * 60 * 60  # seconds

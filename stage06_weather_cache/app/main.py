@@ -12,15 +12,15 @@ from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.config import Settings, load_settings
 from app.database import create_engine
-from app.errors import add_error_handlers
+from app.exceptions import add_error_handlers
 from app.gallery.router import router as gallery_router
 from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
+from app.middleware.paths import PathMiddleware
 from app.migrate import prepare_schema
-from app.paths import PathMiddleware
 from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
 from app.weather.cache import LoadingCache

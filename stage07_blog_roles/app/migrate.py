@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
 from app.database import create_engine
-from app.errors import StartupError
+from app.exceptions import StartupError
 
 ALEMBIC_INI = Path(__file__).resolve().parent.parent / "alembic.ini"
 

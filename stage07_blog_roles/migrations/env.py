@@ -11,7 +11,7 @@ from app.auth import models as auth_models  # noqa: F401 - makes its tables know
 from app.blog import models as blog_models  # noqa: F401 - makes its tables known to Base
 from app.config import load_settings
 from app.database import Base, create_engine
-from app.errors import StartupError
+from app.exceptions import StartupError
 from app.images import models as image_models  # noqa: F401 - makes its tables known to Base
 from app.jobs import models as job_models  # noqa: F401 - makes its tables known to Base
 from app.migrate import explained

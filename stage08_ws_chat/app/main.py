@@ -12,21 +12,21 @@ from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.blog.router import router as blog_router
 from app.chat.access import hide_tokens_in_logs
-from app.chat.hang_up import HangUpMiddleware
 from app.chat.hub import Hub
 from app.chat.page import router as chat_page_router
 from app.chat.router import router as chat_router
 from app.config import Settings, load_settings
 from app.database import create_engine
-from app.errors import add_error_handlers
+from app.exceptions import add_error_handlers
 from app.gallery.router import router as gallery_router
 from app.images.router import router as images_router
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
+from app.middleware.force_close import ForceCloseMiddleware
+from app.middleware.paths import PathMiddleware
 from app.migrate import prepare_schema
-from app.paths import PathMiddleware
 from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
@@ -92,7 +92,7 @@ app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
 app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
-app.add_middleware(HangUpMiddleware)
+app.add_middleware(ForceCloseMiddleware)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

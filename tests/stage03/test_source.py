@@ -156,7 +156,7 @@ def test_the_guard_is_a_dependency_that_every_protected_handler_asks_for(
     assert found >= 9
     assert set(unguarded) <= OPEN_TO_ALL | {"refresh", "log_out"}
     for name in ("oauth2", "Depends", "CurrentUser"):
-        assert name in ast.unparse(modules["app/auth/dependencies.py"])
+        assert name in ast.unparse(modules["app/dependencies.py"])
 
 
 def test_no_handler_looks_for_a_token_by_itself(modules: dict[str, ast.Module]) -> None:

@@ -58,7 +58,7 @@ def test_every_handler_that_is_not_open_asks_for_a_guard(modules: dict[str, ast.
                 unguarded.add(handler.name)
     assert found >= 13
     assert unguarded <= OPEN_TO_ALL
-    assert "Depends" in ast.unparse(modules["app/auth/dependencies.py"])
+    assert "Depends" in ast.unparse(modules["app/dependencies.py"])
 
 
 def test_no_handler_looks_at_a_role_by_itself(modules: dict[str, ast.Module]) -> None:

@@ -37,7 +37,7 @@ class Count(NamedTuple):
 
     name: str
     limit: RateLimitItem
-    who: str
+    key: str
 
 
 class Refusal(NamedTuple):
@@ -101,9 +101,9 @@ class AuthLimits(RateLimits):
 
 async def add(attempt: list[Count], limiter: FixedWindowRateLimiter) -> Refusal | None:
     """Add one to each count; return the first limit that was exceeded, if one was."""
-    for name, limit, who in attempt:
+    for name, limit, counted in attempt:
         # Hashed: short whatever was sent, and no names, or passwords typed as one, in Redis.
-        key = f"{name}:{hashlib.sha256(who.encode()).hexdigest()}"
+        key = f"{name}:{hashlib.sha256(counted.encode()).hexdigest()}"
         if not await limiter.hit(limit, key):
             window = await limiter.get_window_stats(limit, key)
             return Refusal(name, max(1, math.ceil(window.reset_time - time.time())))

@@ -8,7 +8,6 @@ from fastapi.security import OAuth2PasswordRequestForm
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.auth.dependencies import CachedUser, ClientDep, PasswordHasherDep, SettingsDep
 from app.auth.models import User, namespace
 from app.auth.rate_limits import AuthLimitsDep
 from app.auth.refresh import IssuedToken, revoke_family, rotate, start_family
@@ -17,6 +16,7 @@ from app.auth.security import InvalidToken, create_access_token
 from app.cache.http import answer_body, as_body
 from app.config import Settings
 from app.database import SessionDep
+from app.dependencies import CachedUser, ClientDep, PasswordHasherDep, SettingsDep
 from app.idempotency.service import refuse_key
 
 MAX_BODY_SIZE = 8 * 1024  # bytes: a name and a password, and anybody may send them

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response,
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.auth.dependencies import CurrentUser, OptionalCachedUser, require_role, unauthorized
 from app.auth.models import User
 from app.auth.roles import Role
 from app.blog.cached import CachedPostsDep, as_json
@@ -16,9 +15,10 @@ from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, P
 from app.blog.service import Blog
 from app.cache.http import IfMatchDep, answer, answer_body, as_body
 from app.database import SessionDep
-from app.errors import GuardFirstRoute
+from app.dependencies import CurrentUser, OptionalCachedUser, require_role, unauthorized
+from app.exceptions import GuardFirstRoute
 from app.idempotency.service import IdempotencyDep
-from app.parameters import MAX_LONG_TEXT, Limit, Offset, RowId
+from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
 from app.quotas import Quotas, get_quotas
 
 CACHE_CONTROL = "no-cache"  # anybody may keep it, and must ask whether it is still so

@@ -18,7 +18,7 @@ from app.auth.models import User
 from app.auth.roles import Role
 from app.blog.models import CACHED_IN, Comment, Post
 from app.cache.http import PreconditionFailed
-from app.parameters import MAX_INTEGER
+from app.params import MAX_INTEGER
 
 
 class PostNotFound(HTTPException):

@@ -2,8 +2,8 @@
 
 The row is the truth, and rows become visible in the order of their ids (see `service.py`). So each
 process remembers up to which id it has delivered, looks for what is behind it, and delivers that to
-its sockets: each message once, in order. A ring of the doorbell only says when to look. When none
-comes, because Redis is down, a process looks each second all the same.
+its sockets: each message once, in order. A notification only says when to look. When none comes,
+because Redis is down, a process looks each second all the same.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from typing import Protocol
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.chat.doorbell import Bell, Doorbell
 from app.chat.hub import Hub, as_frame
 from app.chat.metrics import MESSAGES_OUT
 from app.chat.models import Message
+from app.chat.notifications import Notifications, Topic
 from app.chat.repeat import repeated
 from app.chat.schemas import MessageRead
 from app.chat.service import read_messages
@@ -55,17 +55,17 @@ class LocalDelivery:
 class SharedDelivery:
     """Several processes store messages in one database."""
 
-    def __init__(self, hub: Hub, engine: AsyncEngine, doorbell: Doorbell) -> None:
+    def __init__(self, hub: Hub, engine: AsyncEngine, notifications: Notifications) -> None:
         self._hub = hub
         self._engine = engine
-        self._doorbell = doorbell
-        self._to_look = doorbell.heard[Bell.MESSAGES]
+        self._notifications = notifications
+        self._to_look = notifications.received[Topic.MESSAGES]
         self._delivered = 0
 
     async def deliver(self, message: MessageRead) -> None:  # noqa: ARG002 - it is found by its id
         """Have it found, here and in the other processes."""
         self._to_look.set()
-        self._doorbell.ring(Bell.MESSAGES)
+        self._notifications.publish(Topic.MESSAGES)
 
     def has_delivered(self, message: MessageRead) -> bool:
         """Return whether it was found already."""
@@ -80,7 +80,7 @@ class SharedDelivery:
             yield
 
     async def deliver_new(self) -> None:
-        """Wait for a ring, but not for long; then send to everyone what they do not have yet."""
+        """Wait for a notification, but not for long; then send what everyone does not have yet."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_EVERY):
                 await self._to_look.wait()

@@ -12,8 +12,8 @@ from fastapi import WebSocket, status
 from pydantic import BaseModel
 from starlette.types import Message
 
-from app.chat.hang_up import SERVER_SIDE, ServerSide
 from app.chat.schemas import ChatUser
+from app.middleware.force_close import SERVER_SIDE, ServerSide
 
 QUEUE_SIZE = 256  # frames that may wait for one client
 

@@ -13,7 +13,7 @@ from cachetools import TTLCache
 from redis.asyncio import Redis
 
 from app.auth.rate_limits import FAILURES, REFUSALS
-from app.chat.neighbours import Neighbours
+from app.chat.peers import Peers
 from app.chat.schemas import ChatUser
 from app.redis_client import REDIS_ERRORS
 from app.token_bucket import TokenBucket
@@ -45,8 +45,8 @@ return 1
 class MessageLimits:
     """Counts the frames of each user."""
 
-    def __init__(self, redis: Redis | None, neighbours: Neighbours | None) -> None:
-        self._neighbours = neighbours
+    def __init__(self, redis: Redis | None, peers: Peers | None) -> None:
+        self._peers = peers
         # Kept after a user has left: to connect again does not fill the bucket.
         self._buckets: TTLCache[int, TokenBucket] = TTLCache(MAX_BUCKETS, BUCKET_TTL)
         self._take = redis.register_script(TAKE) if redis is not None else None
@@ -63,7 +63,7 @@ class MessageLimits:
 
     async def _take_from_all(self, user: ChatUser) -> bool:
         """Take a token from the bucket of all processes; return whether there was one."""
-        if self._take is None or self._neighbours is None or not self._neighbours.are_there:
+        if self._take is None or self._peers is None or not self._peers.are_there:
             return True
         if time.monotonic() < self._ask_redis_from:
             return True

@@ -9,12 +9,12 @@ from fastapi import WebSocketDisconnect, status
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.chat.batch_writer import BatchWriter
 from app.chat.delivery import Delivery, LocalDelivery, SharedDelivery
-from app.chat.doorbell import Bell, Doorbell
 from app.chat.hub import Connection, Hub
-from app.chat.intake import Intake
 from app.chat.limits import MessageLimits
-from app.chat.neighbours import Neighbours
+from app.chat.notifications import Notifications, Topic
+from app.chat.peers import Peers
 from app.chat.presence import TELL_EVERY, WhoIsThere
 from app.chat.repeat import Step, repeated
 from app.config import Settings
@@ -25,8 +25,8 @@ class Room:
     """What a socket needs."""
 
     who_is_there: WhoIsThere
-    neighbours: Neighbours | None  # None when this process is alone
-    intake: Intake
+    peers: Peers | None  # None when this process is alone
+    batch_writer: BatchWriter
     delivery: Delivery
     limits: MessageLimits
     sockets_per_user: int
@@ -38,8 +38,8 @@ class Room:
         A user who has too many sockets, in all processes together, gets no more.
         """
         with self.who_is_there.counted(connection.user):
-            if self.neighbours is not None:
-                await self.neighbours.announce()
+            if self.peers is not None:
+                await self.peers.notify()
             try:
                 await connection.websocket.accept(subprotocol)
             except OSError:  # the client is gone already
@@ -55,8 +55,8 @@ class Room:
                     yield
             finally:
                 # Whose last socket here ends may have another elsewhere: then they have not left.
-                if self.neighbours is not None:
-                    await self.neighbours.announce()
+                if self.peers is not None:
+                    await self.peers.notify()
 
 
 @asynccontextmanager
@@ -66,26 +66,29 @@ async def open_room(
     """Yield the room. A Redis that is down does not stop the start."""
     hub = Hub()
     async with AsyncExitStack() as stack:
-        neighbours: Neighbours | None = None
+        peers: Peers | None = None
         delivery: Delivery
         if redis is None:
             who_is_there = WhoIsThere(hub, asyncio.Event())
             delivery = LocalDelivery(hub)
         else:
-            doorbell = Doorbell(redis)
-            who_is_there = WhoIsThere(hub, doorbell.heard[Bell.PRESENCE])
-            delivery = shared = SharedDelivery(hub, engine, doorbell)
-            neighbours = Neighbours(who_is_there, redis, doorbell)
-            for part in (doorbell, shared, neighbours):
+            notifications = Notifications(redis)
+            who_is_there = WhoIsThere(hub, notifications.received[Topic.PRESENCE])
+            delivery = shared = SharedDelivery(hub, engine, notifications)
+            peers = Peers(who_is_there, redis, notifications)
+            for part in (notifications, shared, peers):
                 await stack.enter_async_context(part.running())
-        intake = Intake(engine, delivery)
-        steps: dict[Step, float] = {intake.store_waiting: 0, who_is_there.tell_changes: TELL_EVERY}
+        batch_writer = BatchWriter(engine, delivery)
+        steps: dict[Step, float] = {
+            batch_writer.store_waiting: 0,
+            who_is_there.tell_changes: TELL_EVERY,
+        }
         await stack.enter_async_context(repeated(steps))
         yield Room(
             who_is_there,
-            neighbours,
-            intake,
+            peers,
+            batch_writer,
             delivery,
-            MessageLimits(redis, neighbours),
+            MessageLimits(redis, peers),
             settings.chat_sockets_per_user,
         )

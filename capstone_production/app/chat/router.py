@@ -10,18 +10,18 @@ from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect, status
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.dependencies import CurrentUser
-from app.chat.access import SUBPROTOCOL, find_visitor
+from app.chat.access import SUBPROTOCOL, find_principal
+from app.chat.batch_writer import ClientIdIsTaken, UserIsGone
 from app.chat.hub import Connection, as_frame
-from app.chat.intake import ClientIdIsTaken, UserIsGone
 from app.chat.limits import MESSAGES_A_SECOND
 from app.chat.models import Message
 from app.chat.room import Room
 from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite, client_id_of
 from app.chat.service import read_messages
 from app.database import SessionDep
-from app.errors import unavailable
-from app.parameters import MAX_INTEGER, Limit
+from app.dependencies import CurrentUser
+from app.exceptions import unavailable
+from app.params import MAX_INTEGER, Limit
 
 CLOSE_TIMEOUT = 1  # seconds
 
@@ -46,21 +46,21 @@ async def list_messages(
 async def chat(websocket: WebSocket) -> None:
     """Let a signed-in user chat until the client leaves, the token expires or the server stops."""
     try:
-        visitor = await find_visitor(websocket, websocket.state.settings)
+        principal = await find_principal(websocket, websocket.state.settings)
     except (SQLAlchemyError, OSError):  # the same that a request would be told
         answer = unavailable("The database is not available right now: try again")
         await websocket.send_denial_response(answer)
         return
-    if visitor is None:
+    if principal is None:
         await websocket.close(status.WS_1008_POLICY_VIOLATION)  # before accept: the client gets 403
         return
-    websocket.state.user_id = visitor.user.id  # for the log
-    connection = Connection(websocket, visitor.user)
+    websocket.state.user_id = principal.user.id  # for the log
+    connection = Connection(websocket, principal.user)
     room: Room = websocket.state.chat_room
     wants_subprotocol = SUBPROTOCOL in websocket.scope["subprotocols"]
     with suppress(WebSocketDisconnect):  # it was gone before it was let in
         async with room.joined(connection, SUBPROTOCOL if wants_subprotocol else None):
-            problem = await stay(connection, room, until=visitor.expires_at)
+            problem = await stay(connection, room, until=principal.expires_at)
         if connection.ended.done():
             # It may be gone already, or not read its goodbye either.
             with suppress(TimeoutError, RuntimeError):
@@ -124,7 +124,7 @@ async def say(frame: str, connection: Connection, room: Room) -> str | None:
         first = error.errors(include_input=False)[0]
         return ": ".join([*map(str, first["loc"]), first["msg"]])
     try:
-        earlier = await room.intake.store(message_in, connection.user)
+        earlier = await room.batch_writer.store(message_in, connection.user)
     except UserIsGone:
         connection.end(status.WS_1008_POLICY_VIOLATION)  # as is a token of theirs
         return "The account does not exist any more"

@@ -13,7 +13,7 @@ ANSWERS_WITHIN = 3  # seconds
 LATELY = 15  # seconds
 
 
-def is_well(target: str) -> bool:
+def is_healthy(target: str) -> bool:
     """Return whether there is an answer, or the file is young; raises `OSError` when not."""
     if target.startswith("http://"):
         with urllib.request.urlopen(target, timeout=ANSWERS_WITHIN):  # noqa: S310 - http, see above
@@ -23,6 +23,6 @@ def is_well(target: str) -> bool:
 
 if __name__ == "__main__":
     try:
-        sys.exit(0 if is_well(sys.argv[1]) else "no sign of life")
+        sys.exit(0 if is_healthy(sys.argv[1]) else "no sign of life")
     except OSError as error:  # an answer that is not 2xx is one, too
         sys.exit(f"{sys.argv[1]}: {error}")

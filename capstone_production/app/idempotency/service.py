@@ -19,9 +19,9 @@ from sqlalchemy import delete, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.auth.dependencies import oauth2_scheme, verify
 from app.database import SessionDep
-from app.errors import Unavailable
+from app.dependencies import oauth2_scheme, verify
+from app.exceptions import Unavailable
 from app.idempotency.models import MAX_KEY, IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)

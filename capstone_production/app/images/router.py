@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
 from sqlalchemy import select
 
-from app.auth.dependencies import CurrentUser, SettingsDep
 from app.cache.http import IfMatchDep, answer_body, as_body
 from app.database import SessionDep
-from app.errors import GuardFirstRoute
+from app.dependencies import CurrentUser, SettingsDep
+from app.exceptions import GuardFirstRoute
 from app.files import file_response
 from app.idempotency.service import IdempotencyDep
 from app.images.models import Image
@@ -24,7 +24,7 @@ from app.images.service import (
     save_image,
 )
 from app.images.storage import MediaStorage
-from app.parameters import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
+from app.params import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
 
 router = APIRouter(prefix="/images", tags=["images"], route_class=GuardFirstRoute)
 

@@ -20,13 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.auth.refresh import remove_expired_tokens
 from app.config import Settings
 from app.idempotency import service as idempotency
-from app.jobs import work
+from app.jobs import execution
 
 LOCAL_WORKERS = 2
 POLL_EVERY = 0.5  # seconds
 STOP_WITHIN = 5  # seconds, after which a worker is cut off
 RUN_JOB = "run_job"  # the name of the Celery task
-JOBS, UPKEEP = "celery", "upkeep"  # queues in Redis; the first is Celery's own choice
+JOBS, MAINTENANCE = "celery", "maintenance"  # queues in Redis; the first is Celery's own choice
 MESSAGES_AT_ONCE = 4
 SEND_WITHIN = 2  # seconds: who asked for a job does not wait longer for Redis
 
@@ -36,7 +36,7 @@ logger = logging.getLogger("uvicorn.error")
 class JobQueue(Protocol):
     """What the rest of the application sees of it."""
 
-    async def announce(self, job_id: uuid.UUID) -> None:
+    async def notify(self, job_id: uuid.UUID) -> None:
         """Tell a worker of a committed job that is due. If that fails, it is found later."""
 
 
@@ -51,7 +51,7 @@ class LocalQueue:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
 
-    async def announce(self, job_id: uuid.UUID) -> None:  # noqa: ARG002 - any worker takes any job
+    async def notify(self, job_id: uuid.UUID) -> None:  # noqa: ARG002 - any worker takes any job
         """Wake a worker, which looks for the job that waits longest."""
         self._wake.set()
 
@@ -76,9 +76,9 @@ class LocalQueue:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                claimed = await work.claim(self._engine, self._lease)
+                claimed = await execution.claim(self._engine, self._lease)
                 if claimed:
-                    await work.run(self._engine, claimed, stopping=self._stopping.is_set)
+                    await execution.run(self._engine, claimed, stopping=self._stopping.is_set)
                     continue
             except Exception as error:  # the database may be back at the next try
                 logger.error("Job worker: %r", error)
@@ -89,9 +89,9 @@ class LocalQueue:
         cleanup_at = datetime.now(UTC)
         while not self._stopping.is_set():
             try:
-                await work.tick(self._engine)
+                await execution.requeue_due_and_expired(self._engine)
                 if datetime.now(UTC) >= cleanup_at:
-                    await work.clean_up(self._engine, self._retention)
+                    await execution.clean_up(self._engine, self._retention)
                     await remove_expired_tokens(self._engine)
                     await idempotency.clean_up(self._engine)
                     cleanup_at = next_time(self._cleanup)
@@ -118,7 +118,7 @@ class CeleryQueue:
         }
         self._threads = CapacityLimiter(MESSAGES_AT_ONCE)
 
-    async def announce(self, job_id: uuid.UUID) -> None:
+    async def notify(self, job_id: uuid.UUID) -> None:
         """Send a message, in a thread. Without Redis the job waits until beat announces it."""
         try:
             with fail_after(SEND_WITHIN):  # also while all threads are taken
@@ -146,8 +146,8 @@ def create_celery(redis_url: str) -> Celery:
         worker_enable_remote_control=False,
         # What beat sends has a queue of its own: behind many jobs it would be too old to be done.
         # Workers serve both in turn.
-        task_queues={JOBS: {}, UPKEEP: {}},
-        task_routes={"dispatch": {"queue": UPKEEP}, "clean_up": {"queue": UPKEEP}},
+        task_queues={JOBS: {}, MAINTENANCE: {}},
+        task_routes={"dispatch": {"queue": MAINTENANCE}, "clean_up": {"queue": MAINTENANCE}},
         task_time_limit=600,  # seconds; below the time after which Redis delivers a message again
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker waits for Redis as long as it takes

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic_core import PydanticSerializationError, to_json
 
 from app.config import load_settings
-from app.errors import StartupError
+from app.exceptions import StartupError
 from app.observability.request_id import current_request_id
 
 LogFormat = Literal["json", "console"]

@@ -10,7 +10,7 @@ from celery import signals
 from prometheus_client import CollectorRegistry, start_http_server
 
 from app.config import Settings
-from app.errors import StartupError
+from app.exceptions import StartupError
 from app.observability.logs import set_up_logs
 from app.observability.processes import DIRECTORY, AllProcesses
 

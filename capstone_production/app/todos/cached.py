@@ -1,4 +1,4 @@
-"""One user's todos as they go out: from the cache, or else from the store."""
+"""One user's todos as they go out: from the cache, or else from the service."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +11,7 @@ from app.cache.cache import Cache, Cached
 from app.cache.http import Body, as_body
 from app.todos.models import Todo, namespace
 from app.todos.schemas import TodoRead
-from app.todos.store import TodoStore
+from app.todos.service import TodoService
 
 ONE = TypeAdapter(TodoRead)
 MANY = TypeAdapter(list[TodoRead])
@@ -23,7 +23,7 @@ def as_json(todo: Todo) -> bytes:
 
 
 class CachedTodos:
-    """The reads of a `TodoStore`. A database connection is taken only for what is not cached."""
+    """The reads of a `TodoService`. A database connection is taken only for what is not cached."""
 
     def __init__(self, request: Request, owner: User) -> None:
         self._cache: Cache = request.state.cache
@@ -31,10 +31,10 @@ class CachedTodos:
         self._owner = owner
 
     async def list(self, *, completed: bool | None, limit: int, offset: int) -> Cached[Body]:
-        """Return what `TodoStore.list` does, as JSON."""
+        """Return what `TodoService.list` does, as JSON."""
 
-        async def load(store: TodoStore) -> bytes:
-            todos = await store.list(completed=completed, limit=limit, offset=offset)
+        async def load(service: TodoService) -> bytes:
+            todos = await service.list(completed=completed, limit=limit, offset=offset)
             return MANY.dump_json(MANY.validate_python(todos, from_attributes=True))
 
         return await self._get(f"list:{completed}:{limit}:{offset}", load)
@@ -42,15 +42,15 @@ class CachedTodos:
     async def get(self, todo_id: int) -> Cached[Body]:
         """Return one todo, as JSON; raises `TodoNotFound`."""
 
-        async def load(store: TodoStore) -> bytes:
-            return as_json(await store.get(todo_id))
+        async def load(service: TodoService) -> bytes:
+            return as_json(await service.get(todo_id))
 
         return await self._get(f"one:{todo_id}", load)
 
-    async def _get(self, key: str, load: Callable[[TodoStore], Awaitable[bytes]]) -> Cached[Body]:
+    async def _get(self, key: str, load: Callable[[TodoService], Awaitable[bytes]]) -> Cached[Body]:
         async def load_in_session() -> bytes:
             # Not the request's session: others may wait for this, too, when the request is gone.
             async with AsyncSession(self._engine) as session:
-                return await load(TodoStore(session, self._owner))
+                return await load(TodoService(session, self._owner))
 
         return await self._cache.get(namespace(self._owner.id), key, load_in_session, as_body)

@@ -1,19 +1,19 @@
-"""The operations on todos: one function each, which reads the input, asks the store and answers."""
+"""The operations on todos: each reads the input, asks the service and answers."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
-from app.auth.dependencies import CachedUser
 from app.cache.http import IfMatchDep, answer
 from app.database import SessionDep, transaction
-from app.errors import GuardFirstRoute
+from app.dependencies import CachedUser
+from app.exceptions import GuardFirstRoute
 from app.idempotency.service import Idempotency, Key
-from app.parameters import Limit, Offset, RowId
+from app.params import Limit, Offset, RowId
 from app.todos.cached import CachedTodos, as_json
 from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
-from app.todos.store import TodoStore
+from app.todos.service import TodoService
 
 # A browser may keep it, nobody in between, and must ask whether it is still so.
 CACHE_CONTROL = "private, no-cache"
@@ -21,17 +21,17 @@ CACHE_CONTROL = "private, no-cache"
 router = APIRouter(prefix="/todos", tags=["todos"], route_class=GuardFirstRoute)
 
 
-async def get_store(session: SessionDep, user: CachedUser) -> TodoStore:
-    """Return the signed-in user's store, which works in the request's session."""
-    return TodoStore(session, user)
+async def get_todo_service(session: SessionDep, user: CachedUser) -> TodoService:
+    """Return the signed-in user's service, which works in the request's session."""
+    return TodoService(session, user)
 
 
-Store = Annotated[TodoStore, Depends(get_store)]
+TodoServiceDep = Annotated[TodoService, Depends(get_todo_service)]
 
 
-async def get_own_todo(todo_id: RowId, store: Store) -> Todo:
+async def get_own_todo(todo_id: RowId, service: TodoServiceDep) -> Todo:
     """Return one of the user's todos. As a dependency it is asked before the body is judged."""
-    return await store.get(todo_id)
+    return await service.get(todo_id)
 
 
 OwnTodo = Annotated[Todo, Depends(get_own_todo)]
@@ -67,7 +67,7 @@ async def create_todo(
         if replayed := await idempotency.replay(todo_in):
             return replayed
         await request.state.quotas.take(session, Todo.owner_id, user.id)
-        todo = await TodoStore(session, user).create(todo_in.model_dump())
+        todo = await TodoService(session, user).create(todo_in.model_dump())
         location = f"/todos/{todo.id}"
         idempotency.keep(todo, TodoRead, status=status.HTTP_201_CREATED, location=location)
     response.headers["Location"] = location
@@ -82,23 +82,23 @@ async def read_todo(todo_id: RowId, user: CachedUser, request: Request) -> Respo
 
 @router.put("/{todo_id}", response_model=TodoRead)
 async def replace_todo(
-    todo: OwnTodo, todo_in: TodoCreate, store: Store, if_match: IfMatchDep
+    todo: OwnTodo, todo_in: TodoCreate, service: TodoServiceDep, if_match: IfMatchDep
 ) -> Todo:
     """Replace a todo: what is not sent gets its default."""
     version = if_match.version(todo, as_json)
-    return await store.update(todo.id, todo_in.model_dump(), version=version)
+    return await service.update(todo.id, todo_in.model_dump(), version=version)
 
 
 @router.patch("/{todo_id}", response_model=TodoRead)
 async def update_todo(
-    todo: OwnTodo, todo_in: TodoPatch, store: Store, if_match: IfMatchDep
+    todo: OwnTodo, todo_in: TodoPatch, service: TodoServiceDep, if_match: IfMatchDep
 ) -> Todo:
     """Change only the fields that are sent."""
     version = if_match.version(todo, as_json)
-    return await store.update(todo.id, todo_in.model_dump(), version=version)
+    return await service.update(todo.id, todo_in.model_dump(), version=version)
 
 
 @router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_todo(todo: OwnTodo, store: Store, if_match: IfMatchDep) -> None:
+async def delete_todo(todo: OwnTodo, service: TodoServiceDep, if_match: IfMatchDep) -> None:
     """Delete a todo."""
-    await store.delete(todo.id, version=if_match.version(todo, as_json))
+    await service.delete(todo.id, version=if_match.version(todo, as_json))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import MISSING, BaseModel, StrictBool, StringConstraints
 
-from app.parameters import NO_NUL, RequestBody
+from app.params import NO_NUL, RequestBody
 
 Title = Annotated[
     str,

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Depends, HTTPException
 from sqlalchemy import func, or_, select, true, update
 
-from app.auth.dependencies import require_role
 from app.auth.models import User
 from app.auth.roles import Role
 from app.auth.schemas import UserRead
 from app.database import SessionDep
-from app.errors import GuardFirstRoute
-from app.parameters import Limit, Offset, RequestBody, RowId
+from app.dependencies import require_role
+from app.exceptions import GuardFirstRoute
+from app.params import Limit, Offset, RequestBody, RowId
 
 router = APIRouter(
     prefix="/users",

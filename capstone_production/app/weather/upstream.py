@@ -17,7 +17,7 @@ from fastapi import HTTPException
 from prometheus_client import Counter
 
 from app.config import Settings
-from app.errors import StartupError
+from app.exceptions import StartupError
 
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
 ATTEMPTS = 2

@@ -1,64 +1,65 @@
-"""The operations on todos: one function each, which reads the input, asks the store and answers."""
+"""The operations on todos: each reads the input, asks the service and answers."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
-from app.parameters import Limit, Offset, RowId
+from app.params import Limit, Offset, RowId
+from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
-from app.todos.store import Todo, TodoStore
+from app.todos.service import TodoService
 
 router = APIRouter(prefix="/todos", tags=["todos"])
 
 
-async def get_store(request: Request) -> TodoStore:
-    """Return the store that was made when the server started."""
-    store: TodoStore = request.state.todo_store
-    return store
+async def get_todo_service(request: Request) -> TodoService:
+    """Return the service that was made when the server started."""
+    service: TodoService = request.state.todo_service
+    return service
 
 
-Store = Annotated[TodoStore, Depends(get_store)]
+TodoServiceDep = Annotated[TodoService, Depends(get_todo_service)]
 
 
 @router.get("", response_model=list[TodoRead])
 async def list_todos(
-    store: Store,
+    service: TodoServiceDep,
     completed: bool | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Sequence[Todo]:
     """Return todos by id."""
-    return store.list(completed=completed, limit=limit, offset=offset)
+    return service.list(completed=completed, limit=limit, offset=offset)
 
 
 @router.post("", response_model=TodoRead, status_code=status.HTTP_201_CREATED)
-async def create_todo(todo_in: TodoCreate, store: Store, response: Response) -> Todo:
+async def create_todo(todo_in: TodoCreate, service: TodoServiceDep, response: Response) -> Todo:
     """Add a todo."""
-    todo = store.create(todo_in.model_dump())
+    todo = service.create(todo_in.model_dump())
     response.headers["Location"] = f"/todos/{todo.id}"
     return todo
 
 
 @router.get("/{todo_id}", response_model=TodoRead)
-async def read_todo(todo_id: RowId, store: Store) -> Todo:
+async def read_todo(todo_id: RowId, service: TodoServiceDep) -> Todo:
     """Return one todo."""
-    return store.get(todo_id)
+    return service.get(todo_id)
 
 
 @router.put("/{todo_id}", response_model=TodoRead)
-async def replace_todo(todo_id: RowId, todo_in: TodoCreate, store: Store) -> Todo:
+async def replace_todo(todo_id: RowId, todo_in: TodoCreate, service: TodoServiceDep) -> Todo:
     """Replace a todo: what is not sent gets its default."""
-    return store.update(todo_id, todo_in.model_dump())
+    return service.update(todo_id, todo_in.model_dump())
 
 
 @router.patch("/{todo_id}", response_model=TodoRead)
-async def update_todo(todo_id: RowId, todo_in: TodoPatch, store: Store) -> Todo:
+async def update_todo(todo_id: RowId, todo_in: TodoPatch, service: TodoServiceDep) -> Todo:
     """Change only the fields that are sent."""
-    return store.update(todo_id, todo_in.model_dump())
+    return service.update(todo_id, todo_in.model_dump())
 
 
 @router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_todo(todo_id: RowId, store: Store) -> None:
+async def delete_todo(todo_id: RowId, service: TodoServiceDep) -> None:
     """Delete a todo."""
-    store.delete(todo_id)
+    service.delete(todo_id)

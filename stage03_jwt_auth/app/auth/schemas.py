@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, SecretStr, StringConstraints
 
-from app.parameters import RequestBody
+from app.params import RequestBody
 
 PASSWORD_MIN_CHARACTERS = 8
 PASSWORD_MAX_BYTES = 72  # bcrypt looks at no more

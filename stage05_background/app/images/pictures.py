@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import pyvips
 from fastapi import HTTPException
 
-from app.errors import Unavailable
+from app.exceptions import Unavailable
 from app.images.formats import JPEG_START, PNG_SIGNATURE, BrokenPicture, clean
 
 SIGNATURES = {"image/jpeg": JPEG_START + b"\xff", "image/png": PNG_SIGNATURE}

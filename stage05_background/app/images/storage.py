@@ -20,10 +20,10 @@ from fastapi import HTTPException, UploadFile
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import StartupError, Unavailable
+from app.exceptions import StartupError, Unavailable
 from app.images.models import Image
 from app.images.pictures import EXTENSIONS
-from app.parameters import MAX_FILE_SIZE
+from app.params import MAX_FILE_SIZE
 
 CHUNK_SIZE = 64 * 1024  # bytes
 PART_NAME = re.compile(r"([0-9a-f]{32})\.part")

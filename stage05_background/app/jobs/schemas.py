@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator
 
 from app.jobs.models import JobStatus
-from app.parameters import RequestBody
+from app.params import RequestBody
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
 

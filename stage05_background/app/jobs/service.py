@@ -69,7 +69,7 @@ async def submit_job(
     # First the row, then the message: a worker that is faster than we are must find the row.
     await session.commit()
     if is_due:
-        await queue.announce(job.id)
+        await queue.notify(job.id)
     return job
 
 

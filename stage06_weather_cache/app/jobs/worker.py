@@ -18,13 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import load_settings
 from app.database import create_engine
-from app.errors import StartupError
-from app.jobs import work
+from app.exceptions import StartupError
+from app.jobs import execution
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import RUN_JOB, create_celery, send
 from app.migrate import prepare_schema
 
-ANNOUNCED_AT_ONCE = 500
+NOTIFIED_AT_ONCE = 500
 
 logger = logging.getLogger("celery.worker")
 
@@ -38,7 +38,7 @@ except StartupError as error:
 LEASE = timedelta(seconds=settings.job_lease)
 # A message can be lost with its Redis: a job that is still queued after this time gets another.
 # Two messages for one job do no harm: only one worker can claim it.
-ANNOUNCE_AGAIN_AFTER = LEASE
+NOTIFY_AGAIN_AFTER = LEASE
 
 app = create_celery(settings.redis_url)
 app.conf.beat_schedule = {
@@ -109,30 +109,30 @@ def run_job(job_id: str) -> None:
 
 
 async def _run_job(job_id: uuid.UUID) -> None:
-    claimed = await work.claim(process.engine, LEASE, job_id)
+    claimed = await execution.claim(process.engine, LEASE, job_id)
     if claimed:
-        await work.run(process.engine, claimed)
+        await execution.run(process.engine, claimed)
 
 
 @app.task(name="dispatch")
 def dispatch() -> None:
     """Announce every job that is due and that no worker has been told of lately."""
-    for job_id in process.runner.run(_take_unannounced()):
+    for job_id in process.runner.run(_take_unnotified()):
         send(app, job_id)
 
 
-async def _take_unannounced() -> list[uuid.UUID]:
-    await work.tick(process.engine)
+async def _take_unnotified() -> list[uuid.UUID]:
+    await execution.requeue_due_and_expired(process.engine)
     now = datetime.now(UTC)
     waiting = (
         select(Job.id)
         .where(
             Job.status == JobStatus.QUEUED,
             Job.due_at <= now,
-            or_(Job.announced_at.is_(None), Job.announced_at < now - ANNOUNCE_AGAIN_AFTER),
+            or_(Job.announced_at.is_(None), Job.announced_at < now - NOTIFY_AGAIN_AFTER),
         )
         .order_by(Job.due_at)
-        .limit(ANNOUNCED_AT_ONCE)
+        .limit(NOTIFIED_AT_ONCE)
     )
     async with process.engine.begin() as connection:
         job_ids = list(await connection.scalars(waiting))
@@ -146,4 +146,4 @@ async def _take_unannounced() -> list[uuid.UUID]:
 @app.task(name="clean_up")
 def clean_up() -> None:
     """Remove the jobs that ended long ago."""
-    process.runner.run(work.clean_up(process.engine, settings.job_retention))
+    process.runner.run(execution.clean_up(process.engine, settings.job_retention))

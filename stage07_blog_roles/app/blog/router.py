@@ -5,15 +5,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response, status
 
-from app.auth.dependencies import CurrentUser, OptionalUser, require_role
 from app.auth.models import User
 from app.auth.roles import Role
 from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
 from app.blog.service import Blog
 from app.database import SessionDep
-from app.errors import GuardFirstRoute
-from app.parameters import MAX_LONG_TEXT, Limit, Offset, RowId
+from app.dependencies import CurrentUser, OptionalUser, require_role
+from app.exceptions import GuardFirstRoute
+from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
 
 router = APIRouter(tags=["blog"], route_class=GuardFirstRoute)
 

@@ -17,7 +17,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from app.auth.models import User
 from app.auth.roles import Role
 from app.blog.models import Comment, Post
-from app.parameters import MAX_INTEGER
+from app.params import MAX_INTEGER
 
 
 class PostNotFound(HTTPException):

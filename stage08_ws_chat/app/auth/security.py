@@ -20,8 +20,8 @@ from passlib.context import CryptContext
 from passlib.hash import bcrypt
 
 from app.auth.schemas import PASSWORD_MAX_BYTES, normalize
-from app.errors import RETRY_AFTER, Unavailable
-from app.parameters import MAX_INTEGER
+from app.exceptions import RETRY_AFTER, Unavailable
+from app.params import MAX_INTEGER
 
 ALGORITHM = "HS256"
 MAX_TOKEN_LENGTH = 512  # characters; ours have about 200

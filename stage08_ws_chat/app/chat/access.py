@@ -23,14 +23,14 @@ SUBPROTOCOL = "bearer"
 TOKEN_IN_ADDRESS = re.compile(r"(/ws/chat/?\?|token=)[^\s\"]+")
 
 
-class Visitor(NamedTuple):
+class Principal(NamedTuple):
     """A user with a token that is good until `expires_at`."""
 
     user: ChatUser
     expires_at: datetime
 
 
-async def find_visitor(websocket: WebSocket, settings: Settings) -> Visitor | None:
+async def find_principal(websocket: WebSocket, settings: Settings) -> Principal | None:
     """Return who wants to connect, or None when they may not."""
     token = find_token(websocket)
     if token is None or not may_connect_from(websocket, settings.chat_allowed_origins):
@@ -42,7 +42,7 @@ async def find_visitor(websocket: WebSocket, settings: Settings) -> Visitor | No
     # A session for a moment only: a connection to the database is not held while people chat.
     async with AsyncSession(websocket.state.engine) as session:
         user = await session.get(User, access.user_id)
-    return Visitor(ChatUser.model_validate(user), access.expires_at) if user else None
+    return Principal(ChatUser.model_validate(user), access.expires_at) if user else None
 
 
 def find_token(websocket: WebSocket) -> str | None:

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect, status
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.dependencies import CurrentUser
-from app.chat.access import SUBPROTOCOL, find_visitor
+from app.chat.access import SUBPROTOCOL, find_principal
 from app.chat.hub import MESSAGES_A_SECOND, Connection, Hub
 from app.chat.models import Message
 from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite, client_id_of
 from app.chat.service import ClientIdIsTaken, UserIsGone, read_messages, store_message
 from app.database import SessionDep
-from app.parameters import MAX_INTEGER, Limit
+from app.dependencies import CurrentUser
+from app.params import MAX_INTEGER, Limit
 
 CLOSE_TIMEOUT = 1  # seconds
 
@@ -41,8 +41,8 @@ async def list_messages(
 @router.websocket("/ws/chat")
 async def chat(websocket: WebSocket) -> None:
     """Let a signed-in user chat until the client leaves, the token expires or the server stops."""
-    visitor = await find_visitor(websocket, websocket.state.settings)
-    if visitor is None:
+    principal = await find_principal(websocket, websocket.state.settings)
+    if principal is None:
         await websocket.close(status.WS_1008_POLICY_VIOLATION)  # before accept: the client gets 403
         return
     wants_subprotocol = SUBPROTOCOL in websocket.scope["subprotocols"]
@@ -50,15 +50,15 @@ async def chat(websocket: WebSocket) -> None:
         await websocket.accept(SUBPROTOCOL if wants_subprotocol else None)
     except OSError:  # the client is gone already
         return
-    connection = Connection(websocket, visitor.user)
+    connection = Connection(websocket, principal.user)
     hub: Hub = websocket.state.hub
     most = websocket.state.settings.chat_sockets_per_user
-    if hub.sockets_of(visitor.user) >= most:
+    if hub.sockets_of(principal.user) >= most:
         reason = f"Too many sockets: a user may have {most}"
         with suppress(RuntimeError, WebSocketDisconnect):  # the client is gone already
             await websocket.close(status.WS_1013_TRY_AGAIN_LATER, reason)
         return
-    remaining = (visitor.expires_at - datetime.now(UTC)).total_seconds()
+    remaining = (principal.expires_at - datetime.now(UTC)).total_seconds()
     expiry = asyncio.get_running_loop().call_later(
         remaining, connection.end, status.WS_1008_POLICY_VIOLATION
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
-from app.parameters import NO_NUL, RequestBody
+from app.params import NO_NUL, RequestBody
 
 MAX_FRAME = 32 * 1024  # characters of JSON: the longest text, with every character escaped, fits
 

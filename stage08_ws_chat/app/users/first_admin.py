@@ -13,7 +13,7 @@ from app.auth.roles import Role
 from app.auth.schemas import UserCreate
 from app.auth.security import PasswordHasher
 from app.config import Settings
-from app.errors import StartupError
+from app.exceptions import StartupError
 
 US = ""  # the client of a password that is not from a request
 

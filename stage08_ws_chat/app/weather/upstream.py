@@ -16,7 +16,7 @@ import httpx
 from fastapi import HTTPException
 
 from app.config import Settings
-from app.errors import StartupError
+from app.exceptions import StartupError
 
 LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10)
 ATTEMPTS = 2

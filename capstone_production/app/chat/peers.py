@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 
-from app.chat.doorbell import Bell, Doorbell
+from app.chat.notifications import Notifications, Topic
 from app.chat.presence import WhoIsThere
 from app.chat.repeat import repeated
 from app.chat.schemas import ChatUser
@@ -25,7 +25,7 @@ NOTES = "chat:processes"  # a hash: process → note. Nobody has to search for t
 TELL_EVERY = 3.0  # seconds
 BELIEVED_FOR = 10.0  # seconds
 PAUSE = 0.05  # seconds between two exchanges: many changes become one
-ANNOUNCED_WITHIN = 0.5  # seconds that somebody who joins waits for Redis
+NOTIFIED_WITHIN = 0.5  # seconds that somebody who joins waits for Redis
 
 
 class Note(BaseModel):
@@ -35,24 +35,26 @@ class Note(BaseModel):
     users: list[ChatUser]
 
 
-class Neighbour(NamedTuple):
+class Peer(NamedTuple):
     """Another process: its last note, and when that came, by our monotonic clock."""
 
     note: Note
     came_at: float
 
 
-class Neighbours:
+class Peers:
     """The other processes that serve the chat."""
 
-    def __init__(self, who_is_there: WhoIsThere, redis: Redis, doorbell: Doorbell) -> None:
+    def __init__(
+        self, who_is_there: WhoIsThere, redis: Redis, notifications: Notifications
+    ) -> None:
         self._who_is_there = who_is_there
         self._redis = redis
-        self._doorbell = doorbell
-        self._process = doorbell.process
-        self._to_exchange = doorbell.heard[Bell.PRESENCE]
+        self._notifications = notifications
+        self._process = notifications.process
+        self._to_exchange = notifications.received[Topic.PRESENCE]
         self._own = Note(number=0, users=[])
-        self._known: dict[str, Neighbour] = {}
+        self._known: dict[str, Peer] = {}
         self._next_exchange = asyncio.Event()  # set when the one that has not begun yet is over
         self._is_up = False
 
@@ -65,14 +67,14 @@ class Neighbours:
             yield
         with suppress(*REDIS_ERRORS):
             await self._exchange([])
-            await self._redis.publish(Bell.PRESENCE, self._process)
+            await self._redis.publish(Topic.PRESENCE, self._process)
 
     @property
     def are_there(self) -> bool:
         """Whether we know of any."""
         return bool(self._known)
 
-    async def announce(self) -> None:
+    async def notify(self) -> None:
         """Return when the others can know of a change here, and we of theirs before it.
 
         Without Redis it returns soon.
@@ -81,7 +83,7 @@ class Neighbours:
             exchange = self._next_exchange
             self._to_exchange.set()
             with suppress(TimeoutError):
-                async with asyncio.timeout(ANNOUNCED_WITHIN):
+                async with asyncio.timeout(NOTIFIED_WITHIN):
                     await exchange.wait()
 
     async def exchange_notes(self) -> None:
@@ -97,8 +99,8 @@ class Neighbours:
         users, last = list(self._who_is_there.here.elements()), self._own.users
         try:
             await self._exchange(users)
-            if is_time or users != last:  # never because others have rung: it would not end
-                self._doorbell.ring(Bell.PRESENCE)
+            if is_time or users != last:  # never because others have published: it would not end
+                self._notifications.publish(Topic.PRESENCE)
         except REDIS_ERRORS:
             self._is_up = False
             raise
@@ -124,7 +126,7 @@ class Neighbours:
         for name, note in read_notes(found).items():
             known = self._known.get(name)
             if name != self._process and (known is None or known.note != note):
-                self._known[name] = Neighbour(note, time.monotonic())
+                self._known[name] = Peer(note, time.monotonic())
 
     def _stale(self) -> set[str]:
         """Return the processes from which nothing new came for too long."""

@@ -91,16 +91,16 @@ async def run(
     except LeaseLost:
         logger.warning("Job %s: the lease ran out, somebody else has it", claimed.job_id)
     except WorkerStops:
-        await give_back(engine, claimed)
+        await release(engine, claimed)
     except Exception as error:  # whatever it is, the job must come to an end
         logger.error("Job %s, attempt %d: %r", claimed.job_id, claimed.attempts, error)
         await retry_or_fail(engine, claimed)
     except BaseException:  # cancelled, or asked to exit
-        await give_back(engine, claimed)
+        await release(engine, claimed)
         raise
 
 
-async def give_back(engine: AsyncEngine, claimed: Claim) -> None:
+async def release(engine: AsyncEngine, claimed: Claim) -> None:
     """Let another worker, or this one after its restart, begin anew; it was no attempt."""
     with suppress(LeaseLost):  # somebody has begun already
         await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
@@ -175,7 +175,7 @@ def waiting_again(delay: timedelta) -> dict[str, Any]:
     }
 
 
-async def tick(engine: AsyncEngine) -> None:
+async def requeue_due_and_expired(engine: AsyncEngine) -> None:
     """Queue the jobs whose time has come, and those whose worker has died."""
     now = datetime.now(UTC)
     is_due = (Job.status == JobStatus.SCHEDULED) & (Job.due_at <= now)

@@ -9,7 +9,7 @@ from http import HTTPMethod
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import problem
+from app.exceptions import problem
 from app.observability.access_log import log_request
 from app.observability.http_metrics import count_request
 from app.observability.request_id import HEADER, choose_request_id, current_request_id

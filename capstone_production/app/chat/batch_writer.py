@@ -36,7 +36,7 @@ class Incoming(NamedTuple):
     earlier: asyncio.Future[MessageRead | None]
 
 
-class Intake:
+class BatchWriter:
     """Takes the messages of all sockets of this process."""
 
     def __init__(self, engine: AsyncEngine, delivery: Delivery) -> None:

@@ -1,32 +1,22 @@
-"""What ASGI has no word for: the server's side of a socket, and hanging up on a client.
+"""Hanging up on a client that does not read, which ASGI has no word for.
 
 A server closes a connection once all that was sent has been read. Who never reads would keep it,
 and the memory for it, for as long as they like, and the server could not even stop.
 """
 
 import asyncio
-from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.workarounds.uvicorn_websockets import bound_memory, end_refused_handshake
+from app.workarounds.uvicorn_websockets import bound_memory
 
 GRACE = 3  # seconds for a client to read what is left, and its goodbye
-SERVER_SIDE = "app.server_side"  # where the scope of a socket holds it
 
 
-class ServerSide(NamedTuple):
-    """How the server sends frames, past all middleware; and the connection, if it shows one."""
-
-    send: Send
-    transport: asyncio.Transport | None
-
-
-class HangUpMiddleware:
+class ForceCloseMiddleware:
     """Hangs up, a moment after the handler of a socket has ended, on whoever is still there.
 
     It asks uvicorn's `send` for the connection; with a server that shows none it does nothing.
-    So no middleware may stand before it that wraps the `send` of a socket.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,20 +24,14 @@ class HangUpMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything through, and look after what a WebSocket leaves behind."""
-        if scope["type"] != "websocket":
-            await self.app(scope, receive, send)
-            return
         protocol = getattr(send, "__self__", None)
         transport = getattr(protocol, "transport", None)
-        if not isinstance(transport, asyncio.Transport):
-            scope[SERVER_SIDE] = ServerSide(send, None)
+        if scope["type"] != "websocket" or not isinstance(transport, asyncio.Transport):
             await self.app(scope, receive, send)
             return
-        scope[SERVER_SIDE] = ServerSide(send, transport)
         bound_memory(protocol)
         try:
             await self.app(scope, receive, send)
         finally:
-            end_refused_handshake(protocol)
             # Nothing happens when it is closed by then, as it nearly always is.
             asyncio.get_running_loop().call_later(GRACE, transport.abort)

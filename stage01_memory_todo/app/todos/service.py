@@ -1,24 +1,14 @@
-"""Where todos are kept: in a dictionary, in memory. They are gone when the server stops."""
+"""The operations on todos. They are in a dictionary, and gone when the server stops."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 from fastapi import HTTPException
 
-
-@dataclass(frozen=True)
-class Todo:
-    """One task of the list."""
-
-    id: int
-    title: str
-    description: str | None
-    completed: bool
-    created_at: datetime
-    updated_at: datetime
+from app.todos.models import Todo
 
 
 class TodoNotFound(HTTPException):
@@ -28,7 +18,7 @@ class TodoNotFound(HTTPException):
         super().__init__(404, f"There is no todo {todo_id}")
 
 
-class TodoStore:
+class TodoService:
     """All todos of this process. None of its methods waits, so no request sees half a change."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Where todos are kept: in the database. Each method is one SQL statement."""
+"""The operations on todos. They are in the database; each method is one SQL statement."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ class TodoNotFound(HTTPException):
         super().__init__(404, f"There is no todo {todo_id}")
 
 
-class TodoStore:
+class TodoService:
     """One user's todos. Those of others do not exist here: no method can reach them."""
 
     def __init__(self, session: AsyncSession, owner: User) -> None:
