@@ -2,20 +2,16 @@
 
 import math
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from app.cache.invalidation import publish_invalidations
 from app.config import Settings
 
 CONNECT_TIMEOUT = 5  # seconds
@@ -149,26 +145,3 @@ def prepare_connection(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")  # readers and a writer do not wait for each other
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
-
-
-@asynccontextmanager
-async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
-    """Yield a session, and commit what it did. An error rolls all of it back."""
-    async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
-        try:
-            yield session
-            await session.commit()
-        finally:
-            # Before the answer: its reader may ask again at once, here or at another process.
-            await publish_invalidations(session, request.state.cache)
-
-
-async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Give a request its session: all that it does is one transaction."""
-    async with transaction(request) as session:
-        yield session
-
-
-# scope="function" ends the session, and so commits, before the answer is sent: without it a client
-# would be told 201 first, and nobody could tell it that the commit failed.
-SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]

@@ -1,6 +1,7 @@
-"""The guard: a route that asks for a `CurrentUser` is open to signed-in users only."""
+"""What handlers ask for. A route that asks for a `CurrentUser` is open to signed-in users only."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
@@ -15,12 +16,35 @@ from app.auth.schemas import UserRead
 from app.auth.security import InvalidToken, PasswordHasher
 from app.auth.verified_tokens import VerifiedTokens
 from app.cache.cache import Cache
+from app.cache.invalidation import publish_invalidations
 from app.config import Settings
-from app.database import SessionDep
 
 # Reads the Authorization header, answers 401 without one, and gives /docs its "Authorize" button.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token")
 optional_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
+
+
+@asynccontextmanager
+async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
+    """Yield a session, and commit what it did. An error rolls all of it back."""
+    async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
+        try:
+            yield session
+            await session.commit()
+        finally:
+            # Before the answer: its reader may ask again at once, here or at another process.
+            await publish_invalidations(session, request.state.cache)
+
+
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """Give a request its session: all that it does is one transaction."""
+    async with transaction(request) as session:
+        yield session
+
+
+# scope="function" ends the session, and so commits, before the answer is sent: without it a client
+# would be told 201 first, and nobody could tell it that the commit failed.
+SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 
 
 async def get_settings(request: Request) -> Settings:

@@ -34,18 +34,21 @@ from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
+from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
+from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.cors import CrossOriginMiddleware
 from app.middleware.force_close import ForceCloseMiddleware
 from app.middleware.observe import ObserveMiddleware
 from app.middleware.paths import PathMiddleware
 from app.middleware.security_headers import SecurityHeadersMiddleware
+from app.middleware.unexpected_errors import UnexpectedErrorMiddleware
 from app.migrate import prepare_schema
 from app.observability.exposition import expose_metrics
 from app.observability.gauges import Gauges
 from app.observability.logs import set_up_server_logs
 from app.quotas import Quotas
 from app.redis_client import open_redis
-from app.shutdown import CancelledRequestMiddleware, Shutdown
+from app.shutdown import Shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
@@ -57,6 +60,7 @@ from app.weather.router import router as weather_router
 from app.weather.schemas import Weather
 from app.weather.service import create_weather_cache
 from app.weather.upstream import open_client
+from app.workarounds.startup_errors import StartupErrorMiddleware
 from app.workarounds.uvicorn_websockets import log_clients_mistakes_quietly
 
 ABANDONED_AFTER = 600  # seconds without a byte, for an upload of some server
@@ -153,6 +157,9 @@ hide_tokens_in_logs()
 log_clients_mistakes_quietly()
 app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False, responses=DESCRIBED)
 add_error_handlers(app)
+app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
+app.add_middleware(UnexpectedErrorMiddleware)
+app.add_middleware(StartupErrorMiddleware)
 app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(CrossOriginMiddleware)

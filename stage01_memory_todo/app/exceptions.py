@@ -11,18 +11,13 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY_SIZE = 128 * 1024  # bytes; a route that needs more says so
 MAX_REPORTED_ERRORS = 10
 MAX_NAME = 100  # characters of a field's name that are repeated: a client may send any name
 
 
 def add_error_handlers(app: FastAPI) -> None:
     """Give the application the answers of this file."""
-    app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid_input(_request: Request, error: RequestValidationError) -> Response:
@@ -49,34 +44,3 @@ def unprocessable(errors: Sequence[Any]) -> Response:
 def shortened(loc: Sequence[int | str]) -> list[int | str]:
     """Return where an error is, with at most `MAX_NAME` characters of each name."""
     return [part[:MAX_NAME] if isinstance(part, str) else part for part in loc]
-
-
-def is_plain_413(message: Message) -> bool:
-    """Return whether this is the start of Starlette's own answer to a body that is too large."""
-    json_type = (b"content-type", b"application/json")
-    return bool(message["status"] == 413) and json_type not in message["headers"]
-
-
-class BodyLimitMiddleware:
-    """Refuse a body over `max_body_size` bytes with a JSON 413, also when it comes in chunks.
-
-    Starlette does the counting; its own answer is plain text.
-    """
-
-    def __init__(self, app: ASGIApp, max_body_size: int) -> None:
-        self.limited_app = RequestBodyLimitMiddleware(app, max_body_size)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything through except Starlette's 413, which gets our body."""
-        refused = False
-
-        async def send_json(message: Message) -> None:
-            nonlocal refused
-            if message["type"] == "http.response.start" and is_plain_413(message):
-                refused = True
-                answer = JSONResponse({"detail": "The request body is too large"}, 413)
-                await answer(scope, receive, send)
-            elif not refused:
-                await send(message)
-
-        await self.limited_app(scope, receive, send_json)

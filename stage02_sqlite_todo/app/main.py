@@ -10,10 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.config import load_settings
 from app.database import create_engine
 from app.exceptions import add_error_handlers
+from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
+from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
 from app.migrate import prepare_schema
-from app.shutdown import CancelledRequestMiddleware, limit_shutdown
+from app.shutdown import limit_shutdown
 from app.todos.router import router as todos_router
+from app.workarounds.startup_errors import StartupErrorMiddleware
 
 
 class AppState(TypedDict):
@@ -35,6 +38,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 
 app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
+app.add_middleware(StartupErrorMiddleware)
 app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

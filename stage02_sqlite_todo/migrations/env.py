@@ -8,10 +8,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from app.config import load_settings
-from app.database import Base, create_engine
+from app.database import create_engine
 from app.exceptions import StartupError
 from app.migrate import explained
-from app.todos import models as todo_models  # noqa: F401 - makes its tables known to Base
+from app.models import Base  # not from app.database: this one knows every table
 
 
 def run_migrations(connection: Connection) -> None:

@@ -1,12 +1,10 @@
 """The database: how to connect, what every table has in common, and a session for each request."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, event
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 from app.config import Settings
@@ -69,15 +67,3 @@ def prepare_connection(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")  # readers and a writer do not wait for each other
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
-
-
-async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Give a request its session, and commit what it did. An error rolls all of it back."""
-    async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
-        yield session
-        await session.commit()
-
-
-# scope="function" ends the session, and so commits, before the answer is sent: without it a client
-# would be told 201 first, and nobody could tell it that the commit failed.
-SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]

@@ -16,10 +16,13 @@ from app.exceptions import add_error_handlers
 from app.gallery.router import router as gallery_router
 from app.images.router import router as images_router
 from app.images.storage import MediaStorage
+from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
+from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
 from app.migrate import prepare_schema
-from app.shutdown import CancelledRequestMiddleware, limit_shutdown
+from app.shutdown import limit_shutdown
 from app.todos.router import router as todos_router
+from app.workarounds.startup_errors import StartupErrorMiddleware
 
 
 class AppState(TypedDict):
@@ -54,6 +57,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 
 app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
+app.add_middleware(StartupErrorMiddleware)
 app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

@@ -19,10 +19,13 @@ from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
+from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
+from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
 from app.migrate import prepare_schema
-from app.shutdown import CancelledRequestMiddleware, Shutdown, limit_shutdown
+from app.shutdown import Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
+from app.workarounds.startup_errors import StartupErrorMiddleware
 
 
 class AppState(TypedDict):
@@ -68,6 +71,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 
 app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
 add_error_handlers(app)
+app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
+app.add_middleware(StartupErrorMiddleware)
 app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

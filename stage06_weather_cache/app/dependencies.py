@@ -1,17 +1,30 @@
-"""The guard: a route that asks for a `CurrentUser` is open to signed-in users only."""
+"""What handlers ask for. A route that asks for a `CurrentUser` is open to signed-in users only."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import OAuth2PasswordBearer
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
 from app.auth.security import InvalidToken, PasswordHasher, read_access_token
 from app.config import Settings
-from app.database import SessionDep
 
 # Reads the Authorization header, answers 401 without one, and gives /docs its "Authorize" button.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token")
+
+
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """Give a request its session, and commit what it did. An error rolls all of it back."""
+    async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
+        yield session
+        await session.commit()
+
+
+# scope="function" ends the session, and so commits, before the answer is sent: without it a client
+# would be told 201 first, and nobody could tell it that the commit failed.
+SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 
 
 async def get_settings(request: Request) -> Settings:

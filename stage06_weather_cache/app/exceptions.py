@@ -7,14 +7,12 @@ JSON has no word for (NaN, half a surrogate pair) would turn the answer into a 5
 
 import json
 import logging
-import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from sqlalchemy.exc import (
     DatabaseError,
     DataError,
@@ -23,11 +21,7 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from starlette.datastructures import FormData
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY_SIZE = 128 * 1024  # bytes; a route that needs more says so
 MAX_REPORTED_ERRORS = 10
 MAX_NAME = 100  # characters of a field's name that are repeated: a client may send any name
 RETRY_AFTER = "1"  # seconds
@@ -51,8 +45,6 @@ class Unavailable(Exception):
 
 def add_error_handlers(app: FastAPI) -> None:
     """Give the application the answers of this file."""
-    app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
-    app.add_middleware(StartupErrorMiddleware)
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid_input(request: Request, error: RequestValidationError) -> Response:
@@ -98,95 +90,3 @@ def unprocessable(errors: Sequence[Any]) -> Response:
 def shortened(loc: Sequence[int | str]) -> list[int | str]:
     """Return where an error is, with at most `MAX_NAME` characters of each name."""
     return [part[:MAX_NAME] if isinstance(part, str) else part for part in loc]
-
-
-class GuardFirstRoute(APIRoute):
-    """A route whose guards come before its body: 401, 403 and 404 before 422.
-
-    FastAPI asks the dependencies before it validates a body, but only after it has read it.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the usual handler, for a request that keeps it to itself what it cannot read."""
-        handler = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            return await handler(PatientRequest(request.scope, request.receive))
-
-        return handle
-
-
-class PatientRequest(Request):
-    """A request that reads an unreadable body as nothing, which no required body can be.
-
-    So validation fails after the guards, and `answer_invalid_input` tells the true reason.
-    """
-
-    async def json(self) -> Any:
-        """Return what the body holds, or None."""
-        try:
-            return await super().json()
-        except json.JSONDecodeError as error:
-            place = ("body", error.pos)
-            self.state.unreadable = {"type": "json_invalid", "loc": place, "msg": error.msg}
-        except (ValueError, RecursionError):
-            self.state.unreadable = UNREADABLE
-        return None
-
-    async def _get_form(self, **limits: Any) -> FormData:
-        try:
-            return await super()._get_form(**limits)
-        except HTTPException as error:
-            if error.status_code != 400:  # too large, say
-                raise
-            self.state.unreadable = UNREADABLE
-            return FormData()
-
-
-def is_plain_413(message: Message) -> bool:
-    """Return whether this is the start of Starlette's own answer to a body that is too large."""
-    json_type = (b"content-type", b"application/json")
-    return bool(message["status"] == 413) and json_type not in message["headers"]
-
-
-class BodyLimitMiddleware:
-    """Refuse a body over `max_body_size` bytes with a JSON 413, also when it comes in chunks.
-
-    Starlette does the counting; its own answer is plain text.
-    """
-
-    def __init__(self, app: ASGIApp, max_body_size: int) -> None:
-        self.limited_app = RequestBodyLimitMiddleware(app, max_body_size)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything through except Starlette's 413, which gets our body."""
-        refused = False
-
-        async def send_json(message: Message) -> None:
-            nonlocal refused
-            if message["type"] == "http.response.start" and is_plain_413(message):
-                refused = True
-                answer = JSONResponse({"detail": "The request body is too large"}, 413)
-                await answer(scope, receive, send)
-            elif not refused:
-                await send(message)
-
-        await self.limited_app(scope, receive, send_json)
-
-
-class StartupErrorMiddleware:
-    """Say in one line why the application does not start, where a traceback would hide it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything through except the report of a `StartupError`."""
-
-        async def send_reason(message: Message) -> None:
-            error = sys.exception()
-            if message["type"] == "lifespan.startup.failed" and isinstance(error, StartupError):
-                message = {**message, "message": str(error)}
-            await send(message)
-
-        await self.app(scope, receive, send_reason if scope["type"] == "lifespan" else send)

@@ -7,14 +7,11 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from app.auth import models as auth_models  # noqa: F401 - makes its tables known to Base
 from app.config import load_settings
-from app.database import Base, create_engine
+from app.database import create_engine
 from app.exceptions import StartupError
-from app.images import models as image_models  # noqa: F401 - makes its tables known to Base
-from app.jobs import models as job_models  # noqa: F401 - makes its tables known to Base
 from app.migrate import explained
-from app.todos import models as todo_models  # noqa: F401 - makes its tables known to Base
+from app.models import Base  # not from app.database: this one knows every table
 
 
 def run_migrations(connection: Connection) -> None:

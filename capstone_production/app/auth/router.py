@@ -15,8 +15,7 @@ from app.auth.schemas import RefreshTokenIn, Token, UserCreate, UserRead, is_uni
 from app.auth.security import InvalidToken, create_access_token
 from app.cache.http import answer_body, as_body
 from app.config import Settings
-from app.database import SessionDep
-from app.dependencies import CachedUser, ClientDep, PasswordHasherDep, SettingsDep
+from app.dependencies import CachedUser, ClientDep, PasswordHasherDep, SessionDep, SettingsDep
 from app.idempotency.service import refuse_key
 
 MAX_BODY_SIZE = 8 * 1024  # bytes: a name and a password, and anybody may send them

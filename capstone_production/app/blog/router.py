@@ -14,12 +14,11 @@ from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
 from app.blog.service import Blog
 from app.cache.http import IfMatchDep, answer, answer_body, as_body
-from app.database import SessionDep
-from app.dependencies import CurrentUser, OptionalCachedUser, require_role, unauthorized
-from app.exceptions import GuardFirstRoute
+from app.dependencies import CurrentUser, OptionalCachedUser, SessionDep, require_role, unauthorized
 from app.idempotency.service import IdempotencyDep
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
 from app.quotas import Quotas, get_quotas
+from app.routing import GuardFirstRoute
 
 CACHE_CONTROL = "no-cache"  # anybody may keep it, and must ask whether it is still so
 

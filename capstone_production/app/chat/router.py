@@ -18,8 +18,7 @@ from app.chat.models import Message
 from app.chat.room import Room
 from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite, client_id_of
 from app.chat.service import read_messages
-from app.database import SessionDep
-from app.dependencies import CurrentUser
+from app.dependencies import CurrentUser, SessionDep
 from app.exceptions import unavailable
 from app.params import MAX_INTEGER, Limit
 

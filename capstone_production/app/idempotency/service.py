@@ -19,8 +19,7 @@ from sqlalchemy import delete, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.database import SessionDep
-from app.dependencies import oauth2_scheme, verify
+from app.dependencies import SessionDep, oauth2_scheme, verify
 from app.exceptions import Unavailable
 from app.idempotency.models import MAX_KEY, IdempotencyKey
 

@@ -8,9 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
 from sqlalchemy import select
 
 from app.cache.http import IfMatchDep, answer_body, as_body
-from app.database import SessionDep
-from app.dependencies import CurrentUser, SettingsDep
-from app.exceptions import GuardFirstRoute
+from app.dependencies import CurrentUser, SessionDep, SettingsDep
 from app.files import file_response
 from app.idempotency.service import IdempotencyDep
 from app.images.models import Image
@@ -25,6 +23,7 @@ from app.images.service import (
 )
 from app.images.storage import MediaStorage
 from app.params import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
+from app.routing import GuardFirstRoute
 
 router = APIRouter(prefix="/images", tags=["images"], route_class=GuardFirstRoute)
 

@@ -12,9 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import select
 
 from app.cache.http import IfMatchDep, answer_body, as_body
-from app.database import SessionDep
-from app.dependencies import CachedUser, CurrentUser, SettingsDep
-from app.exceptions import GuardFirstRoute
+from app.dependencies import CachedUser, CurrentUser, SessionDep, SettingsDep
 from app.idempotency.service import IdempotencyDep
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import JobQueue
@@ -22,6 +20,7 @@ from app.jobs.schemas import JobCreate, JobRead, RunAt, check_text
 from app.jobs.service import as_json, cancel_job, find_own_job, location, read_report, submit_job
 from app.jobs.streams import JobStream, JobStreams
 from app.params import FORM_OVERHEAD, MAX_FILE_SIZE, MAX_LONG_TEXT, Limit, Offset
+from app.routing import GuardFirstRoute
 
 FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
 

@@ -26,15 +26,15 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.auth.refresh import remove_expired_tokens
-from app.blog import models as blog_models  # noqa: F401 - the class User has a relation to Post
 from app.config import load_settings
 from app.database import create_engine
 from app.exceptions import StartupError
 from app.idempotency import service as idempotency
 from app.jobs import execution
-from app.jobs.models import Job, JobStatus
+from app.jobs.models import JobStatus
 from app.jobs.queue import RUN_JOB, create_celery, send
 from app.migrate import prepare_schema
+from app.models import Job
 from app.observability.worker import observe_worker
 from app.watchdog import CeleryWatchdog
 

@@ -5,11 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response, status
 
 from app.cache.http import IfMatchDep, answer
-from app.database import SessionDep, transaction
-from app.dependencies import CachedUser
-from app.exceptions import GuardFirstRoute
+from app.dependencies import CachedUser, SessionDep, transaction
 from app.idempotency.service import Idempotency, Key
 from app.params import Limit, Offset, RowId
+from app.routing import GuardFirstRoute
 from app.todos.cached import CachedTodos, as_json
 from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead

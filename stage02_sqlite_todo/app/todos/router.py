@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response, status
 
-from app.database import SessionDep
+from app.dependencies import SessionDep
 from app.params import Limit, Offset, RowId
 from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead

@@ -5,10 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response, status
 
-from app.database import SessionDep
-from app.dependencies import CurrentUser
-from app.exceptions import GuardFirstRoute
+from app.dependencies import CurrentUser, SessionDep
 from app.params import Limit, Offset, RowId
+from app.routing import GuardFirstRoute
 from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
 from app.todos.service import TodoService

@@ -11,8 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from app.auth.models import User
 from app.auth.schemas import Token, UserCreate, UserRead, is_unicode
 from app.auth.security import create_access_token
-from app.database import SessionDep
-from app.dependencies import ClientDep, CurrentUser, PasswordHasherDep, SettingsDep
+from app.dependencies import ClientDep, CurrentUser, PasswordHasherDep, SessionDep, SettingsDep
 
 MAX_BODY_SIZE = 8 * 1024  # bytes: a name and a password, and anybody may send them
 

@@ -7,15 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
 from sqlalchemy import select
 
-from app.database import SessionDep
-from app.dependencies import CurrentUser, SettingsDep
-from app.exceptions import GuardFirstRoute
+from app.dependencies import CurrentUser, SessionDep, SettingsDep
 from app.files import file_response
 from app.images.models import Image
 from app.images.schemas import ImageRead
 from app.images.service import ImageNotFound, delete_image, is_own, save_image
 from app.images.storage import MediaStorage
 from app.params import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
+from app.routing import GuardFirstRoute
 
 router = APIRouter(prefix="/images", tags=["images"], route_class=GuardFirstRoute)
 

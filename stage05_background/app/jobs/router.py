@@ -11,15 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import select
 
-from app.database import SessionDep
-from app.dependencies import CurrentUser, SettingsDep
-from app.exceptions import GuardFirstRoute
+from app.dependencies import CurrentUser, SessionDep, SettingsDep
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import JobQueue
 from app.jobs.schemas import JobCreate, JobRead, RunAt, check_text
 from app.jobs.service import cancel_job, find_own_job, read_report, submit_job
 from app.jobs.streams import JobStream, JobStreams
 from app.params import FORM_OVERHEAD, MAX_FILE_SIZE, MAX_LONG_TEXT, Limit, Offset
+from app.routing import GuardFirstRoute
 
 FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
 

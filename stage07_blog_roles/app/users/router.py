@@ -8,10 +8,9 @@ from sqlalchemy import func, or_, select, true, update
 from app.auth.models import User
 from app.auth.roles import Role
 from app.auth.schemas import UserRead
-from app.database import SessionDep
-from app.dependencies import require_role
-from app.exceptions import GuardFirstRoute
+from app.dependencies import SessionDep, require_role
 from app.params import Limit, Offset, RequestBody, RowId
+from app.routing import GuardFirstRoute
 
 router = APIRouter(
     prefix="/users",

@@ -10,10 +10,9 @@ from app.auth.roles import Role
 from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
 from app.blog.service import Blog
-from app.database import SessionDep
-from app.dependencies import CurrentUser, OptionalUser, require_role
-from app.exceptions import GuardFirstRoute
+from app.dependencies import CurrentUser, OptionalUser, SessionDep, require_role
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
+from app.routing import GuardFirstRoute
 
 router = APIRouter(tags=["blog"], route_class=GuardFirstRoute)
 

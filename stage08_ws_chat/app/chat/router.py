@@ -15,8 +15,7 @@ from app.chat.hub import MESSAGES_A_SECOND, Connection, Hub
 from app.chat.models import Message
 from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite, client_id_of
 from app.chat.service import ClientIdIsTaken, UserIsGone, read_messages, store_message
-from app.database import SessionDep
-from app.dependencies import CurrentUser
+from app.dependencies import CurrentUser, SessionDep
 from app.params import MAX_INTEGER, Limit
 
 CLOSE_TIMEOUT = 1  # seconds

@@ -1,0 +1,32 @@
+"""An answer for the requests that the server cancels when it stops."""
+
+import asyncio
+
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+RETRY_AFTER = "1"  # seconds
+
+
+class CancelledRequestMiddleware:
+    """Answer a request with 503 when uvicorn cancels it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything through. A response that has begun breaks off."""
+        started = False
+
+        async def send_noticed(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noticed if scope["type"] == "http" else send)
+        except asyncio.CancelledError:
+            if scope["type"] == "http" and not started:
+                detail = "The server is stopping: send the request again"
+                answer = JSONResponse({"detail": detail}, 503, {"Retry-After": RETRY_AFTER})
+                await answer(scope, receive, send)

@@ -1,0 +1,9 @@
+"""Every table. A program that needs to know all of them, such as Alembic, imports this file."""
+
+from app.database import Base
+from app.todos.models import Todo
+
+__all__ = [
+    "Base",
+    "Todo",
+]

@@ -1,0 +1,38 @@
+"""A limit on the size of every request's body: a route that needs more says so."""
+
+from fastapi.responses import JSONResponse
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_BODY_SIZE = 128 * 1024  # bytes
+
+
+def is_plain_413(message: Message) -> bool:
+    """Return whether this is the start of Starlette's own answer to a body that is too large."""
+    json_type = (b"content-type", b"application/json")
+    return bool(message["status"] == 413) and json_type not in message["headers"]
+
+
+class BodyLimitMiddleware:
+    """Refuse a body over `max_body_size` bytes with a JSON 413, also when it comes in chunks.
+
+    Starlette does the counting; its own answer is plain text.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_size: int) -> None:
+        self.limited_app = RequestBodyLimitMiddleware(app, max_body_size)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything through except Starlette's 413, which gets our body."""
+        refused = False
+
+        async def send_json(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and is_plain_413(message):
+                refused = True
+                answer = JSONResponse({"detail": "The request body is too large"}, 413)
+                await answer(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        await self.limited_app(scope, receive, send_json)
