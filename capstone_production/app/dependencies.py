@@ -10,10 +10,9 @@ from fastapi.security.base import SecurityBase
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User, namespace
-from app.auth.rate_limits import client_network
 from app.auth.roles import Role
 from app.auth.schemas import UserRead
-from app.auth.security import InvalidToken, PasswordHasher
+from app.auth.security import InvalidToken
 from app.auth.verified_tokens import VerifiedTokens
 from app.cache.cache import Cache
 from app.cache.invalidation import publish_invalidations
@@ -53,20 +52,7 @@ async def get_settings(request: Request) -> Settings:
     return settings
 
 
-async def get_password_hasher(request: Request) -> PasswordHasher:
-    """Return the hasher, which all requests share."""
-    hasher: PasswordHasher = request.state.password_hasher
-    return hasher
-
-
-async def get_client(request: Request) -> str:
-    """Return the address that the request came from; for IPv6 the network."""
-    return client_network(request)
-
-
 SettingsDep = Annotated[Settings, Depends(get_settings)]
-PasswordHasherDep = Annotated[PasswordHasher, Depends(get_password_hasher)]
-ClientDep = Annotated[str, Depends(get_client)]
 
 
 def unauthorized() -> HTTPException:

@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.auth.models import find_highest_cost
 from app.auth.rate_limits import AuthLimits
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
+from app.auth.service import find_highest_cost
 from app.auth.verified_tokens import VerifiedTokens
 from app.blog.router import router as blog_router
 from app.cache.cache import Cache

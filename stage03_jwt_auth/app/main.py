@@ -7,9 +7,9 @@ from typing import TypedDict
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.auth.models import find_highest_cost
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
+from app.auth.service import find_highest_cost
 from app.config import Settings, load_settings
 from app.database import create_engine
 from app.exceptions import add_error_handlers

@@ -8,7 +8,7 @@ from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
-from app.auth.security import InvalidToken, PasswordHasher, read_access_token
+from app.auth.security import InvalidToken, read_access_token
 from app.config import Settings
 
 # Reads the Authorization header, answers 401 without one, and gives /docs its "Authorize" button.
@@ -33,20 +33,7 @@ async def get_settings(request: Request) -> Settings:
     return settings
 
 
-async def get_password_hasher(request: Request) -> PasswordHasher:
-    """Return the hasher, which all requests share."""
-    hasher: PasswordHasher = request.state.password_hasher
-    return hasher
-
-
-async def get_client(request: Request) -> str:
-    """Return the address that the request came from."""
-    return request.client.host if request.client else ""
-
-
 SettingsDep = Annotated[Settings, Depends(get_settings)]
-PasswordHasherDep = Annotated[PasswordHasher, Depends(get_password_hasher)]
-ClientDep = Annotated[str, Depends(get_client)]
 
 
 async def get_current_user(

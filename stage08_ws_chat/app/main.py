@@ -7,9 +7,9 @@ from typing import TypedDict
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.auth.models import find_highest_cost
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
+from app.auth.service import find_highest_cost
 from app.blog.router import router as blog_router
 from app.chat.access import hide_tokens_in_logs
 from app.chat.hub import Hub

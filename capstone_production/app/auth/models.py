@@ -10,12 +10,9 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     String,
-    func,
     literal_column,
-    select,
     text,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.auth.roles import Role
@@ -57,13 +54,6 @@ class User(Base):
 def namespace(user_id: int) -> str:
     """Return where the cache keeps a user."""
     return f"users:{user_id}"
-
-
-async def find_highest_cost(engine: AsyncEngine) -> int:
-    """Return the highest cost of all password hashes, which begin as `$2b$12$` does."""
-    async with engine.connect() as connection:
-        cost = await connection.scalar(select(func.max(HASH_COST)).select_from(User))
-    return int(cost or 0)
 
 
 class RefreshToken(Base):

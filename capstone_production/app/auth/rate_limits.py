@@ -13,9 +13,9 @@ import hashlib
 import math
 import time
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import HTTPException, Request
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
@@ -88,11 +88,10 @@ class AuthLimits(RateLimits):
             self._per_name = limit = parse(settings.rate_limit_auth)
             self._per_address = type(limit)(limit.amount * ADDRESS_FACTOR, limit.multiples)
 
-    async def check(self, action: str, request: Request, username: str | None = None) -> None:
+    async def check(self, action: str, address: str, username: str | None = None) -> None:
         """Count an attempt; answers 429 when there were too many."""
         if self._per_name is None:
             return
-        address = client_network(request)
         attempt = [Count(f"{action}_address", self._per_address, address)]
         if username is not None:
             attempt.append(Count(action, self._per_name, f"{address} {username.lower()}"))
@@ -125,12 +124,3 @@ def client_network(request: Request) -> str:
         network = IPv4Network(mapped) if mapped else IPv6Network((int(address), 64), strict=False)
         return str(network.network_address)
     return host
-
-
-async def get_auth_limits(request: Request) -> AuthLimits:
-    """Return the limits, which all requests share."""
-    limits: AuthLimits = request.state.auth_limits
-    return limits
-
-
-AuthLimitsDep = Annotated[AuthLimits, Depends(get_auth_limits)]

@@ -2,8 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, String, func, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import ColumnElement, String, literal_column
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
@@ -24,10 +23,3 @@ class User(Base):
     # None: nobody can sign in as this user.
     password_hash: Mapped[str | None] = mapped_column(String(60))
     created_at: Mapped[datetime]
-
-
-async def find_highest_cost(engine: AsyncEngine) -> int:
-    """Return the highest cost of all password hashes, which begin as `$2b$12$` does."""
-    async with engine.connect() as connection:
-        cost = await connection.scalar(select(func.max(HASH_COST)).select_from(User))
-    return int(cost or 0)

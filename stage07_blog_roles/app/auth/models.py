@@ -3,8 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, String, func, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import ColumnElement, String, literal_column
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.auth.roles import Role
@@ -34,10 +33,3 @@ class User(Base):
     )
 
     posts: Mapped[list["Post"]] = relationship(lazy="raise", back_populates="author")
-
-
-async def find_highest_cost(engine: AsyncEngine) -> int:
-    """Return the highest cost of all password hashes, which begin as `$2b$12$` does."""
-    async with engine.connect() as connection:
-        cost = await connection.scalar(select(func.max(HASH_COST)).select_from(User))
-    return int(cost or 0)
