@@ -1,11 +1,10 @@
-"""The operations on images."""
+"""The operations on images: each reads the input, asks the service and answers."""
 
 import uuid
 from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
-from sqlalchemy import select
 
 from app.cache.http import IfMatchDep, answer_body, as_body
 from app.dependencies import CurrentUser, SessionDep, SettingsDep
@@ -13,28 +12,21 @@ from app.files import file_response
 from app.idempotency.service import IdempotencyDep
 from app.images.models import Image
 from app.images.schemas import ImageRead
-from app.images.service import (
-    ImageNotFound,
-    as_json,
-    delete_image,
-    find_own_image,
-    location,
-    save_image,
-)
-from app.images.storage import MediaStorage
+from app.images.service import ImageService, as_json, location
 from app.params import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
 from app.routing import GuardFirstRoute
 
 router = APIRouter(prefix="/images", tags=["images"], route_class=GuardFirstRoute)
 
 
-async def get_storage(request: Request) -> MediaStorage:
-    """Return the storage that was made when the server started."""
-    storage: MediaStorage = request.state.media_storage
-    return storage
+async def get_image_service(
+    request: Request, session: SessionDep, settings: SettingsDep
+) -> ImageService:
+    """Return a service that works in the request's session, and in the server's storage."""
+    return ImageService(session, request.state.media_storage, settings.max_images_per_user)
 
 
-Storage = Annotated[MediaStorage, Depends(get_storage)]
+ImageServiceDep = Annotated[ImageService, Depends(get_image_service)]
 
 
 @router.post(
@@ -47,15 +39,12 @@ Storage = Annotated[MediaStorage, Depends(get_storage)]
 async def upload_image(
     file: UploadFile,
     user: CurrentUser,
-    session: SessionDep,
-    storage: Storage,
-    settings: SettingsDep,
+    service: ImageServiceDep,
     idempotency: IdempotencyDep,
     response: Response,
 ) -> Image | Response:
     """Store a JPEG or PNG picture of up to 5 MiB."""
-    limit = settings.max_images_per_user
-    image = await save_image(file, user, session, storage, limit, idempotency)
+    image = await service.save(file, user, idempotency)
     if isinstance(image, Image):
         response.headers["Location"] = location(image)
     return image
@@ -63,32 +52,27 @@ async def upload_image(
 
 @router.get("", response_model=list[ImageRead])
 async def list_images(
-    user: CurrentUser, session: SessionDep, limit: Limit = 20, offset: Offset = 0
+    user: CurrentUser, service: ImageServiceDep, limit: Limit = 20, offset: Offset = 0
 ) -> Sequence[Image]:
-    """Return one's own images, newest first."""
-    statement = select(Image).where(Image.owner_id == user.id)
-    statement = statement.order_by(Image.uploaded_at.desc(), Image.id.desc())
-    return (await session.scalars(statement.limit(limit).offset(offset))).all()
+    """Return your images, newest first."""
+    return await service.list(user, limit=limit, offset=offset)
 
 
 @router.get("/{image_id}", response_model=ImageRead)
 async def read_image(
-    image_id: uuid.UUID, user: CurrentUser, session: SessionDep, request: Request
+    image_id: uuid.UUID, user: CurrentUser, service: ImageServiceDep, request: Request
 ) -> Response:
-    """Return what is known about one of one's own images."""
-    body = as_body(as_json(await find_own_image(image_id, user, session)))
+    """Return the metadata of one of your images."""
+    body = as_body(as_json(await service.get(image_id, user)))
     return answer_body(request, body, "private, no-cache")
 
 
 @router.get("/{image_id}/file", response_class=Response)
 async def read_image_file(
-    image_id: uuid.UUID, request: Request, session: SessionDep, storage: Storage
+    image_id: uuid.UUID, request: Request, service: ImageServiceDep
 ) -> Response:
-    """Return the picture to whoever knows its unguessable id: `<img src>` sends no token."""
-    image = await session.get(Image, image_id)
-    if image is None:
-        raise ImageNotFound(image_id)
-    response = await file_response(storage.path(image.path), request)
+    """Return the picture to anybody who knows its unguessable id: `<img src>` sends no token."""
+    response = await file_response(await service.find_file(image_id), request)
     response.headers["Cache-Control"] = "no-cache"  # may be kept, must be asked about: it can go
     response.headers["X-Content-Type-Options"] = "nosniff"  # the type we say, not one it looks like
     response.headers["Content-Disposition"] = "inline"
@@ -97,11 +81,7 @@ async def read_image_file(
 
 @router.delete("/{image_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def remove_image(
-    image_id: uuid.UUID,
-    user: CurrentUser,
-    session: SessionDep,
-    storage: Storage,
-    if_match: IfMatchDep,
+    image_id: uuid.UUID, user: CurrentUser, service: ImageServiceDep, if_match: IfMatchDep
 ) -> None:
-    """Delete one of one's own images, the picture too."""
-    await delete_image(image_id, user, session, storage, if_match)
+    """Delete one of your images, the picture too."""
+    await service.delete(image_id, user, if_match)

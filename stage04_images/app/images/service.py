@@ -1,8 +1,10 @@
-"""Storing and deleting an image: a row and a file, in an order that loses neither."""
+"""Storing, finding and deleting images: a row and a file, in an order that loses neither."""
 
 import unicodedata
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import aiofiles.os
 from fastapi import HTTPException, UploadFile
@@ -29,77 +31,103 @@ class ImageNotFound(HTTPException):
         super().__init__(404, f"There is no image {image_id}")
 
 
+class ImageService:
+    """The images of all users: each method that asks for the owner knows no others."""
+
+    def __init__(self, session: AsyncSession, storage: MediaStorage, max_images: int) -> None:
+        self._session = session
+        self._storage = storage
+        self._max_images = max_images  # of one user
+
+    async def list(self, owner: User, *, limit: int, offset: int) -> Sequence[Image]:
+        """Return up to `limit` images of the owner, newest first, after skipping `offset`."""
+        statement = select(Image).where(Image.owner_id == owner.id)
+        statement = statement.order_by(Image.uploaded_at.desc(), Image.id.desc())
+        return (await self._session.scalars(statement.limit(limit).offset(offset))).all()
+
+    async def get(self, image_id: uuid.UUID, owner: User) -> Image:
+        """Return an image of the owner; raises `ImageNotFound`."""
+        image = await self._session.scalar(select(Image).where(is_own(image_id, owner)))
+        if image is None:
+            raise ImageNotFound(image_id)
+        return image
+
+    async def find_file(self, image_id: uuid.UUID) -> Path:
+        """Return where the picture is, whoever owns it; raises `ImageNotFound`."""
+        image = await self._session.get(Image, image_id)
+        if image is None:
+            raise ImageNotFound(image_id)
+        return self._storage.path(image.path)
+
+    async def save(self, upload: UploadFile, owner: User) -> Image:
+        """Check and store an upload and return its row, which is committed.
+
+        Raises 409 when the owner has all the images that one user may have, 413, 415 and 422 for
+        what cannot be taken, and `Unavailable` when it cannot be stored now. Nothing of it is left
+        behind.
+        """
+        # Others can have the database connection while we look at the picture.
+        await self._session.commit()
+        part = await self._storage.receive(upload)
+        try:
+            picture = await inspect_picture(part, upload.content_type, owner.id)
+            image = Image(
+                id=uuid.uuid4(),
+                owner_id=owner.id,
+                filename=displayable(upload.filename),
+                path=part.with_suffix(f".{EXTENSIONS[picture.content_type]}").name,
+                content_type=picture.content_type,
+                size=(await aiofiles.os.stat(part)).st_size,
+                width=picture.width,
+                height=picture.height,
+                uploaded_at=datetime.now(UTC),
+            )
+            await self._add(image)
+            await self._session.commit()
+        except BaseException:
+            await self._storage.remove(part)
+            raise
+        try:
+            await self._storage.keep(image.path)
+        except BaseException:
+            await self._session.delete(image)
+            await self._session.commit()
+            await self._storage.remove(part)
+            raise
+        return image
+
+    async def _add(self, image: Image) -> None:
+        """Insert a row, unless its owner has all that one user may have: raises 409 then.
+
+        First insert, then count: SQLite lets one transaction write at a time, and an insert begins
+        one. So of many at once each counts those before it. The other way round all see the old
+        number.
+        """
+        self._session.add(image)
+        await self._session.flush()
+        statement = select(func.count()).where(Image.owner_id == image.owner_id)
+        if (await self._session.scalar(statement) or 0) > self._max_images:
+            detail = f"You have {self._max_images} pictures, the most allowed: delete some"
+            raise HTTPException(409, detail)
+
+    async def delete(self, image_id: uuid.UUID, owner: User) -> None:
+        """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`."""
+        statement = delete(Image).where(is_own(image_id, owner)).returning(Image.path)
+        name = await self._session.scalar(statement)
+        if name is None:
+            raise ImageNotFound(image_id)
+        await self._storage.set_aside(name)
+        try:
+            await self._session.commit()
+        except BaseException:
+            await self._storage.keep(name)
+            raise
+        await self._storage.remove(self._storage.part(name))
+
+
 def is_own(image_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
     """Return the condition that selects an image when it belongs to `owner`."""
     return (Image.id == image_id) & (Image.owner_id == owner.id)
-
-
-async def save_image(
-    upload: UploadFile, owner: User, session: AsyncSession, storage: MediaStorage, max_images: int
-) -> Image:
-    """Check and store an upload and return its row, which is committed.
-
-    Raises 409 when the owner has `max_images` already, 413, 415 and 422 for what cannot be taken,
-    and `Unavailable` when it cannot be stored now. Nothing of it is left behind.
-    """
-    await session.commit()  # others can have the database connection while we look at the picture
-    part = await storage.receive(upload)
-    try:
-        picture = await inspect_picture(part, upload.content_type, owner.id)
-        image = Image(
-            id=uuid.uuid4(),
-            owner_id=owner.id,
-            filename=displayable(upload.filename),
-            path=part.with_suffix(f".{EXTENSIONS[picture.content_type]}").name,
-            content_type=picture.content_type,
-            size=(await aiofiles.os.stat(part)).st_size,
-            width=picture.width,
-            height=picture.height,
-            uploaded_at=datetime.now(UTC),
-        )
-        await add_image(image, session, max_images)
-        await session.commit()
-    except BaseException:
-        await storage.remove(part)
-        raise
-    try:
-        await storage.keep(image.path)
-    except BaseException:
-        await session.delete(image)
-        await session.commit()
-        await storage.remove(part)
-        raise
-    return image
-
-
-async def add_image(image: Image, session: AsyncSession, max_images: int) -> None:
-    """Insert a row, unless its owner has `max_images` already: raises 409 then.
-
-    First insert, then count: SQLite lets one transaction write at a time, and an insert begins one.
-    So of many at once each counts those before it. The other way round all see the old number.
-    """
-    session.add(image)
-    await session.flush()
-    statement = select(func.count()).where(Image.owner_id == image.owner_id)
-    if (await session.scalar(statement) or 0) > max_images:
-        raise HTTPException(409, f"You have {max_images} pictures, the most allowed: delete some")
-
-
-async def delete_image(
-    image_id: uuid.UUID, owner: User, session: AsyncSession, storage: MediaStorage
-) -> None:
-    """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`."""
-    statement = delete(Image).where(is_own(image_id, owner)).returning(Image.path)
-    name = await session.scalar(statement)
-    if name is None:
-        raise ImageNotFound(image_id)
-    await storage.set_aside(name)
-    try:
-        await session.commit()
-    except BaseException:
-        await storage.keep(name)
-        raise
-    await storage.remove(storage.part(name))
 
 
 def displayable(filename: str | None) -> str:
