@@ -267,9 +267,9 @@ def test_a_solution_with_names_and_a_port_of_its_own_is_graded_by_its_profile(
 def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Path) -> None:
     solution, report = tmp_path / "solution", tmp_path / "report.json"
     shutil.copytree(ROOT / FIRST.directory, solution, ignore=shutil.ignore_patterns("__pycache__"))
-    store = solution / "app" / "todos" / "store.py"
-    right = store.read_text(encoding="utf-8")
-    store.write_text(f"{right}\ndef", encoding="utf-8")  # it does not start
+    service = solution / "app" / "todos" / "service.py"
+    right = service.read_text(encoding="utf-8")
+    service.write_text(f"{right}\ndef", encoding="utf-8")  # it does not start
 
     def says(status: str) -> bool:
         try:
@@ -286,7 +286,7 @@ def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Pat
         )
     try:
         eventually(lambda: says("error"), within=120)
-        store.write_text(right, encoding="utf-8")
+        service.write_text(right, encoding="utf-8")
         eventually(lambda: says("pass"), within=120)
     finally:
         watching.terminate()

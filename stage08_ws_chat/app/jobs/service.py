@@ -1,15 +1,25 @@
 """Jobs as their owner sees them: asking for one, looking at it, cancelling it."""
 
+import asyncio
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from fastapi import HTTPException
+from fastapi import HTTPException, UploadFile
+from fastapi.exceptions import RequestValidationError
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
 from app.jobs.models import WAITING, Job, JobStatus
 from app.jobs.queue import JobQueue
+from app.jobs.schemas import check_text
+from app.jobs.streams import JobStream, JobStreams
+from app.params import MAX_FILE_SIZE
+
+FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
+
+reading = asyncio.Semaphore(FILES_AT_ONCE)
 
 
 class JobNotFound(HTTPException):
@@ -26,83 +36,120 @@ class TooManyJobs(HTTPException):
         super().__init__(429, f"{limit} of your jobs wait, the most per user: try again later")
 
 
-def is_own(job_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
-    """Return the condition that selects a job when it belongs to `owner`."""
-    return (Job.id == job_id) & (Job.owner_id == owner.id)
+class JobService:
+    """One user's jobs. Those of others do not exist here: no method can reach them."""
+
+    def __init__(
+        self, session: AsyncSession, queue: JobQueue, owner: User, *, max_waiting: int
+    ) -> None:
+        self._session = session
+        self._queue = queue
+        self._owner_id = owner.id
+        self._max_waiting = max_waiting
+
+    async def list(self, *, status: JobStatus | None, limit: int, offset: int) -> Sequence[Job]:
+        """Return up to `limit` jobs, newest first, after skipping `offset`."""
+        statement = select(Job).where(Job.owner_id == self._owner_id)
+        if status is not None:
+            statement = statement.where(Job.status == status)
+        statement = statement.order_by(Job.created_at.desc(), Job.id.desc())
+        return (await self._session.scalars(statement.limit(limit).offset(offset))).all()
+
+    async def get(self, job_id: uuid.UUID) -> Job:
+        """Return one job; raises `JobNotFound`."""
+        job = await self._session.scalar(select(Job).where(self._is_own(job_id)))
+        if job is None:
+            raise JobNotFound(job_id)
+        return job
+
+    async def submit(self, text: str, run_at: datetime | None) -> Job:
+        """Store a job and notify a worker. When this returns, the job will run, whatever happens.
+
+        Raises `TooManyJobs` when the user has all the waiting jobs that one user may have.
+        """
+        await self._check_waiting()
+        now = datetime.now(UTC)
+        is_due = run_at is None or run_at <= now
+        job = Job(
+            id=uuid.uuid4(),
+            owner_id=self._owner_id,
+            text=text,
+            status=JobStatus.QUEUED if is_due else JobStatus.SCHEDULED,
+            progress=0,
+            attempts=0,
+            created_at=now,
+            run_at=run_at,
+            due_at=now if is_due else run_at,
+            announced_at=now if is_due else None,
+        )
+        self._session.add(job)
+        # First the row, then the message: a worker that is faster than we are must find the row.
+        await self._session.commit()
+        if is_due:
+            await self._queue.notify(job.id)
+        return job
+
+    async def submit_file(self, file: UploadFile, run_at: datetime | None) -> Job:
+        """Submit what is in a text file; raises as `submit` and `read_text` do."""
+        # Others can have the database connection while we wait for our turn.
+        await self._session.commit()
+        async with reading:
+            return await self.submit(await read_text(file), run_at)
+
+    async def cancel(self, job_id: uuid.UUID) -> Job:
+        """Cancel a job that waits; raises `JobNotFound`, and 409 when it runs or has ended."""
+        statement = (
+            update(Job)
+            .where(self._is_own(job_id), Job.status.in_(WAITING))
+            .values(status=JobStatus.CANCELLED, finished_at=datetime.now(UTC))
+            .returning(Job)
+        )
+        cancelled = await self._session.scalar(statement)
+        if cancelled is None:
+            job = await self.get(job_id)
+            raise HTTPException(409, f"The job can no longer be cancelled: it is {job.status}")
+        return cancelled
+
+    async def read_report(self, job_id: uuid.UUID) -> str:
+        """Return the report of a job that succeeded; raises `JobNotFound`, and 409 without one."""
+        statement = select(Job.status, Job.report).where(self._is_own(job_id))
+        row = (await self._session.execute(statement)).one_or_none()
+        if row is None:
+            raise JobNotFound(job_id)
+        if row.report is None:
+            raise HTTPException(409, f"There is no report: the job is {row.status}")
+        report: str = row.report
+        return report
+
+    async def open_stream(self, job_id: uuid.UUID, streams: JobStreams) -> JobStream:
+        """Return a stream of the job; raises `JobNotFound` and `TooManyStreams`."""
+        job = await self.get(job_id)
+        # At the end of the dependencies the stream has begun: an error could not be answered then.
+        await self._session.commit()
+        return streams.open(job)
+
+    async def _check_waiting(self) -> None:
+        """Raise `TooManyJobs`; requests at one moment may all see one job less."""
+        waiting = select(Job.id).where(Job.owner_id == self._owner_id, Job.status.in_(WAITING))
+        some = waiting.limit(self._max_waiting).subquery()
+        if await self._session.scalar(select(func.count()).select_from(some)) == self._max_waiting:
+            raise TooManyJobs(self._max_waiting)
+
+    def _is_own(self, job_id: uuid.UUID) -> ColumnElement[bool]:
+        return (Job.id == job_id) & (Job.owner_id == self._owner_id)
 
 
-async def check_waiting(owner: User, session: AsyncSession, limit: int) -> None:
-    """Raise `TooManyJobs` when `limit` jobs wait; requests at one moment may all see one less."""
-    waiting = select(Job.id).where(Job.owner_id == owner.id, Job.status.in_(WAITING)).limit(limit)
-    if await session.scalar(select(func.count()).select_from(waiting.subquery())) == limit:
-        raise TooManyJobs(limit)
-
-
-async def submit_job(
-    text: str,
-    run_at: datetime | None,
-    owner: User,
-    session: AsyncSession,
-    queue: JobQueue,
-    limit: int,
-) -> Job:
-    """Store a job and announce it. When this returns, the job will run, whatever happens.
-
-    Raises `TooManyJobs` when `limit` jobs of the user wait already.
-    """
-    await check_waiting(owner, session, limit)
-    now = datetime.now(UTC)
-    is_due = run_at is None or run_at <= now
-    job = Job(
-        id=uuid.uuid4(),
-        owner_id=owner.id,
-        text=text,
-        status=JobStatus.QUEUED if is_due else JobStatus.SCHEDULED,
-        progress=0,
-        attempts=0,
-        created_at=now,
-        run_at=run_at,
-        due_at=now if is_due else run_at,
-        announced_at=now if is_due else None,
-    )
-    session.add(job)
-    # First the row, then the message: a worker that is faster than we are must find the row.
-    await session.commit()
-    if is_due:
-        await queue.notify(job.id)
-    return job
-
-
-async def find_own_job(job_id: uuid.UUID, owner: User, session: AsyncSession) -> Job:
-    """Return the job; raises `JobNotFound`."""
-    job = await session.scalar(select(Job).where(is_own(job_id, owner)))
-    if job is None:
-        raise JobNotFound(job_id)
-    return job
-
-
-async def cancel_job(job_id: uuid.UUID, owner: User, session: AsyncSession) -> Job:
-    """Cancel a job that waits; raises `JobNotFound`, and 409 when it runs or has ended."""
-    statement = (
-        update(Job)
-        .where(is_own(job_id, owner), Job.status.in_(WAITING))
-        .values(status=JobStatus.CANCELLED, finished_at=datetime.now(UTC))
-        .returning(Job)
-    )
-    cancelled = await session.scalar(statement)
-    if cancelled is None:
-        job = await find_own_job(job_id, owner, session)
-        raise HTTPException(409, f"The job can no longer be cancelled: it is {job.status}")
-    return cancelled
-
-
-async def read_report(job_id: uuid.UUID, owner: User, session: AsyncSession) -> str:
-    """Return the report of a job that succeeded; raises `JobNotFound`, and 409 when it has none."""
-    statement = select(Job.status, Job.report).where(is_own(job_id, owner))
-    row = (await session.execute(statement)).one_or_none()
-    if row is None:
-        raise JobNotFound(job_id)
-    if row.report is None:
-        raise HTTPException(409, f"There is no report: the job is {row.status}")
-    report: str = row.report
-    return report
+async def read_text(file: UploadFile) -> str:
+    """Return what is in a text file; answers 413, 415 and 422 for what cannot be taken."""
+    content = await file.read(MAX_FILE_SIZE + 1)
+    if len(content) > MAX_FILE_SIZE:
+        raise HTTPException(413, f"A text file has at most {MAX_FILE_SIZE} bytes")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise HTTPException(415, "The file is not text in UTF-8") from None
+    try:
+        return check_text(text)
+    except ValueError as error:
+        problem = {"type": "value_error", "loc": ("body", "file"), "msg": str(error)}
+        raise RequestValidationError([problem]) from error
