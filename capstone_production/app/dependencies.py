@@ -17,6 +17,7 @@ from app.auth.verified_tokens import VerifiedTokens
 from app.cache.cache import Cache
 from app.cache.invalidation import publish_invalidations
 from app.config import Settings
+from app.exceptions import unauthorized
 
 # Reads the Authorization header, answers 401 without one, and gives /docs its "Authorize" button.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token")
@@ -53,13 +54,6 @@ async def get_settings(request: Request) -> Settings:
 
 
 SettingsDep = Annotated[Settings, Depends(get_settings)]
-
-
-def unauthorized() -> HTTPException:
-    """Return the answer to a token that is good for nothing."""
-    return HTTPException(
-        401, "The access token is not valid: sign in again", {"WWW-Authenticate": "Bearer"}
-    )
 
 
 def verify(token: str, request: Request) -> int:

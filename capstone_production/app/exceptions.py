@@ -80,6 +80,13 @@ class Unavailable(Exception):
     """It cannot be done now, perhaps later; the text is for the client: answered with 503."""
 
 
+def unauthorized() -> HTTPException:
+    """Return the answer to a token that is good for nothing."""
+    return HTTPException(
+        401, "The access token is not valid: sign in again", {"WWW-Authenticate": "Bearer"}
+    )
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Give the application the answers of this file."""
 

@@ -53,12 +53,10 @@ from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
 from app.watchdog import watched_event_loop
-from app.weather.cache import LoadingCache
 from app.weather.limits import LookupLimits
 from app.weather.providers import choose_provider
 from app.weather.router import router as weather_router
-from app.weather.schemas import Weather
-from app.weather.service import create_weather_cache
+from app.weather.service import WeatherService
 from app.weather.upstream import open_client
 from app.workarounds.startup_errors import StartupErrorMiddleware
 from app.workarounds.uvicorn_websockets import log_clients_mistakes_quietly
@@ -77,7 +75,7 @@ class AppState(TypedDict):
     job_queue: JobQueue
     job_streams: JobStreams
     quotas: Quotas
-    weather_cache: LoadingCache[Weather]
+    weather_service: WeatherService
     chat_room: Room
     redis: Redis | None
     cache: Cache
@@ -130,7 +128,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
                 "job_queue": queue,
                 "job_streams": streams,
                 "quotas": Quotas(settings),
-                "weather_cache": create_weather_cache(
+                "weather_service": WeatherService(
                     choose_provider(client, settings),
                     cache,
                     LookupLimits(settings, redis),

@@ -25,11 +25,9 @@ from app.middleware.paths import PathMiddleware
 from app.migrate import prepare_schema
 from app.shutdown import Shutdown, limit_shutdown
 from app.todos.router import router as todos_router
-from app.weather.cache import LoadingCache
 from app.weather.providers import choose_provider
 from app.weather.router import router as weather_router
-from app.weather.schemas import Weather
-from app.weather.service import create_weather_cache
+from app.weather.service import WeatherService
 from app.weather.upstream import open_client
 from app.workarounds.startup_errors import StartupErrorMiddleware
 
@@ -43,7 +41,7 @@ class AppState(TypedDict):
     media_storage: MediaStorage
     job_queue: JobQueue
     job_streams: JobStreams
-    weather_cache: LoadingCache[Weather]
+    weather_service: WeatherService
     shutdown: Shutdown
 
 
@@ -71,7 +69,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
                 "media_storage": media_storage,
                 "job_queue": queue,
                 "job_streams": streams,
-                "weather_cache": create_weather_cache(choose_provider(client, settings), settings),
+                "weather_service": WeatherService(choose_provider(client, settings), settings),
                 "shutdown": shutdown,
             }
     await engine.dispose()

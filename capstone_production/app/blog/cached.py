@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.blog.models import CACHED_IN, Post
 from app.blog.schemas import PostRead
-from app.blog.service import Blog
+from app.blog.service import BlogService
 from app.cache.cache import Cache, Cached
 from app.cache.http import Body, as_body
 
@@ -23,17 +23,17 @@ def as_json(post: Post) -> bytes:
 
 
 class CachedPosts:
-    """The reads of a `Blog` that everybody may do."""
+    """The reads of a `BlogService` that everybody may do."""
 
     def __init__(self, cache: Cache, engine: AsyncEngine) -> None:
         self._cache = cache
         self._engine = engine
 
     async def list(self, *, author: str | None, limit: int, offset: int) -> Cached[Body]:
-        """Return what `Blog.list_posts` does, as JSON."""
+        """Return what `BlogService.list_posts` does, as JSON."""
 
-        async def load(blog: Blog) -> bytes:
-            posts = await blog.list_posts(
+        async def load(service: BlogService) -> bytes:
+            posts = await service.list_posts(
                 author=author, include_deleted=False, limit=limit, offset=offset
             )
             return MANY.dump_json(MANY.validate_python(posts, from_attributes=True))
@@ -43,15 +43,15 @@ class CachedPosts:
     async def get(self, post_id: int) -> Cached[Body]:
         """Return one post, as JSON; raises `PostNotFound`."""
 
-        async def load(blog: Blog) -> bytes:
-            return as_json(await blog.get_post(post_id))
+        async def load(service: BlogService) -> bytes:
+            return as_json(await service.get_post(post_id))
 
         return await self._get(f"one:{post_id}", load)
 
-    async def _get(self, key: str, load: Callable[[Blog], Awaitable[bytes]]) -> Cached[Body]:
+    async def _get(self, key: str, load: Callable[[BlogService], Awaitable[bytes]]) -> Cached[Body]:
         async def load_in_session() -> bytes:
             async with AsyncSession(self._engine) as session:
-                return await load(Blog(session))
+                return await load(BlogService(session))
 
         return await self._cache.get(CACHED_IN, key, load_in_session, as_body)
 

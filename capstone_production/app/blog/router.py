@@ -1,20 +1,18 @@
-"""The operations on posts and comments."""
+"""The operations on posts and comments: each reads the input, asks the service and answers."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response, status
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from app.auth.models import User
 from app.auth.roles import Role
 from app.blog.cached import CachedPostsDep, as_json
 from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
-from app.blog.service import Blog
+from app.blog.service import BlogService
 from app.cache.http import IfMatchDep, answer, answer_body, as_body
-from app.dependencies import CurrentUser, OptionalCachedUser, SessionDep, require_role, unauthorized
+from app.dependencies import CurrentUser, OptionalCachedUser, SessionDep, require_role
 from app.idempotency.service import IdempotencyDep
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
 from app.quotas import Quotas, get_quotas
@@ -29,40 +27,36 @@ Admin = Annotated[User, Depends(require_role(Role.ADMIN))]
 AuthorFilter = Annotated[str, Query(max_length=50, description="A user's id or name")]
 
 
-async def get_blog(session: SessionDep) -> Blog:
-    """Return the blog, which works in the request's session."""
-    return Blog(session)
+async def get_blog_service(session: SessionDep) -> BlogService:
+    """Return a service that works in the request's session."""
+    return BlogService(session)
+
+
+BlogServiceDep = Annotated[BlogService, Depends(get_blog_service)]
+QuotasDep = Annotated[Quotas, Depends(get_quotas)]
 
 
 async def may_include_deleted(
-    user: OptionalCachedUser, request: Request, include_deleted: bool = False
+    user: OptionalCachedUser, service: BlogServiceDep, include_deleted: bool = False
 ) -> bool:
     """Return whether deleted things are wanted; answers 401 and 403 to all but administrators."""
-    if not include_deleted:
-        return False
-    if user is None:
-        raise unauthorized()
-    async with AsyncSession(request.state.engine) as session:  # as it is now: not cached
-        role = await session.scalar(select(User.role).where(User.id == user.id))
-    if role != Role.ADMIN:
-        raise HTTPException(403, "Only administrators see what was deleted")
-    return True
+    if include_deleted:
+        await service.check_may_see_deleted(user)
+    return include_deleted
 
 
-BlogDep = Annotated[Blog, Depends(get_blog)]
-QuotasDep = Annotated[Quotas, Depends(get_quotas)]
 IncludeDeleted = Annotated[bool, Depends(may_include_deleted)]
 
 
 # As dependencies these come first: 401, 403 and 404 before the body is judged.
-async def get_own_post(post_id: RowId, author: Author, blog: BlogDep) -> Post:
-    """Return one's own post; administrators: anyone's."""
-    return await blog.get_own_post(post_id, author)
+async def get_own_post(post_id: RowId, author: Author, service: BlogServiceDep) -> Post:
+    """Return your own post; administrators: anyone's."""
+    return await service.get_own_post(post_id, author)
 
 
-async def get_own_comment(comment_id: RowId, user: CurrentUser, blog: BlogDep) -> Comment:
-    """Return one's own comment; administrators: anyone's."""
-    return await blog.get_own_comment(comment_id, user)
+async def get_own_comment(comment_id: RowId, user: CurrentUser, service: BlogServiceDep) -> Comment:
+    """Return your own comment; administrators: anyone's."""
+    return await service.get_own_comment(comment_id, user)
 
 
 OwnPost = Annotated[Post, Depends(get_own_post)]
@@ -71,7 +65,7 @@ OwnComment = Annotated[Comment, Depends(get_own_comment)]
 
 @router.get("/posts", response_model=list[PostRead])
 async def list_posts(
-    blog: BlogDep,
+    service: BlogServiceDep,
     posts: CachedPostsDep,
     include_deleted: IncludeDeleted,
     request: Request,
@@ -81,7 +75,7 @@ async def list_posts(
 ) -> Sequence[Post] | Response:
     """Return posts, newest first."""
     if include_deleted:
-        return await blog.list_posts(
+        return await service.list_posts(
             author=author, include_deleted=True, limit=limit, offset=offset
         )
     cached = await posts.list(author=author, limit=limit, offset=offset)
@@ -99,7 +93,7 @@ async def create_post(
     author: Author,
     session: SessionDep,
     quotas: QuotasDep,
-    blog: BlogDep,
+    service: BlogServiceDep,
     idempotency: IdempotencyDep,
     response: Response,
 ) -> Post | Response:
@@ -107,7 +101,7 @@ async def create_post(
     if replayed := await idempotency.replay(post_in):
         return replayed
     await quotas.take(session, Post.author_id, author.id)
-    post = await blog.create_post(author, post_in.model_dump())
+    post = await service.create_post(author, post_in.model_dump())
     location = f"/posts/{post.id}"
     idempotency.keep(post, PostRead, status=status.HTTP_201_CREATED, location=location)
     response.headers["Location"] = location
@@ -117,45 +111,45 @@ async def create_post(
 @router.get("/posts/{post_id}", response_model=PostRead)
 async def read_post(
     post_id: RowId,
-    blog: BlogDep,
+    service: BlogServiceDep,
     posts: CachedPostsDep,
     include_deleted: IncludeDeleted,
     request: Request,
 ) -> Response:
     """Return one post."""
     if include_deleted:
-        post = await blog.get_post(post_id, include_deleted=True)
+        post = await service.get_post(post_id, include_deleted=True)
         return answer_body(request, as_body(as_json(post)), CACHE_CONTROL)
     return answer(request, await posts.get(post_id), CACHE_CONTROL)
 
 
 @router.patch("/posts/{post_id}", response_model=PostRead, max_body_size=MAX_LONG_TEXT)
 async def update_post(
-    post: OwnPost, post_in: PostPatch, blog: BlogDep, if_match: IfMatchDep
+    post: OwnPost, post_in: PostPatch, service: BlogServiceDep, if_match: IfMatchDep
 ) -> Post:
-    """Change one's own post; administrators: anyone's."""
+    """Change your own post; administrators: anyone's."""
     version = if_match.version(post, as_json)
-    return await blog.update_post(post, post_in.model_dump(), version=version)
+    return await service.update_post(post, post_in.model_dump(), version=version)
 
 
 @router.delete("/posts/{post_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_post(post: OwnPost, blog: BlogDep, if_match: IfMatchDep) -> None:
-    """Delete one's own post; administrators: anyone's. It can be restored."""
-    await blog.delete_post(post, version=if_match.version(post, as_json))
+async def delete_post(post: OwnPost, service: BlogServiceDep, if_match: IfMatchDep) -> None:
+    """Delete your own post; administrators: anyone's. It can be restored."""
+    await service.delete_post(post, version=if_match.version(post, as_json))
 
 
 @router.post("/posts/{post_id}/restore", response_model=PostRead)
-async def restore_post(post_id: RowId, _admin: Admin, blog: BlogDep) -> Post:
+async def restore_post(post_id: RowId, _admin: Admin, service: BlogServiceDep) -> Post:
     """Bring a deleted post back."""
-    return await blog.restore_post(post_id)
+    return await service.restore_post(post_id)
 
 
 @router.get("/posts/{post_id}/comments", response_model=list[CommentRead])
 async def list_comments(
-    post_id: RowId, blog: BlogDep, limit: Limit = 20, offset: Offset = 0
+    post_id: RowId, service: BlogServiceDep, limit: Limit = 20, offset: Offset = 0
 ) -> Sequence[Comment]:
     """Return the comments on a post, oldest first."""
-    return await blog.list_comments(post_id, limit=limit, offset=offset)
+    return await service.list_comments(post_id, limit=limit, offset=offset)
 
 
 @router.post(
@@ -167,7 +161,7 @@ async def create_comment(
     user: CurrentUser,
     session: SessionDep,
     quotas: QuotasDep,
-    blog: BlogDep,
+    service: BlogServiceDep,
     idempotency: IdempotencyDep,
     response: Response,
 ) -> Comment | Response:
@@ -175,7 +169,7 @@ async def create_comment(
     if replayed := await idempotency.replay(comment_in):
         return replayed
     await quotas.take(session, Comment.author_id, user.id)
-    comment = await blog.create_comment(post_id, user, comment_in.body)
+    comment = await service.create_comment(post_id, user, comment_in.body)
     location = f"/posts/{post_id}/comments"
     idempotency.keep(comment, CommentRead, status=status.HTTP_201_CREATED, location=location)
     response.headers["Location"] = location
@@ -183,18 +177,20 @@ async def create_comment(
 
 
 @router.patch("/comments/{comment_id}", response_model=CommentRead)
-async def update_comment(comment: OwnComment, comment_in: CommentWrite, blog: BlogDep) -> Comment:
-    """Change one's own comment; administrators: anyone's."""
-    return await blog.update_comment(comment, comment_in.body)
+async def update_comment(
+    comment: OwnComment, comment_in: CommentWrite, service: BlogServiceDep
+) -> Comment:
+    """Change your own comment; administrators: anyone's."""
+    return await service.update_comment(comment, comment_in.body)
 
 
 @router.delete("/comments/{comment_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_comment(comment: OwnComment, blog: BlogDep) -> None:
-    """Delete one's own comment; administrators: anyone's. It can be restored."""
-    await blog.delete_comment(comment)
+async def delete_comment(comment: OwnComment, service: BlogServiceDep) -> None:
+    """Delete your own comment; administrators: anyone's. It can be restored."""
+    await service.delete_comment(comment)
 
 
 @router.post("/comments/{comment_id}/restore", response_model=CommentRead)
-async def restore_comment(comment_id: RowId, _admin: Admin, blog: BlogDep) -> Comment:
+async def restore_comment(comment_id: RowId, _admin: Admin, service: BlogServiceDep) -> Comment:
     """Bring a deleted comment back."""
-    return await blog.restore_comment(comment_id)
+    return await service.restore_comment(comment_id)

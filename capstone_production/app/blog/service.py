@@ -18,6 +18,7 @@ from app.auth.models import User
 from app.auth.roles import Role
 from app.blog.models import CACHED_IN, Comment, Post
 from app.cache.http import PreconditionFailed
+from app.exceptions import unauthorized
 from app.params import MAX_INTEGER
 
 
@@ -94,11 +95,22 @@ def restore(table: type[Post | Comment], row_id: int) -> ReturningUpdate[int]:
     )
 
 
-class Blog:
+class BlogService:
     """The posts and comments that a request's session sees and changes."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
+
+    async def check_may_see_deleted(self, user: User | None) -> None:
+        """Answer 401 to somebody who is not signed in, and 403 to all but administrators.
+
+        The role is read as it is now: the user may come from the cache.
+        """
+        if user is None:
+            raise unauthorized()
+        role = await self._session.scalar(select(User.role).where(User.id == user.id))
+        if role != Role.ADMIN:
+            raise HTTPException(403, "Only administrators see what was deleted")
 
     async def list_posts(
         self, *, author: str | None, include_deleted: bool, limit: int, offset: int

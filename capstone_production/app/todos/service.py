@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
 from app.cache.http import PreconditionFailed
-from app.dependencies import unauthorized
+from app.exceptions import unauthorized
 from app.todos.models import Todo, namespace
 
 

@@ -4,29 +4,29 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.weather.cache import LoadingCache
 from app.weather.limits import current_request
 from app.weather.schemas import City, Weather
+from app.weather.service import WeatherService
 
 router = APIRouter(tags=["weather"])
 
 
-async def get_weather_cache(request: Request) -> LoadingCache[Weather]:
-    """Return the cache that was made when the server started."""
-    cache: LoadingCache[Weather] = request.state.weather_cache
-    return cache
+async def get_weather_service(request: Request) -> WeatherService:
+    """Return the service that was made when the server started."""
+    service: WeatherService = request.state.weather_service
+    return service
 
 
-WeatherCache = Annotated[LoadingCache[Weather], Depends(get_weather_cache)]
+WeatherServiceDep = Annotated[WeatherService, Depends(get_weather_service)]
 
 
 @router.get("/weather")
 async def read_weather(
-    city: City, cache: WeatherCache, request: Request, response: Response
+    city: City, service: WeatherServiceDep, request: Request, response: Response
 ) -> Weather:
     """Return the weather in a city, at most as old as `Cache-Control` allows or marked `STALE`."""
     current_request.set(request)
-    cached = await cache.get(city)
+    cached = await service.get(city)
     response.headers["X-Cache"] = cached.outcome
     response.headers["Age"] = str(int(cached.age))
     response.headers["Cache-Control"] = f"max-age={int(cached.fresh_for)}"

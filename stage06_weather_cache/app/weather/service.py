@@ -1,11 +1,11 @@
-"""How the weather is cached, and how often the provider is asked."""
+"""The weather in cities: how it is cached, and how often the provider is asked."""
 
 import math
 import time
 
 from app.config import Settings
 from app.token_bucket import TokenBucket
-from app.weather.cache import LoadingCache
+from app.weather.cache import Cached, LoadingCache
 from app.weather.circuit import CircuitBreaker
 from app.weather.providers import CityNotFound, WeatherProvider
 from app.weather.schemas import Weather
@@ -16,30 +16,37 @@ STALE_FOR = 24 * 60 * 60  # seconds that an old answer is kept for when the prov
 REMEMBER_NOT_FOUND_FOR = 60  # seconds
 
 
-def create_weather_cache(provider: WeatherProvider, settings: Settings) -> LoadingCache[Weather]:
-    """Return a cache, by the names of cities, of what the provider says."""
-    circuit = CircuitBreaker(
-        timeout_pause=settings.weather_timeout_pause, longest_call=settings.weather_timeout
-    )
-    # Anybody may ask for any name: without a limit one client would use up what we may ask.
-    per_minute = settings.weather_lookups_per_minute
-    lookups = TokenBucket(rate=per_minute / 60, capacity=per_minute)
+class WeatherService:
+    """Answers from a cache, by the names of cities, and asks the provider for what is not there."""
 
-    async def load(city: str) -> Weather:
-        with circuit.guarded():
-            if wait := lookups.take():
+    def __init__(self, provider: WeatherProvider, settings: Settings) -> None:
+        self._provider = provider
+        self._timeout = settings.weather_timeout
+        self._circuit = CircuitBreaker(
+            timeout_pause=settings.weather_timeout_pause, longest_call=settings.weather_timeout
+        )
+        # Anybody may ask for any name: without a limit one client would use up what we may ask.
+        per_minute = settings.weather_lookups_per_minute
+        self._lookups = TokenBucket(rate=per_minute / 60, capacity=per_minute)
+        self._cache = LoadingCache(
+            self._load,
+            # Not what the provider is asked for: it turns "ß" into "ss", and "ς" into "σ".
+            key=str.casefold,
+            ttl=settings.weather_cache_ttl,
+            stale_for=STALE_FOR,
+            remember=CityNotFound,
+            remember_for=REMEMBER_NOT_FOUND_FOR,
+            max_entries=MAX_CITIES,
+            clock=time.monotonic,
+        )
+
+    async def get(self, city: str) -> Cached[Weather]:
+        """Return the weather and its age; raises `CityNotFound` or an `UpstreamError`."""
+        return await self._cache.get(city)
+
+    async def _load(self, city: str) -> Weather:
+        with self._circuit.guarded():
+            if wait := self._lookups.take():
                 raise TooManyLookups(math.ceil(wait))
-            async with deadline(settings.weather_timeout):
-                return await provider.weather_in(city)
-
-    return LoadingCache(
-        load,
-        # Not what the provider is asked for: it turns "ß" into "ss", and "ς" into "σ".
-        key=str.casefold,
-        ttl=settings.weather_cache_ttl,
-        stale_for=STALE_FOR,
-        remember=CityNotFound,
-        remember_for=REMEMBER_NOT_FOUND_FOR,
-        max_entries=MAX_CITIES,
-        clock=time.monotonic,
-    )
+            async with deadline(self._timeout):
+                return await self._provider.weather_in(city)

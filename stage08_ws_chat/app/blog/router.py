@@ -1,15 +1,15 @@
-"""The operations on posts and comments."""
+"""The operations on posts and comments: each reads the input, asks the service and answers."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Response, status
+from fastapi import APIRouter, Depends, Query, Response, status
 
 from app.auth.models import User
 from app.auth.roles import Role
 from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
-from app.blog.service import Blog
+from app.blog.service import BlogService, check_may_see_deleted
 from app.dependencies import CurrentUser, OptionalUser, SessionDep, require_role
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
 from app.routing import GuardFirstRoute
@@ -21,34 +21,31 @@ Admin = Annotated[User, Depends(require_role(Role.ADMIN))]
 AuthorFilter = Annotated[str, Query(max_length=50, description="A user's id or name")]
 
 
-async def get_blog(session: SessionDep) -> Blog:
-    """Return the blog, which works in the request's session."""
-    return Blog(session)
+async def get_blog_service(session: SessionDep) -> BlogService:
+    """Return a service that works in the request's session."""
+    return BlogService(session)
 
 
 async def may_include_deleted(user: OptionalUser, include_deleted: bool = False) -> bool:
     """Return whether deleted things are wanted; answers 401 and 403 to all but administrators."""
-    if include_deleted and user is None:
-        detail = "Only administrators see what was deleted: sign in"
-        raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
-    if include_deleted and user and user.role != Role.ADMIN:
-        raise HTTPException(403, "Only administrators see what was deleted")
+    if include_deleted:
+        check_may_see_deleted(user)
     return include_deleted
 
 
-BlogDep = Annotated[Blog, Depends(get_blog)]
+BlogServiceDep = Annotated[BlogService, Depends(get_blog_service)]
 IncludeDeleted = Annotated[bool, Depends(may_include_deleted)]
 
 
 # As dependencies these come first: 401, 403 and 404 before the body is judged.
-async def get_own_post(post_id: RowId, author: Author, blog: BlogDep) -> Post:
-    """Return one's own post; administrators: anyone's."""
-    return await blog.get_own_post(post_id, author)
+async def get_own_post(post_id: RowId, author: Author, service: BlogServiceDep) -> Post:
+    """Return your own post; administrators: anyone's."""
+    return await service.get_own_post(post_id, author)
 
 
-async def get_own_comment(comment_id: RowId, user: CurrentUser, blog: BlogDep) -> Comment:
-    """Return one's own comment; administrators: anyone's."""
-    return await blog.get_own_comment(comment_id, user)
+async def get_own_comment(comment_id: RowId, user: CurrentUser, service: BlogServiceDep) -> Comment:
+    """Return your own comment; administrators: anyone's."""
+    return await service.get_own_comment(comment_id, user)
 
 
 OwnPost = Annotated[Post, Depends(get_own_post)]
@@ -57,14 +54,14 @@ OwnComment = Annotated[Comment, Depends(get_own_comment)]
 
 @router.get("/posts", response_model=list[PostRead])
 async def list_posts(
-    blog: BlogDep,
+    service: BlogServiceDep,
     include_deleted: IncludeDeleted,
     author: AuthorFilter | None = None,
     limit: Limit = 20,
     offset: Offset = 0,
 ) -> Sequence[Post]:
     """Return posts, newest first."""
-    return await blog.list_posts(
+    return await service.list_posts(
         author=author, include_deleted=include_deleted, limit=limit, offset=offset
     )
 
@@ -76,71 +73,79 @@ async def list_posts(
     max_body_size=MAX_LONG_TEXT,
 )
 async def create_post(
-    post_in: PostCreate, author: Author, blog: BlogDep, response: Response
+    post_in: PostCreate, author: Author, service: BlogServiceDep, response: Response
 ) -> Post:
     """Publish a post."""
-    post = await blog.create_post(author, post_in.model_dump())
+    post = await service.create_post(author, post_in.model_dump())
     response.headers["Location"] = f"/posts/{post.id}"
     return post
 
 
 @router.get("/posts/{post_id}", response_model=PostRead)
-async def read_post(post_id: RowId, blog: BlogDep, include_deleted: IncludeDeleted) -> Post:
+async def read_post(
+    post_id: RowId, service: BlogServiceDep, include_deleted: IncludeDeleted
+) -> Post:
     """Return one post."""
-    return await blog.get_post(post_id, include_deleted=include_deleted)
+    return await service.get_post(post_id, include_deleted=include_deleted)
 
 
 @router.patch("/posts/{post_id}", response_model=PostRead, max_body_size=MAX_LONG_TEXT)
-async def update_post(post: OwnPost, post_in: PostPatch, blog: BlogDep) -> Post:
-    """Change one's own post; administrators: anyone's."""
-    return await blog.update_post(post, post_in.model_dump())
+async def update_post(post: OwnPost, post_in: PostPatch, service: BlogServiceDep) -> Post:
+    """Change your own post; administrators: anyone's."""
+    return await service.update_post(post, post_in.model_dump())
 
 
 @router.delete("/posts/{post_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_post(post: OwnPost, blog: BlogDep) -> None:
-    """Delete one's own post; administrators: anyone's. It can be restored."""
-    await blog.delete_post(post)
+async def delete_post(post: OwnPost, service: BlogServiceDep) -> None:
+    """Delete your own post; administrators: anyone's. It can be restored."""
+    await service.delete_post(post)
 
 
 @router.post("/posts/{post_id}/restore", response_model=PostRead)
-async def restore_post(post_id: RowId, _admin: Admin, blog: BlogDep) -> Post:
+async def restore_post(post_id: RowId, _admin: Admin, service: BlogServiceDep) -> Post:
     """Bring a deleted post back."""
-    return await blog.restore_post(post_id)
+    return await service.restore_post(post_id)
 
 
 @router.get("/posts/{post_id}/comments", response_model=list[CommentRead])
 async def list_comments(
-    post_id: RowId, blog: BlogDep, limit: Limit = 20, offset: Offset = 0
+    post_id: RowId, service: BlogServiceDep, limit: Limit = 20, offset: Offset = 0
 ) -> Sequence[Comment]:
     """Return the comments on a post, oldest first."""
-    return await blog.list_comments(post_id, limit=limit, offset=offset)
+    return await service.list_comments(post_id, limit=limit, offset=offset)
 
 
 @router.post(
     "/posts/{post_id}/comments", response_model=CommentRead, status_code=status.HTTP_201_CREATED
 )
 async def create_comment(
-    post_id: RowId, comment_in: CommentWrite, user: CurrentUser, blog: BlogDep, response: Response
+    post_id: RowId,
+    comment_in: CommentWrite,
+    user: CurrentUser,
+    service: BlogServiceDep,
+    response: Response,
 ) -> Comment:
     """Comment on a post."""
-    comment = await blog.create_comment(post_id, user, comment_in.body)
+    comment = await service.create_comment(post_id, user, comment_in.body)
     response.headers["Location"] = f"/posts/{post_id}/comments"
     return comment
 
 
 @router.patch("/comments/{comment_id}", response_model=CommentRead)
-async def update_comment(comment: OwnComment, comment_in: CommentWrite, blog: BlogDep) -> Comment:
-    """Change one's own comment; administrators: anyone's."""
-    return await blog.update_comment(comment, comment_in.body)
+async def update_comment(
+    comment: OwnComment, comment_in: CommentWrite, service: BlogServiceDep
+) -> Comment:
+    """Change your own comment; administrators: anyone's."""
+    return await service.update_comment(comment, comment_in.body)
 
 
 @router.delete("/comments/{comment_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_comment(comment: OwnComment, blog: BlogDep) -> None:
-    """Delete one's own comment; administrators: anyone's. It can be restored."""
-    await blog.delete_comment(comment)
+async def delete_comment(comment: OwnComment, service: BlogServiceDep) -> None:
+    """Delete your own comment; administrators: anyone's. It can be restored."""
+    await service.delete_comment(comment)
 
 
 @router.post("/comments/{comment_id}/restore", response_model=CommentRead)
-async def restore_comment(comment_id: RowId, _admin: Admin, blog: BlogDep) -> Comment:
+async def restore_comment(comment_id: RowId, _admin: Admin, service: BlogServiceDep) -> Comment:
     """Bring a deleted comment back."""
-    return await blog.restore_comment(comment_id)
+    return await service.restore_comment(comment_id)

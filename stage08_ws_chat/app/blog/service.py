@@ -75,7 +75,7 @@ def restore(table: type[Post | Comment], row_id: int) -> ReturningUpdate[int]:
     return update(table).where(table.id == row_id).values(deleted_at=None).returning(table.id)
 
 
-class Blog:
+class BlogService:
     """The posts and comments that a request's session sees and changes."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -210,3 +210,12 @@ def check_may_change(thing: Post | Comment, editor: User) -> None:
     """Answer 403 unless the editor wrote it or is an administrator."""
     if thing.author_id != editor.id and editor.role != Role.ADMIN:
         raise HTTPException(403, "You do not own this resource")
+
+
+def check_may_see_deleted(user: User | None) -> None:
+    """Answer 401 to somebody who is not signed in, and 403 to all but administrators."""
+    if user is None:
+        detail = "Only administrators see what was deleted: sign in"
+        raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+    if user.role != Role.ADMIN:
+        raise HTTPException(403, "Only administrators see what was deleted")
