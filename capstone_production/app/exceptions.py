@@ -25,26 +25,21 @@ MAX_NAME = 100  # characters of a field's name that are repeated: a client may s
 RETRY_AFTER = "1"  # seconds
 PROBLEM = "application/problem+json"
 NO_BODY = (204, 304)
-# For the documentation: any answer that is not described has this form.
-DESCRIBED: dict[int | str, dict[str, Any]] = {
-    "default": {
-        "description": "A problem document (RFC 9457)",
-        "content": {
-            PROBLEM: {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "type": {"type": "string"},
-                        "title": {"type": "string"},
-                        "status": {"type": "integer"},
-                        "detail": {"type": "string"},
-                        "request_id": {"type": "string"},
-                        "errors": {"type": "array", "items": {"type": "object"}},
-                    },
-                    "required": ["type", "title", "status", "detail", "request_id"],
-                }
-            }
-        },
+# The body of every error, for the documentation.
+ERROR: dict[str, Any] = {
+    PROBLEM: {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "type": {"type": "string"},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+                "request_id": {"type": "string"},
+                "errors": {"type": "array", "items": {"type": "object"}},
+            },
+            "required": ["type", "title", "status", "detail", "request_id"],
+        }
     }
 }
 # SQLSTATE, or its first letters, of errors that are PostgreSQL's and not those of our code:
@@ -85,6 +80,17 @@ def unauthorized() -> HTTPException:
     return HTTPException(
         401, "The access token is not valid: sign in again", {"WWW-Authenticate": "Bearer"}
     )
+
+
+def errors(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
+    """Return the errors that a route may answer, for `responses=`: so `/docs` shows them.
+
+    "default" stands for every error that is not named.
+    """
+    named: dict[int | str, dict[str, Any]] = {status: {"content": ERROR} for status in statuses}
+    if "default" in named:
+        named["default"] |= {"description": "A problem document (RFC 9457)"}
+    return named
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -24,7 +24,7 @@ from app.chat.router import router as chat_router
 from app.config import Settings, load_settings
 from app.database import create_engine
 from app.docs import remove_docs
-from app.exceptions import DESCRIBED, add_error_handlers
+from app.exceptions import add_error_handlers, errors
 from app.gallery.router import router as gallery_router
 from app.health.checks import DatabaseCheck, MediaCheck, RedisCheck
 from app.health.readiness import Readiness
@@ -153,7 +153,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
 set_up_server_logs()
 hide_tokens_in_logs()
 log_clients_mistakes_quietly()
-app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False, responses=DESCRIBED)
+app = FastAPI(
+    title="A small community",
+    description="Everything of the course at full size. Errors are problem documents (RFC 9457).",
+    version="9.0.0",
+    responses=errors(422, 503, "default"),
+    lifespan=lifespan,
+    redirect_slashes=False,
+)
 add_error_handlers(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(UnexpectedErrorMiddleware)

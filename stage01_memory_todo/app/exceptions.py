@@ -15,6 +15,22 @@ from fastapi.exceptions import RequestValidationError
 MAX_REPORTED_ERRORS = 10
 MAX_NAME = 100  # characters of a field's name that are repeated: a client may send any name
 
+# The body of every error except 422, for the documentation.
+ERROR: dict[str, Any] = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {"detail": {"type": "string"}},
+            "required": ["detail"],
+        }
+    }
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the errors that a route may answer, for `responses=`: so `/docs` shows them."""
+    return {status: {"content": ERROR} for status in statuses}
+
 
 def add_error_handlers(app: FastAPI) -> None:
     """Give the application the answers of this file."""

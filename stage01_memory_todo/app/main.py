@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
-from app.exceptions import add_error_handlers
+from app.exceptions import add_error_handlers, errors
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
@@ -28,7 +28,14 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     yield {"todo_service": TodoService()}
 
 
-app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
+app = FastAPI(
+    title="Todos in memory",
+    description="A todo list that is gone when the server stops.",
+    version="1.0.0",
+    responses=errors(503),
+    lifespan=lifespan,
+    redirect_slashes=False,
+)
 add_error_handlers(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(PathMiddleware)

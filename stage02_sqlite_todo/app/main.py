@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import load_settings
 from app.database import create_engine
-from app.exceptions import add_error_handlers
+from app.exceptions import add_error_handlers, errors
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
@@ -36,7 +36,14 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
-app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
+app = FastAPI(
+    title="Todos",
+    description="A todo list in a database.",
+    version="2.0.0",
+    responses=errors(503),
+    lifespan=lifespan,
+    redirect_slashes=False,
+)
 add_error_handlers(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(StartupErrorMiddleware)

@@ -12,7 +12,7 @@ from app.auth.security import PasswordHasher
 from app.auth.service import find_highest_cost
 from app.config import Settings, load_settings
 from app.database import create_engine
-from app.exceptions import add_error_handlers
+from app.exceptions import add_error_handlers, errors
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
@@ -47,7 +47,14 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
-app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
+app = FastAPI(
+    title="Todos",
+    description="A todo list for each user: register, sign in, then press Authorize.",
+    version="3.0.0",
+    responses=errors(503),
+    lifespan=lifespan,
+    redirect_slashes=False,
+)
 add_error_handlers(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(StartupErrorMiddleware)

@@ -26,6 +26,17 @@ MAX_REPORTED_ERRORS = 10
 MAX_NAME = 100  # characters of a field's name that are repeated: a client may send any name
 RETRY_AFTER = "1"  # seconds
 
+# The body of every error except 422, for the documentation.
+ERROR: dict[str, Any] = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {"detail": {"type": "string"}},
+            "required": ["detail"],
+        }
+    }
+}
+
 UNREADABLE = {
     "type": "body_unreadable",
     "loc": ("body",),
@@ -41,6 +52,11 @@ class StartupError(Exception):
 
 class Unavailable(Exception):
     """It cannot be done now, perhaps later; the text is for the client: answered with 503."""
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the errors that a route may answer, for `responses=`: so `/docs` shows them."""
+    return {status: {"content": ERROR} for status in statuses}
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -13,7 +13,7 @@ from app.auth.service import find_highest_cost
 from app.blog.router import router as blog_router
 from app.config import Settings, load_settings
 from app.database import create_engine
-from app.exceptions import add_error_handlers
+from app.exceptions import add_error_handlers, errors
 from app.gallery.router import router as gallery_router
 from app.images.router import router as images_router
 from app.images.storage import MediaStorage
@@ -79,7 +79,14 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
-app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
+app = FastAPI(
+    title="A small community",
+    description="Todo lists, a gallery, jobs, the weather, and a blog with roles.",
+    version="7.0.0",
+    responses=errors(503),
+    lifespan=lifespan,
+    redirect_slashes=False,
+)
 add_error_handlers(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(StartupErrorMiddleware)

@@ -17,7 +17,7 @@ from app.chat.page import router as chat_page_router
 from app.chat.router import router as chat_router
 from app.config import Settings, load_settings
 from app.database import create_engine
-from app.exceptions import add_error_handlers
+from app.exceptions import add_error_handlers, errors
 from app.gallery.router import router as gallery_router
 from app.images.router import router as images_router
 from app.images.storage import MediaStorage
@@ -89,7 +89,14 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 
 hide_tokens_in_logs()
 log_clients_mistakes_quietly()
-app = FastAPI(title="Todos", lifespan=lifespan, redirect_slashes=False)
+app = FastAPI(
+    title="A small community",
+    description="Todo lists, a gallery, jobs, the weather, a blog, and a chat over WebSocket.",
+    version="8.0.0",
+    responses=errors(503),
+    lifespan=lifespan,
+    redirect_slashes=False,
+)
 add_error_handlers(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(StartupErrorMiddleware)

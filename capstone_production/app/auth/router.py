@@ -11,6 +11,7 @@ from app.auth.schemas import RefreshTokenIn, Token, UserCreate, UserRead
 from app.auth.service import AuthService
 from app.cache.http import answer_body, as_body
 from app.dependencies import CachedUser, SessionDep, SettingsDep
+from app.exceptions import errors
 from app.idempotency.service import refuse_key
 
 MAX_BODY_SIZE = 8 * 1024  # bytes: a name and a password, and anybody may send them
@@ -35,6 +36,7 @@ AuthServiceDep = Annotated[AuthService, Depends(get_auth_service)]
     response_model=UserRead,
     status_code=status.HTTP_201_CREATED,
     dependencies=[Depends(refuse_key)],
+    responses=errors(409, 413, 429),
 )
 async def register(user_in: UserCreate, service: AuthServiceDep, response: Response) -> User:
     """Register a user. A name that is taken, in upper or lower case, is answered with 409."""
@@ -43,7 +45,7 @@ async def register(user_in: UserCreate, service: AuthServiceDep, response: Respo
     return user
 
 
-@router.post("/auth/token", response_model=Token)
+@router.post("/auth/token", response_model=Token, responses=errors(401, 413, 429))
 async def sign_in(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
     service: AuthServiceDep,
@@ -55,7 +57,7 @@ async def sign_in(
     return token
 
 
-@router.post("/auth/refresh", response_model=Token)
+@router.post("/auth/refresh", response_model=Token, responses=errors(401, 413, 429))
 async def refresh(token_in: RefreshTokenIn, service: AuthServiceDep, response: Response) -> Token:
     """Exchange a refresh token, once, for a new access token and the next refresh token.
 
@@ -66,13 +68,13 @@ async def refresh(token_in: RefreshTokenIn, service: AuthServiceDep, response: R
     return token
 
 
-@router.post("/auth/logout", status_code=status.HTTP_204_NO_CONTENT)
+@router.post("/auth/logout", status_code=status.HTTP_204_NO_CONTENT, responses=errors(413))
 async def log_out(token_in: RefreshTokenIn, service: AuthServiceDep) -> None:
     """End all that came from the same sign-in. An access token lives on until it expires."""
     await service.log_out(token_in.refresh_token)
 
 
-@router.get("/users/me", response_model=UserRead)
+@router.get("/users/me", response_model=UserRead, responses=errors(401))
 async def read_me(user: CachedUser, request: Request) -> Response:
     """Return the signed-in user."""
     json = UserRead.model_validate(user, from_attributes=True).model_dump_json().encode()

@@ -13,6 +13,7 @@ from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, P
 from app.blog.service import BlogService
 from app.cache.http import IfMatchDep, answer, answer_body, as_body
 from app.dependencies import CurrentUser, OptionalCachedUser, SessionDep, require_role
+from app.exceptions import errors
 from app.idempotency.service import IdempotencyDep
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
 from app.quotas import Quotas, get_quotas
@@ -63,7 +64,7 @@ OwnPost = Annotated[Post, Depends(get_own_post)]
 OwnComment = Annotated[Comment, Depends(get_own_comment)]
 
 
-@router.get("/posts", response_model=list[PostRead])
+@router.get("/posts", response_model=list[PostRead], responses=errors(401, 403))
 async def list_posts(
     service: BlogServiceDep,
     posts: CachedPostsDep,
@@ -87,6 +88,7 @@ async def list_posts(
     response_model=PostRead,
     status_code=status.HTTP_201_CREATED,
     max_body_size=MAX_LONG_TEXT,
+    responses=errors(401, 403, 409, 413),
 )
 async def create_post(
     post_in: PostCreate,
@@ -108,7 +110,7 @@ async def create_post(
     return post
 
 
-@router.get("/posts/{post_id}", response_model=PostRead)
+@router.get("/posts/{post_id}", response_model=PostRead, responses=errors(401, 403, 404))
 async def read_post(
     post_id: RowId,
     service: BlogServiceDep,
@@ -123,7 +125,12 @@ async def read_post(
     return answer(request, await posts.get(post_id), CACHE_CONTROL)
 
 
-@router.patch("/posts/{post_id}", response_model=PostRead, max_body_size=MAX_LONG_TEXT)
+@router.patch(
+    "/posts/{post_id}",
+    response_model=PostRead,
+    max_body_size=MAX_LONG_TEXT,
+    responses=errors(401, 403, 404, 412, 413),
+)
 async def update_post(
     post: OwnPost, post_in: PostPatch, service: BlogServiceDep, if_match: IfMatchDep
 ) -> Post:
@@ -132,19 +139,21 @@ async def update_post(
     return await service.update_post(post, post_in.model_dump(), version=version)
 
 
-@router.delete("/posts/{post_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete(
+    "/posts/{post_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 403, 404, 412)
+)
 async def delete_post(post: OwnPost, service: BlogServiceDep, if_match: IfMatchDep) -> None:
     """Delete your own post; administrators: anyone's. It can be restored."""
     await service.delete_post(post, version=if_match.version(post, as_json))
 
 
-@router.post("/posts/{post_id}/restore", response_model=PostRead)
+@router.post("/posts/{post_id}/restore", response_model=PostRead, responses=errors(401, 403, 404))
 async def restore_post(post_id: RowId, _admin: Admin, service: BlogServiceDep) -> Post:
     """Bring a deleted post back."""
     return await service.restore_post(post_id)
 
 
-@router.get("/posts/{post_id}/comments", response_model=list[CommentRead])
+@router.get("/posts/{post_id}/comments", response_model=list[CommentRead], responses=errors(404))
 async def list_comments(
     post_id: RowId, service: BlogServiceDep, limit: Limit = 20, offset: Offset = 0
 ) -> Sequence[Comment]:
@@ -153,7 +162,10 @@ async def list_comments(
 
 
 @router.post(
-    "/posts/{post_id}/comments", response_model=CommentRead, status_code=status.HTTP_201_CREATED
+    "/posts/{post_id}/comments",
+    response_model=CommentRead,
+    status_code=status.HTTP_201_CREATED,
+    responses=errors(401, 404, 409, 413),
 )
 async def create_comment(
     post_id: RowId,
@@ -176,7 +188,9 @@ async def create_comment(
     return comment
 
 
-@router.patch("/comments/{comment_id}", response_model=CommentRead)
+@router.patch(
+    "/comments/{comment_id}", response_model=CommentRead, responses=errors(401, 403, 404, 413)
+)
 async def update_comment(
     comment: OwnComment, comment_in: CommentWrite, service: BlogServiceDep
 ) -> Comment:
@@ -184,13 +198,19 @@ async def update_comment(
     return await service.update_comment(comment, comment_in.body)
 
 
-@router.delete("/comments/{comment_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete(
+    "/comments/{comment_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=errors(401, 403, 404),
+)
 async def delete_comment(comment: OwnComment, service: BlogServiceDep) -> None:
     """Delete your own comment; administrators: anyone's. It can be restored."""
     await service.delete_comment(comment)
 
 
-@router.post("/comments/{comment_id}/restore", response_model=CommentRead)
+@router.post(
+    "/comments/{comment_id}/restore", response_model=CommentRead, responses=errors(401, 403, 404)
+)
 async def restore_comment(comment_id: RowId, _admin: Admin, service: BlogServiceDep) -> Comment:
     """Bring a deleted comment back."""
     return await service.restore_comment(comment_id)

@@ -19,7 +19,7 @@ from app.chat.room import Room
 from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite, client_id_of
 from app.chat.service import read_messages
 from app.dependencies import CurrentUser, SessionDep
-from app.exceptions import unavailable
+from app.exceptions import errors, unavailable
 from app.params import MAX_INTEGER, Limit
 
 CLOSE_TIMEOUT = 1  # seconds
@@ -29,7 +29,7 @@ router = APIRouter(tags=["chat"])
 MessageId = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
 
 
-@router.get("/chat/messages", response_model=list[MessageRead])
+@router.get("/chat/messages", response_model=list[MessageRead], responses=errors(401))
 async def list_messages(
     _user: CurrentUser,
     session: SessionDep,

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
 
 from app.cache.http import IfMatchDep, answer_body, as_body
 from app.dependencies import CurrentUser, SessionDep, SettingsDep
+from app.exceptions import errors
 from app.files import file_response
 from app.idempotency.service import IdempotencyDep
 from app.images.models import Image
@@ -35,6 +36,7 @@ ImageServiceDep = Annotated[ImageService, Depends(get_image_service)]
     status_code=status.HTTP_201_CREATED,
     max_body_size=MAX_FILE_SIZE + FORM_OVERHEAD,
     form_limits={"max_files": 1, "max_fields": 10},
+    responses=errors(401, 409, 413, 415),
 )
 async def upload_image(
     file: UploadFile,
@@ -50,7 +52,7 @@ async def upload_image(
     return image
 
 
-@router.get("", response_model=list[ImageRead])
+@router.get("", response_model=list[ImageRead], responses=errors(401))
 async def list_images(
     user: CurrentUser, service: ImageServiceDep, limit: Limit = 20, offset: Offset = 0
 ) -> Sequence[Image]:
@@ -58,7 +60,7 @@ async def list_images(
     return await service.list(user, limit=limit, offset=offset)
 
 
-@router.get("/{image_id}", response_model=ImageRead)
+@router.get("/{image_id}", response_model=ImageRead, responses=errors(401, 404))
 async def read_image(
     image_id: uuid.UUID, user: CurrentUser, service: ImageServiceDep, request: Request
 ) -> Response:
@@ -67,7 +69,7 @@ async def read_image(
     return answer_body(request, body, "private, no-cache")
 
 
-@router.get("/{image_id}/file", response_class=Response)
+@router.get("/{image_id}/file", response_class=Response, responses=errors(404, 416))
 async def read_image_file(
     image_id: uuid.UUID, request: Request, service: ImageServiceDep
 ) -> Response:
@@ -79,7 +81,9 @@ async def read_image_file(
     return response
 
 
-@router.delete("/{image_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete(
+    "/{image_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 404, 412)
+)
 async def remove_image(
     image_id: uuid.UUID, user: CurrentUser, service: ImageServiceDep, if_match: IfMatchDep
 ) -> None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response, status
 
 from app.cache.http import IfMatchDep, answer
 from app.dependencies import CachedUser, SessionDep, transaction
+from app.exceptions import errors
 from app.idempotency.service import Idempotency, Key
 from app.params import Limit, Offset, RowId
 from app.routing import GuardFirstRoute
@@ -17,7 +18,9 @@ from app.todos.service import TodoService
 # A browser may keep it, nobody in between, and must ask whether it is still so.
 CACHE_CONTROL = "private, no-cache"
 
-router = APIRouter(prefix="/todos", tags=["todos"], route_class=GuardFirstRoute)
+router = APIRouter(
+    prefix="/todos", tags=["todos"], route_class=GuardFirstRoute, responses=errors(401)
+)
 
 
 async def get_todo_service(session: SessionDep, user: CachedUser) -> TodoService:
@@ -50,7 +53,9 @@ async def list_todos(
     return answer(request, cached, CACHE_CONTROL)
 
 
-@router.post("", response_model=TodoRead, status_code=status.HTTP_201_CREATED)
+@router.post(
+    "", response_model=TodoRead, status_code=status.HTTP_201_CREATED, responses=errors(409, 413)
+)
 async def create_todo(
     todo_in: TodoCreate,
     user: CachedUser,
@@ -73,13 +78,13 @@ async def create_todo(
     return todo
 
 
-@router.get("/{todo_id}", response_model=TodoRead)
+@router.get("/{todo_id}", response_model=TodoRead, responses=errors(404))
 async def read_todo(todo_id: RowId, user: CachedUser, request: Request) -> Response:
     """Return one todo."""
     return answer(request, await CachedTodos(request, user).get(todo_id), CACHE_CONTROL)
 
 
-@router.put("/{todo_id}", response_model=TodoRead)
+@router.put("/{todo_id}", response_model=TodoRead, responses=errors(404, 412, 413))
 async def replace_todo(
     todo: OwnTodo, todo_in: TodoCreate, service: TodoServiceDep, if_match: IfMatchDep
 ) -> Todo:
@@ -88,7 +93,7 @@ async def replace_todo(
     return await service.update(todo.id, todo_in.model_dump(), version=version)
 
 
-@router.patch("/{todo_id}", response_model=TodoRead)
+@router.patch("/{todo_id}", response_model=TodoRead, responses=errors(404, 412, 413))
 async def update_todo(
     todo: OwnTodo, todo_in: TodoPatch, service: TodoServiceDep, if_match: IfMatchDep
 ) -> Todo:
@@ -97,7 +102,7 @@ async def update_todo(
     return await service.update(todo.id, todo_in.model_dump(), version=version)
 
 
-@router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(404, 412))
 async def delete_todo(todo: OwnTodo, service: TodoServiceDep, if_match: IfMatchDep) -> None:
     """Delete a todo."""
     await service.delete(todo.id, version=if_match.version(todo, as_json))

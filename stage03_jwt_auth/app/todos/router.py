@@ -6,13 +6,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response, status
 
 from app.dependencies import CurrentUser, SessionDep
+from app.exceptions import errors
 from app.params import Limit, Offset, RowId
 from app.routing import GuardFirstRoute
 from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
 from app.todos.service import TodoService
 
-router = APIRouter(prefix="/todos", tags=["todos"], route_class=GuardFirstRoute)
+router = APIRouter(
+    prefix="/todos", tags=["todos"], route_class=GuardFirstRoute, responses=errors(401)
+)
 
 
 async def get_todo_service(session: SessionDep, user: CurrentUser) -> TodoService:
@@ -42,7 +45,9 @@ async def list_todos(
     return await service.list(completed=completed, limit=limit, offset=offset)
 
 
-@router.post("", response_model=TodoRead, status_code=status.HTTP_201_CREATED)
+@router.post(
+    "", response_model=TodoRead, status_code=status.HTTP_201_CREATED, responses=errors(413)
+)
 async def create_todo(todo_in: TodoCreate, service: TodoServiceDep, response: Response) -> Todo:
     """Add a todo."""
     todo = await service.create(todo_in.model_dump())
@@ -50,25 +55,25 @@ async def create_todo(todo_in: TodoCreate, service: TodoServiceDep, response: Re
     return todo
 
 
-@router.get("/{todo_id}", response_model=TodoRead)
+@router.get("/{todo_id}", response_model=TodoRead, responses=errors(404))
 async def read_todo(todo: OwnTodo) -> Todo:
     """Return one todo."""
     return todo
 
 
-@router.put("/{todo_id}", response_model=TodoRead)
+@router.put("/{todo_id}", response_model=TodoRead, responses=errors(404, 413))
 async def replace_todo(todo: OwnTodo, todo_in: TodoCreate, service: TodoServiceDep) -> Todo:
     """Replace a todo: what is not sent gets its default."""
     return await service.update(todo.id, todo_in.model_dump())
 
 
-@router.patch("/{todo_id}", response_model=TodoRead)
+@router.patch("/{todo_id}", response_model=TodoRead, responses=errors(404, 413))
 async def update_todo(todo: OwnTodo, todo_in: TodoPatch, service: TodoServiceDep) -> Todo:
     """Change only the fields that are sent."""
     return await service.update(todo.id, todo_in.model_dump())
 
 
-@router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{todo_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(404))
 async def delete_todo(todo_id: RowId, service: TodoServiceDep) -> None:
     """Delete a todo."""
     await service.delete(todo_id)

@@ -9,6 +9,7 @@ from fastapi import status as http_status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.dependencies import CurrentUser, SessionDep, SettingsDep
+from app.exceptions import errors
 from app.jobs.models import Job, JobStatus
 from app.jobs.schemas import JobCreate, JobRead, RunAt
 from app.jobs.service import JobService
@@ -16,7 +17,9 @@ from app.jobs.streams import JobStream, JobStreams
 from app.params import FORM_OVERHEAD, MAX_FILE_SIZE, MAX_LONG_TEXT, Limit, Offset
 from app.routing import GuardFirstRoute
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=GuardFirstRoute)
+router = APIRouter(
+    prefix="/jobs", tags=["jobs"], route_class=GuardFirstRoute, responses=errors(401)
+)
 
 
 async def get_job_service(
@@ -35,6 +38,7 @@ JobServiceDep = Annotated[JobService, Depends(get_job_service)]
     response_model=JobRead,
     status_code=http_status.HTTP_202_ACCEPTED,
     max_body_size=MAX_LONG_TEXT,
+    responses=errors(413, 429),
 )
 async def create_job(job_in: JobCreate, service: JobServiceDep, response: Response) -> Job:
     """Have a text analysed in the background."""
@@ -49,6 +53,7 @@ async def create_job(job_in: JobCreate, service: JobServiceDep, response: Respon
     status_code=http_status.HTTP_202_ACCEPTED,
     max_body_size=MAX_FILE_SIZE + FORM_OVERHEAD,
     form_limits={"max_files": 1, "max_fields": 10},
+    responses=errors(413, 415, 429),
 )
 async def create_job_from_file(
     file: UploadFile,
@@ -73,13 +78,13 @@ async def list_jobs(
     return await service.list(status=status, limit=limit, offset=offset)
 
 
-@router.get("/{job_id}", response_model=JobRead)
+@router.get("/{job_id}", response_model=JobRead, responses=errors(404))
 async def read_job(job_id: uuid.UUID, service: JobServiceDep) -> Job:
     """Return one of your jobs."""
     return await service.get(job_id)
 
 
-@router.get("/{job_id}/report", response_class=Response)
+@router.get("/{job_id}/report", response_class=Response, responses=errors(404, 409))
 async def read_job_report(job_id: uuid.UUID, service: JobServiceDep) -> Response:
     """Return the report of a job that succeeded, in Markdown."""
     return Response(await service.read_report(job_id), media_type="text/markdown")
@@ -90,7 +95,7 @@ async def open_stream(job_id: uuid.UUID, service: JobServiceDep, request: Reques
     return await service.open_stream(job_id, request.state.job_streams)
 
 
-@router.get("/{job_id}/events", response_class=EventSourceResponse)
+@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=errors(404, 429))
 async def watch_job(
     stream: Annotated[JobStream, Depends(open_stream)], request: Request
 ) -> AsyncIterator[ServerSentEvent]:
@@ -103,7 +108,7 @@ async def watch_job(
         yield event
 
 
-@router.delete("/{job_id}", response_model=JobRead)
+@router.delete("/{job_id}", response_model=JobRead, responses=errors(404, 409))
 async def remove_job(job_id: uuid.UUID, service: JobServiceDep) -> Job:
     """Cancel a job that has not begun."""
     return await service.cancel(job_id)

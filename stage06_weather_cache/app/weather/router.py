@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from app.exceptions import errors
 from app.weather.schemas import City, Weather
 from app.weather.service import WeatherService
 
@@ -19,7 +20,7 @@ async def get_weather_service(request: Request) -> WeatherService:
 WeatherServiceDep = Annotated[WeatherService, Depends(get_weather_service)]
 
 
-@router.get("/weather")
+@router.get("/weather", responses=errors(404, 502, 504))
 async def read_weather(city: City, service: WeatherServiceDep, response: Response) -> Weather:
     """Return the weather in a city, at most as old as `Cache-Control` allows or marked `STALE`."""
     cached = await service.get(city)

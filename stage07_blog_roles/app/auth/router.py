@@ -9,6 +9,7 @@ from app.auth.models import User
 from app.auth.schemas import Token, UserCreate, UserRead
 from app.auth.service import AuthService
 from app.dependencies import CurrentUser, SessionDep, SettingsDep
+from app.exceptions import errors
 
 MAX_BODY_SIZE = 8 * 1024  # bytes: a name and a password, and anybody may send them
 
@@ -26,7 +27,12 @@ async def get_auth_service(
 AuthServiceDep = Annotated[AuthService, Depends(get_auth_service)]
 
 
-@router.post("/auth/register", response_model=UserRead, status_code=status.HTTP_201_CREATED)
+@router.post(
+    "/auth/register",
+    response_model=UserRead,
+    status_code=status.HTTP_201_CREATED,
+    responses=errors(409, 413, 429),
+)
 async def register(user_in: UserCreate, service: AuthServiceDep, response: Response) -> User:
     """Register a user. A name that is taken, in upper or lower case, is answered with 409."""
     user = await service.register(user_in)
@@ -34,7 +40,7 @@ async def register(user_in: UserCreate, service: AuthServiceDep, response: Respo
     return user
 
 
-@router.post("/auth/token", response_model=Token)
+@router.post("/auth/token", response_model=Token, responses=errors(401, 413, 429))
 async def sign_in(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
     service: AuthServiceDep,
@@ -46,7 +52,7 @@ async def sign_in(
     return token
 
 
-@router.get("/users/me", response_model=UserRead)
+@router.get("/users/me", response_model=UserRead, responses=errors(401))
 async def read_me(user: CurrentUser) -> User:
     """Return the signed-in user."""
     return user

@@ -11,6 +11,7 @@ from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
 from app.blog.service import BlogService, check_may_see_deleted
 from app.dependencies import CurrentUser, OptionalUser, SessionDep, require_role
+from app.exceptions import errors
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
 from app.routing import GuardFirstRoute
 
@@ -52,7 +53,7 @@ OwnPost = Annotated[Post, Depends(get_own_post)]
 OwnComment = Annotated[Comment, Depends(get_own_comment)]
 
 
-@router.get("/posts", response_model=list[PostRead])
+@router.get("/posts", response_model=list[PostRead], responses=errors(401, 403))
 async def list_posts(
     service: BlogServiceDep,
     include_deleted: IncludeDeleted,
@@ -71,6 +72,7 @@ async def list_posts(
     response_model=PostRead,
     status_code=status.HTTP_201_CREATED,
     max_body_size=MAX_LONG_TEXT,
+    responses=errors(401, 403, 413),
 )
 async def create_post(
     post_in: PostCreate, author: Author, service: BlogServiceDep, response: Response
@@ -81,7 +83,7 @@ async def create_post(
     return post
 
 
-@router.get("/posts/{post_id}", response_model=PostRead)
+@router.get("/posts/{post_id}", response_model=PostRead, responses=errors(401, 403, 404))
 async def read_post(
     post_id: RowId, service: BlogServiceDep, include_deleted: IncludeDeleted
 ) -> Post:
@@ -89,25 +91,32 @@ async def read_post(
     return await service.get_post(post_id, include_deleted=include_deleted)
 
 
-@router.patch("/posts/{post_id}", response_model=PostRead, max_body_size=MAX_LONG_TEXT)
+@router.patch(
+    "/posts/{post_id}",
+    response_model=PostRead,
+    max_body_size=MAX_LONG_TEXT,
+    responses=errors(401, 403, 404, 413),
+)
 async def update_post(post: OwnPost, post_in: PostPatch, service: BlogServiceDep) -> Post:
     """Change your own post; administrators: anyone's."""
     return await service.update_post(post, post_in.model_dump())
 
 
-@router.delete("/posts/{post_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete(
+    "/posts/{post_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 403, 404)
+)
 async def delete_post(post: OwnPost, service: BlogServiceDep) -> None:
     """Delete your own post; administrators: anyone's. It can be restored."""
     await service.delete_post(post)
 
 
-@router.post("/posts/{post_id}/restore", response_model=PostRead)
+@router.post("/posts/{post_id}/restore", response_model=PostRead, responses=errors(401, 403, 404))
 async def restore_post(post_id: RowId, _admin: Admin, service: BlogServiceDep) -> Post:
     """Bring a deleted post back."""
     return await service.restore_post(post_id)
 
 
-@router.get("/posts/{post_id}/comments", response_model=list[CommentRead])
+@router.get("/posts/{post_id}/comments", response_model=list[CommentRead], responses=errors(404))
 async def list_comments(
     post_id: RowId, service: BlogServiceDep, limit: Limit = 20, offset: Offset = 0
 ) -> Sequence[Comment]:
@@ -116,7 +125,10 @@ async def list_comments(
 
 
 @router.post(
-    "/posts/{post_id}/comments", response_model=CommentRead, status_code=status.HTTP_201_CREATED
+    "/posts/{post_id}/comments",
+    response_model=CommentRead,
+    status_code=status.HTTP_201_CREATED,
+    responses=errors(401, 404, 413),
 )
 async def create_comment(
     post_id: RowId,
@@ -131,7 +143,9 @@ async def create_comment(
     return comment
 
 
-@router.patch("/comments/{comment_id}", response_model=CommentRead)
+@router.patch(
+    "/comments/{comment_id}", response_model=CommentRead, responses=errors(401, 403, 404, 413)
+)
 async def update_comment(
     comment: OwnComment, comment_in: CommentWrite, service: BlogServiceDep
 ) -> Comment:
@@ -139,13 +153,19 @@ async def update_comment(
     return await service.update_comment(comment, comment_in.body)
 
 
-@router.delete("/comments/{comment_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete(
+    "/comments/{comment_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=errors(401, 403, 404),
+)
 async def delete_comment(comment: OwnComment, service: BlogServiceDep) -> None:
     """Delete your own comment; administrators: anyone's. It can be restored."""
     await service.delete_comment(comment)
 
 
-@router.post("/comments/{comment_id}/restore", response_model=CommentRead)
+@router.post(
+    "/comments/{comment_id}/restore", response_model=CommentRead, responses=errors(401, 403, 404)
+)
 async def restore_comment(comment_id: RowId, _admin: Admin, service: BlogServiceDep) -> Comment:
     """Bring a deleted comment back."""
     return await service.restore_comment(comment_id)

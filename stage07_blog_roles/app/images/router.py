@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
 
 from app.dependencies import CurrentUser, SessionDep, SettingsDep
+from app.exceptions import errors
 from app.files import file_response
 from app.images.models import Image
 from app.images.schemas import ImageRead
@@ -33,6 +34,7 @@ ImageServiceDep = Annotated[ImageService, Depends(get_image_service)]
     status_code=status.HTTP_201_CREATED,
     max_body_size=MAX_FILE_SIZE + FORM_OVERHEAD,
     form_limits={"max_files": 1, "max_fields": 10},
+    responses=errors(401, 409, 413, 415),
 )
 async def upload_image(
     file: UploadFile, user: CurrentUser, service: ImageServiceDep, response: Response
@@ -43,7 +45,7 @@ async def upload_image(
     return image
 
 
-@router.get("", response_model=list[ImageRead])
+@router.get("", response_model=list[ImageRead], responses=errors(401))
 async def list_images(
     user: CurrentUser, service: ImageServiceDep, limit: Limit = 20, offset: Offset = 0
 ) -> Sequence[Image]:
@@ -51,13 +53,13 @@ async def list_images(
     return await service.list(user, limit=limit, offset=offset)
 
 
-@router.get("/{image_id}", response_model=ImageRead)
+@router.get("/{image_id}", response_model=ImageRead, responses=errors(401, 404))
 async def read_image(image_id: uuid.UUID, user: CurrentUser, service: ImageServiceDep) -> Image:
     """Return the metadata of one of your images."""
     return await service.get(image_id, user)
 
 
-@router.get("/{image_id}/file", response_class=Response)
+@router.get("/{image_id}/file", response_class=Response, responses=errors(404, 416))
 async def read_image_file(
     image_id: uuid.UUID, request: Request, service: ImageServiceDep
 ) -> Response:
@@ -69,7 +71,7 @@ async def read_image_file(
     return response
 
 
-@router.delete("/{image_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{image_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 404))
 async def remove_image(image_id: uuid.UUID, user: CurrentUser, service: ImageServiceDep) -> None:
     """Delete one of your images, the picture too."""
     await service.delete(image_id, user)

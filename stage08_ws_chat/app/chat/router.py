@@ -16,6 +16,7 @@ from app.chat.models import Message
 from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite, client_id_of
 from app.chat.service import ClientIdIsTaken, UserIsGone, read_messages, store_message
 from app.dependencies import CurrentUser, SessionDep
+from app.exceptions import errors
 from app.params import MAX_INTEGER, Limit
 
 CLOSE_TIMEOUT = 1  # seconds
@@ -25,7 +26,7 @@ router = APIRouter(tags=["chat"])
 MessageId = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
 
 
-@router.get("/chat/messages", response_model=list[MessageRead])
+@router.get("/chat/messages", response_model=list[MessageRead], responses=errors(401))
 async def list_messages(
     _user: CurrentUser,
     session: SessionDep,

@@ -9,6 +9,7 @@ from app.auth.models import User
 from app.auth.roles import Role
 from app.auth.schemas import UserRead
 from app.dependencies import SessionDep, require_role
+from app.exceptions import errors
 from app.params import Limit, Offset, RowId
 from app.routing import GuardFirstRoute
 from app.users.schemas import RoleWrite
@@ -19,6 +20,7 @@ router = APIRouter(
     tags=["users"],
     dependencies=[Depends(require_role(Role.ADMIN))],
     route_class=GuardFirstRoute,
+    responses=errors(401, 403),
 )
 
 
@@ -38,7 +40,7 @@ async def list_users(
     return await service.list(limit=limit, offset=offset)
 
 
-@router.put("/{user_id}/role", response_model=UserRead)
+@router.put("/{user_id}/role", response_model=UserRead, responses=errors(404, 409, 413))
 async def set_role(user_id: RowId, role_in: RoleWrite, service: UserServiceDep) -> User:
     """Give a user a role, from the next request on. The last administrator stays one (409)."""
     return await service.set_role(user_id, role_in.role)
