@@ -40,9 +40,11 @@ def check_password(password: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
-Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,50}$")]
+Username = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,50}$"), Field(examples=["ada"])
+]
 # A SecretStr shows as asterisks wherever it is printed or logged by mistake.
-Password = Annotated[SecretStr, AfterValidator(check_password)]
+Password = Annotated[SecretStr, AfterValidator(check_password), Field(examples=["correct horse"])]
 
 
 class UserCreate(RequestBody):
@@ -75,5 +77,7 @@ class RefreshTokenIn(RequestBody):
     """A refresh token that a client has: printable ASCII, as RFC 6749 (appendix A.17) says."""
 
     refresh_token: Annotated[
-        str, StringConstraints(pattern=r"^[\x20-\x7E]{1,512}$"), Field(repr=False)
+        str,
+        StringConstraints(pattern=r"^[\x20-\x7E]{1,512}$"),
+        Field(repr=False, examples=["the refresh_token of a sign-in"]),
     ]

@@ -3,21 +3,24 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import MISSING, BaseModel, StringConstraints
+from pydantic import MISSING, BaseModel, Field, StringConstraints
 
 from app.params import NO_NUL, RequestBody
 
 PostTitle = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_NUL),
+    Field(examples=["Hello"]),
 ]
 PostBody = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000, pattern=NO_NUL),
+    Field(examples=["The first words of a new blog."]),
 ]
 CommentBody = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=5_000, pattern=NO_NUL),
+    Field(examples=["Well said."]),
 ]
 
 

@@ -4,7 +4,7 @@ import unicodedata
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints
 
 from app.params import RequestBody
 
@@ -39,9 +39,11 @@ def check_password(password: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
-Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,50}$")]
+Username = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,50}$"), Field(examples=["ada"])
+]
 # A SecretStr shows as asterisks wherever it is printed or logged by mistake.
-Password = Annotated[SecretStr, AfterValidator(check_password)]
+Password = Annotated[SecretStr, AfterValidator(check_password), Field(examples=["correct horse"])]
 
 
 class UserCreate(RequestBody):

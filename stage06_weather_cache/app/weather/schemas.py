@@ -16,7 +16,7 @@ City = Annotated[
     str,
     StringConstraints(min_length=1, max_length=100),
     BeforeValidator(single_spaces),
-    Query(description="The name of a city, in any language"),
+    Query(description="The name of a city, in any language", examples=["London"]),
 ]
 
 

@@ -5,7 +5,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 
 from app.jobs.models import JobStatus
 from app.params import RequestBody
@@ -45,8 +45,15 @@ def to_utc(time: datetime) -> datetime:
         raise ValueError("Time should be between the years 1 and 9999 in UTC") from None
 
 
-JobText = Annotated[str, AfterValidator(check_text)]
-RunAt = Annotated[AwareDatetime, BeforeValidator(check_is_text), AfterValidator(to_utc)]
+JobText = Annotated[
+    str, AfterValidator(check_text), Field(examples=["To be, or not to be. That is the question."])
+]
+RunAt = Annotated[
+    AwareDatetime,
+    BeforeValidator(check_is_text),
+    AfterValidator(to_utc),
+    Field(examples=["2030-01-01T12:00:00+03:00"]),
+]
 
 
 class JobCreate(RequestBody):
