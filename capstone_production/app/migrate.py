@@ -26,7 +26,7 @@ FIRST_WAIT = 0.2  # seconds; each further one is twice as long
 LONGEST_WAIT = 5.0  # seconds
 TRY_AGAIN = "08", "57P03", "53300"  # SQLSTATE: no connection, it is starting, it has too many
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 
 async def prepare_schema(settings: Settings, *, upgrade: bool) -> None:

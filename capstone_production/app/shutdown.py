@@ -28,7 +28,7 @@ LIFESPAN_END_TAKES = 3  # seconds
 # A Ctrl-C reaches every process of a terminal, and a supervisor passes it on: that is one wish.
 SAME_WISH = 1.0  # seconds
 
-logger = logging.getLogger("app.shutdown")
+logger = logging.getLogger(__name__)
 
 
 class Shutdown:

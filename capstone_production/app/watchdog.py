@@ -25,7 +25,7 @@ from app.config import Settings
 LOOKS = 10  # in the time after which a process is stuck
 STDERR = 2  # the file: Celery puts something else in the place of `sys.stderr`
 
-logger = logging.getLogger("app")
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ ERROR: dict[str, Any] = {
     }
 }
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 
 class StartupError(Exception):

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.config import load_settings
 from app.database import create_engine
 from app.exceptions import add_error_handlers, errors
+from app.logs import set_up_logs
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
@@ -36,6 +37,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
+set_up_logs()
 app = FastAPI(
     title="Todos",
     description="A todo list in a database.",

@@ -13,6 +13,7 @@ from app.auth.service import find_highest_cost
 from app.config import Settings, load_settings
 from app.database import create_engine
 from app.exceptions import add_error_handlers, errors
+from app.logs import set_up_logs
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
@@ -47,6 +48,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
+set_up_logs()
 app = FastAPI(
     title="Todos",
     description="A todo list for each user: register, sign in, then press Authorize.",

@@ -43,7 +43,7 @@ UNREADABLE = {
     "msg": "The body could not be read: is it complete, in UTF-8 and not nested too deeply?",
 }
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 
 class StartupError(Exception):

@@ -16,6 +16,7 @@ from app.exceptions import add_error_handlers, errors
 from app.gallery.router import router as gallery_router
 from app.images.router import router as images_router
 from app.images.storage import MediaStorage
+from app.logs import set_up_logs
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
@@ -55,6 +56,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
+set_up_logs()
 app = FastAPI(
     title="Todos and pictures",
     description="Todo lists and a gallery: register, sign in, then press Authorize.",

@@ -24,6 +24,7 @@ from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
+from app.logs import set_up_logs
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.force_close import ForceCloseMiddleware
@@ -87,6 +88,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
+set_up_logs()
 hide_tokens_in_logs()
 log_clients_mistakes_quietly()
 app = FastAPI(

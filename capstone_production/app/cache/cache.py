@@ -43,7 +43,7 @@ FAILURES = Counter("cache_failures", "Times that the shared level was lost.")
 
 Value = TypeVar("Value")
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 
 class Level(StrEnum):

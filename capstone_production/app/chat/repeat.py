@@ -9,7 +9,7 @@ PAUSE_AFTER_ERROR = 1  # seconds
 
 Step = Callable[[], Awaitable[None]]
 
-logger = logging.getLogger("app.chat")
+logger = logging.getLogger(__name__)
 
 
 async def repeat(step: Step, pause: float) -> None:

@@ -24,7 +24,7 @@ READ_ONLY = "it takes no changes"
 
 Check = Callable[[], Awaitable[None]]
 
-logger = logging.getLogger("app.health")
+logger = logging.getLogger(__name__)
 
 
 class Status(StrEnum):

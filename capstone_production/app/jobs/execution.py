@@ -32,7 +32,7 @@ FIRST_RETRY = timedelta(seconds=1)  # the next one waits twice as long
 RENEWALS = 10  # of a lease in the time that it lasts
 CHANGED_AT_ONCE = 1000
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 
 class WorkerStops(Exception):

@@ -30,7 +30,7 @@ JOBS, MAINTENANCE = "celery", "maintenance"  # queues in Redis; the first is Cel
 MESSAGES_AT_ONCE = 4
 SEND_WITHIN = 2  # seconds: who asked for a job does not wait longer for Redis
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 
 class JobQueue(Protocol):

@@ -21,7 +21,6 @@ from celery.signals import (
     worker_process_shutdown,
     worker_shutting_down,
 )
-from kombu.transport.redis import Channel, QoS
 from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -37,11 +36,12 @@ from app.migrate import prepare_schema
 from app.models import Job
 from app.observability.worker import observe_worker
 from app.watchdog import CeleryWatchdog
+from app.workarounds.kombu_redis import survive_lost_redis
 
 NOTIFIED_AT_ONCE = 500
 JOBS_MAY_TAKE = 12  # seconds, to be given back when the worker stops
 
-logger = logging.getLogger("celery.worker")
+logger = logging.getLogger(__name__)
 
 try:
     settings = load_settings()
@@ -57,32 +57,12 @@ LEASE = timedelta(seconds=settings.job_lease)
 # Two messages for one job do no harm: only one worker can claim it.
 NOTIFY_AGAIN_AFTER = LEASE
 
+survive_lost_redis()
 app = create_celery(settings.redis_url)
 app.conf.beat_schedule = {
     "dispatch": {"task": "dispatch", "schedule": 1.0, "options": {"expires": 5}},
     "clean_up": {"task": "clean_up", "schedule": settings.cleanup_schedule()},
 }
-
-
-class Unacknowledged(QoS):
-    """The messages that this worker has taken and not acknowledged.
-
-    When Redis was away meanwhile, kombu 5.7 uses their old connection, which is gone, and the
-    worker ends of it. We need neither: what was fetched and not begun is announced again, and what
-    is done is not run again when its message comes again.
-    """
-
-    restore_at_shutdown = False
-
-    def ack(self, delivery_tag: str) -> None:
-        """Have Redis forget a message, if the connection that it came by is still there."""
-        try:
-            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-        except AttributeError:
-            logger.warning("Redis was away: message %s may come again", delivery_tag)
-
-
-Channel.QoS = Unacknowledged
 
 
 class WorkerProcess:

@@ -1,7 +1,7 @@
-"""What ASGI has no word for: the server's side of a socket, and hanging up on a client.
+"""The server's side of a socket, and closing the connection of a client that does not read.
 
-A server closes a connection once all that was sent has been read. Who never reads would keep it,
-and the memory for it, for as long as they like, and the server could not even stop.
+A server closes a connection once all that was sent has been read. A client that never reads would
+keep it, and the memory for it, for as long as it likes, and the server could not even stop.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.workarounds.server_connection import protocol_of, transport_of
 from app.workarounds.uvicorn_websockets import bound_memory, end_refused_handshake
 
 GRACE = 3  # seconds for a client to read what is left, and its goodbye
@@ -23,7 +24,7 @@ class ServerSide(NamedTuple):
 
 
 class ForceCloseMiddleware:
-    """Hangs up, a moment after the handler of a socket has ended, on whoever is still there.
+    """Closes a connection that is still open a moment after the handler of its socket has ended.
 
     It asks uvicorn's `send` for the connection; with a server that shows none it does nothing.
     So no middleware may stand before it that wraps the `send` of a socket.
@@ -37,13 +38,12 @@ class ForceCloseMiddleware:
         if scope["type"] != "websocket":
             await self.app(scope, receive, send)
             return
-        protocol = getattr(send, "__self__", None)
-        transport = getattr(protocol, "transport", None)
-        if not isinstance(transport, asyncio.Transport):
-            scope[SERVER_SIDE] = ServerSide(send, None)
+        transport = transport_of(send)
+        scope[SERVER_SIDE] = ServerSide(send, transport)
+        if transport is None:
             await self.app(scope, receive, send)
             return
-        scope[SERVER_SIDE] = ServerSide(send, transport)
+        protocol = protocol_of(send)
         bound_memory(protocol)
         try:
             await self.app(scope, receive, send)

@@ -71,7 +71,7 @@ DISK_SIZE = Gauge(
     multiprocess_mode="livemostrecent",
 )
 
-logger = logging.getLogger("app")
+logger = logging.getLogger(__name__)
 
 
 class Gauges:

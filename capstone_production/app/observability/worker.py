@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from app.config import Settings
 from app.exceptions import StartupError
-from app.observability.logs import set_up_logs
+from app.logs import set_up_logs
 from app.observability.processes import DIRECTORY, AllProcesses
 
 

@@ -17,7 +17,7 @@ from app.exceptions import StartupError
 
 US = ""  # the client of a password that is not from a request
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 
 async def ensure_first_admin(

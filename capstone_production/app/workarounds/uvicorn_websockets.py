@@ -8,7 +8,8 @@
 - uvicorn logs an error for each handshake that is refused with a body:
   https://github.com/Kludex/uvicorn/pull/3138
 
-No issue at https://github.com/Kludex/uvicorn/issues names the first two yet.
+No issue at https://github.com/Kludex/uvicorn/issues names the first two yet, and no version ends
+them.
 """
 
 import logging

@@ -28,7 +28,7 @@ from app.params import MAX_FILE_SIZE
 CHUNK_SIZE = 64 * 1024  # bytes
 PART_NAME = re.compile(r"([0-9a-f]{32})\.part")
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 
 class MediaStorage:

@@ -26,7 +26,7 @@ MAX_ATTEMPTS = 3
 FIRST_RETRY = timedelta(seconds=1)  # the next one waits twice as long
 RENEWALS = 10  # of a lease in the time that it lasts
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 
 class WorkerStops(Exception):

@@ -21,7 +21,7 @@ from app.shutdown import Shutdown
 
 LOOK_EVERY = 0.5  # seconds
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 
 class TooManyStreams(HTTPException):

@@ -6,7 +6,7 @@
 - uvicorn closes a socket rightly, with 1007, when a text is not UTF-8, but it logs a traceback: a
   client's mistake looks like ours.
 
-No issue at https://github.com/Kludex/uvicorn/issues names them yet.
+No issue at https://github.com/Kludex/uvicorn/issues names them yet, and no version ends them.
 """
 
 import logging

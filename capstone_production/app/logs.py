@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from app.config import load_settings
 from app.exceptions import StartupError
 from app.observability.request_id import current_request_id
+from app.workarounds.logging_callers import skip_unused_fields
 
 LogFormat = Literal["json", "console"]
 
@@ -83,9 +84,7 @@ class WithoutSocketLines(logging.Filter):
 
 def set_up_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
     """Send all logs of this process to standard output in this format."""
-    # What no line shows need not be found out: docs.python.org/3/howto/logging.html#optimization
-    logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    skip_unused_fields()
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter() if log_format == "json" else ConsoleFormatter())
     root = logging.getLogger()
