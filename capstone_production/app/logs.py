@@ -17,7 +17,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from app.config import load_settings
 from app.exceptions import StartupError
-from app.observability.request_id import current_request_id
+from app.request_id import current_request_id
 from app.workarounds.logging_callers import skip_unused_fields
 
 LogFormat = Literal["json", "console"]

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.exceptions import problem
 from app.observability.access_log import log_request
 from app.observability.http_metrics import count_request
-from app.observability.request_id import HEADER, choose_request_id, current_request_id
+from app.request_id import HEADER, choose_request_id, current_request_id
 
 HEADS = {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 SWITCHED = 101  # what a client gets whose WebSocket is accepted
