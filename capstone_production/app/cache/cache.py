@@ -32,6 +32,7 @@ from app.cache.local import LocalCache
 from app.cache.shared import CHANNEL, EVERYTHING, LOAD_WITHIN, SharedCache
 from app.config import Settings
 from app.redis_client import REDIS_ERRORS
+from app.single_flight import SingleFlight
 
 LOOK_EVERY = 0.02  # seconds, while another process loads
 PING_EVERY = 1.0  # seconds
@@ -75,7 +76,7 @@ class Cache:
         # since connecting ends all values.
         self._lost = asyncio.Event()
         self._lost.set()
-        self._loading: dict[tuple[str, str, int], asyncio.Task[Cached[Any]]] = {}
+        self._calls = SingleFlight[tuple[str, str, int], Cached[Any]]()
         self._counts: dict[tuple[str, Level], Counter] = {}
         self._unpublished: set[str] = set()  # namespaces that Redis does not know of yet
         self._publishing = asyncio.Lock()
@@ -101,15 +102,9 @@ class Cache:
             return Cached(value, Level.L1)
         # Whoever comes after an invalidation does not wait for a load that began before it.
         epoch = self._local.epoch(namespace)
-        name = (namespace, key, epoch)
-        task = self._loading.get(name)
-        if task is None:
-            keep = partial(self._local.put, namespace, key, epoch=epoch) if keep_here else None
-            loading = self._load(namespace, key, load, decode, keep, ttl or self._ttl)
-            task = self._loading[name] = asyncio.create_task(loading)
-            task.add_done_callback(lambda done: self._loaded(name, done))
-        # Shielded: one who gives up waiting must not end the load for the others.
-        found: Cached[Value] = await asyncio.shield(task)
+        keep = partial(self._local.put, namespace, key, epoch=epoch) if keep_here else None
+        loading = partial(self._load, namespace, key, load, decode, keep, ttl or self._ttl)
+        found: Cached[Value] = await self._calls.run((namespace, key, epoch), loading)
         self._count(namespace, found.level)
         return found
 
@@ -211,11 +206,6 @@ class Cache:
         except REDIS_ERRORS as error:
             self._lose(error)
             return True
-
-    def _loaded(self, name: tuple[str, str, int], done: asyncio.Task[Cached[Any]]) -> None:
-        del self._loading[name]
-        if not done.cancelled():
-            done.exception()  # looked at, also when everybody who waited has given up
 
     async def _listen(self) -> None:
         """Hold the subscription, and begin anew whenever it is lost."""

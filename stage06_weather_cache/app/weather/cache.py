@@ -5,13 +5,15 @@ one call. When a call fails, an older answer is given instead, if there is one. 
 what was used least lately goes first. Limits: each process has its own; a restart empties it.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Generic, TypeVar
 
 from cachetools import TTLCache
+
+from app.single_flight import SingleFlight
 
 Value = TypeVar("Value")
 Clock = Callable[[], float]
@@ -71,7 +73,7 @@ class LoadingCache(Generic[Value]):
         # The clock is given, not taken: a test can turn it.
         self._entries: TTLCache[str, Entry[Value]] = TTLCache(max_entries, ttl + stale_for, clock)
         self._errors: TTLCache[str, Exception] = TTLCache(max_entries, remember_for, clock)
-        self._loading: dict[str, asyncio.Task[Entry[Value]]] = {}
+        self._calls = SingleFlight[str, Entry[Value]]()
 
     async def get(self, name: str) -> Cached[Value]:
         """Return the value of a name; raises what `load` raises when there is nothing older."""
@@ -83,7 +85,7 @@ class LoadingCache(Generic[Value]):
             # Each raise adds to the traceback, which would grow with every request.
             raise error.with_traceback(None)
         try:
-            entry_now = await self._load_once(key, name)
+            entry_now = await self._calls.run(key, partial(self._load_and_keep, key, name))
         except self._remember:
             raise
         except Exception:
@@ -96,16 +98,6 @@ class LoadingCache(Generic[Value]):
         age = self._clock() - entry.loaded_at
         return Cached(entry.value, outcome, age, max(0, self._ttl - age))
 
-    async def _load_once(self, key: str, name: str) -> Entry[Value]:
-        """Wait for the load that is under way, or begin one."""
-        task = self._loading.get(key)
-        if task is None:
-            task = asyncio.create_task(self._load_and_keep(key, name))
-            self._loading[key] = task
-            task.add_done_callback(lambda done: self._loaded(key, done))
-        # Shielded: one who gives up waiting must not end the load for the others.
-        return await asyncio.shield(task)
-
     async def _load_and_keep(self, key: str, name: str) -> Entry[Value]:
         try:
             entry = Entry(await self._load(name), self._clock())
@@ -115,8 +107,3 @@ class LoadingCache(Generic[Value]):
             raise
         self._entries[key] = entry
         return entry
-
-    def _loaded(self, key: str, done: asyncio.Task[Entry[Value]]) -> None:
-        del self._loading[key]
-        if not done.cancelled():
-            done.exception()  # looked at, also when everybody who waited has given up
