@@ -12,7 +12,7 @@ from app.auth.service import AuthService
 from app.cache.http import answer_body, as_body
 from app.dependencies import CachedUser, SessionDep, SettingsDep
 from app.exceptions import errors
-from app.idempotency.service import refuse_key
+from app.idempotency.dependencies import refuse_key
 
 MAX_BODY_SIZE = 8 * 1024  # bytes: a name and a password, and anybody may send them
 

@@ -14,7 +14,7 @@ from app.blog.service import BlogService
 from app.cache.http import IfMatchDep, answer, answer_body, as_body
 from app.dependencies import CurrentUser, OptionalCachedUser, SessionDep, require_role
 from app.exceptions import errors
-from app.idempotency.service import IdempotencyDep
+from app.idempotency.dependencies import IdempotencyDep
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
 from app.quotas import Quotas, get_quotas
 from app.routing import GuardFirstRoute

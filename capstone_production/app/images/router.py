@@ -10,7 +10,7 @@ from app.cache.http import IfMatchDep, answer_body, as_body
 from app.dependencies import CurrentUser, SessionDep, SettingsDep
 from app.exceptions import errors
 from app.files import file_response
-from app.idempotency.service import IdempotencyDep
+from app.idempotency.dependencies import IdempotencyDep
 from app.images.models import Image
 from app.images.schemas import ImageRead
 from app.images.service import ImageService, as_json, location
