@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.chat.delivery import Delivery
+from app.chat.cluster.delivery import Delivery
 from app.chat.metrics import MESSAGES_IN
 from app.chat.schemas import ChatUser, MessageRead, MessageWrite
 from app.chat.service import find_message, insert_messages

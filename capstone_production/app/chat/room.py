@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chat.batch_writer import BatchWriter
-from app.chat.delivery import Delivery, LocalDelivery, SharedDelivery
+from app.chat.cluster.delivery import Delivery, LocalDelivery, SharedDelivery
+from app.chat.cluster.limits import MessageLimits
+from app.chat.cluster.notifications import Notifications, Topic
+from app.chat.cluster.peers import Peers
 from app.chat.hub import Connection, Hub
-from app.chat.limits import MessageLimits
-from app.chat.notifications import Notifications, Topic
-from app.chat.peers import Peers
 from app.chat.presence import TELL_EVERY, WhoIsThere
 from app.chat.repeat import Step, repeated
 from app.config import Settings

@@ -14,10 +14,10 @@ from typing import Protocol
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.chat.cluster.notifications import Notifications, Topic
 from app.chat.hub import Hub, as_frame
 from app.chat.metrics import MESSAGES_OUT
 from app.chat.models import Message
-from app.chat.notifications import Notifications, Topic
 from app.chat.repeat import repeated
 from app.chat.schemas import MessageRead
 from app.chat.service import read_messages

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 
-from app.chat.notifications import Notifications, Topic
+from app.chat.cluster.notifications import Notifications, Topic
 from app.chat.presence import WhoIsThere
 from app.chat.repeat import repeated
 from app.chat.schemas import ChatUser

@@ -13,7 +13,7 @@ from cachetools import TTLCache
 from redis.asyncio import Redis
 
 from app.auth.rate_limits import FAILURES, REFUSALS
-from app.chat.peers import Peers
+from app.chat.cluster.peers import Peers
 from app.chat.schemas import ChatUser
 from app.redis_client import REDIS_ERRORS
 from app.token_bucket import TokenBucket
