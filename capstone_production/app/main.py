@@ -31,6 +31,7 @@ from app.health.readiness import Readiness
 from app.health.router import router as health_router
 from app.images.router import router as images_router
 from app.images.storage import MediaStorage
+from app.jobs.gauges import JobGauges
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
@@ -116,7 +117,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
             client = await stack.enter_async_context(open_client(settings))
             chat_room = await stack.enter_async_context(open_room(engine, redis, settings))
             await stack.enter_async_context(watched_event_loop(settings.stuck_after))
-            gauges = Gauges(engine, monitor, redis, settings.media_dir)
+            count_jobs = JobGauges(monitor).refresh
+            gauges = Gauges(engine, redis, settings.media_dir, count_jobs)
             await stack.enter_async_context(gauges.running())
             gc.freeze()  # what there is now stays: to look through it would stop us for 0.1 s
             yield {
