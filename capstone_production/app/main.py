@@ -30,6 +30,7 @@ from app.health.checks import DatabaseCheck, MediaCheck, RedisCheck
 from app.health.readiness import Readiness
 from app.health.router import router as health_router
 from app.images.router import router as images_router
+from app.images.service import sweep
 from app.images.storage import MediaStorage
 from app.jobs.gauges import JobGauges
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
@@ -100,7 +101,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
         alone = engine.dialect.name == "sqlite"
-        await media_storage.sweep(session, older_than=0 if alone else ABANDONED_AFTER)
+        await sweep(media_storage, session, older_than=0 if alone else ABANDONED_AFTER)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
     # A connection of its own: that all others are in use is no fault of the database.
     monitor = create_engine(settings.as_monitor(), "monitor")

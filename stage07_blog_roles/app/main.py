@@ -16,6 +16,7 @@ from app.database import create_engine
 from app.exceptions import add_error_handlers, errors
 from app.gallery.router import router as gallery_router
 from app.images.router import router as images_router
+from app.images.service import sweep
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
@@ -61,7 +62,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await ensure_first_admin(settings, engine, password_hasher)
     media_storage = MediaStorage(settings.media_dir)
     async with AsyncSession(engine) as session:
-        await media_storage.sweep(session)
+        await sweep(media_storage, session)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
     shutdown = Shutdown()
     streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)

@@ -130,6 +130,20 @@ def is_own(image_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
     return (Image.id == image_id) & (Image.owner_id == owner.id)
 
 
+async def sweep(storage: MediaStorage, session: AsyncSession) -> None:
+    """Finish what a killed server left: a `.part` file with a row is kept, one without goes.
+
+    Raises `StartupError` when the directory cannot be read.
+    """
+    for part in await storage.list_parts():
+        names = [part.with_suffix(f".{extension}").name for extension in EXTENSIONS.values()]
+        name = await session.scalar(select(Image.path).where(Image.path.in_(names)))
+        if name is None:
+            await storage.remove(part)
+        else:
+            await storage.keep(name)
+
+
 def displayable(filename: str | None) -> str:
     """Return the name as text that can be stored and shown. It is never used as a path.
 

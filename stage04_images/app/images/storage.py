@@ -2,9 +2,9 @@
 
 A file and a row cannot be changed in one transaction, so the row decides. A file's name ends in
 `.part` while its row is not certain: until the row of a new one is committed, and from before the
-row of a deleted one goes. When the server was killed in between, `sweep` does at the next start
-what the row says. Nothing but `.part` files is ever removed there: a wrong DATABASE_URL costs no
-pictures.
+row of a deleted one goes. When the server was killed in between, `sweep` in `service.py` does at
+the next start what the row says. Nothing but `.part` files is ever removed there: a wrong
+DATABASE_URL costs no pictures.
 """
 
 import logging
@@ -17,16 +17,12 @@ import aiofiles
 import aiofiles.os
 from anyio import to_thread
 from fastapi import HTTPException, UploadFile
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.exceptions import StartupError, Unavailable
-from app.images.models import Image
-from app.images.pictures import EXTENSIONS
 from app.params import MAX_FILE_SIZE
 
 CHUNK_SIZE = 64 * 1024  # bytes
-PART_NAME = re.compile(r"([0-9a-f]{32})\.part")
+PART_NAME = re.compile(r"[0-9a-f]{32}\.part")
 
 logger = logging.getLogger(__name__)
 
@@ -102,23 +98,13 @@ class MediaStorage:
         except OSError as error:
             logger.error("Media directory: %s", error)
 
-    async def sweep(self, session: AsyncSession) -> None:
-        """Finish what a killed server left: a `.part` file with a row is kept, one without goes.
-
-        Raises `StartupError` when the directory cannot be read.
-        """
+    async def list_parts(self) -> list[Path]:
+        """Return the `.part` files that a killed server left; raises `StartupError`."""
         try:
-            file_names = await aiofiles.os.listdir(self._directory)
+            names = await aiofiles.os.listdir(self._directory)
         except OSError as error:
             raise StartupError(f"MEDIA_DIR: {error}") from error
-        for file_name in file_names:
-            if match := PART_NAME.fullmatch(file_name):
-                names = [f"{match[1]}.{extension}" for extension in EXTENSIONS.values()]
-                name = await session.scalar(select(Image.path).where(Image.path.in_(names)))
-                if name is None:
-                    await self.remove(self._directory / file_name)
-                else:
-                    await self.keep(name)
+        return [self._directory / name for name in names if PART_NAME.fullmatch(name)]
 
 
 def _unavailable(error: OSError) -> Unavailable:
