@@ -1,4 +1,4 @@
-"""What a client is told when something is wrong with its request, or with us.
+"""The errors that a client gets when something is wrong with its request, or with us.
 
 Every error is a problem document (RFC 9457) with the request's id in it. No value that the client
 sent is repeated there: FastAPI's own answer to invalid input holds that input, so a mistyped

@@ -67,7 +67,7 @@ ABANDONED_AFTER = 600  # seconds without a byte, for an upload of some server
 
 
 class AppState(TypedDict):
-    """What lives as long as the server does; handlers find it as `request.state`."""
+    """The objects that live as long as the server; handlers find them as `request.state`."""
 
     settings: Settings
     engine: AsyncEngine

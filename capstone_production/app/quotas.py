@@ -25,7 +25,7 @@ class QuotaExceeded(HTTPException):
 
 
 class Quotas:
-    """What each user may still add, as far as this process knows."""
+    """The number of things that each user may still add, as far as this process knows."""
 
     def __init__(self, settings: Settings) -> None:
         self._limits = {

@@ -16,7 +16,7 @@ from app.todos.service import TodoService
 
 
 class AppState(TypedDict):
-    """What lives as long as the server does; handlers find it as `request.state`."""
+    """The objects that live as long as the server; handlers find them as `request.state`."""
 
     todo_service: TodoService
 

@@ -26,7 +26,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    """What all tables share."""
+    """The base of all tables."""
 
     # 64 bits. SQLite's own name for that is INTEGER, and it numbers rows by no other type.
     type_annotation_map = {

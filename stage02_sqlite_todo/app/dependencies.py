@@ -1,4 +1,4 @@
-"""What handlers ask for."""
+"""The dependencies of handlers."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated

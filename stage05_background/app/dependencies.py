@@ -1,4 +1,4 @@
-"""What handlers ask for. A route that asks for a `CurrentUser` is open to signed-in users only."""
+"""The dependencies of handlers. One that asks for a `CurrentUser` is for signed-in users only."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated

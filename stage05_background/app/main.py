@@ -31,7 +31,7 @@ from app.workarounds.startup_errors import StartupErrorMiddleware
 
 
 class AppState(TypedDict):
-    """What lives as long as the server does; handlers find it as `request.state`."""
+    """The objects that live as long as the server; handlers find them as `request.state`."""
 
     settings: Settings
     engine: AsyncEngine

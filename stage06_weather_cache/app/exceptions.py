@@ -1,4 +1,4 @@
-"""What a client is told when something is wrong with its request, or with us.
+"""The errors that a client gets when something is wrong with its request, or with us.
 
 Every error is JSON with a `detail`. No value that the client sent is repeated in it: FastAPI's own
 answer to invalid input holds that input, so a mistyped password would come back, and an input that

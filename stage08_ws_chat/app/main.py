@@ -44,7 +44,7 @@ from app.workarounds.uvicorn_websockets import log_clients_mistakes_quietly
 
 
 class AppState(TypedDict):
-    """What lives as long as the server does; handlers find it as `request.state`."""
+    """The objects that live as long as the server; handlers find them as `request.state`."""
 
     settings: Settings
     engine: AsyncEngine

@@ -1,4 +1,4 @@
-"""What every feature takes in the same form: ids, pages of a list, text, bodies, files."""
+"""Input that every feature takes in the same form: ids, pages of a list, text, bodies, files."""
 
 from typing import Annotated, Any
 

@@ -33,7 +33,7 @@ FAILURES = Counter("rate_limit_failures", "Times that an attempt was not counted
 
 
 class Count(NamedTuple):
-    """What is counted together, and how high that may get."""
+    """The events that are counted together, and how many there may be."""
 
     name: str
     limit: RateLimitItem

@@ -1,4 +1,4 @@
-"""What users and tokens look like in requests and responses."""
+"""The schemas of users and tokens in requests and responses."""
 
 import unicodedata
 from datetime import datetime
@@ -48,7 +48,7 @@ Password = Annotated[SecretStr, AfterValidator(check_password), Field(examples=[
 
 
 class UserCreate(RequestBody):
-    """Who registers."""
+    """A new user."""
 
     username: Username
     password: Password

@@ -11,7 +11,7 @@ BELIEVED_FOR = 60  # seconds, until the signature is looked at again
 
 
 class VerifiedTokens:
-    """What good tokens say. One that was not signed by us never gets in."""
+    """The contents of good tokens. One that was not signed by us never gets in."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret

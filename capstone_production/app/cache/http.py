@@ -68,7 +68,7 @@ def is_match(if_none_match: str, etag: str) -> bool:
 
 
 class IfMatch:
-    """What a client has seen of the thing that it changes; without the header anything will do."""
+    """The version that a client has seen of the thing that it changes; without the header any."""
 
     def __init__(self, lines: list[str] | None) -> None:
         self._tags = lines and [tag.strip() for line in lines for tag in line.split(",")]

@@ -14,7 +14,7 @@ OVERHEAD = 500  # bytes, roughly, that an entry needs besides what is in it
 
 
 class LocalCache:
-    """What this process remembers, by namespace and key."""
+    """The values that this process keeps, by namespace and key."""
 
     def __init__(self, *, ttl: float, size: int) -> None:
         self._entries: TTLCache[tuple[str, str], tuple[int, int, Any]] = TTLCache(

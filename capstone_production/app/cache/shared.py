@@ -60,7 +60,7 @@ redis.call('PUBLISH', ARGV[3], ARGV[4])
 
 
 class Found(NamedTuple):
-    """What Redis answered: a value, or else whether it is for us to load it."""
+    """The answer of Redis: a value, or else whether it is for us to load it."""
 
     stamp: bytes
     value: bytes | None
@@ -68,7 +68,7 @@ class Found(NamedTuple):
 
 
 class SharedCache:
-    """What all processes remember. Every method raises `REDIS_ERRORS`."""
+    """The values that all processes share. Every method raises `REDIS_ERRORS`."""
 
     def __init__(self, redis: Redis, *, ttl: int) -> None:
         self.name = new_word()

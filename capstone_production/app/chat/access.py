@@ -1,4 +1,4 @@
-"""Who may open a socket: whoever has a token, from a page that may.
+"""The guard of the socket: it lets users with a token in, from pages that may.
 
 A browser sends no Authorization header with a WebSocket, and CORS does not hold for it: every page
 may open one. So the token can come by other ways, and `Origin` is checked.

@@ -20,7 +20,7 @@ MAY_WAIT = 1000  # messages; whoever sends more has to wait to be read
 
 
 class UserIsGone(Exception):
-    """Whoever sent the message was deleted meanwhile."""
+    """The user who sent the message was deleted meanwhile."""
 
 
 class ClientIdIsTaken(Exception):

@@ -1,4 +1,4 @@
-"""What is counted in the chat."""
+"""Counters of the chat."""
 
 from prometheus_client import Counter, Gauge
 

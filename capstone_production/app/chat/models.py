@@ -10,7 +10,7 @@ from app.database import Base
 
 
 class Message(Base):
-    """What somebody said."""
+    """A message of a user."""
 
     __tablename__ = "messages"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Who is in the chat: here, and in the other processes, as far as we know.
+"""The users in the chat: here, and in the other processes, as far as we know.
 
 A user is one person however many sockets they have, in however many processes. Who comes in is told
 at once who is there; everybody else is told of all changes together, ten times a second at most. In

@@ -22,7 +22,7 @@ from app.config import Settings
 
 @dataclass(frozen=True)
 class Room:
-    """What a socket needs."""
+    """The parts that a socket needs."""
 
     who_is_there: WhoIsThere
     peers: Peers | None  # None when this process is alone

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Status(StrEnum):
-    """What is to be done with this process."""
+    """The state of this process: where requests should go."""
 
     READY = "ready"
     DEGRADED = "degraded"  # send requests: what does not work has a substitute, or is a small part

@@ -26,7 +26,7 @@ DELETED_AT_ONCE = 1000
 
 
 class Idempotency:
-    """What the key of one request is good for: first `replay`, then `keep`."""
+    """The key of one request: first `replay`, then `keep`."""
 
     def __init__(self, session: AsyncSession, owner_id: int, route: str, key: str | None) -> None:
         self._session = session

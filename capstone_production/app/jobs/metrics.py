@@ -1,4 +1,4 @@
-"""What is counted about jobs, in whichever process runs them."""
+"""Counters of jobs, in each process that runs them."""
 
 from prometheus_client import Counter, Histogram
 

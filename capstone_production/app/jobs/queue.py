@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class JobQueue(Protocol):
-    """What the rest of the application sees of it."""
+    """The queue as the rest of the application sees it."""
 
     async def notify(self, job_id: uuid.UUID) -> None:
         """Tell a worker of a committed job that is due. If that fails, it is found later."""

@@ -1,4 +1,4 @@
-"""What happens around every request: it gets its id, and is counted, timed and logged.
+"""The frame around every request: it gets its id, and is counted, timed and logged.
 
 One middleware for all of it, outside of every other that answers, so that it sees what each of them
 says. It looks at the head of an answer only: what is streamed goes through untouched.

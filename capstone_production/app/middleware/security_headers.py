@@ -1,4 +1,4 @@
-"""What every answer tells a browser not to do with it.
+"""Headers that tell a browser what not to do with an answer.
 
 A page that needs something else sets that header itself. https://owasp.org/www-project-secure-headers
 """

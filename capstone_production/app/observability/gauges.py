@@ -1,4 +1,4 @@
-"""What is no event but a state: how full the pools and the disk are.
+"""States, not events: how full the pools and the disk are.
 
 They belong to this process: it looks at them every few seconds, and when it is asked. Features add
 what they know: `app/jobs/gauges.py` counts the jobs that wait.

@@ -1,4 +1,4 @@
-"""What a Celery worker, or beat, shows of itself: its log and its metrics.
+"""The log and the metrics of a Celery worker, or of beat.
 
 The worker's jobs run in processes of their own, so its metrics need `PROMETHEUS_MULTIPROC_DIR`. The
 process that started them serves the metrics of all, on `WORKER_METRICS_PORT`.

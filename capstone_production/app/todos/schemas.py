@@ -1,4 +1,4 @@
-"""What a todo looks like in requests and responses. Pydantic refuses whatever does not fit."""
+"""The schemas of todos in requests and responses. Pydantic refuses input that does not fit."""
 
 from datetime import datetime
 from typing import Annotated

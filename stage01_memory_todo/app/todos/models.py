@@ -1,4 +1,4 @@
-"""What a todo is in this program."""
+"""A todo, as this program keeps it."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What HTTP asks of every path, whatever its routes are.
+"""The rules of HTTP that hold for every path.
 
 HEAD works wherever GET does, a 405 names every method of the path, and a path with a slash too many
 leads to the right one. FastAPI's own redirect repeats the `Host` header that the client sent.

@@ -32,7 +32,7 @@ class TooManyStreams(HTTPException):
 
 
 class JobStream:
-    """What one client watches: the job as it is now, None when there is no more to tell."""
+    """The job that one client watches, as it is now; None when there is no more to tell."""
 
     def __init__(self, job: Job) -> None:
         self.job_id, self.owner_id = job.id, job.owner_id

@@ -1,4 +1,4 @@
-"""What is inside a file that says it is a picture. Every use of libvips is in this file.
+"""A look into a file that claims to be a picture. Every use of libvips is in this file.
 
 Neither its name nor its declared type is believed: the bytes decide.
 """
@@ -36,7 +36,7 @@ _turns = WeakValueDictionary[int, asyncio.Lock]()
 
 @dataclass(frozen=True)
 class Picture:
-    """What the bytes of a picture say; `width` and `height` are as it is shown, in pixels."""
+    """The type and size that the bytes tell; `width` and `height` are as it is shown, in pixels."""
 
     content_type: str
     width: int

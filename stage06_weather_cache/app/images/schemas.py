@@ -1,4 +1,4 @@
-"""What an image looks like in responses."""
+"""The schema of an image in responses."""
 
 import uuid
 from datetime import datetime
@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 
 class ImageRead(BaseModel):
-    """What is known about a picture; the picture itself is at `url`."""
+    """The metadata of a picture; the picture itself is at `url`."""
 
     id: uuid.UUID
     filename: str

@@ -50,7 +50,7 @@ app.conf.beat_schedule = {
 
 
 class WorkerProcess:
-    """What each process keeps: an event loop and an engine, made after the fork."""
+    """The state of each process: an event loop and an engine, made after the fork."""
 
     runner: asyncio.Runner
     engine: AsyncEngine

@@ -37,7 +37,7 @@ class Entry(Generic[Value]):
 
 @dataclass(frozen=True)
 class Cached(Generic[Value]):
-    """What the cache answers; `age` and `fresh_for` are in seconds."""
+    """An answer of the cache; `age` and `fresh_for` are in seconds."""
 
     value: Value
     outcome: Outcome

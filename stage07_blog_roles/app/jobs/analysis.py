@@ -1,4 +1,4 @@
-"""What the jobs do: count a text, in any language, piece by piece.
+"""The work of a job: counting a text, in any language, piece by piece.
 
 Nothing here knows of databases, queues or the web. However a text is made, counting it takes time
 in proportion to its length.
@@ -38,7 +38,7 @@ SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'»”’)\]]*+(?=\s)|[。
 
 @dataclass
 class Counts:
-    """What was counted so far."""
+    """The counts so far."""
 
     characters: int = 0
     sentences: int = 0

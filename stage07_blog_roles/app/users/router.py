@@ -1,4 +1,4 @@
-"""What administrators do with users: each reads the input, asks the service and answers."""
+"""The operations of administrators on users: each reads the input, asks the service and answers."""
 
 from collections.abc import Sequence
 from typing import Annotated

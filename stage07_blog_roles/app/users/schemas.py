@@ -1,4 +1,4 @@
-"""What administrators send about users. What they get is in `app/auth/schemas.py`."""
+"""The schemas of requests about users. Those of responses are in `app/auth/schemas.py`."""
 
 from app.auth.roles import Role
 from app.params import RequestBody

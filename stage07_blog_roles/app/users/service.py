@@ -1,4 +1,4 @@
-"""What administrators do with users."""
+"""The operations of administrators on users."""
 
 from collections.abc import Sequence
 

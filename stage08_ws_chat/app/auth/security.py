@@ -133,7 +133,7 @@ def create_access_token(user_id: int, *, secret: str, ttl: int) -> str:
 
 
 class AccessToken(NamedTuple):
-    """What a good access token says."""
+    """The content of a good access token."""
 
     user_id: int
     expires_at: datetime

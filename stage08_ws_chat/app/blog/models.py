@@ -46,7 +46,7 @@ class Post(Base):
 
 
 class Comment(Base):
-    """What somebody says about a post."""
+    """A comment of a user on a post."""
 
     __tablename__ = "comments"
     __table_args__ = (

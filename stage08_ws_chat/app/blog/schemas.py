@@ -1,4 +1,4 @@
-"""What posts and comments look like in requests and responses."""
+"""The schemas of posts and comments in requests and responses."""
 
 from datetime import datetime
 from typing import Annotated
@@ -45,7 +45,7 @@ class CommentWrite(RequestBody):
 
 
 class AuthorRead(BaseModel):
-    """Who wrote something."""
+    """The author of a post or a comment."""
 
     id: int
     username: str

@@ -28,7 +28,7 @@ CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId)
 
 
 class MessageWrite(RequestBody):
-    """What a client says. With a `client_id` of its own making, sending it twice is safe."""
+    """A message from a client. With a `client_id` of its own making, sending it twice is safe."""
 
     text: MessageText
     client_id: ClientId | None = None

@@ -13,7 +13,7 @@ from app.chat.schemas import ChatUser, MessageRead, MessageWrite
 
 
 class UserIsGone(Exception):
-    """Whoever sent the message was deleted meanwhile."""
+    """The user who sent the message was deleted meanwhile."""
 
 
 class ClientIdIsTaken(Exception):

@@ -53,7 +53,7 @@ class ImageService:
         return image
 
     async def find_file(self, image_id: uuid.UUID) -> Path:
-        """Return where the picture is, whoever owns it; raises `ImageNotFound`."""
+        """Return where the picture of any user is; raises `ImageNotFound`."""
         image = await self._session.get(Image, image_id)
         if image is None:
             raise ImageNotFound(image_id)

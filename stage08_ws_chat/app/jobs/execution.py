@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerStops(Exception):
-    """Whoever runs the job is about to stop: somebody else begins anew."""
+    """The worker is about to stop: another one begins anew."""
 
 
 class LeaseLost(Exception):

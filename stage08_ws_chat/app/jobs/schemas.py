@@ -1,4 +1,4 @@
-"""What jobs look like in requests and responses."""
+"""The schemas of jobs in requests and responses."""
 
 import re
 import uuid
@@ -71,7 +71,7 @@ class WordCount(BaseModel):
 
 
 class JobResult(BaseModel):
-    """What the analysis found."""
+    """The result of the analysis."""
 
     characters: int
     words: int

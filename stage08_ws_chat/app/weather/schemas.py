@@ -1,4 +1,4 @@
-"""What the weather looks like in responses."""
+"""The schema of the weather in responses."""
 
 from datetime import datetime
 from typing import Annotated

@@ -28,7 +28,7 @@ PAGE = 100  # messages at once; less than may wait for a client, so that catchin
 
 
 class Delivery(Protocol):
-    """What the rest of the chat sees of it."""
+    """The delivery as the rest of the chat sees it."""
 
     async def deliver(self, message: MessageRead) -> None:
         """Get a message that was just stored to everyone."""

@@ -18,7 +18,7 @@ SILENCE = 15  # seconds: some process publishes more often, so the connection mu
 
 
 class Topic(StrEnum):
-    """What there is to look at; the value is the channel in Redis."""
+    """The kinds of news; the value is the channel in Redis."""
 
     MESSAGES = "chat:messages"
     PRESENCE = "chat:presence"

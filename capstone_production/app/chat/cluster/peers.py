@@ -29,7 +29,7 @@ NOTIFIED_WITHIN = 0.5  # seconds that somebody who joins waits for Redis
 
 
 class Note(BaseModel):
-    """Who is connected to a process: a user for each socket."""
+    """The users who are connected to a process, one for each socket."""
 
     number: int
     users: list[ChatUser]
