@@ -10,7 +10,7 @@ from app.auth.roles import Role
 from app.blog.cached import CachedPostsDep, as_json
 from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
-from app.blog.service import BlogService
+from app.blog.service import BlogService, location
 from app.cache.http import IfMatchDep, answer, answer_body, as_body
 from app.dependencies import CurrentUser, OptionalCachedUser, SessionDep, require_role
 from app.exceptions import errors
@@ -93,20 +93,15 @@ async def list_posts(
 async def create_post(
     post_in: PostCreate,
     author: Author,
-    session: SessionDep,
     quotas: QuotasDep,
     service: BlogServiceDep,
     idempotency: IdempotencyDep,
     response: Response,
 ) -> Post | Response:
     """Publish a post."""
-    if replayed := await idempotency.replay(post_in):
-        return replayed
-    await quotas.take(session, Post.author_id, author.id)
-    post = await service.create_post(author, post_in.model_dump())
-    location = f"/posts/{post.id}"
-    idempotency.keep(post, PostRead, status=status.HTTP_201_CREATED, location=location)
-    response.headers["Location"] = location
+    post = await service.create_post(author, post_in, quotas, idempotency)
+    if isinstance(post, Post):
+        response.headers["Location"] = location(post)
     return post
 
 
@@ -171,20 +166,15 @@ async def create_comment(
     post_id: RowId,
     comment_in: CommentWrite,
     user: CurrentUser,
-    session: SessionDep,
     quotas: QuotasDep,
     service: BlogServiceDep,
     idempotency: IdempotencyDep,
     response: Response,
 ) -> Comment | Response:
     """Comment on a post."""
-    if replayed := await idempotency.replay(comment_in):
-        return replayed
-    await quotas.take(session, Comment.author_id, user.id)
-    comment = await service.create_comment(post_id, user, comment_in.body)
-    location = f"/posts/{post_id}/comments"
-    idempotency.keep(comment, CommentRead, status=status.HTTP_201_CREATED, location=location)
-    response.headers["Location"] = location
+    comment = await service.create_comment(post_id, user, comment_in, quotas, idempotency)
+    if isinstance(comment, Comment):
+        response.headers["Location"] = location(comment)
     return comment
 
 

@@ -6,9 +6,10 @@ deleted, and load what a response shows: one statement for a list, however long 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Response
 from sqlalchemy import ColumnElement, Select, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, with_expression
@@ -17,9 +18,12 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from app.auth.models import User
 from app.auth.roles import Role
 from app.blog.models import CACHED_IN, Comment, Post
+from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostRead
 from app.cache.http import PreconditionFailed
 from app.exceptions import unauthorized
+from app.idempotency.service import Idempotency
 from app.params import MAX_INTEGER
+from app.quotas import Quotas
 
 
 class PostNotFound(HTTPException):
@@ -134,13 +138,20 @@ class BlogService:
             raise PostNotFound(post_id)
         return post
 
-    async def create_post(self, author: User, fields: dict[str, Any]) -> Post:
-        """Store a post and return it."""
+    async def create_post(
+        self, author: User, post_in: PostCreate, quotas: Quotas, idempotency: Idempotency
+    ) -> Post | Response:
+        """Store a post and return it, or the first answer again; raises `QuotaExceeded`."""
+        if replayed := await idempotency.replay(post_in):
+            return replayed
+        await quotas.take(self._session, Post.author_id, author.id)
         now = datetime.now(UTC)
-        post = Post(**fields, author_id=author.id, created_at=now, updated_at=now)
+        post = Post(**post_in.model_dump(), author_id=author.id, created_at=now, updated_at=now)
         self._session.add(post)
         await self._session.flush()
-        return await self.get_post(post.id)
+        post = await self.get_post(post.id)
+        idempotency.keep(post, PostRead, status=HTTPStatus.CREATED, location=location(post))
+        return post
 
     async def get_own_post(self, post_id: int, editor: User) -> Post:
         """Return a post that `editor` may change; raises `PostNotFound`, and 403."""
@@ -190,16 +201,34 @@ class BlogService:
             raise CommentNotFound(comment_id)
         return comment
 
-    async def create_comment(self, post_id: int, author: User, body: str) -> Comment:
-        """Store a comment and return it; raises `PostNotFound`."""
+    async def create_comment(
+        self,
+        post_id: int,
+        author: User,
+        comment_in: CommentWrite,
+        quotas: Quotas,
+        idempotency: Idempotency,
+    ) -> Comment | Response:
+        """Store a comment and return it, or the first answer again.
+
+        Raises `PostNotFound` and `QuotaExceeded`.
+        """
+        if replayed := await idempotency.replay(comment_in):
+            return replayed
+        await quotas.take(self._session, Comment.author_id, author.id)
         await self.get_post(post_id)
         now = datetime.now(UTC)
+        fields = comment_in.model_dump()
         comment = Comment(
-            post_id=post_id, author_id=author.id, body=body, created_at=now, updated_at=now
+            **fields, post_id=post_id, author_id=author.id, created_at=now, updated_at=now
         )
         self._session.add(comment)
         await self._session.flush()
-        return await self.get_comment(comment.id)
+        comment = await self.get_comment(comment.id)
+        idempotency.keep(
+            comment, CommentRead, status=HTTPStatus.CREATED, location=location(comment)
+        )
+        return comment
 
     async def get_own_comment(self, comment_id: int, editor: User) -> Comment:
         """Return a comment that `editor` may change; raises `CommentNotFound`, and 403."""
@@ -223,6 +252,13 @@ class BlogService:
         if await self._session.scalar(restore(Comment, comment_id)) is None:
             raise CommentNotFound(comment_id)
         return await self.get_comment(comment_id, include_deleted=True)
+
+
+def location(thing: Post | Comment) -> str:
+    """Return where the post, or the comments beside this one, are to be found."""
+    if isinstance(thing, Comment):
+        return f"/posts/{thing.post_id}/comments"
+    return f"/posts/{thing.id}"
 
 
 def is_by(author: str) -> ColumnElement[bool]:

@@ -57,10 +57,9 @@ async def create_job(
     response: Response,
 ) -> Job | Response:
     """Have a text analysed in the background."""
-    if replayed := await idempotency.replay(job_in):
-        return replayed
     job = await service.submit(job_in.text, job_in.run_at, idempotency)
-    response.headers["Location"] = location(job)
+    if isinstance(job, Job):
+        response.headers["Location"] = location(job)
     return job
 
 

@@ -65,11 +65,16 @@ class JobService:
             raise JobNotFound(job_id)
         return job
 
-    async def submit(self, text: str, run_at: datetime | None, idempotency: Idempotency) -> Job:
-        """Store a job and notify a worker. When this returns, the job will run, whatever happens.
+    async def submit(
+        self, text: str, run_at: datetime | None, idempotency: Idempotency
+    ) -> Job | Response:
+        """Store a job and notify a worker, or return the first answer again.
 
-        Raises `TooManyJobs` when the user has all the waiting jobs that one user may have.
+        When this returns, the job will run, whatever happens. Raises `TooManyJobs` when the user
+        has all the waiting jobs that one user may have.
         """
+        if replayed := await idempotency.replay(text, run_at):
+            return replayed
         await self._check_waiting()
         now = datetime.now(UTC)
         is_due = run_at is None or run_at <= now
@@ -103,10 +108,7 @@ class JobService:
         # Others can have the database connection while we wait for our turn.
         await self._session.commit()
         async with reading:
-            text = await read_text(file)
-            if replayed := await idempotency.replay(text, run_at):
-                return replayed
-            return await self.submit(text, run_at, idempotency)
+            return await self.submit(await read_text(file), run_at, idempotency)
 
     async def cancel(self, job_id: uuid.UUID, if_match: IfMatch) -> Job:
         """Cancel a job that waits; raises `JobNotFound`, and 409 when it runs or has ended.

@@ -14,7 +14,7 @@ from app.routing import GuardFirstRoute
 from app.todos.cached import CachedTodos, as_json
 from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
-from app.todos.service import TodoService
+from app.todos.service import TodoService, location
 
 # A browser may keep it, nobody in between, and must ask whether it is still so.
 CACHE_CONTROL = "private, no-cache"
@@ -69,13 +69,10 @@ async def create_todo(
     # database does for the row.
     async with transaction(request) as session:
         idempotency = Idempotency(session, user.id, request.url.path, key)
-        if replayed := await idempotency.replay(todo_in):
-            return replayed
-        await request.state.quotas.take(session, Todo.owner_id, user.id)
-        todo = await TodoService(session, user).create(todo_in.model_dump())
-        location = f"/todos/{todo.id}"
-        idempotency.keep(todo, TodoRead, status=status.HTTP_201_CREATED, location=location)
-    response.headers["Location"] = location
+        service = TodoService(session, user)
+        todo = await service.create(todo_in, request.state.quotas, idempotency)
+    if isinstance(todo, Todo):
+        response.headers["Location"] = location(todo)
     return todo
 
 

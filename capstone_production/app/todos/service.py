@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Response
 from sqlalchemy import ColumnElement, delete, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,7 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.auth.models import User
 from app.cache.http import PreconditionFailed
 from app.exceptions import unauthorized
+from app.idempotency.service import Idempotency
+from app.quotas import Quotas
 from app.todos.models import Todo, namespace
+from app.todos.schemas import TodoCreate, TodoRead
 
 
 class TodoNotFound(HTTPException):
@@ -49,15 +53,25 @@ class TodoService:
             raise TodoNotFound(todo_id)
         return todo
 
-    async def create(self, fields: dict[str, Any]) -> Todo:
-        """Keep a new todo and return it with its id."""
+    async def create(
+        self, todo_in: TodoCreate, quotas: Quotas, idempotency: Idempotency
+    ) -> Todo | Response:
+        """Keep a new todo and return it with its id, or the first answer again.
+
+        Raises `QuotaExceeded` when the user has all the todos that one user may have.
+        """
+        if replayed := await idempotency.replay(todo_in):
+            return replayed
+        await quotas.take(self._session, Todo.owner_id, self._owner_id)
         now = datetime.now(UTC)
+        fields = todo_in.model_dump()
         todo = Todo(**fields, owner_id=self._owner_id, created_at=now, updated_at=now)
         self._session.add(todo)
         try:
             await self._session.flush()
         except IntegrityError:  # the owner: who signed in may have been deleted meanwhile
             raise unauthorized() from None
+        idempotency.keep(todo, TodoRead, status=HTTPStatus.CREATED, location=location(todo))
         return todo
 
     async def update(
@@ -93,6 +107,11 @@ class TodoService:
         )
         if await self._session.scalar(statement) is None:
             raise TodoNotFound(todo_id) if version is None else PreconditionFailed
+
+
+def location(todo: Todo) -> str:
+    """Return where the todo is to be found."""
+    return f"/todos/{todo.id}"
 
 
 def is_version(version: datetime | None) -> ColumnElement[bool]:
