@@ -77,8 +77,8 @@ async def get_current_user(
     return user
 
 
-async def get_cached_user(token: str, request: Request) -> User:
-    """Return the user whose token came with the request, as they were a moment ago.
+async def get_cached_user(token: str, request: Request) -> UserRead:
+    """Return the user whose token came with the request, as they were a moment ago: not a row.
 
     For what belongs to them. What their role allows is not decided by this: ask `CurrentUser`.
     """
@@ -93,7 +93,9 @@ async def get_cached_user(token: str, request: Request) -> User:
 
     cache: Cache = request.state.cache
     ttl = request.state.settings.cache_l1_ttl
-    cached = await cache.get(namespace(user_id), "me", load, as_user, ttl=max(1, round(ttl)))
+    cached = await cache.get(
+        namespace(user_id), "me", load, UserRead.model_validate_json, ttl=max(1, round(ttl))
+    )
     return cached.value
 
 
@@ -107,20 +109,15 @@ class CachedUserScheme(SecurityBase):
         self.model, self.scheme_name = scheme.model, scheme.scheme_name
         self._read_token = scheme
 
-    async def __call__(self, request: Request) -> User | None:
+    async def __call__(self, request: Request) -> UserRead | None:
         """Return the user; None without a token, where the scheme allows that."""
         token = await self._read_token(request)
         return None if token is None else await get_cached_user(token, request)
 
 
-def as_user(json: bytes) -> User:
-    """Return the user that was cached: a row of no session, without the password's hash."""
-    return User(**UserRead.model_validate_json(json).model_dump())
-
-
 CurrentUser = Annotated[User, Depends(get_current_user)]
-CachedUser = Annotated[User, Depends(CachedUserScheme(oauth2_scheme))]
-OptionalCachedUser = Annotated[User | None, Depends(CachedUserScheme(optional_scheme))]
+CachedUser = Annotated[UserRead, Depends(CachedUserScheme(oauth2_scheme))]
+OptionalCachedUser = Annotated[UserRead | None, Depends(CachedUserScheme(optional_scheme))]
 
 
 def require_role(role: Role) -> Callable[[User], Awaitable[User]]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.auth.roles import Role
+from app.auth.schemas import UserRead
 from app.database import Base
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class User(Base):
         return namespace(self.id)
 
     posts: Mapped[list["Post"]] = relationship(lazy="raise", back_populates="author")
+
+
+# Somebody who owns things: as a row, or as the cache keeps them.
+Owner = User | UserRead
 
 
 def namespace(user_id: int) -> str:

@@ -77,5 +77,4 @@ async def log_out(token_in: RefreshTokenIn, service: AuthServiceDep) -> None:
 @router.get("/users/me", response_model=UserRead, responses=errors(401))
 async def read_me(user: CachedUser, request: Request) -> Response:
     """Return the signed-in user."""
-    json = UserRead.model_validate(user, from_attributes=True).model_dump_json().encode()
-    return answer_body(request, as_body(json), "private, no-cache")
+    return answer_body(request, as_body(user.model_dump_json().encode()), "private, no-cache")

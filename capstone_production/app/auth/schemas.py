@@ -4,7 +4,7 @@ import unicodedata
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from app.auth.roles import Role
 from app.params import RequestBody
@@ -55,7 +55,9 @@ class UserCreate(RequestBody):
 
 
 class UserRead(BaseModel):
-    """A user as it is returned: never with the password or its hash."""
+    """A user as it is returned, and kept in the cache: never with the password or its hash."""
+
+    model_config = ConfigDict(frozen=True)
 
     id: int
     username: str

@@ -17,6 +17,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.auth.models import User
 from app.auth.roles import Role
+from app.auth.schemas import UserRead
 from app.blog.models import CACHED_IN, Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostRead
 from app.cache.http import PreconditionFailed
@@ -105,7 +106,7 @@ class BlogService:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def check_may_see_deleted(self, user: User | None) -> None:
+    async def check_may_see_deleted(self, user: UserRead | None) -> None:
         """Answer 401 to somebody who is not signed in, and 403 to all but administrators.
 
         The role is read as it is now: the user may come from the cache.

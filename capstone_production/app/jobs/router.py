@@ -36,7 +36,8 @@ async def get_quick_job_service(
     request: Request, session: SessionDep, user: CachedUser, settings: SettingsDep
 ) -> JobService:
     """Return the same for the user from the cache: one query less where a job is asked for."""
-    return await get_job_service(request, session, user, settings)
+    most = settings.max_waiting_jobs_per_user
+    return JobService(session, request.state.job_queue, user, max_waiting=most)
 
 
 JobServiceDep = Annotated[JobService, Depends(get_job_service)]

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.auth.models import User
+from app.auth.models import Owner
 from app.cache.http import IfMatch, PreconditionFailed
 from app.idempotency.service import Idempotency
 from app.jobs.models import WAITING, Job, JobStatus
@@ -43,7 +43,7 @@ class JobService:
     """One user's jobs. Those of others do not exist here: no method can reach them."""
 
     def __init__(
-        self, session: AsyncSession, queue: JobQueue, owner: User, *, max_waiting: int
+        self, session: AsyncSession, queue: JobQueue, owner: Owner, *, max_waiting: int
     ) -> None:
         self._session = session
         self._queue = queue

@@ -6,7 +6,7 @@ from fastapi import Request
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.auth.models import User
+from app.auth.models import Owner
 from app.cache.cache import Cache, Cached
 from app.cache.http import Body, as_body
 from app.todos.models import Todo, namespace
@@ -25,7 +25,7 @@ def as_json(todo: Todo) -> bytes:
 class CachedTodos:
     """The reads of a `TodoService`. A database connection is taken only for what is not cached."""
 
-    def __init__(self, request: Request, owner: User) -> None:
+    def __init__(self, request: Request, owner: Owner) -> None:
         self._cache: Cache = request.state.cache
         self._engine: AsyncEngine = request.state.engine
         self._owner = owner

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, delete, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.auth.models import User
+from app.auth.models import Owner
 from app.cache.http import PreconditionFailed
 from app.exceptions import unauthorized
 from app.idempotency.service import Idempotency
@@ -29,7 +29,7 @@ class TodoNotFound(HTTPException):
 class TodoService:
     """One user's todos. Those of others do not exist here: no method can reach them."""
 
-    def __init__(self, session: AsyncSession, owner: User) -> None:
+    def __init__(self, session: AsyncSession, owner: Owner) -> None:
         self._session = session
         self._owner_id = owner.id
 
