@@ -8,6 +8,7 @@ when it does not; `request` sends anything and judges nothing.
 from __future__ import annotations
 
 import itertools
+import json as json_module
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -16,7 +17,16 @@ import httpx
 
 from tests.harness import profile
 from tests.harness.bounded import BoundedTransport
-from tests.harness.exchange import mask, remember
+from tests.harness.exchange import (
+    Exchange,
+    asking,
+    mask,
+    note_registration,
+    note_sign_in,
+    remember,
+    throw_away,
+    throw_away_of,
+)
 from tests.harness.server import Server
 
 Todo = dict[str, Any]
@@ -149,13 +159,23 @@ class Api:
         request = self._client.build_request(
             method, url, params=params, headers=sent | dict(headers or {}), **body
         )
+        credentials = _fields(json, content) if path == "/auth/register" else {}
+        throw_away(credentials.get("password"))
+        form = data or (content if isinstance(content, bytes) else None)
+        username = throw_away_of(form) if path == "/auth/token" else ""
+        number = asking(method, str(request.url))
         try:
             response = self._client.send(request, follow_redirects=follow_redirects)
         except httpx.TransportError as error:
-            self._remember(request, problem=f"{type(error).__name__}: {error}")
+            self._remember(request, number, username, problem=f"{type(error).__name__}: {error}")
             raise
-        self._remember(response.request, response)
-        return names.answer(path, response)
+        exchange = self._remember(response.request, number, username, response)
+        answer = names.answer(path, response)
+        if credentials and answer.status_code == httpx.codes.CREATED:
+            note_registration(credentials.get("username"), exchange)
+        if path == "/auth/token" and answer.status_code == httpx.codes.OK:
+            note_sign_in(_fields(NO_BODY, answer.content).get("access_token"), form, exchange)
+        return answer
 
     def create_todo(self, title: str | None = None, **fields: Any) -> Todo:
         """Create a todo, with a title of its own unless one is given, and return it."""
@@ -208,13 +228,18 @@ class Api:
         return response
 
     def _remember(
-        self, request: httpx.Request, response: httpx.Response | None = None, problem: str = ""
-    ) -> None:
+        self,
+        request: httpx.Request,
+        number: int,
+        username: str,
+        response: httpx.Response | None = None,
+        problem: str = "",
+    ) -> Exchange:
         try:
             body = request.content
         except httpx.RequestNotRead:
             body = b"(sent in chunks)"
-        remember(
+        return remember(
             self.server,
             request.method,
             str(request.url),
@@ -224,4 +249,16 @@ class Api:
             response_headers=response.headers.items() if response else (),
             response_body=response.content if response else b"",
             problem=problem,
+            number=number,
+            username=username,
         )
+
+
+def _fields(json: Any, content: object) -> dict[str, Any]:
+    """Return the fields of a JSON body; none where it has none."""
+    if json is NO_BODY and isinstance(content, bytes):
+        try:
+            json = json_module.loads(content)
+        except ValueError:
+            return {}
+    return json if isinstance(json, dict) else {}

@@ -19,7 +19,7 @@ import pytest
 
 from tests.harness import profile
 from tests.harness.driver import Api
-from tests.harness.exchange import FRAMES, RECENT, report_sections
+from tests.harness.exchange import forget, report_sections
 from tests.harness.learners import LearnersServer, Solution
 from tests.harness.selection import FULL, MARKERS, QUICK, longest_file_first, quick_selection
 from tests.harness.server import (
@@ -304,8 +304,7 @@ def stage_directory(request: pytest.FixtureRequest) -> Path:
 
 def pytest_runtest_logstart() -> None:
     """Forget what the test before said."""
-    RECENT.clear()
-    FRAMES.clear()
+    forget()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,7 +18,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from tests.harness import profile
-from tests.harness.exchange import remember
+from tests.harness.exchange import asking, remember
 from tests.harness.server import Server
 
 _DEADLINE = 20.0
@@ -69,6 +69,7 @@ def send_raw(
     source = iter(pieces)
     pending, received, ended = sent_head, b"", False
     deadline = time.monotonic() + within
+    number = asking(method, server.base_url + path)
     with connect(server) as connection:
         connection.setblocking(False)
         while not ended and time.monotonic() < deadline:
@@ -99,6 +100,7 @@ def send_raw(
         response_headers=response.headers.items() if response else (),
         response_body=response.body if response else b"",
         problem="" if response else f"{len(received)} bytes in {within} s",
+        number=number,
     )
     assert response is not None, f"{method} {path}: no answer to a body sent piece by piece"
     return response
