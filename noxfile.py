@@ -91,6 +91,7 @@ import nox  # noqa: E402 - a bare Python has none: the lines above come first
 
 from tools.course import CourseError, Stage, find_stage, load_course  # noqa: E402
 from tools.environment import stage_python, tools_python  # noqa: E402
+from tools.foreground import run_in_foreground  # noqa: E402
 from tools.receipts import find_receipt, keep_receipt, last_duration, receipt_key  # noqa: E402
 from tools.suites import Outcome, StageRun, keep_flaky, run_lanes, stage_run  # noqa: E402
 from tools.touched import changed_paths, touched  # noqa: E402
@@ -98,6 +99,8 @@ from tools.touched import changed_paths, touched  # noqa: E402
 STAGES = load_course()
 CHECK_SUITES = ["tests/tools", "tests/harness", "tests/lessons", "tests/grading"]
 STARTERS = "tests/tools/test_starter.py"
+STOPPED = 128  # an exit code above it: a signal ended the command
+GRADE_ENDS_WITHIN = 30.0  # seconds: it ends pytest and the servers that this started
 EVERYTHING = ["."]  # what a receipt depends on, where that cannot be told more exactly
 
 # uv compiles nothing and some machines forbid Python to keep what it compiled: pytest would spend
@@ -157,6 +160,13 @@ def run_pytest(session: nox.Session, *arguments: str) -> int:
         except KeyboardInterrupt:  # pytest has it, too: let it end its servers
             process.wait()
             raise
+
+
+def run_until_stopped(session: nox.Session, command: Sequence[str], directory: Path) -> None:
+    """Run a server until Ctrl-C or a SIGTERM, which is its right end, with all that it started."""
+    code = run_in_foreground(command, directory, os.environ)
+    if 0 < code < STOPPED:
+        session.error(f"exit code {code}")
 
 
 class Proof:
@@ -284,18 +294,15 @@ def serve(session: nox.Session) -> None:
     port = options[options.index("--port") + 1] if "--port" in options[:-1] else "8000"
     session.log(f"Stage {stage.number}, {stage.title}: open http://127.0.0.1:{port}/docs")
     session.log("Edits restart it. Ctrl-C stops it.")
-    session.chdir(stage.directory)
-    session.run(
-        python, "-m", "uvicorn", "app.main:app", "--reload", "--reload-dir", "app", *options,
-        external=True,
-    )  # fmt: skip
+    uvicorn = [python, "-m", "uvicorn", "app.main:app", "--reload", "--reload-dir", "app"]
+    run_until_stopped(session, [*uvicorn, *options], ROOT / stage.directory)
 
 
 @nox.session(name="fake-weather", default=False)
 def fake_weather(session: nox.Session) -> None:
     """Run a weather provider on this machine (`--port 8090`), for stage 6 without internet."""
     command = [sys.executable, "-m", "tools.fake_weather", *session.posargs]
-    session.run(*command, external=True)
+    run_until_stopped(session, command, ROOT)
 
 
 @nox.session(name="compose-smoke", default=False)
@@ -462,7 +469,7 @@ def grade(session: nox.Session) -> None:
     here = f"--directory={session.invoked_from}"  # what relative paths mean
     command = [python_of_tools(session), "-m", "tools.grade", here, *session.posargs]
     # Not by session.run: its end would be nox's own, where 2 (our fault) must not look like 1.
-    sys.exit(subprocess.call(command, cwd=ROOT, env=os.environ | KEEP_BYTECODE))
+    sys.exit(run_in_foreground(command, ROOT, os.environ | KEEP_BYTECODE, within=GRADE_ENDS_WITHIN))
 
 
 @nox.session(default=False)

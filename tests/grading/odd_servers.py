@@ -7,6 +7,8 @@ what is no HTTP · `html`: a page with a script for everything · `redirects`: s
 another place, which sends them back · `cut`: says that more will come, and closes · `crashes`:
 ends in mid-answer when somebody posts · `hangs`: answers GET, and lets every other request wait ·
 `endless`: a list that goes on and on · `drips`: one that goes on a byte at a time ·
+`deaf`: hangs in that way, and ends neither by Ctrl-C nor by a SIGTERM (its process id is in the
+file that `PID_FILE` names) ·
 `broken-websocket`: a chat that takes the handshake and then speaks nonsense.
 """
 
@@ -15,11 +17,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 MARKUP = "<script>alert(1)</script>"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -124,6 +128,7 @@ KINDS: dict[str, Callable[[bytes], bytes | Iterator[bytes]]] = {
     "cut": cut,
     "crashes": crashes,
     "hangs": hangs,
+    "deaf": hangs,
     "endless": endless,
     "drips": drips,
     "broken-websocket": broken_websocket,
@@ -148,6 +153,10 @@ def serve(connection: socket.socket, behave: Callable[[bytes], bytes | Iterator[
 def main() -> None:
     """Serve until the end."""
     port, behave = int(sys.argv[1]), KINDS[sys.argv[2]]
+    if sys.argv[2] == "deaf":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        Path(os.environ["PID_FILE"]).write_text(str(os.getpid()), encoding="ascii")
     with socket.create_server(("127.0.0.1", port), backlog=100) as listener:
         while True:
             connection, _ = listener.accept()

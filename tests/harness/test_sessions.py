@@ -58,6 +58,11 @@ class Sessions:
         self.commands.append(["pytest", *arguments])
         return self.outcome
 
+    def note_server(self, command: Sequence[str], directory: Path, _: object) -> int:
+        """Note a server, and where it runs."""
+        self.commands += [["cd", str(directory)], [str(word) for word in command]]
+        return 0
+
     @staticmethod
     def _fail(text: str) -> None:
         raise SessionFailed(text)
@@ -89,6 +94,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
         "stage_python": lambda stage: Path("python-of", stage.name),
         "tools_python": lambda: Path("python-of", "tools"),
         "run_lanes": found.note_run,
+        "run_in_foreground": found.note_server,
         "find_receipt": lambda *_: None,
         "last_duration": lambda *_: 5.0,
         "keep_receipt": lambda name, *_: found.log.append(f"receipt of {name}"),
@@ -131,7 +137,7 @@ def test_a_stage_has_a_session_that_runs_its_suites(sessions: Sessions, stage: S
 @each_stage
 def test_a_learner_runs_one_stage_with_its_own_packages(sessions: Sessions, stage: Stage) -> None:
     moved, served = sessions.run("serve", str(stage.number))
-    assert moved == ["cd", stage.directory]
+    assert moved == ["cd", str(ROOT / stage.directory)]
     assert served[:4] == [f"python-of/{stage.name}", "-m", "uvicorn", "app.main:app"]
 
 

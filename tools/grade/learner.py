@@ -161,6 +161,7 @@ def launched(
             port=port,
         )
         server = LearnersServer(solution, workplace)
+        stack.callback(server.end)  # an interrupt may come before it has started
         try:
             server.start(within=within)
         except ServerDidNotStart as error:
@@ -173,7 +174,6 @@ def launched(
             ) from error
         except OSError as error:
             raise NotReached(f"{command[0]}: {error.strerror or error}") from error
-        stack.callback(server.end)
         file = workplace / "solution.json"
         solution.write(file)
         admin = tuple(settings[name] for name in FIRST_ADMIN if name in settings)
@@ -283,4 +283,7 @@ def _kept_alive(server: LearnersServer, ends: list[int | None]) -> Iterator[None
         yield
     finally:
         done.set()
-        watcher.join(60)
+        # It may be starting the server once more: that ends with the server.
+        while watcher.is_alive():
+            server.end()
+            watcher.join(0.2)

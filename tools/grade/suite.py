@@ -11,13 +11,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.harness.server import PROCESSES, end_noted_processes
+from tests.harness.signals import interrupts_deferred
 from tools.course import ROOT, Stage
 from tools.grade.outcomes import Suite, read_suite
+from tools.grade.progress import Progress
 
 # Variants of one test: enough to see a rule, few enough to be done in seconds.
 QUICK_VARIANTS = (6, 1)  # of the stage's own suite, of each earlier one
@@ -26,6 +29,7 @@ THOROUGH_TEST = 90.0
 QUICK_RUN = 420.0  # seconds for all of them: a server that is slow and not dead
 THOROUGH_RUN = 1800.0
 LAST_LINES = 15
+LOOKS_EVERY = 0.1  # seconds
 
 # Else each run would begin with seconds of compiling, on a machine that forbids to keep bytecode.
 _KEEP_BYTECODE = {
@@ -49,6 +53,7 @@ class Target:
     log: Path | None = None
     weather: str | None = None
     admin: tuple[str, str] | None = None
+    first: tuple[str, ...] = ()  # rows whose tests run before all others
 
     def arguments(self, events: Path) -> list[str]:
         """Return the arguments of pytest."""
@@ -65,6 +70,8 @@ class Target:
             arguments.append(f"--grade-variants={QUICK_VARIANTS[0]}")
             arguments.append(f"--grade-earlier-variants={QUICK_VARIANTS[1]}")
             arguments.append("--grade-quick")
+        if self.first:
+            arguments.append(f"--grade-first={','.join(self.first)}")
         if self.strict:
             arguments.append("--grade-strict")
         optional = {
@@ -79,12 +86,13 @@ class Target:
         return [*arguments, *self.suites]
 
 
-def run_suite(target: Target) -> Suite:
+def run_suite(target: Target, progress: Progress | None = None) -> Suite:
     """Run the tests and return how they ended; never raises for what a server does."""
-    with tempfile.TemporaryDirectory(prefix="grade-") as directory:
-        events, output = Path(directory, "events.jsonl"), Path(directory, "output.txt")
+    with tempfile.TemporaryDirectory(prefix="grade-") as name:
+        directory = Path(name)
+        events, output = directory / "events.jsonl", directory / "output.txt"
         events.touch()
-        code = _run(target.arguments(events), output, _longest(target))
+        code = _run(target, events, output, progress)
         printed = output.read_text(encoding="utf-8", errors="replace").splitlines()
         lines = events.read_text(encoding="utf-8", errors="replace").splitlines()
     suite = read_suite(lines)
@@ -101,25 +109,36 @@ def _longest(target: Target) -> float:
     return THOROUGH_RUN if target.thorough else QUICK_RUN
 
 
-def _run(arguments: Sequence[str], output: Path, within: float) -> int | None:
+def _run(target: Target, events: Path, output: Path, progress: Progress | None) -> int | None:
     """Return pytest's exit code, None when it had to be ended."""
+    processes = events.with_name("processes")
     environment = os.environ | _KEEP_BYTECODE | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
-    with output.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *arguments],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            return process.wait(within)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
+    environment[PROCESSES] = str(processes)
+    until = time.monotonic() + _longest(target)
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with output.open("wb") as stream, interrupts_deferred():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", *target.arguments(events)],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        while time.monotonic() < until:
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(LOOKS_EVERY)
+            if progress is not None:
+                progress.follow(events)
+        return None
+    finally:
+        if progress is not None:
+            progress.end()
+        if process is not None:
             _end(process)
+        end_noted_processes(processes)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
