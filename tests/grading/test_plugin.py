@@ -49,7 +49,7 @@ def test_fine():
 """
 
 
-def run(directory: Path, *options: str, **sources: str) -> Suite:
+def run(directory: Path, *options: str, base_url: str = NOBODY, **sources: str) -> Suite:
     """Run suites under the plugin, each of one file, and return what it wrote down."""
     events = directory / "events.jsonl"
     events.touch()
@@ -58,7 +58,7 @@ def run(directory: Path, *options: str, **sources: str) -> Suite:
         (directory / suite / f"test_{suite}.py").write_text(source, encoding="utf-8")
     plugins = [f"-p{name}" for name in ("tests.harness.plugin", "tools.grade.plugin")]
     command = [sys.executable, "-m", "pytest", *plugins, "-pno:cacheprovider", "-pno:randomly"]
-    command += [f"--grade-events={events}", f"--base-url={NOBODY}", "--inherited=full", "-q"]
+    command += [f"--grade-events={events}", f"--base-url={base_url}", "--inherited=full", "-q"]
     command += [*options, f"--rootdir={directory}", "--strict-markers", *sources]
     command += ["-o", "markers=contract: c\ncraft: c", "--import-mode=importlib"]
     subprocess.run(

@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 LOG_WIDTH = 200  # characters
+
+# What `app/unfinished.py` of a starter answers, and what its log says where that cannot answer.
+_TO_DO = re.compile(
+    r"^→ 501$.*\"TODO ([\w., ]+):|NotImplementedError: TODO ([\w., ]+):", re.MULTILINE | re.DOTALL
+)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|U([0-9a-f]{8}))")
 
 Verdict = Literal["passed", "failed", "skipped", "error"]
@@ -25,7 +30,8 @@ class Outcome:
 
     `step` is the requirement of the operation in which it failed, when that was one that the test
     only builds on; `reason` is why it was skipped. `cites` are the sentences of the contract that
-    the test checks; a `craft` test grades nobody.
+    the test checks; a `craft` test grades nobody. `sent` is the request on one line; `exception`
+    and `place`, such as `app/main.py:41`, are what the server's log tells of that request.
     """
 
     test: str
@@ -41,6 +47,21 @@ class Outcome:
     log: str = ""
     cites: tuple[str, ...] = ()
     craft: bool = False
+    sent: str = ""
+    exception: str = ""
+    place: str = ""
+    source: str = ""
+    hint: str = ""
+
+    @property
+    def todo(self) -> str:
+        """The TODO of a starter that answered, such as `3.1, 3.2`; empty where none did."""
+        found = _TO_DO.search(self.exchange) or _TO_DO.search(self.exception)
+        return (found[1] or found[2]) if found else ""
+
+    def is_about(self, row_id: str) -> bool:
+        """Return whether it says something against a row itself, and not against one before it."""
+        return self.step in ("", row_id) and not self.todo
 
     @property
     def failed(self) -> bool:

@@ -7,7 +7,6 @@ tests as `MOST_HANGS` in which nothing came in time, everything when nobody list
 from __future__ import annotations
 
 import errno
-import re
 import socket
 import time
 from collections import defaultdict
@@ -21,11 +20,20 @@ import pytest
 
 from tests.harness import driver
 from tests.harness.contract import Kind, MarkerError, kind_of
-from tests.harness.exchange import FRAMES, RECENT, mask
+from tests.harness.exchange import (
+    FRAMES,
+    Exchange,
+    mask,
+    show_throw_away_passwords,
+    throw_away,
+)
+from tests.harness.learners import Solution
 from tests.harness.selection import opens_a_browser, spread, takes_long
 from tools.course import CourseError, find_stage, load_course
+from tools.grade.failures import exchange_of, expected_of, explain, got_of, sent_of, short
 from tools.grade.outcomes import Outcome, Verdict, log_end, write_event, write_outcome
 from tools.grade.steps import step_of
+from tools.grade.tracebacks import exception_in
 from tools.requirements import load_requirements
 
 MOST_HANGS = 5  # in a suite
@@ -34,6 +42,9 @@ MOST_CRAFT_HANGS = 2  # in a suite, of tests that grade nobody
 QUICK_CRAFT = 2  # variants of such a test in a quick look, and none of an earlier stage's
 COMES_BACK_WITHIN = 6.0  # seconds, for a server that ended and is started again
 LOG_LINES = 15
+LOGGED_WITHIN = 0.5  # seconds after an answer: some servers log an exception behind it
+MOST_IN_VAIN = 3
+SERVER_ERROR, TO_DO = 500, 501
 
 # Mistakes of ours, or of this machine: no server can cause them.
 _OURS = (
@@ -51,9 +62,6 @@ _OUR_FILES = ("tools/environment.py", "tools/course.py", "harness/forks.py", "ha
 _FOR_OURS = {
     *("stage_directory", "launched_server", "launch", "launch_for_module", "launch_for_session"),
 }
-_PLAIN_EQUALITY = re.compile(r"^(?:AssertionError: )?assert (.+?) == (.+)$")
-_EXPECTED_GOT = re.compile(r"expected (.+?), got (.*)", re.DOTALL)
-_LONGEST = 1000  # characters of anything that is shown
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,13 +73,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--grade-earlier-variants", metavar="N", type=int, default=0)
     group.addoption("--grade-answer-within", metavar="SECONDS", type=float, default=6.0)
     group.addoption("--grade-quick", action="store_true", help="leave out what takes long")
+    group.addoption("--grade-first", metavar="ROWS", default="", help="rows to look at first")
     group.addoption("--grade-strict", action="store_true", help="let craft grade, too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to write things down."""
     driver.ANSWER_WITHIN = config.getoption("grade_answer_within")
-    config.pluginmanager.register(Recorder(config), "grade-recorder")
+    recorder = Recorder(config)
+    config.pluginmanager.register(recorder, "grade-recorder")
+    admin_password = config.getoption("admin_password")
+    is_started_here = bool(config.getoption("solution"))
+    # The administrator of a server that lives for a minute was made up, too.
+    show_throw_away_passwords(
+        recorder.log_size, [admin_password] if admin_password and not is_started_here else []
+    )
+    throw_away(admin_password)
 
 
 class Recorder:
@@ -84,6 +101,9 @@ class Recorder:
         self._log = Path(log) if log else None
         self._log_from = 0
         self._began = 0.0
+        self._in_vain = 0
+        solution = config.getoption("solution")
+        self._directory = Solution.read(Path(solution)).directory if solution else None
         self._stage = find_stage(load_course(), config.getoption("stage"))
         self._ends: dict[str, Outcome] = {}
         self._hangs: dict[str, int] = defaultdict(int)
@@ -108,10 +128,15 @@ class Recorder:
         left_out = [item for item in items if item not in chosen]
         craft = [item.nodeid for item in items if self._is_craft(item)]
         in_order = _by_rows(items)
+        first = _tests_of(self._config.getoption("grade_first").split(","))
         # What grades comes first: no suggestion can cost time or a server that others need.
         items[:] = sorted(
             (item for item in items if item in chosen),
-            key=lambda item: (self._is_craft(item), *in_order(item)),
+            key=lambda item: (
+                self._is_craft(item),
+                item.nodeid.partition("[")[0] not in first,
+                *in_order(item),
+            ),
         )
         write_event(
             self._events,
@@ -144,11 +169,12 @@ class Recorder:
         return self._kinds[item.nodeid].is_craft
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Note where the log is now."""
+        """Note where the log is now, and which test begins."""
+        write_event(self._events, "began", test=nodeid)
         kind = self._kinds[nodeid]
         self._ends[nodeid] = Outcome(nodeid, "passed", cites=kind.cites, craft=kind.is_craft)
         self._began = time.monotonic()
-        self._log_from = self._log_size()
+        self._log_from = self.log_size()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -228,31 +254,59 @@ class Recorder:
             self._maybe_gone, self._last_gone = True, item.nodeid
         expected, got = explain(error, message)
         kind = self._kinds[item.nodeid]
-        last = RECENT[-1] if RECENT else None
-        return Outcome(
+        exchange = exchange_of(error, got)
+        outcome = Outcome(
             item.nodeid,
             verdict,
             step=step_of(frames),
-            expected=_short(expected),
-            got=_short(got),
-            exchange=mask(str(last)) if last else "",
-            curl=last.curl() if last else "",
+            sent=short(mask(sent_of(exchange))),
+            expected=short(mask(expected_of(expected))),
+            got=short(mask(got_of(exchange, got))),
+            exchange=mask(str(exchange)) if exchange else "",
+            curl=exchange.curl() if exchange else "",
             frames="\n".join(FRAMES),
-            log=self._log_now(),
             cites=kind.cites,
             craft=kind.is_craft,
         )
+        return self._with_log(outcome, exchange)
 
-    def _log_size(self) -> int:
+    def _with_log(self, outcome: Outcome, exchange: Exchange | None) -> Outcome:
+        """Return the outcome with what the log tells of its request, where that explains it."""
+        status = exchange.status if exchange else None
+        is_explained = status is not None and (status < SERVER_ERROR or status == TO_DO)
+        if self._log is None or is_explained:
+            return outcome
+        began = exchange.log_from if exchange else self._log_from
+        request = " ".join(exchange.sent().split(" ")[:2]) if exchange else ""
+        # A server that has logged no exception so far will log none.
+        patience = LOGGED_WITHIN if self._in_vain < MOST_IN_VAIN else 0.0
+        until = time.monotonic() + patience
+        while True:
+            logged = self._log_since(began)
+            raised = exception_in(logged, request, self._directory)
+            if raised is not None or time.monotonic() >= until:
+                break
+            time.sleep(0.02)
+        if raised is None:
+            self._in_vain += 1
+            return replace(outcome, log=mask(log_end(logged, LOG_LINES)))
+        return replace(
+            outcome,
+            exception=short(mask(raised.exception)),
+            place=raised.place,
+            source=short(mask(raised.source)),
+        )
+
+    def log_size(self) -> int:
+        """Return how long the server's log is, in bytes; 0 where it is not ours to read."""
         return self._log.stat().st_size if self._log and self._log.exists() else 0
 
-    def _log_now(self) -> str:
+    def _log_since(self, begin: int) -> str:
         if self._log is None or not self._log.exists():
             return ""
         with self._log.open("rb") as log:
-            log.seek(self._log_from)
-            text = log.read(1024 * 1024).decode("utf-8", "replace")
-        return mask(log_end(text, LOG_LINES))
+            log.seek(begin)
+            return log.read(1024 * 1024).decode("utf-8", "replace")
 
 
 def is_ours(error: BaseException, message: str, frames: Iterable[tuple[str, str]]) -> bool:
@@ -262,33 +316,6 @@ def is_ours(error: BaseException, message: str, frames: Iterable[tuple[str, str]
     if isinstance(error, OSError) and error.errno in _FULL:
         return True
     return any(file.replace("\\", "/").endswith(_OUR_FILES) for file, _ in frames)
-
-
-def explain(error: BaseException, message: str) -> tuple[str, str]:
-    """Return what was expected (empty: what the test's name says) and what came instead."""
-    text = message.partition(": ")[2] or message
-    match error:
-        case httpx.TimeoutException() | TimeoutError():
-            return "an answer", f"nothing within {driver.ANSWER_WITHIN:.0f} s"
-        case httpx.ConnectError() | ConnectionRefusedError():
-            return "an answer", "nobody listens there any more"
-        case httpx.TransportError() | ConnectionError():
-            return "an answer", f"the connection broke: {text}"
-        case httpx.TooManyRedirects():
-            return "an answer", "redirects without end"
-        case KeyError():
-            return f"{error} in the answer", "an answer without it"
-        case ValueError() if "JSONDecodeError" in message.partition(":")[0]:
-            said = RECENT[-1].response_body if RECENT else ""
-            return "JSON", str(said) or "an empty body"
-    first = message.splitlines()[0]
-    if "pytest-timeout" in message:
-        return "an end", f"it waited for too long: {first}"
-    if found := _EXPECTED_GOT.search(message):
-        return found[1], found[2]
-    if found := _PLAIN_EQUALITY.match(first):
-        return found[2], found[1]
-    return "", message
 
 
 def _is_for_ours(item: pytest.Item) -> bool:
@@ -310,6 +337,12 @@ def _takes_long(item: pytest.Item, current: bool) -> bool:
     return opens_a_browser(item) or (takes_long(item) and not current)
 
 
+def _tests_of(rows: Iterable[str]) -> set[str]:
+    """Return the tests of these rows, without their parameters."""
+    wanted = set(rows)
+    return {test for row in load_requirements() if row.id in wanted for test in row.tests}
+
+
 def _by_rows(items: Iterable[pytest.Item]) -> Callable[[pytest.Item], tuple[int, int]]:
     """Return what sorts tests by suite, then file by file in the order of their first rows.
 
@@ -324,8 +357,3 @@ def _by_rows(items: Iterable[pytest.Item]) -> Callable[[pytest.Item], tuple[int,
         suites[item.path.parent],
         first_row.get(item.nodeid.partition("::")[0], len(first_row)),
     )
-
-
-def _short(text: str) -> str:
-    text = mask(text).strip()
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
