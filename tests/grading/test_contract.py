@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.grading import kinds_of_tests
 from tests.harness.contract import load_sentences
 from tests.harness.inner_pytest import run_pytest
 from tools.course import ROOT, load_course
+from tools.grade.hints import load_test_hints, name_of_test
 
 SUITES = [f"tests/{stage.name}" for stage in load_course()]
 SENTENCES = load_sentences()
@@ -105,6 +107,25 @@ def test_every_sentence_is_covered_by_a_test_that_grades(tests: list[dict[str, A
     covered = {name for test in tests if not test["is_craft"] for name in test["cites"]}
     graded = {name for name, sentence in SENTENCES.items() if not sentence.is_craft}
     assert graded - covered == set()
+
+
+def test_no_id_of_a_test_is_an_address_in_memory(tests: list[dict[str, Any]]) -> None:
+    unnamed = re.compile(r"0x[0-9a-f]{6,}|object object")
+    assert [test["test"] for test in tests if unnamed.search(test["test"])] == []
+
+
+def test_every_test_that_grades_has_a_hint_in_both_languages(tests: list[dict[str, Any]]) -> None:
+    known = load_test_hints()
+    grading = {
+        name_of_test(test["test"].partition("[")[0])
+        for test in tests
+        if not test["is_craft"] and not test["test"].startswith("tests/capstone")
+    }
+    assert sorted(grading - known.keys()) == [], "write a hint into tests/grading/test-hints.toml"
+    assert sorted(known.keys() - grading) == [], "there is no such test that grades"
+    for test, hint in known.items():
+        assert hint["en"] != hint["ru"], test
+        assert len(hint["en"].split()) <= 32, test
 
 
 def test_a_sentence_is_told_in_its_own_words() -> None:

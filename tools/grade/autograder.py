@@ -33,6 +33,7 @@ FILE, PROGRAM = 0o100644 << 16, 0o100755 << 16  # as a zip file keeps it
 _FILES = (
     *("stages.toml", "constraints.txt", "pyproject.toml", "docs/contract.md"),
     *("tests/requirements.toml", "tests/requirements.txt", "tests/grading/hints.toml"),
+    "tests/grading/test-hints.toml",
 )
 _FOLDERS = ("tools", "tests/harness")
 _LEFT_OUT = ("__pycache__", ".mypy_cache")

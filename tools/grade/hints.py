@@ -1,6 +1,7 @@
-"""Hints: for each requirement a question, then the concept behind it, then where to read.
+"""Hints: one for the test that failed, then for its requirement a question, the concept, a place.
 
-`tests/grading/hints.toml` holds them, in English and Russian, and the Russian text of each row.
+`tests/grading/test-hints.toml` holds one for each test that grades. `tests/grading/hints.toml`
+holds those of the requirements and the Russian text of each. All are in English and Russian.
 How far somebody is, is kept in `.grade/hints.json`: a row gets its next hint when it fails in
 another way than when the last one was shown, so that looking twice uses none up. A row that passes
 begins anew, and one that a starter still leaves to do gets none.
@@ -12,26 +13,29 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tools.course import ROOT, load_course
+from tools.grade.outcomes import Outcome
 from tools.grade.results import Row
+from tools.grade.words import LANGUAGES, say
 
 HINTS = ROOT / "tests" / "grading" / "hints.toml"
+TEST_HINTS = ROOT / "tests" / "grading" / "test-hints.toml"
 KINDS = ("question", "concept", "pointer")
 
-# What `app/unfinished.py` of a starter answers.
-_TO_DO = re.compile(r"^→ 501$.*\"TODO ([\w., ]+):", re.MULTILINE | re.DOTALL)
 _ANSWERED = re.compile(r"^→ .*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Hints:
-    """What there is to say, by row."""
+    """What there is to say, by row and by test."""
 
     rows: dict[str, dict[str, str]]
+    tests: Mapping[str, dict[str, str]] = field(default_factory=dict)
 
     def text(self, row_id: str, language: str, default: str) -> str:
         """Return what the row asks for, in this language where it is known."""
@@ -48,16 +52,35 @@ class Hints:
         suffix = "" if language == "en" else f"_{language}"
         return self.rows.get(row_id, {}).get(kind + suffix, "")
 
+    def of_test(self, outcome: Outcome, language: str) -> str:
+        """Return the hint for one test: first the line that raised an exception; else empty."""
+        if outcome.place:
+            return f"{say('Your code raised an exception: start at', language)} {outcome.place}"
+        return self.tests.get(name_of_test(outcome.function), {}).get(language, "")
 
-def load_hints(file: Path = HINTS) -> Hints:
-    """Return the hints; none where the file is not there."""
-    return Hints(tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {})
+
+def name_of_test(function: str) -> str:
+    """Return a test as the file of hints names it: `stage01/test_list.py::test_pages`."""
+    return function.removeprefix("tests/")
 
 
-def left_to_do(row: Row) -> str:
-    """Return the TODO of a starter that a row meets first; empty when it has been begun."""
-    found = _TO_DO.search(row.failures[0].exchange) if row.failures else None
-    return found[1] if found else ""
+def load_hints(file: Path = HINTS, tests: Path = TEST_HINTS) -> Hints:
+    """Return the hints; none where a file is not there."""
+    return Hints(_read(file), load_test_hints(tests))
+
+
+def load_test_hints(file: Path = TEST_HINTS) -> dict[str, dict[str, str]]:
+    """Return the texts of each test by language."""
+    return {
+        f"{place}::test_{test}": {language: hint[language] for language in LANGUAGES}
+        for place, hints in _read(file).items()
+        for hint in hints
+        for test in hint["tests"]
+    }
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def next_hints(rows: Iterable[Row], directory: Path, *, forward: bool = True) -> dict[str, int]:
@@ -70,7 +93,7 @@ def next_hints(rows: Iterable[Row], directory: Path, *, forward: bool = True) ->
     for row in rows:
         if row.status == "pass":
             shown.pop(row.id, None)
-        elif row.status == "fail" and not left_to_do(row):
+        elif row.in_work:
             number, at = shown.get(row.id, (0, ""))
             if number == 0 or (forward and at != _way_of_failing(row)):
                 shown[row.id] = (min(number + 1, len(KINDS)), _way_of_failing(row))
