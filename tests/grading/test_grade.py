@@ -27,6 +27,7 @@ from tests.harness.driver import Api
 from tests.harness.ports import free_port
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import eventually
+from tools.command import INTERRUPTED
 from tools.course import ROOT, Stage, find_stage, load_course
 from tools.environment import stage_python
 from tools.grade import learner
@@ -292,7 +293,9 @@ def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Pat
         watching.terminate()
         watching.wait(timeout=60)
     printed = log.read_text(encoding="utf-8")
-    assert watching.returncode == 0, printed
+    # It is interrupted if the signal comes between the report and its look for the next change.
+    assert watching.returncode in (0, INTERRUPTED), printed
+    assert "Changed: app/todos/service.py; grading again" in printed
     assert "Sum: 7 earned / 7 checkable / 7 total" in printed
 
 

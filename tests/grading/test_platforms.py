@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,20 @@ def test_gradescope_gets_a_test_case_a_row_with_its_points_and_visibility() -> N
     assert results["stdout_visibility"] == "hidden"
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_suggestions_are_advice_that_has_no_points(name: str) -> None:
+    advice = Outcome("t.py::test_head_answers", "failed", expected="200", got="405", craft=True)
+    variant = replace(advice, test=f"{advice.test}[x]")
+    advised = replace(GRADE.rows[3], suggestions=(advice, variant))
+    grade = replace(GRADE, rows=(*GRADE.rows[:3], advised, *GRADE.rows[4:]))
+    text, before = written(name, grade), written(name)
+    assert text.count("advice, no points: head answers") == 1
+    assert "got: 405" in text
+    points = points_of(grade, WEIGHTS)
+    assert points == points_of(GRADE, WEIGHTS)
+    assert "advice" not in before
+
+
 def test_classroom50_gets_whole_points_and_what_its_runner_said() -> None:
     result = content("classroom50", CLASSROOM50_RESULT)
     assert (result["score"], result["max-score"]) == (20, 60)
@@ -258,7 +273,8 @@ def test_vpl_gets_comments_and_one_grade_in_its_range(monkeypatch: pytest.Monkey
     titles = [line for line in comments if line.startswith("-")]
     assert titles == [
         *("-2.1 not checked: SQLite (the database", "-2.3 pass: Data survives"),
-        *("-2.6 fail: Validation", "-1.1 pass: List", "-1.2 blocked: Read", "-1.3 error: Add"),
+        *("-2.6 fail: Validation", "-1.1 pass: List"),
+        *("-1.2 blocked by 1.3: Read", "-1.3 error: Add"),
     ]
     assert ">Hint: Which status?" in comments
     assert all(line.startswith((">", "-")) for line in comments[1:])

@@ -12,7 +12,7 @@ import pytest
 from watchfiles import Change
 
 from tests.harness.profile import ProfileError, load_profile
-from tools.course import ROOT, CourseError
+from tools.course import ROOT, CourseError, find_stage, load_course
 from tools.grade import report_html, report_json, report_junit, report_markdown, report_terminal
 from tools.grade.changes import SourceFilter
 from tools.grade.grading import with_hints
@@ -28,10 +28,13 @@ from tools.grade.outcomes import (
     log_end,
     read_suite,
 )
+from tools.grade.platforms import details
 from tools.grade.plugin import is_ours
 from tools.grade.results import ONLY_CRAFT, Grade, Row, due, judge
 from tools.grade.steps import STEPS, step_of
+from tools.grade.unbegun import not_begun
 from tools.requirements import Requirement, load_requirements
+from tools.starter import make_starter, read_parts
 
 LIST, READ, ADD = (
     Requirement(row, text, 1, (f"t.py::test_{row}",))
@@ -94,6 +97,81 @@ def test_a_failure_of_its_own_counts_whatever_else_is_broken() -> None:
     rows = judged(failed(LIST, "1.3"), failed(LIST, variant="[x]"), passed(READ), failed(ADD))
     assert rows["1.1"].status == "fail"
     assert rows["1.1"].failures[0].step == ""
+
+
+def unfinished(row: Requirement, todo: str, step: str = "") -> Outcome:
+    """Return a test of the row that a starter answered with its TODO."""
+    exchange = f'GET /todos\n→ 501\n\n{{"detail":"TODO {todo}: to be written"}}'
+    return replace(failed(row, step), exchange=exchange)
+
+
+def test_a_row_that_is_left_to_do_has_not_begun_and_holds_up_others() -> None:
+    rows = judged(unfinished(LIST, "1.3"), failed(READ, "1.1"), unfinished(ADD, "1.2, 1.3"))
+    assert [row.word for row in rows.values()] == ["waiting", "waiting", "to do"]
+    assert (rows["1.1"].waiting_for, rows["1.2"].waiting_for) == ("1.3", "1.3")
+    assert rows["1.3"].todo == "1.2, 1.3"
+    grade = Grade(1, tuple(rows.values()))
+    assert (grade.failing(), grade.exit_code, grade.score.earned) == ((), 1, 0)
+    printed = report_terminal.render(grade, colour=False)
+    assert "  1.1  waiting for 1.3  List\n" in printed
+    assert "  1.3  to do            Add  (TODO 1.2, 1.3)\n" in printed
+    assert "Not begun: 1.3" in printed
+    assert "What is wrong" not in printed
+
+
+def test_a_row_in_work_shows_its_own_failure_before_what_is_left_to_do() -> None:
+    rows = judged(passed(LIST), unfinished(READ, "1.2"), failed(READ, variant="[x]"), passed(ADD))
+    row = rows["1.2"]
+    assert (row.word, row.todo, row.waiting_for) == ("fail", "", "")
+    assert [failure.todo for failure in row.failures] == ["", "1.2"]
+
+
+def test_a_row_of_which_all_is_left_in_the_source_has_not_begun(tmp_path: Path) -> None:
+    stages = load_course()
+    stage = find_stage(stages, "3")
+    starter = tmp_path / "starter"
+    make_starter(stages, stage, starter)
+    rows = {row for part in read_parts(stage) for row in part.rows}
+    assert not_begun(starter, stages, stage) == rows
+
+    part = next(part for part in read_parts(stage) if part.names)
+    file, mark = starter / part.path, f"# TODO {', '.join(part.rows)}:"
+    file.write_text(file.read_text("utf-8").replace(mark, "# done:", 1), "utf-8")
+    assert rows - not_begun(starter, stages, stage) == set(part.rows)
+    assert not_begun(ROOT / stage.directory, stages, stage) == set()
+
+
+def test_rows_that_have_not_begun_are_no_failures_and_others_wait_for_them() -> None:
+    outcomes = (failed(LIST, "1.3"), failed(READ, "1.3"), failed(ADD))
+    suite = Suite(outcomes, tuple(outcome.test for outcome in outcomes))
+    rows = judge(ROWS, suite, not_begun={"1.1", "1.3"})
+    assert [row.word for row in rows] == ["to do", "waiting", "to do"]
+    assert Grade(1, tuple(rows)).failing() == ()
+
+
+def test_a_todo_of_a_row_that_passes_is_no_excuse() -> None:
+    rows = judged(unfinished(LIST, "1.3"), passed(READ), passed(ADD))
+    assert (rows["1.1"].status, rows["1.1"].waiting_for) == ("fail", "")
+
+
+def test_rows_of_one_stage_that_wait_for_the_same_are_one_line() -> None:
+    held_up = Row("1.1", "Old", 1, "blocked", blocked_by="2.1", waiting_for="2.1")
+    earlier = (held_up, replace(held_up, id="1.2"))
+    todo = Row("2.1", "New", 2, "fail", failures=(unfinished(replace(LIST, id="2.1"), "2.1"),))
+    grade = Grade(2, (*earlier, todo))
+    printed = report_terminal.render(grade, colour=False)
+    assert printed.count("waiting for 2.1") == 1
+    assert grade.regressions() == ()
+
+
+def test_the_sum_moves_with_the_tests_of_rows_in_work() -> None:
+    before = judged(passed(LIST), *(failed(READ, variant=f"[{n}]") for n in "abc"), passed(ADD))
+    after = judged(passed(LIST), failed(READ), *(passed(READ, f"[{n}]") for n in "ab"), passed(ADD))
+    sums = [report_terminal.total_line(Grade(1, tuple(r.values())), "en") for r in (before, after)]
+    assert sums[0] == "Sum: 2 earned / 3 checkable / 3 total. In work: 0 of 3 tests pass"
+    assert sums[1] == "Sum: 2 earned / 3 checkable / 3 total. In work: 2 of 3 tests pass"
+    printed = report_terminal.render(Grade(1, tuple(after.values())), colour=False)
+    assert "1.2  fail             Read  (3 run, 1 failed)" in printed
 
 
 def test_what_no_client_sees_is_not_checked_and_says_why() -> None:
@@ -194,6 +272,7 @@ def test_every_report_tells_suggestions_apart_from_failures() -> None:
         assert "Craft: 1 suggestion" in report
         assert sentence in report
         assert "What is wrong" not in report
+    assert "advice, no points: 1.1 [craft]" in details(grade.rows[0], "en")
     case = ElementTree.fromstring(report_junit.render(grade)).find(".//testcase")  # noqa: S314
     assert case is not None
     assert [child.tag for child in case] == ["system-out"]
@@ -297,11 +376,24 @@ def test_the_stage_comes_first_and_what_it_broke_is_a_block_of_its_own() -> None
     assert printed.index("Stage 2") < printed.index("Stage 1")
     assert "Regressions in earlier stages\n  1.1" in printed
     assert "Hint: Think" in printed
+    assert printed.index("Hint: Think") < printed.index("must hold") < printed.index("got:")
     assert "\x1b[31m" in report_terminal.render(BAD_GRADE, colour=True)
 
 
+def test_a_server_that_is_not_there_is_one_line() -> None:
+    rows = tuple(Row(f"1.{n}", "List", 1, "error") for n in range(1, 8))
+    lost = Grade(1, rows, problem="nothing usable answers at http://127.0.0.1:9: refused")
+    printed = report_terminal.render(lost, colour=False)
+    assert printed.splitlines() == [
+        "It could not be graded: nothing usable answers at http://127.0.0.1:9: refused"
+    ]
+    for report in (report_markdown.render(lost), report_html.render(lost)):
+        assert "nothing usable answers" in report
+        assert "1.7" not in report
+
+
 def test_what_could_not_be_graded_is_nobodys_fault_until_the_log_says_so() -> None:
-    lost = Grade(1, (Row("1.1", "List", 1, "error"),), problem="SyntaxError: invalid syntax")
+    lost = Grade(1, (Row("1.1", "List", 1, "error"),), problem="It did not start:\nSyntaxError")
     part = replace(lost, rows=(*lost.rows, Row("1.2", "Read", 1, "pass")))
     for report in (partial(report_terminal.render, colour=False), report_html.render):
         assert "It could not be graded" in report(lost)
@@ -323,8 +415,8 @@ def test_the_matrix_says_what_it_is_and_why_somebody_failed() -> None:
     good = replace(row, status="pass", failures=())
     grades = [("Ada", Grade(1, (good,), stage_titles={1: "Todos"})), ("Bob", Grade(1, (row,)))]
     page = report_html.render_matrix(grades, "en")
-    assert re.search(r"<h1>Stage 1: Todos, \d{4}-\d\d-\d\d</h1>", page)
-    assert "<dt>1.1</dt><dd>List &lt;b&gt;</dd>" in page
+    assert re.search(r">Stage 1: Todos, \d{4}-\d\d-\d\d</h1>", page)
+    assert '<dt id="requirement-1.1">1.1</dt><dd>List &lt;b&gt;</dd>' in page
     assert [f"<summary><strong>{name}<" in page for name in ("Ada", "Bob")] == [False, True]
     assert "&lt;script&gt;alert(1)" in page
     assert "<td>1</td><td>2</td><td>1</td>" in page  # earned, checkable, and of row 1.1
@@ -371,6 +463,18 @@ def test_what_a_starter_leaves_to_do_gets_no_hint_but_where_to_begin(tmp_path: P
     hinted = with_hints(Grade(1, (row, answering(501))), load_hints(), {}, None).rows
     assert hinted[0].hint == "Not begun yet: look for `TODO 1.1, 1.2`"
     assert hinted[1].hint == load_hints().hint("1.1", 1, "en")
+
+
+def test_the_hint_of_the_failed_test_comes_first_and_an_exception_before_it() -> None:
+    test = "tests/stage01/test_list.py::test_the_filter_tells_done_from_open"
+    failure = replace(failed(LIST), test=test)
+    hinted = with_hints(Grade(1, (replace(BAD, failures=(failure,)),)), load_hints(), {}, None)
+    (of_test, first), (of_row, second) = report_terminal.hints_of(hinted.rows[0], "en")
+    assert (of_test, of_row) == ("Hint", "About the requirement")
+    assert first.startswith("Three cases differ")
+    assert second == load_hints().hint("1.1", 1, "en")
+    raised = replace(failure, exception="KeyError: 'x'", place="app/todos/router.py:41")
+    assert load_hints().of_test(raised, "ru").endswith("начните с app/todos/router.py:41")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"1.1": "x"}', '{"1.1": 2}'])

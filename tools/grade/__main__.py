@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 from tools import command
 from tools.course import CourseError
@@ -17,15 +19,20 @@ from tools.grade import (
     report_markdown,
     report_terminal,
 )
-from tools.grade.changes import changes
+from tools.grade.changes import changed_files, changes
 from tools.grade.grading import grade, with_hints
 from tools.grade.hints import load_hints, next_hints
+from tools.grade.history import failing_last, with_changes
 from tools.grade.options import Options, Subject, parse
+from tools.grade.progress import Progress
 from tools.grade.results import Grade, Row, due
 from tools.grade.roster import Learner, matrix_csv, read_roster
+from tools.grade.words import say
 from tools.requirements import load_requirements
 
 OUR_FAULT = 2
+
+_NONE: Mapping[str, int] = {}
 
 _FORMATS: dict[str, Callable[[Grade], str]] = {
     "json": report_json.render,
@@ -37,8 +44,7 @@ _FORMATS: dict[str, Callable[[Grade], str]] = {
 
 def main(arguments: Sequence[str], _root: Path) -> int:
     """Grade as the command line says; return the exit code."""
-    # A SIGTERM ends it as a Ctrl-C does: with the servers that it started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_servers_when_interrupted()
     options = parse(arguments)
     if options.roster is not None:
         return _grade_roster(options, read_roster(options.roster))
@@ -49,12 +55,38 @@ def main(arguments: Sequence[str], _root: Path) -> int:
     return _grade_one(options, options.subject)
 
 
-def _grade_one(options: Options, subject: Subject, *, forward: bool = True) -> int:
-    result = _safely(options, subject)
+def end_servers_when_interrupted() -> None:
+    """Let Ctrl-C, a SIGTERM and a closed terminal end it once, with all that it started.
+
+    A second one would break off the ending itself.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # as nohup has it
+        numbers.append(hangup)
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, _already_ending)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, end)
+
+
+def _already_ending(_number: int, _frame: FrameType | None) -> None:
+    pass
+
+
+def _grade_one(
+    options: Options, subject: Subject, *, forward: bool = True, first: Mapping[str, int] = _NONE
+) -> int:
+    result = _safely(options, subject, first=first)
+    result = with_changes(result, _name(subject), _look(options), Path())
     numbers = next_hints(result.rows, Path(), forward=forward and options.hint is None)
     result = with_hints(result, load_hints(), numbers, options.hint)
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    print(report_terminal.render(result, colour=colour), end="")
+    print(report_terminal.render(result, colour=colour), end="", flush=True)
     for name, file in options.files.items():
         _write(file, _FORMATS[name](result))
     for file, text in options.platforms.texts(result).items():
@@ -62,21 +94,44 @@ def _grade_one(options: Options, subject: Subject, *, forward: bool = True) -> i
     return result.exit_code
 
 
+def _name(subject: Subject) -> str:
+    """Return which solution it is: several may be started by one command."""
+    started = f"{' '.join(subject.command)} in {subject.directory.resolve()}"
+    return subject.base_url or started
+
+
+def _look(options: Options) -> str:
+    """Return which look it is: only alike ones can be compared."""
+    return " ".join(
+        ["thorough" if options.thorough else "quick", *(["strict"] if options.strict else [])]
+    )
+
+
 def _grade_again_and_again(options: Options, subject: Subject) -> int:
-    """Grade whenever a file of the solution changes, until Ctrl-C."""
+    """Grade whenever a file of the solution changes, until Ctrl-C; what failed comes first."""
     code = 0
-    for number, _ in enumerate(changes(subject.directory, options.files.values())):
-        code = _grade_one(options, subject, forward=number == 0)
+    for number, changed in enumerate(changes(subject.directory, options.files.values())):
+        if number:
+            names = ", ".join(changed_files(changed, subject.directory))
+            again = say("grading again", options.language)
+            print(f"\n{say('Changed', options.language)}: {names}; {again} …", flush=True)
+        first = failing_last(options.stage.number, _name(subject), _look(options), Path())
+        code = _grade_one(options, subject, forward=number == 0, first=first)
     return code
 
 
 def _grade_roster(options: Options, learners: Sequence[Learner]) -> int:
     grades: list[tuple[str, Grade]] = []
-    for learner in learners:
+    texts = load_hints()
+    of = say("of", options.language)
+    for number, learner in enumerate(learners, 1):
+        place = f"{learner.name} ({number} {of} {len(learners)}) …"
+        print(place, file=sys.stderr, flush=True)
         if learner.subject is None:
             result = _no_grade(options, learner.problem)
         else:
             result = _safely(options, learner.subject)
+        result = with_hints(result, texts, {}, options.hint)
         grades.append((learner.name, result))
         score = report_terminal.score_line(result.score, options.language)
         # Its last line is what the solution said last.
@@ -90,10 +145,20 @@ def _grade_roster(options: Options, learners: Sequence[Learner]) -> int:
     return 1 if 1 in codes else max(codes)
 
 
-def _safely(options: Options, subject: Subject) -> Grade:
+def _safely(options: Options, subject: Subject, *, first: Mapping[str, int] = _NONE) -> Grade:
     """Grade; what nobody has thought of is our fault, and a report says so."""
+    texts = load_hints()
+    rows = [
+        replace(row, text=texts.text(row.id, options.language, row.text))
+        for row in due(load_requirements(), options.stage.number)
+    ]
+    progress = Progress(rows, sys.stderr, options.language)
+    if first:
+        progress.look_first_at(first)
+        told = say("Rows that failed are looked at first", options.language)
+        progress.say(f"{told}: {', '.join(first)}")
     try:
-        return grade(options, subject, lambda line: print(line, file=sys.stderr, flush=True))
+        return grade(options, subject, progress.say, progress=progress, first=tuple(first))
     except Exception as error:  # whatever it is, it costs no learner anything
         return _no_grade(options, f"{type(error).__name__}: {error}")
 

@@ -29,6 +29,13 @@ class SourceFilter(DefaultFilter):
         return not path.endswith(_WRITTEN) and super().__call__(change, path)
 
 
+def changed_files(changed: Iterable[FileChange], directory: Path) -> list[str]:
+    """Return the names of the files, from the directory."""
+    root = directory.resolve()
+    paths = {Path(path) for _, path in changed}
+    return sorted(str(p.relative_to(root)) if p.is_relative_to(root) else str(p) for p in paths)
+
+
 def changes(
     directory: Path, reports: Iterable[Path], end: threading.Event | None = None
 ) -> Iterator[set[FileChange]]:

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from tools.course import CourseError, load_course
-from tools.grade.hints import Hints, left_to_do, load_hints
+from tools.grade import words
+from tools.grade.hints import Hints, load_hints
 from tools.grade.learner import NotReached, Running, absent_stages, attached, launched
 from tools.grade.options import Options, Subject
-from tools.grade.outcomes import Suite
+from tools.grade.outcomes import Outcome, Suite
+from tools.grade.progress import Progress
 from tools.grade.results import Grade, Row, due, judge
 from tools.grade.suite import Target, run_suite
+from tools.grade.unbegun import not_begun
 from tools.grade.words import say
 from tools.requirements import load_requirements
 
 Tell = Callable[[str], None]
+OWN_PORT = 8000  # where a curl line finds a solution that took any port here
+_LOCAL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
-def grade(options: Options, subject: Subject, tell: Tell) -> Grade:
-    """Return the grade of a solution; `tell` is told what a person should know meanwhile."""
+def grade(
+    options: Options,
+    subject: Subject,
+    tell: Tell,
+    *,
+    progress: Progress | None = None,
+    first: Sequence[str] = (),
+) -> Grade:
+    """Return the grade of a solution; `tell` is told what a person should know meanwhile.
+
+    The tests of the rows in `first` run before all others.
+    """
     began = time.monotonic()
     hints = load_hints()
     stage = options.stage.number
@@ -42,31 +59,73 @@ def grade(options: Options, subject: Subject, tell: Tell) -> Grade:
         with _server(options, subject) as running:
             _tell_what_it_was_given(options, running, tell)
             absent = absent_stages(running.base_url, stage, subject.profile)
-            suite = run_suite(_target(options, subject, running, absent))
-            rows = judge(requirements, suite, absent)
+            target = replace(_target(options, subject, running, absent), first=tuple(first))
+            suite = run_suite(target, progress)
+            start = _start_by_hand(subject)
+            if start:
+                suite = _on_own_port(suite)
+            left = set() if subject.base_url else _not_begun(subject, options)
+            rows = judge(requirements, suite, absent, left)
             result = replace(
                 empty,
                 rows=tuple(rows),
                 problem=suite.broken or _our_fault(rows),
                 log=running.log_tail(),
-                notes=tuple(_notes(running, subject, suite)),
+                notes=tuple(_notes(running, subject, suite, options.language)),
+                start=start,
             )
     except (NotReached, CourseError, OSError) as error:
         result = replace(empty, problem=str(error))
     return replace(result, seconds=time.monotonic() - began)
 
 
+def _not_begun(subject: Subject, options: Options) -> set[str]:
+    return not_begun(subject.directory, load_course(), options.stage)
+
+
+def _start_by_hand(subject: Subject) -> str:
+    """Return how to start a solution where the curl lines look for it; empty where it is there."""
+    if subject.base_url or subject.profile.port:
+        return ""
+    words = [word.replace("{port}", str(OWN_PORT)) for word in subject.command]
+    takes_port = any("{port}" in word for word in subject.command)
+    return shlex.join(words) if takes_port else f"PORT={OWN_PORT} {shlex.join(words)}"
+
+
+def _on_own_port(suite: Suite) -> Suite:
+    """Return the suite with the port of a server by hand: the one that was graded is gone."""
+    address = f"http://127.0.0.1:{OWN_PORT}"
+    return replace(
+        suite,
+        outcomes=tuple(
+            replace(outcome, curl=_LOCAL.sub(address, outcome.curl)) for outcome in suite.outcomes
+        ),
+    )
+
+
 def with_hints(grade: Grade, hints: Hints, numbers: dict[str, int], fixed: int | None) -> Grade:
-    """Return the grade with a hint for each row that failed: the next one, or the `fixed`."""
+    """Return the grade with hints: for each test that failed, and for each row the next one.
+
+    `fixed` is the number of the hint that each row gets instead.
+    """
 
     def hint(row: Row) -> str:
+        if row.todo:
+            return f"{say('Not begun yet: look for', grade.language)} `TODO {row.todo}`"
         if row.status != "fail":
             return ""
-        if todo := left_to_do(row):
-            return f"{say('Not begun yet: look for', grade.language)} `TODO {todo}`"
         return hints.hint(row.id, fixed or numbers.get(row.id, 1), grade.language)
 
-    return replace(grade, rows=tuple(replace(row, hint=hint(row)) for row in grade.rows))
+    def hinted(outcome: Outcome) -> Outcome:
+        return replace(outcome, hint=hints.of_test(outcome, grade.language))
+
+    return replace(
+        grade,
+        rows=tuple(
+            replace(row, hint=hint(row), failures=tuple(map(hinted, row.failures)))
+            for row in grade.rows
+        ),
+    )
 
 
 @contextmanager
@@ -119,16 +178,18 @@ def _tell_what_it_was_given(options: Options, running: Running, tell: Tell) -> N
         return
     stage = options.stage.number
     if stage >= 6 and running.weather is None:
-        tell(
+        no_weather = (
             "Rows that need control of the weather are not checked. To check them: start "
             "`python3 noxfile.py -s fake-weather`, and your server as that says; then this again."
         )
+        tell(say(no_weather, options.language))
     if stage >= 7 and options.admin is None:
-        tell(
+        no_admin = (
             "Rows that need an administrator are not checked. To check them: start your server "
             "with FIRST_ADMIN_USERNAME and FIRST_ADMIN_PASSWORD, and say --admin-username and "
             "--admin-password here."
         )
+        tell(say(no_admin, options.language))
 
 
 def _our_fault(rows: Iterable[Row]) -> str:
@@ -137,14 +198,17 @@ def _our_fault(rows: Iterable[Row]) -> str:
     return faults[0] if faults else ""
 
 
-def _notes(running: Running, subject: Subject, suite: Suite) -> Iterator[str]:
+def _notes(running: Running, subject: Subject, suite: Suite, language: str) -> Iterator[str]:
     if suite.missing_craft:
         left = len(suite.missing_craft)
-        yield f"The suggestions are not complete: {left} of their tests were not run."
+        incomplete = "The suggestions are not complete: {left} of their tests were not run."
+        yield words.tell(incomplete, language, left=left)
     if running.ends:
         codes = ", ".join(str(code) for code in running.ends)
-        yield f"The server ended {len(running.ends)} × while it was graded (exit code {codes})."
+        ended = "The server ended {times} × while it was graded (exit code {codes})."
+        yield words.tell(ended, language, times=len(running.ends), codes=codes)
     if not subject.base_url and not any("{port}" in word for word in subject.command):
-        yield "The command has no {port}: the server was to take it from PORT."
+        no_port = "The command has no {{port}}: the server was to take it from PORT."
+        yield words.tell(no_port, language)
     if running.note:
         yield running.note

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.course import CourseError
-from tools.grade.report_terminal import because, score_line, status_word
+from tools.grade.report_terminal import because, facts, hints_of, status_word, total_line
 from tools.grade.results import Grade, Row, due
 from tools.grade.weights import Points, Weights, points_of, read_weights, rounded
 from tools.grade.words import say
@@ -212,26 +212,32 @@ FORMATS: dict[str, Format] = {
 
 
 def details(row: Row, language: str) -> str:
-    """Return what a learner is told of a row: the hint, then what was expected and what came."""
+    """Return what a learner is told of a row: the hint, then what was sent, expected and got.
+
+    Suggestions come last, as advice that has no points.
+    """
     lines = []
+    hints = hints_of(row, language) if row.in_work else []
+    lines += [f"{title}: {text}" for title, text in hints[:1]]
     if why := because(row, language):
         lines.append(why)
-    if row.hint:
-        lines.append(f"{say('Hint', language)}: {row.hint}")
-    for failure in row.failures[:1]:
+    for failure in row.failures[:1] if row.in_work else ():
         lines.append(f"{say('must hold', language)}: {failure.sentence}")
-        if failure.expected:
-            lines.append(f"{say('expected', language)}: {failure.expected}")
-        lines.append(f"{say('got', language)}: {failure.got}")
+        lines += [f"{title}: {text}" for title, text in facts(failure, language)]
         if failure.curl:
             lines.append(f"{say('to repeat it', language)}: {failure.curl}")
+    lines += [f"{title}: {text}" for title, text in hints[1:]]
+    # The variants of one test are one piece of advice.
+    for advice in {one.function: one for one in reversed(row.suggestions)}.values():
+        lines.append(f"{say('advice, no points', language)}: {advice.sentence}")
+        lines += [f"  {title}: {text}" for title, text in facts(advice, language)]
     text = "\n".join(lines)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
 def _summary(grade: Grade) -> str:
     """Return the sum, and what kept us from grading if something did."""
-    lines = [f"{say('Sum', grade.language)}: {score_line(grade.score, grade.language)}"]
+    lines = [total_line(grade, grade.language)]
     if grade.problem:
         lines.append(f"{say(grade.problem_title, grade.language)}: {grade.problem}")
         lines.append(say(grade.problem_note, grade.language))

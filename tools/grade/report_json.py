@@ -27,6 +27,8 @@ def content(grade: Grade) -> dict[str, Any]:
             "regressions": [row.id for row in grade.regressions()],
             "notes": list(grade.notes),
             "suggestions": len(grade.suggestions()),
+            "in_work": dict(zip(("passed", "run"), grade.tests_in_work, strict=True)),
+            "changes": None if grade.changes is None else [asdict(one) for one in grade.changes],
         },
     }
 
@@ -44,8 +46,10 @@ def _row(row: Row) -> dict[str, Any]:
         "text": row.text,
         "reason": row.reason or None,
         "blocked_by": row.blocked_by or None,
+        "waiting_for": row.waiting_for or None,
+        "todo": row.todo or None,
         "hint": row.hint or None,
-        "tests": {"run": row.run, "of": row.of},
+        "tests": {"run": row.run, "of": row.of, "failed": row.failing},
         "failures": [asdict(failure) for failure in row.failures],
         "suggestions": [asdict(suggestion) for suggestion in row.suggestions],
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
-from tools.grade.report_terminal import because
+from tools.grade.outcomes import Outcome
+from tools.grade.report_terminal import because, facts, hints_of, status_word
 from tools.grade.results import Grade, Row
 from tools.grade.words import say
 
@@ -40,23 +41,26 @@ def _add_case(suite: ET.Element, row: Row, language: str) -> None:
     )
     why = _clean(because(row, language))
     if row.status == "fail":
-        first = row.failures[0] if row.failures else None
-        said = f"expected {first.expected}, got {first.got}" if first else row.reason
+        first = hints_of(row, language)[:1]
+        said = f"{first[0][0]}: {first[0][1]}" if first else why
         failure = ET.SubElement(case, "failure", message=_clean(said))
-        details = [
-            f"{f.sentence}\n{f.expected}\n{f.got}\n{f.curl}\n{f.frames}" for f in row.failures
-        ]
-        failure.text = _clean("\n\n".join(details))
+        failure.text = _clean("\n\n".join(_details(one, language) for one in row.failures))
     elif row.status == "error":
         ET.SubElement(case, "error", message=why)
     elif row.status in ("blocked", "not_checked"):
-        ET.SubElement(case, "skipped", message=why)
+        word = _clean(status_word(row, language))
+        ET.SubElement(case, "skipped", message=f"{word}: {why}" if why else word)
     if row.suggestions:
         advice = [
             f"{say('suggestion', language)}: {f.sentence}\n{f.expected}\n{f.got}"
             for f in row.suggestions
         ]
         ET.SubElement(case, "system-out").text = _clean("\n\n".join(advice))
+
+
+def _details(failure: Outcome, language: str) -> str:
+    lines = [failure.sentence, *(f"{title}: {text}" for title, text in facts(failure, language))]
+    return "\n".join(line for line in (*lines, failure.curl, failure.frames) if line)
 
 
 def _clean(text: str) -> str:

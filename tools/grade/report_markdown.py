@@ -7,10 +7,14 @@ from collections.abc import Iterator
 
 from tools.grade.report_terminal import (
     because,
+    change_line,
+    facts,
+    hints_of,
     score_line,
     sentences,
     status_word,
     suggestions_line,
+    total_line,
 )
 from tools.grade.results import Grade, Row, Score
 from tools.grade.words import say
@@ -26,9 +30,15 @@ def render(grade: Grade) -> str:
 
 def _lines(grade: Grade) -> Iterator[str]:
     lang = grade.language
-    advised = suggestions_line(grade, lang)
-    total = f"{say('Sum', lang)}: {score_line(grade.score, lang)}"
-    yield f"**{total}. {advised}**\n" if advised else f"**{total}**\n"
+    if grade.is_empty:
+        yield f"## {say(grade.problem_title, lang)}\n"
+        yield _block(grade.problem)
+        return
+    yield f"**{total_line(grade, lang)}**\n"
+    if grade.changes:
+        yield f"{say('Since the last grade', lang)}:\n"
+        yield from (f"- {_text(change_line(change, lang))}" for change in grade.changes)
+        yield ""
     for number, rows in grade.stages().items():
         yield f"## {say('Stage', lang)} {number}: {_text(grade.stage_titles.get(number, ''))}\n"
         yield f"| | {say('requirement', lang)} | {say('result', lang)} | |"
@@ -41,11 +51,12 @@ def _lines(grade: Grade) -> Iterator[str]:
         yield f"## {say('Regressions in earlier stages', lang)}\n"
         yield from (f"- {row.id} {_text(row.text)}" for row in broken)
         yield ""
-    failing = [row for row in grade.rows if row.status == "fail"]
-    if failing:
+    if failing := grade.failing():
         yield f"## {say('What is wrong', lang)}\n"
         for row in failing:
             yield from _failing(row, lang)
+    if todo := grade.left_to_do():
+        yield f"{say('Not begun', lang)}: {', '.join(row.id for row in todo)}\n"
     if advice := grade.suggestions():
         yield f"## {suggestions_line(grade, lang)}\n"
         yield say("The contract does not ask for these, and they cost nothing.", lang) + "\n"
@@ -65,26 +76,23 @@ def _lines(grade: Grade) -> Iterator[str]:
 
 
 def _failing(row: Row, lang: str) -> Iterator[str]:
-    yield f"### {row.id} {_text(row.text)}\n"
+    why = because(row, lang)
+    yield f"### {row.id} {_text(row.text)}" + (f" ({_text(why)})\n" if why else "\n")
+    hints = hints_of(row, lang)
+    yield from (f"> {title}: {_text(text)}\n" for title, text in hints[:1])
     for failure in row.failures[:1]:
         yield f"- {say('must hold', lang)}: {_text(failure.sentence)}"
         for sentence in sentences(failure):
             yield f"- {say('contract', lang)}: {_text(sentence)}"
-        if failure.expected:
-            yield f"- {say('expected', lang)}: {_text(failure.expected)}"
-        yield f"- {say('got', lang)}: {_text(failure.got)}"
+        yield from (f"- {title}: {_text(text)}" for title, text in facts(failure, lang))
         for name, text in (
             ("to repeat it", failure.curl),
-            ("the exchange", failure.exchange),
             ("over WebSocket", failure.frames),
             ("the server's log", failure.log),
         ):
             if text:
                 yield f"\n{say(name, lang)}:\n\n{_block(text)}"
-    if not row.failures and row.reason:
-        yield _text(row.reason)
-    if row.hint:
-        yield f"\n> {say('Hint', lang)}: {_text(row.hint)}\n"
+    yield from (f"\n> {title}: {_text(text)}\n" for title, text in hints[1:])
 
 
 def _text(text: str) -> str:

@@ -1,4 +1,6 @@
-"""The report for a terminal: a table, the score, what broke, and each failure with its hint.
+"""The report for a terminal: a table, each failure with its hint first, what changed, the score.
+
+Where nothing could be graded it is one line, with the log of a server that did not start.
 
 Colour only where it is wanted: never with `NO_COLOR` set, nor into a file.
 """
@@ -11,10 +13,11 @@ from collections.abc import Iterator, Sequence
 
 from tests.harness.contract import load_sentences
 from tools.grade.outcomes import Outcome
-from tools.grade.results import Grade, Row, Score, Status, Suggestion
-from tools.grade.words import say
+from tools.grade.results import Change, Grade, Row, Score, Status, Suggestion
+from tools.grade.words import say, say_value, tell
 
 WIDTH = 100
+SENTENCES = 2  # of the contract that are shown of a test
 SENTENCE = 200  # characters that are shown of one
 # What a server says may not move the cursor of whoever reads it.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -28,20 +31,79 @@ _COLOURS: dict[Status, str] = {
 
 
 def status_word(row: Row, language: str) -> str:
-    """Return the status as a person reads it."""
-    return say(row.status.replace("_", " "), language)
+    """Return the status as a person reads it, with the row that it waits for."""
+    if row.todo:
+        return say("to do", language)
+    if row.waiting_for:
+        return f"{say('waiting for', language)} {row.waiting_for}"
+    if row.status == "blocked" and row.blocked_by:
+        return f"{say('blocked by', language)} {row.blocked_by}"
+    return say(row.word, language)
 
 
 def because(row: Row, language: str) -> str:
-    """Return why a row has its status, where that is not plain; also that it was checked partly."""
-    if row.status == "blocked":
-        why = f"{say('blocked by', language)} {row.blocked_by}"
-        return f"{why}: {row.reason}" if row.reason else why
+    """Return why a row has its status, where that is not plain, or how many of its tests ran."""
+    if row.todo:
+        return f"TODO {row.todo}"
     if row.reason:
         return say(row.reason.partition("\n")[0], language)
-    if row.partly:
-        return f"{row.run} {say('of', language)} {row.of}"
+    if row.status == "fail" and row.run:
+        counts = {"run": row.run, "failed": row.failing}
+        return tell("{run} run, {failed} failed", language, **counts)
     return ""
+
+
+def hints_of(row: Row, language: str) -> list[tuple[str, str]]:
+    """Return the hints of a row that fails, with their titles: first that of its first failure."""
+    of_test = row.failures[0].hint if row.failures else ""
+    if not of_test:
+        return [(say("Hint", language), row.hint)] if row.hint else []
+    of_row = [(say("About the requirement", language), row.hint)] if row.hint else []
+    return [(say("Hint", language), of_test), *of_row]
+
+
+def facts(failure: Outcome, language: str) -> list[tuple[str, str]]:
+    """Return what was sent, expected and got, with titles, in the order of reading."""
+    raised = failure.exception
+    if failure.place:
+        raised += f"\n{failure.place}" + (f": {failure.source}" if failure.source else "")
+    parts = (
+        ("sent", failure.sent),
+        ("expected", say_value(failure.expected, language)),
+        ("got", say_value(failure.got, language)),
+        ("exception", raised),
+    )
+    return [(say(name, language), text) for name, text in parts if text]
+
+
+def change_line(change: Change, language: str) -> str:
+    """Return what became of a row: `3.1: 48 → 28 failing`."""
+
+    def told(word: str, failing: int) -> str:
+        if word == "fail":
+            return tell("{failing} failing", language, failing=failing)
+        return say(word, language)
+
+    if change.before == change.now == "fail":
+        counts = {"before": change.failing_before, "failing": change.failing}
+        return f"{change.row}: {tell('{before} → {failing} failing', language, **counts)}"
+    before = told(change.before, change.failing_before)
+    return f"{change.row}: {before} → {told(change.now, change.failing)}"
+
+
+def work_line(grade: Grade, language: str) -> str:
+    """Return how many tests pass in the rows in work; empty when no row is."""
+    passed, run = grade.tests_in_work
+    if not run:
+        return ""
+    return tell("In work: {passed} of {run} tests pass", language, passed=passed, run=run)
+
+
+def total_line(grade: Grade, language: str, *, seconds: str = "") -> str:
+    """Return the sum with what moves it: rows, tests of rows in work, suggestions."""
+    total = f"{say('Sum', language)}: {score_line(grade.score, language)}{seconds}"
+    parts = (total, work_line(grade, language), suggestions_line(grade, language))
+    return ". ".join(part for part in parts if part)
 
 
 def score_line(score: Score, language: str) -> str:
@@ -72,10 +134,13 @@ def render(grade: Grade, *, colour: bool) -> str:
     return "\n".join([*_lines(grade, _Paint(colour)), ""])
 
 
-def _not_checked_at_all(rows: Sequence[Row]) -> str:
-    """Return why none of these rows was checked, when that is one reason for all of them."""
+def _alike(rows: Sequence[Row], lang: str) -> str:
+    """Return what is to say of all these rows, when it is the same of each; else empty."""
+    if all(row.word == "waiting" for row in rows) and len({row.waiting_for for row in rows}) == 1:
+        return status_word(rows[0], lang)
     reasons = {row.reason if row.status == "not_checked" else "" for row in rows}
-    return reasons.pop() if len(reasons) == 1 else ""
+    reason = reasons.pop() if len(reasons) == 1 else ""
+    return f"{say('not checked', lang)}: {say(reason, lang)}" if reason else ""
 
 
 def _plain(text: str) -> str:
@@ -101,29 +166,25 @@ class _Paint:
 
 def _lines(grade: Grade, paint: _Paint) -> Iterator[str]:
     lang = grade.language
+    if grade.is_empty:
+        yield from _problem(grade, paint)
+        return
     for number, rows in grade.stages().items():
-        title = grade.stage_titles.get(number, "")
-        yield paint.bold(f"{say('Stage', lang)} {number}: {title}")
-        if alike := _not_checked_at_all(rows):
-            yield f"  {say('not checked', lang)}: {say(alike, lang)}"
-            yield ""
-            continue
-        for row in rows:
-            word = paint.status(row.status, f"{status_word(row, lang):<12}")
-            why = because(row, lang)
-            tail = paint.dim(f"  ({why})") if why else ""
-            yield f"  {row.id:<4} {word} {row.text}{tail}"
-        yield f"       {score_line(Score.of(rows), lang)}"
-        yield ""
+        yield from _stage(number, rows, grade, paint)
     if broken := grade.regressions():
         yield paint.bold(say("Regressions in earlier stages", lang))
         yield from (f"  {row.id:<4} {row.text}" for row in broken)
         yield ""
-    failing = [row for row in grade.rows if row.status == "fail"]
-    if failing:
+    if failing := grade.failing():
         yield paint.bold(say("What is wrong", lang))
-        for row in sorted(failing, key=lambda row: row.stage != grade.stage):
+        if grade.start and any(failure.curl for row in failing for failure in row.failures):
+            yield f"{say('The curl lines ask your own server. Start it', lang)}: {grade.start}"
+        for row in failing:
             yield from _failing(row, lang, paint)
+        yield ""
+    if todo := grade.left_to_do():
+        yield f"{paint.bold(say('Not begun', lang))}: {', '.join(row.id for row in todo)}"
+        yield ""
     if advice := grade.suggestions():
         yield paint.bold(suggestions_line(grade, lang))
         yield say("The contract does not ask for these, and they cost nothing.", lang)
@@ -131,12 +192,7 @@ def _lines(grade: Grade, paint: _Paint) -> Iterator[str]:
             yield from _suggestion(suggestion, lang, paint)
         yield ""
     if grade.problem:
-        yield paint.bold(say(grade.problem_title, lang)) + f": {_plain(grade.problem)}"
-        yield say(grade.problem_note, lang)
-        yield ""
-    if grade.log and (failing or grade.problem):
-        yield paint.bold(say("The server's log ends", lang))
-        yield textwrap.indent(_plain(grade.log), "  ")
+        yield from _problem(grade, paint)
         yield ""
     if any(row.hint for row in failing):
         yield say(
@@ -145,11 +201,47 @@ def _lines(grade: Grade, paint: _Paint) -> Iterator[str]:
         )
     yield from grade.notes
     if any(row.partly for row in grade.rows):
-        explained = say("tests of the row were run; --thorough runs more", lang)
-        yield f"n {say('of', lang)} m: {explained}"
-    total = f"{say('Sum', lang)}: {score_line(grade.score, lang)} ({grade.seconds:.0f} s)"
-    advised = suggestions_line(grade, lang)
-    yield paint.bold(f"{total}. {advised}" if advised else total)
+        yield say("A quick look runs a part of the tests; --thorough runs all.", lang)
+    yield from _changes(grade, paint)
+    took = tell("({seconds} s)", lang, seconds=f"{grade.seconds:.0f}")
+    yield paint.bold(total_line(grade, lang, seconds=f" {took}"))
+
+
+def _stage(number: int, rows: Sequence[Row], grade: Grade, paint: _Paint) -> Iterator[str]:
+    lang = grade.language
+    yield paint.bold(f"{say('Stage', lang)} {number}: {grade.stage_titles.get(number, '')}")
+    if alike := _alike(rows, lang):
+        yield f"  {alike}"
+        yield ""
+        return
+    for row in rows:
+        word = paint.status(row.status, f"{status_word(row, lang):<16}")
+        why = because(row, lang)
+        tail = paint.dim(f"  ({why})") if why else ""
+        yield f"  {row.id:<4} {word} {row.text}{tail}"
+    yield f"       {score_line(Score.of(rows), lang)}"
+    yield ""
+
+
+def _problem(grade: Grade, paint: _Paint) -> Iterator[str]:
+    lang = grade.language
+    yield paint.bold(say(grade.problem_title, lang)) + f": {_plain(grade.problem)}"
+    if "\n" in grade.problem or not grade.is_empty:
+        yield say(grade.problem_note, lang)
+    if grade.log:
+        yield paint.bold(say("The server's log ends", lang))
+        yield textwrap.indent(_plain(grade.log), "  ")
+
+
+def _changes(grade: Grade, paint: _Paint) -> Iterator[str]:
+    lang = grade.language
+    if grade.changes is None:
+        return
+    if not grade.changes:
+        yield say("Nothing has changed since the last grade.", lang)
+        return
+    yield paint.bold(say("Since the last grade", lang))
+    yield from (f"  {change_line(change, lang)}" for change in grade.changes)
 
 
 def _suggestion(suggestion: Suggestion, lang: str, paint: _Paint) -> Iterator[str]:
@@ -168,33 +260,31 @@ def _one_line(text: str) -> str:
 
 def _failing(row: Row, lang: str, paint: _Paint) -> Iterator[str]:
     yield ""
-    yield f"{paint.status('fail', row.id)} {paint.bold(row.text)}"
+    why = because(row, lang)
+    yield f"{paint.status('fail', row.id)} {paint.bold(row.text)}" + (f" ({why})" if why else "")
+    hints = hints_of(row, lang)
+    yield from (_wrapped(title, text) for title, text in hints[:1])
     if row.failures:
         yield from _failure(row.failures[0], lang, paint)
-        if more := len(row.failures) - 1:
+        if more := row.failing - 1:
             yield f"  {say('more failures of this row', lang)}: {more}"
             yield from (f"    - {failure.sentence}" for failure in row.failures[1:4])
-    elif row.reason:
-        yield f"  {_plain(row.reason)}"
-    if row.hint:
-        yield textwrap.fill(
-            f"{say('Hint', lang)}: {row.hint}",
-            WIDTH,
-            initial_indent="  ",
-            subsequent_indent="    ",
-        )
+    yield from (_wrapped(title, text) for title, text in hints[1:])
+
+
+def _wrapped(title: str, text: str) -> str:
+    text = f"{title}: {_plain(text)}"
+    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _failure(failure: Outcome, lang: str, paint: _Paint) -> Iterator[str]:
     yield f"  {say('must hold', lang)}: {failure.sentence}"
-    for sentence in sentences(failure):
+    for sentence in sentences(failure)[:SENTENCES]:
         yield paint.dim(f"  {say('contract', lang)}: {sentence}")
-    if failure.expected:
-        yield f"  {say('expected', lang)}: {_plain(failure.expected)}"
-    yield f"  {say('got', lang)}: " + _plain(failure.got).replace("\n", "\n    ")
+    for title, text in facts(failure, lang):
+        yield f"  {title}: " + _plain(text).replace("\n", "\n    ")
     parts = (
         ("to repeat it", failure.curl),
-        ("the exchange", _answer_of(failure.exchange)),
         ("over WebSocket", failure.frames),
         ("the server's log", failure.log),
     )
@@ -202,9 +292,3 @@ def _failure(failure: Outcome, lang: str, paint: _Paint) -> Iterator[str]:
         if text:
             yield f"  {say(name, lang)}:"
             yield paint.dim(textwrap.indent(_plain(text), "    "))
-
-
-def _answer_of(exchange: str) -> str:
-    """Return what came back: the request is in the curl line already."""
-    _, arrow, answer = exchange.partition("→")
-    return arrow + answer

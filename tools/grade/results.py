@@ -9,13 +9,16 @@ A row of the requirements is
 - `not_checked` when no client can see it, or something that is needed was not there,
 - `error` when it did not start, or we could not find out: that is not counted.
 
+A row that fails and of which a starter still says `TODO` has not been begun (`Row.todo`); one that
+is blocked by such a row waits for it (`Row.waiting_for`). Rows in work count their tests.
+
 Tests that are craft say nothing against a row: those that failed are its suggestions.
 Earned and checkable count passes, and passes, fails and blocked rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -41,6 +44,34 @@ class Row:
     of: int = 0
     hint: str = ""
     suggestions: tuple[Outcome, ...] = ()
+    waiting_for: str = ""
+    not_begun: bool = False  # all TODOs of a starter are left in its source
+
+    @property
+    def failing(self) -> int:
+        """How many of its tests fail."""
+        return len(self.failures)
+
+    @property
+    def todo(self) -> str:
+        """The TODO of a starter that the row still is; empty when it has been begun."""
+        if self.not_begun and self.status in ("fail", "blocked"):
+            return self.id
+        if self.status != "fail" or any(one.is_about(self.id) for one in self.failures):
+            return ""
+        return next((one.todo for one in self.failures if self.id in _ids(one.todo)), "")
+
+    @property
+    def word(self) -> str:
+        """Its status as a report names it: `to do` and `waiting` are two more."""
+        if self.todo:
+            return "to do"
+        return "waiting" if self.waiting_for else self.status.replace("_", " ")
+
+    @property
+    def in_work(self) -> bool:
+        """Whether it has been begun and fails."""
+        return self.status == "fail" and not self.todo
 
     @property
     def partly(self) -> bool:
@@ -57,6 +88,17 @@ class Suggestion:
 
     row: Row
     outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of a row since it was last graded: statuses, and how many tests failed."""
+
+    row: str
+    before: str
+    failing_before: int
+    now: str
+    failing: int
 
 
 @dataclass(frozen=True)
@@ -89,11 +131,33 @@ class Grade:
     # The words around it, in the language of whoever reads.
     language: str = "en"
     stage_titles: Mapping[int, str] = field(default_factory=dict)
+    changes: tuple[Change, ...] | None = None  # None: it was not graded before
+    start: str = ""  # how to start the server for the curl lines
 
     @property
     def score(self) -> Score:
         """The sum of all stages."""
         return Score.of(self.rows)
+
+    @property
+    def tests_in_work(self) -> tuple[int, int]:
+        """How many tests pass, of how many that ran, in the rows that were begun and fail."""
+        rows = [row for row in self.rows if row.in_work]
+        run = sum(row.run for row in rows)
+        return run - sum(row.failing for row in rows), run
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all was found out, so that there is one thing to say."""
+        return bool(self.problem) and all(row.status == "error" for row in self.rows)
+
+    def failing(self) -> tuple[Row, ...]:
+        """Return the rows in work that fail, those of the stage that is graded first."""
+        return tuple(row for rows in self.stages().values() for row in rows if row.in_work)
+
+    def left_to_do(self) -> tuple[Row, ...]:
+        """Return the rows that were not begun."""
+        return tuple(row for rows in self.stages().values() for row in rows if row.todo)
 
     def stages(self) -> dict[int, tuple[Row, ...]]:
         """Return the rows by stage: the one that is graded first, then the earlier ones."""
@@ -111,9 +175,9 @@ class Grade:
         return tuple(found.values())
 
     def regressions(self) -> tuple[Row, ...]:
-        """Return the rows of earlier stages that are broken."""
+        """Return the rows of earlier stages that are broken, and wait for no TODO."""
         return tuple(
-            row for row in self.rows if row.stage < self.stage and row.status in ("fail", "blocked")
+            row for row in self.rows if row.stage < self.stage and row.word in ("fail", "blocked")
         )
 
     @property
@@ -151,9 +215,15 @@ def due(requirements: Iterable[Requirement], stage: int) -> list[Requirement]:
 
 
 def judge(
-    requirements: Sequence[Requirement], suite: Suite, absent: Mapping[int, str] | None = None
+    requirements: Sequence[Requirement],
+    suite: Suite,
+    absent: Mapping[int, str] | None = None,
+    not_begun: Collection[str] = (),
 ) -> list[Row]:
-    """Return a row for each requirement; `absent` says which stages a solution leaves out, why."""
+    """Return a row for each requirement; `absent` says which stages a solution leaves out, why.
+
+    `not_begun` are rows of which the source shows that nobody has written them yet.
+    """
     absent = absent or {}
     craft = set(suite.craft)
     by_function: dict[str, list[Outcome]] = {}
@@ -176,8 +246,9 @@ def judge(
             row = replace(row, status="not_checked", reason=_why_only_craft(advised))
         else:
             row, steps[row.id] = _judge_one(row, requirement, outcomes, suite, at_fault)
-        rows[row.id] = row
+        rows[row.id] = replace(row, not_begun=row.id in not_begun)
     settled = {row.id: row for row in _settle_blocked(rows, steps)}
+    settled = {name: replace(row, waiting_for=_root(row, settled)) for name, row in settled.items()}
     return [
         replace(row, suggestions=_suggestions(row, requirement, advice, settled))
         for requirement, row in zip(requirements, settled.values(), strict=True)
@@ -215,18 +286,21 @@ def _judge_one(
     """Return the row, still `blocked` wherever it may be, and the rows that it waits for."""
     ran = [outcome for outcome in outcomes if outcome.verdict in ("passed", "failed")]
     failed = [outcome for outcome in outcomes if outcome.verdict == "failed"]
-    # What says something of this row itself comes first.
-    failures = tuple(sorted(failed, key=lambda f: f.step not in ("", row.id)))
+    # What says something of this row itself comes first, what is left to do last.
+    failures = tuple(sorted(failed, key=lambda f: (not f.is_about(row.id), bool(f.todo))))
     row = replace(row, failures=failures, run=len(ran))
     broken = [outcome for outcome in outcomes if outcome.verdict == "error"]
     missing = {test for test in suite.missing if test.partition("[")[0] in requirement.tests}
     not_run = {test.partition("[")[0] for test in set(suite.left_out) - set(suite.craft)}
     left_out = bool(not_run & set(requirement.tests) - {outcome.function for outcome in outcomes})
-    elsewhere = {failure.step for failure in failures} - {""}
-    if failures and not all(f.step and f.step != row.id for f in failures):
+    if any(failure.is_about(row.id) for failure in failures):
         return replace(row, status="fail"), set()
     if failures:
-        return replace(row, status="blocked"), elsewhere
+        named = {name for failure in failures for name in (failure.step, *_ids(failure.todo))}
+        # Its own TODO is what it waits for: nothing else can be told of it.
+        if any(row.id in _ids(failure.todo) for failure in failures):
+            return replace(row, status="fail"), set()
+        return replace(row, status="blocked"), named - {""}
     for gave_up in suite.gave_up:
         if not any(test.startswith(gave_up.directory) for test in missing):
             continue
@@ -250,6 +324,22 @@ def _why_not(outcomes: Sequence[Outcome], left_out: bool) -> str:
     if left_out or not reasons:
         return "takes longer than a quick look (--thorough)"
     return max(reasons, key=reasons.count)
+
+
+def _ids(todo: str) -> list[str]:
+    """Return the rows that a TODO names."""
+    return [name.strip() for name in todo.split(",") if name.strip()]
+
+
+def _root(row: Row, rows: Mapping[str, Row]) -> str:
+    """Return the row that was not begun and holds this one up; empty when there is none."""
+    seen: set[str] = set()
+    while row.status == "blocked" and row.blocked_by in rows and row.id not in seen:
+        seen.add(row.id)
+        row = rows[row.blocked_by]
+        if row.todo:
+            return row.id
+    return ""
 
 
 def _rows_of(test: str, requirements: Iterable[Requirement]) -> set[str]:

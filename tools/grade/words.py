@@ -1,9 +1,11 @@
 """The words of a report, in English and in Russian.
 
-What a test or a server says (expected, got) stays as it was said.
+What a test or a server says stays as it was said; the words around it (`at least 3`) are ours.
 """
 
 from __future__ import annotations
+
+import re
 
 LANGUAGES = ("en", "ru")
 
@@ -13,6 +15,63 @@ _RUSSIAN = {
     "blocked": "ждёт",
     "not checked": "не проверено",
     "error": "сбой проверки",
+    "to do": "не начато",
+    "waiting": "ждёт",
+    "waiting for": "ждёт",
+    "{run} run, {failed} failed": "запущено {run}, не прошло {failed}",
+    "{failing} failing": "не проходит {failing}",
+    "{before} → {failing} failing": "не проходит {before} → {failing}",
+    "In work: {passed} of {run} tests pass": "В работе: проходит {passed} из {run} проверок",
+    "({seconds} s)": "({seconds} с)",
+    "The suggestions are not complete: {left} of their tests were not run.": (
+        "Советы не полны: проверок для них не выполнено: {left}."
+    ),
+    "The server ended {times} × while it was graded (exit code {codes}).": (
+        "Сервер завершался во время проверки: {times} × (код {codes})."
+    ),
+    "The command has no {{port}}: the server was to take it from PORT.": (
+        "В команде нет {{port}}: порт сервер должен был взять из PORT."
+    ),
+    "Rows that need control of the weather are not checked. To check them: start "
+    "`python3 noxfile.py -s fake-weather`, and your server as that says; then this again.": (
+        "Требования, которым нужно управлять погодой, не проверены. Чтобы проверить: запустите "
+        "`python3 noxfile.py -s fake-weather` и свой сервер, как там сказано; затем это снова."
+    ),
+    "Rows that need an administrator are not checked. To check them: start your server "
+    "with FIRST_ADMIN_USERNAME and FIRST_ADMIN_PASSWORD, and say --admin-username and "
+    "--admin-password here.": (
+        "Требования, которым нужен администратор, не проверены. Чтобы проверить: запустите свой "
+        "сервер с FIRST_ADMIN_USERNAME и FIRST_ADMIN_PASSWORD и укажите здесь --admin-username и "
+        "--admin-password."
+    ),
+    "Not begun": "Ещё не начато",
+    "Since the last grade": "С прошлой проверки",
+    "Nothing has changed since the last grade.": "С прошлой проверки ничего не изменилось.",
+    "sent": "отправлено",
+    "exception": "исключение",
+    "About the requirement": "О требовании",
+    "Your code raised an exception: start at": "Ваш код вызвал исключение: начните с",
+    "The curl lines ask your own server. Start it": (
+        "Строки curl обращаются к вашему серверу. Запустите его"
+    ),
+    "A quick look runs a part of the tests; --thorough runs all.": (
+        "Быстрая проверка выполняет часть проверок, --thorough — все."
+    ),
+    "advice, no points": "совет, без баллов",
+    "tests": "проверок",
+    "row": "требование",
+    "Changed": "Изменено",
+    "grading again": "проверяю снова",
+    "Rows that failed are looked at first": "Сначала проверяются требования, которые не выполнены",
+    "Those rows now": "Эти требования теперь",
+    "Looking at the others": "Проверяю остальные",
+    "passes so far": "пока проходит",
+    "Results by learner": "Результаты по ученикам",
+    "Contents": "Содержание",
+    "back to the table": "к таблице",
+    "What the marks mean": "Что значат знаки",
+    "more": "ещё",
+    "Ending the servers": "Завершаю серверы",
     "Stage": "Этап",
     "requirement": "требование",
     "result": "результат",
@@ -46,9 +105,6 @@ _RUSSIAN = {
     ),
     "blocked by": "сначала",
     "more failures of this row": "и ещё случаев",
-    "tests of the row were run; --thorough runs more": (
-        "проверок требования выполнено; --thorough выполнит больше"
-    ),
     "of": "из",
     "It could not be graded": "Проверить не удалось",
     "Nothing was counted. If the log shows an error of the solution, that is its own.": (
@@ -80,6 +136,48 @@ _RUSSIAN = {
 }
 
 
+_VALUES = (
+    (r"an answer to (.+)", "ответ на {}"),
+    (r"an answer", "ответ"),
+    (r"an answer in the form of the contract", "ответ в форме договора"),
+    (r"an answer without it", "ответ без этого"),
+    (r"nothing within (.+) s", "ничего за {} с"),
+    (r"nothing until the time of the test was up", "ничего, пока не вышло время проверки"),
+    (r"nobody listens there any more", "там больше никто не слушает"),
+    (r"the connection broke: (.+)", "соединение оборвалось: {}"),
+    (r"redirects without end", "бесконечные перенаправления"),
+    (r"an open socket", "открытый сокет"),
+    (r"a frame in (.+) s", "кадр за {} с"),
+    (r"received: (.+)", "получено: {}"),
+    (r"no answer: (.+)", "нет ответа: {}"),
+    (r"one of (.+)", "одно из {}"),
+    (r"anything but (.+)", "что угодно, кроме {}"),
+    (r"at most (.+)", "не больше {}"),
+    (r"at least (.+)", "не меньше {}"),
+    (r"less than (.+)", "меньше {}"),
+    (r"more than (.+)", "больше {}"),
+    (r"no (.+) in it", "внутри нет {}"),
+    (r"(.+) in it", "внутри есть {}"),
+    (r"(.+) in the answer", "{} в ответе"),
+    (r"nothing", "ничего"),
+    (r"nothing else", "ничего больше"),
+)
+
+
+def say_value(text: str, language: str) -> str:
+    """Return what was expected or came, with our own words around it in this language."""
+    if language == "ru":
+        for pattern, russian in _VALUES:
+            if found := re.fullmatch(pattern, text, re.DOTALL):
+                return russian.format(*found.groups())
+    return text
+
+
 def say(word: str, language: str) -> str:
     """Return a word of a report in this language; what is not known stays English."""
     return _RUSSIAN.get(word, word) if language == "ru" else word
+
+
+def tell(sentence: str, language: str, **values: object) -> str:
+    """Return a sentence of a report in this language, with these values in it."""
+    return say(sentence, language).format(**values)

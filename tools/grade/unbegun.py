@@ -1,0 +1,48 @@
+"""Finds requirements that a learner has not begun: all that the starter leaves to do is still left.
+
+A server tells it only where it answers 501. Without the fields of a schema it answers 422, and
+without a guard 200: the source tells those apart from mistakes. Only a directory that was made by
+`tools/starter.py` is looked at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.course import ROOT, Stage
+from tools.starter import Part, read_parts
+
+MADE_BY_US = Path("app", "unfinished.py")
+
+
+def not_begun(solution: Path, stages: Sequence[Stage], stage: Stage, root: Path = ROOT) -> set[str]:
+    """Return the rows of which each part of the stage's starter is left to do."""
+    if not (solution / MADE_BY_US).exists():
+        return set()
+    parts = read_parts(stage)
+    todos = Counter((part.path, part.rows) for part in parts for _ in part.names)
+    before = root / stages[stage.number - 2].directory if stage.number > 1 else None
+    left: set[str] = set()
+    begun: set[str] = set()
+    for part in parts:
+        if part.names:
+            wanted = todos[part.path, part.rows]
+            is_left = _text(solution / part.path).count(_mark(part)) >= wanted
+        else:
+            is_left = _text(solution / part.path) == (_text(before / part.path) if before else "")
+        (left if is_left else begun).update(part.rows)
+    return left - begun
+
+
+def _mark(part: Part) -> str:
+    return f"# TODO {', '.join(part.rows)}:"
+
+
+def _text(file: Path) -> str:
+    """Return what is in a file; nothing where there is none that can be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
