@@ -15,10 +15,14 @@ import jinja2
 
 from tools.grade.report_terminal import (
     because,
+    change_line,
+    facts,
+    hints_of,
     score_line,
     sentences,
     status_word,
     suggestions_line,
+    total_line,
 )
 from tools.grade.results import Grade, Score
 from tools.grade.words import say
@@ -32,7 +36,6 @@ def render(grade: Grade) -> str:
         lang,
         grade=grade,
         scores={number: Score.of(rows) for number, rows in grade.stages().items()},
-        failing=[row for row in grade.rows if row.status == "fail"],
     )
 
 
@@ -43,11 +46,18 @@ def render_matrix(learners: Sequence[tuple[str, Grade]], language: str) -> str:
     return _page(
         "matrix.html",
         language,
-        learners=learners,
+        learners=[(n, name, grade) for n, (name, grade) in enumerate(learners, 1)],
         first=first,
         passed=passed,
         today=f"{datetime.now().astimezone():%Y-%m-%d}",
     )
+
+
+# Each stands beside its word, which a screen reader reads in its stead.
+_MARKS = {
+    "pass": "✓", "fail": "✗", "to do": "○", "waiting": "…", "blocked": "…",
+    "not checked": "–", "error": "!",
+}  # fmt: skip
 
 
 def _page(template: str, language: str, **values: Any) -> str:
@@ -66,5 +76,10 @@ def _page(template: str, language: str, **values: Any) -> str:
         "score_line": partial(score_line, language=language),
         "sentences": sentences,
         "suggestions_line": partial(suggestions_line, language=language),
+        "total_line": partial(total_line, language=language),
+        "change_line": partial(change_line, language=language),
+        "facts": partial(facts, language=language),
+        "hints_of": partial(hints_of, language=language),
+        "marks": _MARKS,
     }
     return environment.get_template(template).render(**values)
