@@ -64,6 +64,7 @@ def has_ended(api: Api, job_id: str) -> bool:
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.slow
 @pytest.mark.alone
+@pytest.mark.queue("local")  # a worker of Celery counts in another process
 def test_the_list_is_fast_while_a_large_text_is_counted(
     api: Api, record_property: Callable[[str, object], None], kind: str
 ) -> None:
