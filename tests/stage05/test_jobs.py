@@ -85,6 +85,16 @@ def test_a_long_job_is_seen_running_and_cannot_be_cancelled_any_more(api: Api) -
     succeeded(api, job_id)
 
 
+@pytest.mark.contract("J1", "J5")
+def test_a_status_is_one_of_six_words(api: Api) -> None:
+    job = submit(api)
+    seen = [job["status"]]
+    while seen[-1] in ("queued", "running"):
+        seen.append(read(api, job["id"])["status"])
+    assert set(seen) <= {"queued", "running", "succeeded"}
+    assert [job["status"] for job in listed(api)] == ["succeeded"]
+
+
 @pytest.mark.contract("J7")
 def test_a_job_that_has_ended_cannot_be_cancelled(api: Api) -> None:
     job = succeeded(api, submit(api)["id"])
