@@ -25,6 +25,7 @@ def test_a_picture_and_what_is_known_of_it_survive_a_restart(restartable: Launch
 
 
 @pytest.mark.contract("E26", "I7")
+@pytest.mark.own_stage
 def test_a_picture_is_a_file_in_the_directory_that_is_set(restartable: LaunchedServer) -> None:
     media = media_of(restartable)
     with Api(restartable) as visitor:

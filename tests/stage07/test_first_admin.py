@@ -143,6 +143,7 @@ def test_the_last_administrator_cannot_be_demoted(only_admin: Person) -> None:
 
 
 @pytest.mark.contract("B11")
+@pytest.mark.own_stage
 def test_the_only_administrator_cannot_step_down(restartable: LaunchedServer) -> None:
     """On a server of its own: on a shared one there may be others, and a mistake would end all."""
     with Api(restartable) as visitor:
