@@ -27,7 +27,7 @@ from tests.harness.exchange import (
     show_throw_away_passwords,
     throw_away,
 )
-from tests.harness.learners import Solution
+from tests.harness.learners import NEEDS_CMD, Solution
 from tests.harness.selection import opens_a_browser, spread, takes_long
 from tools.course import CourseError, find_stage, load_course
 from tools.grade.failures import exchange_of, expected_of, explain, got_of, sent_of, short
@@ -206,7 +206,10 @@ class Recorder:
         end = self._ends[item.nodeid]
         if report.skipped and isinstance(report.longrepr, tuple):
             reason = str(report.longrepr[2]).removeprefix("Skipped: ")
-            self._ends[item.nodeid] = replace(end, verdict="skipped", reason=reason)
+            needs_cmd = end.needs_cmd or reason == NEEDS_CMD
+            self._ends[item.nodeid] = replace(
+                end, verdict="skipped", reason=reason, needs_cmd=needs_cmd
+            )
         elif report.failed and call.excinfo is not None and end.verdict in ("passed", "skipped"):
             self._ends[item.nodeid] = self._failure(item, call.excinfo)
         return report
