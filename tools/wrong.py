@@ -42,6 +42,8 @@ SERVER = GRADING / "solutions" / "node"
 LISTS = GRADING / "wrong"
 PAGE = ROOT / "docs" / "wrong-servers.md"
 
+SEVERAL = 3  # failures: the first ones may be those of a step that belongs to another row
+
 OWN, ELSEWHERE, MISSED, BROKEN = "own row", "elsewhere", "not caught", "does not run"
 
 
@@ -121,7 +123,7 @@ def _looked_at(result: Result, running: Running) -> Result:
         weather=running.weather,
         admin=running.admin,
         craft=False,
-        stop_at_first=True,
+        most_failures=SEVERAL,
     )
     if found := _failure_of(own, run_suite(target).outcomes):
         by_url = OWN
@@ -132,7 +134,9 @@ def _looked_at(result: Result, running: Running) -> Result:
 
     earlier = [one for one in load_course() if one.number < stage.number]
     suites = tuple(f"tests/{one.name}" for one in (stage, *earlier))
-    suite = run_suite(replace(target, suites=suites, stop_at_first=False))
+    suite = run_suite(replace(target, suites=suites, most_failures=0))
+    if not suite.outcomes:
+        return replace(result, verdict=BROKEN, said=suite.broken)
     rows = judge(requirements, suite)
     failed = tuple(row.id for row in rows if row.status == "fail")
     failures = [outcome for row in rows if row.status == "fail" for outcome in row.failures]

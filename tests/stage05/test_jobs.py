@@ -1,6 +1,7 @@
 """Rows 5.1 and 5.6: asking for jobs, looking at them, cancelling them; everyone sees their own."""
 
 import json
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +34,20 @@ from tests.stage05.jobs import (
 )
 
 ROUNDS = 5
+SERVED_WITHIN = 1.0  # seconds: much, but a job that runs where requests are answered takes longer
+
+
+@pytest.mark.contract("J11", "E27")
+def test_others_are_served_while_a_job_runs(api: Api) -> None:
+    """The first test of all: where this fails, jobs of the others would keep everybody waiting."""
+    job_id = submit(api, "Hello world. " * 1000)["id"]
+    slowest, ended = 0.0, False
+    while not ended:
+        asked = time.monotonic()
+        status = api.request("GET", f"/jobs/{job_id}").json()["status"]
+        ended = status not in ("queued", "running")
+        slowest = max(slowest, time.monotonic() - asked)
+    assert slowest < SERVED_WITHIN
 
 
 @pytest.mark.contract("J1", "J3", "E24")

@@ -55,7 +55,7 @@ class Target:
     admin: tuple[str, str] | None = None
     first: tuple[str, ...] = ()  # rows whose tests run before all others
     craft: bool = True  # whether the tests that grade nobody run, too
-    stop_at_first: bool = False  # failure: enough for whoever wants to know whether there is one
+    most_failures: int = 0  # after which it ends (0: never), for whoever wants to know of one
 
     def arguments(self, events: Path) -> list[str]:
         """Return the arguments of pytest."""
@@ -78,8 +78,8 @@ class Target:
             arguments.append("--grade-strict")
         if not self.craft:
             arguments.append("--grade-no-craft")
-        if self.stop_at_first:
-            arguments.append("--exitfirst")
+        if self.most_failures:
+            arguments.append(f"--maxfail={self.most_failures}")
         optional = {
             "solution": self.solution,
             "profile": self.profile,
