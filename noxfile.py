@@ -493,6 +493,12 @@ def starter(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def wrong(session: nox.Session) -> None:
+    """Grade servers with a mistake in them: is it noticed? (`wrong -- 3 8.4 --missed`)."""
+    run_module(session, "tools.wrong", *session.posargs)
+
+
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Break stages on purpose, and see whether the tests notice (`mutants -- 1 2 --exhaustive`)."""
     for stage in STAGES:

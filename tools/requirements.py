@@ -40,6 +40,7 @@ class Requirement:
     tests: tuple[str, ...]
     until: int | None = None
     successor: str | None = None
+    restart: bool = False  # it is about a restart, so a server at a URL cannot show it
 
 
 def load_requirements(path: Path = MAP) -> list[Requirement]:

@@ -133,7 +133,7 @@ class TestAServerThatIsUp:
         assert report.exit_code == 0, report.printed
         assert report.json["summary"]["suggestions"] == 0
         assert report.statuses["1.7"] == "not_checked"
-        assert "needs control of the server process" in report.printed
+        assert "not looked at: needs --cmd" in report.printed
 
     def test_a_roster_is_graded_to_its_end_and_becomes_a_matrix(
         self, up: LaunchedServer, tmp_path: Path

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.harness.learners import NEEDS_CMD
 from tools.course import ROOT
 from tools.grade.outcomes import Suite, read_suite
 
@@ -39,6 +42,28 @@ def kept():
 @pytest.mark.parametrize("number", range(9))
 def test_waits(kept, number):
     raise TimeoutError
+"""
+MANY = """
+import pytest
+
+@pytest.mark.contract("T1")
+@pytest.mark.every_variant
+@pytest.mark.parametrize("number", range(9))
+def test_every(number):
+    pass
+
+@pytest.mark.contract("T1")
+@pytest.mark.parametrize("number", range(9))
+def test_some(number):
+    pass
+
+@pytest.mark.contract("T1")
+def test_again(restartable):
+    pass
+
+@pytest.mark.craft
+def test_craft():
+    pass
 """
 FINE = """
 import pytest
@@ -99,3 +124,23 @@ def test_a_suite_that_is_given_up_makes_no_other_fail(tmp_path: Path) -> None:
     ends = [(outcome.test.partition("/")[0], outcome.verdict) for outcome in suite.outcomes]
     assert ends == [("stage01", "failed")] * 5 + [("stage02", "passed")]
     assert len(suite.missing) == 4
+
+
+@pytest.mark.parametrize(("stage", "every", "some"), [(1, 9, 6), (2, 1, 1)])
+def test_every_variant_runs_at_the_stage_that_names_the_test(
+    tmp_path: Path, stage: int, every: int, some: int
+) -> None:
+    options = ("--grade-quick", "--grade-variants=6", "--grade-earlier-variants=1")
+    suite = run(tmp_path, f"--stage={stage}", *options, stage01=MANY)
+    assert len([test for test in suite.chosen if "test_every[" in test]) == every
+    assert len([test for test in suite.chosen if "test_some[" in test]) == some
+
+
+def test_a_test_that_needs_a_second_server_says_so_and_craft_can_be_left_out(
+    tmp_path: Path,
+) -> None:
+    suite = run(tmp_path, "--stage=1", "--grade-no-craft", stage01=MANY)
+    (again,) = [outcome for outcome in suite.outcomes if outcome.needs_cmd]
+    assert (again.function.rpartition("::")[2], again.verdict) == ("test_again", "skipped")
+    assert again.reason == NEEDS_CMD
+    assert len(suite.outcomes) == 19

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from watchfiles import Change
 
+from tests.harness.learners import NEEDS_CMD
 from tests.harness.profile import ProfileError, load_profile
 from tools.course import ROOT, CourseError, find_stage, load_course
 from tools.grade import report_html, report_json, report_junit, report_markdown, report_terminal
@@ -30,7 +31,7 @@ from tools.grade.outcomes import (
 )
 from tools.grade.platforms import details
 from tools.grade.plugin import is_ours
-from tools.grade.results import ONLY_CRAFT, Grade, Row, due, judge
+from tools.grade.results import ONLY_CRAFT, PARTLY_NEEDS_CMD, Grade, Row, due, judge
 from tools.grade.steps import STEPS, step_of
 from tools.grade.unbegun import not_begun
 from tools.requirements import Requirement, load_requirements
@@ -179,6 +180,23 @@ def test_what_no_client_sees_is_not_checked_and_says_why() -> None:
     assert (rows["1.1"].status, rows["1.1"].reason) == ("not_checked", "needs the source")
     score = Grade(1, tuple(rows.values())).score
     assert (score.earned, score.checkable, score.total) == (2, 2, 3)
+
+
+def test_a_row_about_a_restart_is_not_earned_by_what_else_ran() -> None:
+    restart = replace(LIST, restart=True, tests=(*LIST.tests, "t.py::test_restart"))
+    partly = replace(READ, tests=(*READ.tests, "t.py::test_kill"))
+    outcomes = (
+        passed(LIST),
+        passed(READ),
+        *(
+            Outcome(test, "skipped", reason=NEEDS_CMD)
+            for test in (restart.tests[1], partly.tests[1])
+        ),
+    )
+    suite = Suite(outcomes, tuple(outcome.test for outcome in outcomes))
+    rows = {row.id: row for row in judge([restart, partly], suite)}
+    assert (rows["1.1"].status, rows["1.1"].reason) == ("not_checked", NEEDS_CMD)
+    assert (rows["1.2"].status, rows["1.2"].reason) == ("pass", PARTLY_NEEDS_CMD)
 
 
 def test_what_a_server_kept_from_running_is_blocked_and_its_own_row_fails() -> None:

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from tests.harness.server import AttachedServer, LaunchedServer
 
+# A command can be run once more, to restart that server; one at a URL is somebody else's.
+NEEDS_CMD = "not looked at: needs --cmd"
+
 
 @dataclass(frozen=True)
 class Solution:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,7 @@ import pytest
 from tests.harness import profile
 from tests.harness.driver import Api
 from tests.harness.exchange import forget, report_sections
-from tests.harness.learners import LearnersServer, Solution
+from tests.harness.learners import NEEDS_CMD, LearnersServer, Solution
 from tests.harness.selection import FULL, MARKERS, QUICK, longest_file_first, quick_selection
 from tests.harness.server import (
     AttachedServer,
@@ -30,6 +30,7 @@ from tests.harness.server import (
     kill_running_servers,
     stage_server,
 )
+from tests.harness.tokens import is_signed_with
 from tools.course import ROOT, CourseError, Stage, find_stage, load_course
 
 if TYPE_CHECKING:  # a plugin is imported by pytest, which explains its assertions then
@@ -44,6 +45,8 @@ pytest_plugins = [
 ]
 
 NOT_CHECKED = "not checked: needs control of the server process"
+SHORTENED = {"JOB_LEASE": "3"}  # seconds until a job of a killed server is taken up again
+OTHER_SECRET = "not checked: the server does not sign its tokens with the JWT_SECRET it was given"
 # With `--solution` a process can be had, but what is inside of it is somebody else's.
 NOT_INSIDE = "not checked: needs the course's own app, to look into its database and log"
 NOT_OTHERWISE = "not checked: needs the course's own app, to start it with other settings"
@@ -252,23 +255,44 @@ launch_for_session = pytest.fixture(_launch, scope="session", name="launch_for_s
 launch_for_session.__doc__ = "The same, for servers that all tests share."
 
 
-@pytest.fixture(scope="module")
-def restartable(
+@pytest.fixture(scope="session")
+def _second_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LaunchedServer]:
-    """A private server, running, for tests that do no more than restart and kill it.
-
-    With `--solution` that is one more of the solution under test, with a database and a directory
-    of pictures of its own.
-    """
     if not request.config.getoption("solution"):
-        launch: Launch = request.getfixturevalue("launch_for_module")
-        yield launch()
+        if request.config.getoption("base_url"):
+            pytest.skip(NEEDS_CMD)
+        launch: Launch = request.getfixturevalue("launch_for_session")
+        yield launch(start=True, **SHORTENED)
         return
-    solution = Solution.read(Path(request.config.getoption("solution")))
+    with start_another(request.config, tmp_path_factory.mktemp("restartable")) as server:
+        yield server
+
+
+@contextmanager
+def start_another(
+    config: pytest.Config, directory: Path, **settings: str
+) -> Iterator[LearnersServer]:
+    """Run one more of the solution under test, with a database and pictures of its own.
+
+    Skips the test where it does not start.
+    """
+    server = _another(config, directory)
+    server.settings |= settings
+    try:
+        server.start()
+    except ServerDidNotStart as error:
+        pytest.skip(f"not checked: a second one does not start beside the first: {error}")
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+def _another(config: pytest.Config, directory: Path) -> LearnersServer:
+    solution = Solution.read(Path(config.getoption("solution")))
     if solution.port is not None:
         pytest.skip("not checked: the solution takes one port only, and runs there already")
-    directory = tmp_path_factory.mktemp("restartable")
     server = LearnersServer(solution, directory)
     own = {
         "DATABASE_URL": f"sqlite+aiosqlite:///{(directory / 'todo.db').as_posix()}",
@@ -279,12 +303,38 @@ def restartable(
         if name in solution.environment:
             scheme = solution.environment[name].partition(":///")[0]
             server.settings[name] = value.replace("sqlite+aiosqlite", scheme, 1)
-    try:
-        server.start()
-    except ServerDidNotStart as error:
-        pytest.skip(f"not checked: a second one does not start beside the first: {error}")
-    yield server
-    server.end()
+    return server
+
+
+@pytest.fixture
+def restartable(_second_server: LaunchedServer) -> LaunchedServer:
+    """A second server, running, for tests that restart and kill it, and look at its log.
+
+    All tests share it. With `--solution` that is one more of the solution under test, with a
+    database and a directory of pictures of its own.
+    """
+    if not _second_server.is_running:
+        _second_server.end()
+        _second_server.start()
+    return _second_server
+
+
+@pytest.fixture
+def secret(request: pytest.FixtureRequest, server: Server) -> str:
+    """The secret that the shared server signs its tokens with.
+
+    A solution may ignore the setting: a control token shows whether it does.
+    """
+    if isinstance(server, LaunchedServer):
+        return server.settings["JWT_SECRET"]
+    if not request.config.getoption("solution"):
+        pytest.skip(NEEDS_CMD)
+    solution = Solution.read(Path(request.config.getoption("solution")))
+    given = solution.environment.get("JWT_SECRET", "")
+    with Api(server) as visitor:
+        if not given or not is_signed_with(visitor.as_new_user().token or "", given):
+            pytest.skip(OTHER_SECRET)
+    return given
 
 
 @pytest.fixture(autouse=True)

@@ -41,6 +41,7 @@ MARKERS = (
     "own_stage: starts several servers, or waits; later stages leave it to its own stage.",
     "nightly: takes minutes, and tests of its kind are in the default run: only a full run has it.",
     "alone: measures time or memory, so no other test runs beside it.",
+    "every_variant: a quick grade takes all variants at the stages whose rows name the test.",
     "page(directory): tests a page whose files are in that directory of the stage.",
 )
 

@@ -107,18 +107,17 @@ class AttachedServer:
 
     @cached_property
     def has_users(self) -> bool:
-        """Whether todos need a token: asked once, without one (`httpx.HTTPError` if it is down).
+        """Whether there are users: asked once, without a token (`httpx.HTTPError` if it is down).
 
-        Where there are no todos at all, the user's own page tells.
+        A list of todos that is open by mistake does not make users go away.
         """
+        statuses = set[int]()
         for path in ("/todos", "/users/me"):
             address = self.base_url + profile.active().path(path)
             # The head of the answer will do: what is wrong with a body is for a test to say.
             with httpx.stream("GET", address, trust_env=False) as answer:
-                status = answer.status_code
-            if status != httpx.codes.NOT_FOUND:
-                break
-        return status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+                statuses.add(answer.status_code)
+        return not statuses.isdisjoint((httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN))
 
     def log_mark(self) -> int:
         """Return 0: its log is not ours to read."""
@@ -193,6 +192,11 @@ class LaunchedServer:
     def pid(self) -> int:
         """The process id of the running server; `RuntimeError` when it was never started."""
         return self._started().pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process was started and has not ended."""
+        return self in _running and self._started().poll() is None
 
     @property
     def exit_code(self) -> int | None:

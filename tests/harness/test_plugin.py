@@ -15,6 +15,7 @@ import pytest
 from tests.harness.conftest import SAMPLE_SERVER, Sample
 from tests.harness.exchange import FRAMES, FrameLog, mask
 from tests.harness.inner_pytest import HARNESS, TEST_FILE, WITHOUT, run_pytest
+from tests.harness.learners import NEEDS_CMD, Solution
 from tests.harness.sample_server import TOKEN
 from tests.harness.signals import interruptible
 from tests.harness.waiting import eventually
@@ -162,6 +163,64 @@ def test_file(launched_server):
     assert "2 skipped" in printed
     assert "needs the course's own app, to start it with other settings" in printed
     assert "needs the course's own app, to look into its database and log" in printed
+
+
+def test_a_second_one_of_a_solution_is_restarted_and_left_running(
+    tmp_path: Path, sample: Sample
+) -> None:
+    server = sample()
+    server.start()
+    command = (sys.executable, str(SAMPLE_SERVER), "{port}")
+    given = {"PATH": os.environ["PATH"], "DATABASE_URL": "sqlite:///theirs.db"}
+    solution = Solution(command, str(tmp_path), given)
+    solution.write(tmp_path / "solution.json")
+    source = """
+from tests.harness.driver import Api
+
+def test_killed(restartable, server):
+    assert restartable.base_url != server.base_url
+    restartable.kill()
+
+def test_again(restartable):
+    restartable.restart()
+    with Api(restartable) as api:
+        given = api.request("GET", "/environment").json()["environment"]
+    assert given["DATABASE_URL"].startswith("sqlite:///")
+    assert "theirs" not in given["DATABASE_URL"]
+"""
+    options = [f"--base-url={server.base_url}", "--solution=solution.json"]
+    assert "2 passed" in run_pytest(tmp_path, source, *options)
+    assert server.exit_code is None
+
+
+def test_without_a_command_nothing_is_restarted_and_no_secret_is_known(
+    tmp_path: Path, sample: Sample
+) -> None:
+    server = sample("users")
+    server.start()
+    source = """
+def test_restart(restartable):
+    raise AssertionError("must not run")
+
+def test_secret(secret):
+    raise AssertionError("must not run")
+"""
+    printed = run_pytest(tmp_path, source, f"--base-url={server.base_url}", "-rs")
+    assert "2 skipped" in printed
+    assert "[2]" in printed or printed.count(NEEDS_CMD) == 2
+
+
+def test_a_secret_that_the_server_does_not_use_forges_nothing(
+    tmp_path: Path, sample: Sample
+) -> None:
+    server = sample("users")
+    server.start()
+    Solution((), str(tmp_path), {"JWT_SECRET": "of nobody"}).write(tmp_path / "solution.json")
+    source = "def test_secret(secret):\n    raise AssertionError('must not run')\n"
+    options = [f"--base-url={server.base_url}", "--solution=solution.json", "-rs"]
+    printed = run_pytest(tmp_path, source, *options)
+    assert "1 skipped" in printed
+    assert "does not sign its tokens with the JWT_SECRET it was given" in printed
 
 
 def test_what_tells_users_apart_is_not_checked_where_there_are_none(

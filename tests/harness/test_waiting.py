@@ -1,10 +1,11 @@
 """Waiting ends at its deadline and says why; calls at once are really at once."""
 
 import threading
+import time
 
 import pytest
 
-from tests.harness.waiting import eventually, in_parallel
+from tests.harness.waiting import eventually, held_up, in_parallel
 
 
 def test_eventually_returns_the_first_true_result() -> None:
@@ -48,3 +49,25 @@ def test_an_error_of_one_call_does_not_hide_the_others() -> None:
     outcomes = in_parallel(4, lambda number: 6 // number)
     assert outcomes.results == [6, 3, 2]
     assert [type(error) for error in outcomes.errors] == [ZeroDivisionError]
+
+
+def test_calls_that_wait_for_each_other_are_held_up() -> None:
+    lock, pause = threading.Lock(), 0.1
+
+    def one_at_a_time() -> None:
+        with lock:
+            time.sleep(pause)
+
+    assert held_up(one_at_a_time, at_once=4) > 2.5 * pause
+    assert held_up(lambda: time.sleep(pause), at_once=4) < pause
+
+
+def test_what_one_of_them_raises_is_raised() -> None:
+    calls = iter([None, None, None, "wrong"])
+
+    def third_is_wrong() -> None:
+        if next(calls, "over") == "wrong":
+            raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        held_up(third_is_wrong, at_once=2)

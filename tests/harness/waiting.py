@@ -33,6 +33,26 @@ def eventually(check: Callable[[], Result], *, within: float = 5.0) -> Result:
         time.sleep(_POLL)
 
 
+def held_up(call: Callable[[], object], *, at_once: int) -> float:
+    """Return by how many seconds as many calls, made at once, take longer than one.
+
+    Raises what one of them raises.
+    """
+    alone = min(_seconds_of(call), _seconds_of(call))
+    began = time.monotonic()
+    outcomes = in_parallel(at_once, lambda _: call())
+    together = time.monotonic() - began
+    if outcomes.errors:
+        raise outcomes.errors[0]
+    return together - alone
+
+
+def _seconds_of(call: Callable[[], object]) -> float:
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
 @dataclass(frozen=True)
 class Outcomes(Generic[Result]):
     """What became of calls made at once: `results` and `errors`, each in the order of the calls."""

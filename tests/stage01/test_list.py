@@ -59,6 +59,7 @@ def test_the_filter_tells_done_from_open(api: Api) -> None:
 
 
 @pytest.mark.contract("E21", "E4")
+@pytest.mark.every_variant
 @pytest.mark.parametrize(
     "query",
     variants(

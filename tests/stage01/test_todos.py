@@ -56,6 +56,13 @@ def test_a_todo_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
     assert todo in api.every_todo()
 
 
+@pytest.mark.contract("T6", "T9")
+def test_an_id_reads_the_same_todo_after_others_were_deleted(api: Api) -> None:
+    deleted, *others = (api.create_todo() for _ in range(5))
+    assert api.request("DELETE", f"/todos/{deleted['id']}").status_code == 204
+    assert [api.get_todo(todo["id"]) for todo in others] == others
+
+
 @pytest.mark.contract("E1")
 def test_answers_are_json_in_utf_8(api: Api) -> None:
     answer = api.request("GET", "/todos")
@@ -149,6 +156,15 @@ def test_an_empty_patch_changes_nothing(api: Api) -> None:
     todo = api.create_todo(description="stays", completed=True)
     answered = api.patch_todo(todo["id"])
     assert without(answered, "updated_at") == without(todo, "updated_at")
+
+
+@pytest.mark.contract("T9")
+def test_each_delete_takes_the_todo_that_its_id_names(api: Api) -> None:
+    ids = [api.create_todo()["id"] for _ in range(8)]
+    for todo_id in ids[:3]:
+        api.delete_todo(todo_id)
+    left = [todo["id"] for todo in api.every_todo()]
+    assert [todo_id for todo_id in left if todo_id in ids] == ids[3:]
 
 
 @pytest.mark.contract("T9")

@@ -51,6 +51,7 @@ def assert_explains(answer: Any) -> None:
 
 
 @pytest.mark.contract("E4", "T3", "T5")
+@pytest.mark.every_variant
 @pytest.mark.parametrize("fields", ALL_WRONG)
 def test_a_wrong_field_of_a_new_todo_is_422(api: Api, fields: dict[str, Any]) -> None:
     answer = api.request("POST", "/todos", json={"title": "Fine"} | fields)
@@ -59,6 +60,7 @@ def test_a_wrong_field_of_a_new_todo_is_422(api: Api, fields: dict[str, Any]) ->
 
 
 @pytest.mark.contract("E4", "T3", "T7", "T8")
+@pytest.mark.every_variant
 @pytest.mark.parametrize("fields", ALL_WRONG)
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_a_wrong_field_of_a_change_is_422_and_changes_nothing(
@@ -146,6 +148,7 @@ def test_a_refused_address_is_not_repeated_either(api: Api, path: str) -> None:
 
 
 @pytest.mark.contract("E25", "E3")
+@pytest.mark.every_variant
 @pytest.mark.parametrize(
     "todo_id",
     variants(

@@ -42,6 +42,7 @@ def assert_unauthorized(answer: Any) -> None:
 
 
 @pytest.mark.contract("E16", "E18", "T12")
+@pytest.mark.every_variant
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -110,6 +111,7 @@ def basic(username: str) -> str:
 
 
 @pytest.mark.contract("E16", "E18")
+@pytest.mark.every_variant
 @pytest.mark.parametrize(
     "template",
     variants(

@@ -1,6 +1,11 @@
 """Row 3.5: a password exists as a bcrypt hash in one column, and nowhere else at all."""
 
+import os
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +16,7 @@ from tests.stage03.accounts import FORM, new_account, new_username, register, si
 pytestmark = pytest.mark.craft
 
 HASH_LENGTH = 60
+NOT_ITS_OWN = {".venv", "node_modules", ".git", "__pycache__"}  # no server writes there
 LOWEST_COST = "$2b$04$"  # what BCRYPT_ROUNDS=4 gives
 
 
@@ -95,6 +101,33 @@ def test_no_password_and_no_token_is_in_the_log_or_in_any_file(
     for secret in (password, payload, signed):
         assert secret not in log
         assert [path for path, content in stored.items() if secret.encode() in content] == []
+
+
+def written_since(began: float, directory: Path) -> Iterator[tuple[Path, bytes]]:
+    """Yield the files below a directory that were written since then, with what they hold."""
+    for place, directories, names in os.walk(directory):
+        directories[:] = [name for name in directories if name not in NOT_ITS_OWN]
+        for path in (Path(place, name) for name in names):
+            with suppress(OSError):  # gone again, or not ours to read
+                if path.is_file() and path.stat().st_mtime >= began:
+                    yield path, path.read_bytes()
+
+
+@pytest.mark.contract("U3")
+@pytest.mark.own_stage
+def test_what_a_server_writes_holds_no_password(restartable: LaunchedServer) -> None:
+    """Its log, its database if that is a file, and whatever else it keeps where it works."""
+    password, began = f"only-here-{secrets.token_hex(12)}", time.time() - 1
+    with Api(restartable) as visitor:
+        username = new_account(visitor, password)
+        visitor.with_token(token_of(visitor, username, password)).request("GET", "/users/me")
+        register(visitor, username, password)
+        register(visitor, "x", password)
+        sign_in(visitor, "nobody", password)
+    assert password not in restartable.log_text()
+    for place in (restartable.data_dir, restartable.log_file.parent):
+        holding = [path for path, held in written_since(began, place) if password.encode() in held]
+        assert holding == []
 
 
 @pytest.mark.parametrize("setting", ["JWT_SECRET", "BCRYPT_ROUNDS", "DATABASE_URL"])

@@ -12,10 +12,10 @@ import pytest
 from tests.harness.driver import Api
 from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
+from tests.harness.tokens import claims_of, forge, good_claims
 from tests.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import new_account, new_username, register, sign_in, token_of
 from tests.stage03.figures import measure_the_list
-from tests.stage03.tokens import claims_of, forge, good_claims
 
 pytestmark = [pytest.mark.craft, pytest.mark.alone]
 

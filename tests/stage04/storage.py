@@ -11,7 +11,7 @@ ROWS = "SELECT path, size FROM images"
 
 def media_of(server: LaunchedServer) -> Path:
     """Return the directory of the server's pictures."""
-    return server.data_dir / server.settings.get("MEDIA_DIR", "media")
+    return server.data_dir / server.environment().get("MEDIA_DIR", "media")
 
 
 def files_in(media: Path) -> dict[str, int]:

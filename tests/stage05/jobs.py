@@ -24,6 +24,7 @@ RESULT_FIELDS = {
     *("reading_time_seconds", "top_words"),
 }
 FINISHED = ("succeeded", "failed", "cancelled")
+STATUSES = ("scheduled", "queued", "running", *FINISHED)
 MAX_ATTEMPTS = 3
 MAX_FILE_SIZE = 5 * MIB
 FAR_AWAY = "2099-01-01T00:00:00Z"
@@ -82,13 +83,20 @@ def listed(api: Api, **parameters: Any) -> list[Job]:
 
 def ended(api: Api, job_id: str, *, within: float = SLOWEST) -> Job:
     """Wait for the job's end, whichever, and return the job."""
+    return _at_its_end(api, job_id, within)
 
+
+def _at_its_end(api: Api, job_id: str, within: float) -> Job:
     def look() -> Job:
         job = read(api, job_id)
-        assert job["status"] in FINISHED, f"after {within} s the job is still {job['status']}"
+        still = f"after {within} s the job is still {job['status']}"
+        # There is no use in waiting for the end of a status that does not exist.
+        assert job["status"] in FINISHED or job["status"] not in STATUSES, still
         return job
 
-    return eventually(look, within=within)
+    job = eventually(look, within=within)
+    assert job["status"] in FINISHED, f"expected a status that exists, got {job['status']}"
+    return job
 
 
 def has_status(api: Api, job_id: str, *statuses: str, within: float = SLOWEST) -> Job:
@@ -113,6 +121,16 @@ def analysed(api: Api, text: str) -> dict[str, Any]:
     """Return what the analysis of a text finds."""
     result: dict[str, Any] = succeeded(api, submit(api, text)["id"])["result"]
     return result
+
+
+def awaited(api: Api, job_id: str, *, within: float) -> Job:
+    """Return a job that must have succeeded by then: for a test that is about when it runs.
+
+    Unlike in `succeeded`, a job that does not is no fault of some other requirement.
+    """
+    job = _at_its_end(api, job_id, within)
+    assert job["status"] == "succeeded", job
+    return job
 
 
 def moment(value: str) -> datetime:

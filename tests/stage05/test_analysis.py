@@ -45,10 +45,12 @@ PLAIN: dict[str, tuple[str, int, set[int]]] = {
     "mixed scripts": ("Hello мир, γειά σου!", 4, {4}),
     "apostrophes": ("Don't say it isn't so.", 5, {5}),
     "one word": ("word", 1, {1}),
+    "punctuation": ("cat, dog – cat; bird: cat!", 5, {3}),
 }
 
 
 @pytest.mark.contract("J2", "J10")
+@pytest.mark.every_variant
 @pytest.mark.parametrize("kind", PLAIN)
 def test_words_and_lines_of_a_plain_text_are_counted(api: Api, kind: str) -> None:
     text, words, unique_words = PLAIN[kind]

@@ -1,6 +1,8 @@
 """Rows 5.1 and 5.6: asking for jobs, looking at them, cancelling them; everyone sees their own."""
 
 import json
+import threading
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +35,30 @@ from tests.stage05.jobs import (
 )
 
 ROUNDS = 5
+SERVED_WITHIN = 1.0  # seconds: much, but a job that runs where requests are answered takes longer
+
+
+@pytest.mark.contract("J11", "E27")
+def test_others_are_served_while_a_job_runs(api: Api) -> None:
+    """The first test of all: where this fails, jobs of the others would keep everybody waiting."""
+    ended, slowest = threading.Event(), 0.0
+
+    def run_a_job() -> None:
+        try:
+            path = f"/jobs/{submit(api, 'Hello world. ' * 1000)['id']}"
+            while api.request("GET", path).json()["status"] in ("queued", "running"):
+                pass
+        finally:
+            ended.set()
+
+    running = threading.Thread(target=run_a_job)
+    running.start()
+    while not ended.is_set():
+        asked = time.monotonic()
+        assert api.request("GET", "/jobs").status_code == 200
+        slowest = max(slowest, time.monotonic() - asked)
+    running.join()
+    assert slowest < SERVED_WITHIN
 
 
 @pytest.mark.contract("J1", "J3", "E24")
@@ -83,6 +109,16 @@ def test_a_long_job_is_seen_running_and_cannot_be_cancelled_any_more(api: Api) -
     assert refused.status_code == 409
     assert isinstance(refused.json()["detail"], str)
     succeeded(api, job_id)
+
+
+@pytest.mark.contract("J1", "J5")
+def test_a_status_is_one_of_six_words(api: Api) -> None:
+    job = submit(api)
+    seen = [job["status"]]
+    while seen[-1] in ("queued", "running"):
+        seen.append(read(api, job["id"])["status"])
+    assert set(seen) <= {"queued", "running", "succeeded"}
+    assert [job["status"] for job in listed(api)] == ["succeeded"]
 
 
 @pytest.mark.contract("J7")

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.driver import Api
-from tests.harness.plugin import Launch
+from tests.harness.learners import NEEDS_CMD
+from tests.harness.plugin import Launch, start_another
 from tests.harness.server import AttachedServer, LaunchedServer, Server
 from tests.harness.weather import FakeWeather
 from tests.stage06.weather import BRIEF, ENDPOINTS, KEY, PATIENCE, ask, new_city
@@ -78,3 +79,26 @@ def forgetful_servers(launch_for_session: Launch) -> dict[str, LaunchedServer]:
         "Open-Meteo": launch_for_session(start=True, **settings),
         "OpenWeatherMap": launch_for_session(start=True, **settings, OPENWEATHERMAP_API_KEY=KEY),
     }
+
+
+@pytest.fixture(scope="session")
+def _forgetful_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LaunchedServer]:
+    if not request.config.getoption("base_url"):
+        servers: dict[str, LaunchedServer] = request.getfixturevalue("forgetful_servers")
+        yield servers["Open-Meteo"]
+        return
+    request.getfixturevalue("fake_weather")
+    if not request.config.getoption("solution"):
+        pytest.skip(NEEDS_CMD)
+    directory = tmp_path_factory.mktemp("forgetful")
+    with start_another(request.config, directory, WEATHER_CACHE_TTL=str(BRIEF)) as server:
+        yield server
+
+
+@pytest.fixture
+def forgetful(_forgetful_server: LaunchedServer) -> Iterator[Api]:
+    """A driver of a server that keeps answers for a moment only."""
+    with Api(_forgetful_server) as api:
+        yield api

@@ -1,6 +1,6 @@
 """Rows 6.2 and 6.4: an answer is kept for ten minutes, in memory, per city."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -19,13 +19,6 @@ from tests.stage06.weather import (
     outcome,
     weather_of,
 )
-
-
-@pytest.fixture
-def forgetful(forgetful_servers: dict[str, LaunchedServer]) -> Iterator[Api]:
-    """A driver of a server that keeps answers for a moment only."""
-    with Api(forgetful_servers["Open-Meteo"]) as api:
-        yield api
 
 
 @pytest.mark.contract("W1", "W8")
@@ -60,6 +53,7 @@ def test_the_age_grows_and_what_is_left_of_ten_minutes_shrinks(
 
 
 @pytest.mark.contract("W8")
+@pytest.mark.every_variant
 @pytest.mark.parametrize(
     "change",
     [

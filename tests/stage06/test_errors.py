@@ -41,6 +41,7 @@ PLAIN = ["html", "error-500", "rejected-key", "truncated", "close", "missing-fie
 
 
 @pytest.mark.contract("W5")
+@pytest.mark.every_variant
 @at_every_endpoint
 @pytest.mark.parametrize("mode", PLAIN)
 def test_a_failure_of_the_provider_is_502(

@@ -76,8 +76,9 @@ def new_person(visitor: Api, admin: Person | None = None, role: str = "user") ->
 
 
 def first_admin(server: LaunchedServer, visitor: Api) -> Person:
-    """Sign in as the administrator whom the harness's settings make."""
-    username, password = (server.settings[name] for name in FIRST_ADMIN)
+    """Sign in as the administrator whom the settings make."""
+    given = server.environment()
+    username, password = (given[name] for name in FIRST_ADMIN)
     return person(visitor, username, password)
 
 

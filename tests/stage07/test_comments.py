@@ -6,7 +6,19 @@ import pytest
 
 from tests.harness.contract import variants
 from tests.harness.driver import Api
-from tests.stage07.people import IMPOSSIBLE_ID, Json, Person, comments, expect, new_person, read
+from tests.harness.server import LaunchedServer
+from tests.stage07.people import (
+    IMPOSSIBLE_ID,
+    NO_SUCH_ID,
+    Json,
+    Person,
+    comments,
+    expect,
+    first_admin,
+    new_person,
+    posts,
+    read,
+)
 from tests.stage07.test_posts import TIME, ids, moment
 
 COMMENT_FIELDS = {"id", "post_id", "body", "author", "created_at", "updated_at"}
@@ -51,6 +63,36 @@ def test_comments_keep_their_order_page_by_page(author: Person, user: Person, vi
     assert whole in (written, written[::-1])  # the contract leaves open which
     pages = [ids(comments(visitor, post, limit=2, offset=at)) for at in (0, 2, 4, 6)]
     assert pages == [whole[:2], whole[2:4], whole[4:], []]
+
+
+@pytest.mark.contract("B9", "E3")
+def test_a_post_that_is_not_there_has_no_comments(user: Person) -> None:
+    path = f"/posts/{NO_SUCH_ID}/comments"
+    expect(404, user.api, "POST", path, json={"body": "To nobody"})
+    expect(404, user.api, "GET", path)
+
+
+@pytest.mark.contract("B4")
+def test_posts_and_comments_name_their_author(author: Person, user: Person, visitor: Api) -> None:
+    post = author.write_post()
+    user.comment_on(post)
+    (listed,), (comment,) = posts(visitor, author=author.id), comments(visitor, post)
+    for shown in (post, listed, read(visitor, post)):
+        assert shown["author"] == {"id": author.id, "username": author.username}
+    assert comment["author"] == {"id": user.id, "username": user.username}
+
+
+@pytest.mark.contract("E28")
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_posts_and_comments_survive_a_restart(restartable: LaunchedServer) -> None:
+    with Api(restartable) as visitor:
+        administrator = first_admin(restartable, visitor)
+        post = administrator.write_post()
+        comment = new_person(visitor).comment_on(post)
+        restartable.restart()
+        assert read(visitor, post) == post | {"comments_count": 1}
+        assert comments(visitor, post) == [comment]
 
 
 @pytest.mark.contract("B4", "B9")

@@ -143,6 +143,18 @@ def test_the_last_administrator_cannot_be_demoted(only_admin: Person) -> None:
 
 
 @pytest.mark.contract("B11")
+@pytest.mark.own_stage
+def test_the_only_administrator_cannot_step_down(restartable: LaunchedServer) -> None:
+    """On a server of its own: on a shared one there may be others, and a mistake would end all."""
+    with Api(restartable) as visitor:
+        administrator = first_admin(restartable, visitor)
+        path = f"/users/{administrator.id}/role"
+        for role in ("user", "author"):
+            expect(409, administrator.api, "PUT", path, json={"role": role})
+        assert expect(200, administrator.api, "GET", "/users/me")["role"] == "admin"
+
+
+@pytest.mark.contract("B11")
 def test_with_another_administrator_there_one_may_step_down(only_admin: Person) -> None:
     second = new_person(only_admin.api, only_admin, "admin")
     expect(200, second.api, "PUT", f"/users/{second.id}/role", json={"role": "user"})

@@ -235,6 +235,7 @@ def play(cast: Cast, row: str, *, strict: bool) -> list[str]:
 
 
 @pytest.mark.contract("B1", "B5", "B6", "B7", "B8", "B9", "B10", "B11", "E16", "E17")
+@pytest.mark.every_variant
 @pytest.mark.parametrize("row", ROWS)
 def test_every_role_may_do_what_the_table_says(cast: Cast, row: str) -> None:
     wrong = play(cast, row, strict=False)
@@ -294,11 +295,18 @@ def test_401_403_and_404_take_precedence_over_422(cast: Cast, row: str, name: st
 @pytest.mark.contract("E16", "E18")
 def test_who_did_not_sign_in_hears_that_before_anything_else(cast: Cast) -> None:
     post = cast.owner.write_post()
+    comment = cast.commenter.comment_on(post)
     for method, path in [
         ("POST", "/posts"),
         ("PATCH", f"/posts/{post['id']}"),
         ("PATCH", f"/posts/{NO_SUCH_ID}"),
+        ("DELETE", f"/posts/{post['id']}"),
+        ("POST", f"/posts/{post['id']}/restore"),
         ("POST", f"/posts/{post['id']}/comments"),
+        ("PATCH", f"/comments/{comment['id']}"),
+        ("DELETE", f"/comments/{comment['id']}"),
+        ("POST", f"/comments/{comment['id']}/restore"),
+        ("GET", "/users"),
         ("PUT", f"/users/{cast.user.id}/role"),
     ]:
         answer = cast.nobody.request(method, path, json={"nonsense": 1})
@@ -314,6 +322,29 @@ def test_who_may_not_do_it_hears_that_before_what_is_wrong_with_the_input(cast: 
         answer = cast.user.api.request(method, path, json={"nonsense": 1})
         assert answer.status_code == 403
         assert isinstance(answer.json()["detail"], str)
+
+
+@pytest.mark.contract("B1", "B6", "B9")
+def test_authors_write_posts_and_everybody_comments(cast: Cast) -> None:
+    """The other tests here build on that, so it is asked for by itself."""
+    text = {"title": "t", "body": "b"}
+    written = [who.api.request("POST", "/posts", json=text) for who in (cast.author, cast.admin)]
+    assert [answer.status_code for answer in written] == [201, 201]
+    path = f"/posts/{written[0].json()['id']}/comments"
+    everybody = (cast.user, cast.author, cast.admin)
+    answers = [who.api.request("POST", path, json={"body": "b"}) for who in everybody]
+    assert [answer.status_code for answer in answers] == [201, 201, 201]
+
+
+@pytest.mark.contract("B1", "B10", "E17")
+def test_an_author_may_not_touch_what_others_wrote_below_the_post(cast: Cast) -> None:
+    post = cast.owner.write_post()
+    comment = cast.commenter.comment_on(post)
+    path = f"/comments/{comment['id']}"
+    for method in ("PATCH", "DELETE"):
+        answer = cast.owner.api.request(method, path, json={"body": "Changed"})
+        assert answer.status_code == 403, method
+    assert comments(cast.nobody, post) == [comment]
 
 
 def test_a_refusal_says_nothing_about_who_wrote_it(cast: Cast) -> None:

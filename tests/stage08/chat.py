@@ -15,13 +15,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from tests.harness import profile
+from tests.harness import driver, profile
 from tests.harness.driver import Api
 from tests.harness.exchange import FrameLog
 
 Frame = dict[str, Any]
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 20.0  # seconds that connecting may take
 A_WORD = 5.0  # seconds in which a socket that is refused after the handshake is closed
 TOO_FAST = 0.3  # seconds to wait for somebody who is told so
 JOINED = 3.0  # seconds in which somebody who comes is told so, where they are told
@@ -135,9 +135,13 @@ class Person:
                 return answer
             time.sleep(TOO_FAST)
 
-    def receive(self, wanted: Callable[[Frame], bool], *, within: float = PATIENCE) -> Frame:
-        """Return the next frame that is wanted; others are only kept in `received`."""
+    def receive(self, wanted: Callable[[Frame], bool], *, within: float | None = None) -> Frame:
+        """Return the next frame that is wanted; others are only kept in `received`.
+
+        It may take as long as the answer to a request, unless `within` says otherwise.
+        """
         __tracebackhide__ = True
+        within = driver.ANSWER_WITHIN if within is None else within
         deadline = time.monotonic() + within
         while True:
             try:
@@ -152,15 +156,15 @@ class Person:
             if wanted(decoded):
                 return decoded
 
-    def message(self, text: str) -> Frame:
+    def message(self, text: str, *, within: float | None = None) -> Frame:
         """Return the message with this text."""
-        return self.receive(lambda frame: _is_message(frame, text))
+        return self.receive(lambda frame: _is_message(frame, text), within=within)
 
     def error(self) -> Frame:
         """Return the next error."""
         return self.receive(lambda frame: frame["type"] == "error")
 
-    def presence(self, event: str, user: Frame, *, within: float = PATIENCE) -> Frame:
+    def presence(self, event: str, user: Frame, *, within: float | None = None) -> Frame:
         """Return the frame that says that this user came or went."""
         return self.receive(
             lambda frame: (
@@ -171,7 +175,7 @@ class Person:
             within=within,
         )
 
-    def close_code(self, *, within: float = PATIENCE) -> int:
+    def close_code(self, *, within: float | None = None) -> int:
         """Wait until the server closes the socket and return its code."""
         try:
             self.receive(lambda _: False, within=within)

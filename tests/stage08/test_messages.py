@@ -15,6 +15,8 @@ from tests.stage08.chat import LONGEST_TEXT, Person, core, cores, history, new_t
 from tests.stage08.conftest import Join
 
 SENDERS, MESSAGES, RECEIVERS = 10, 20, 5
+AT_ONCE = 3.0  # seconds: much, also for a busy machine
+A_DOZEN = 12  # people
 A_SECOND = 5  # messages of one user, which every server takes
 
 
@@ -22,8 +24,9 @@ A_SECOND = 5  # messages of one user, which every server takes
 def test_a_message_goes_to_everybody_the_sender_too(ada: Person, bob: Person, join: Join) -> None:
     carol = join()
     text = new_text()
-    sent = ada.tell(text)
-    assert sent == bob.message(text) == carol.message(text)
+    ada.say(text)
+    sent = ada.message(text, within=AT_ONCE)
+    assert sent == bob.message(text, within=AT_ONCE) == carol.message(text, within=AT_ONCE)
 
 
 @pytest.mark.contract("C5", "E2")
@@ -65,9 +68,9 @@ def test_a_text_arrives_as_it_was_sent(ada: Person, bob: Person, text: str) -> N
 
 @pytest.mark.contract("C5")
 def test_a_message_is_stored_before_anybody_gets_it(ada: Person, bob: Person) -> None:
-    for _ in range(A_SECOND):
+    for number in range(A_SECOND):
         text = new_text()
-        ada.say(text)
+        ada.say(text, **({"client_id": text} if number % 2 else {}))
         message = bob.message(text)
         assert core(message) in cores(history(bob.api))
 
@@ -133,6 +136,22 @@ def test_a_message_that_is_sent_twice_is_stored_once(ada: Person, bob: Person) -
     assert [each["text"] for each in history(ada.api, after=first["id"] - 1)] == [text, end]
 
 
+@pytest.mark.contract("C5")
+def test_a_message_reaches_everybody_however_many_they_are(join: Join) -> None:
+    people = [join() for _ in range(A_DOZEN)]
+    people[-1].say(text := new_text())
+    for somebody in people:
+        somebody.receive(lambda frame: frame.get("text") == text)
+
+
+@pytest.mark.contract("C5")
+def test_every_window_of_a_user_hears_a_message(ada: Person, bob: Person) -> None:
+    with person(ada.api) as second_window:
+        sent = bob.tell(new_text())
+        for window in (ada, second_window):
+            window.receive(lambda frame: frame == sent)
+
+
 @pytest.mark.craft("C10")
 def test_a_message_that_is_sent_again_from_another_socket_is_stored_once(ada: Person) -> None:
     text = new_text()
@@ -180,6 +199,7 @@ PLAINLY_BAD = {
 
 
 @pytest.mark.contract("C7")
+@pytest.mark.every_variant
 @pytest.mark.parametrize(
     "frame",
     [

@@ -13,7 +13,7 @@ from tests.stage08.chat import Person, new_text
 
 pytestmark = pytest.mark.craft
 
-SAID, READS = 8, 6
+SAID, READS = 5, 6  # a server need not take more messages at once
 SERVED_WITHIN = 3.0  # seconds for all reads: much, but a handler that blocks takes longer
 
 
@@ -42,6 +42,7 @@ def test_an_open_socket_holds_up_nobody(api: Api, ada: Person, bob: Person) -> N
     assert bob.message(text)
 
 
+@pytest.mark.contract("E27")
 def test_others_are_served_while_somebody_is_heard(api: Api, ada: Person) -> None:
     texts = [new_text() for _ in range(SAID)]
     for text in texts:

@@ -31,7 +31,8 @@ class Outcome:
     `step` is the requirement of the operation in which it failed, when that was one that the test
     only builds on; `reason` is why it was skipped. `cites` are the sentences of the contract that
     the test checks; a `craft` test grades nobody. `sent` is the request on one line; `exception`
-    and `place`, such as `app/main.py:41`, are what the server's log tells of that request.
+    and `place`, such as `app/main.py:41`, are what the server's log tells of that request. One that
+    `needs_cmd` restarts a server, or knows its secret.
     """
 
     test: str
@@ -52,6 +53,7 @@ class Outcome:
     place: str = ""
     source: str = ""
     hint: str = ""
+    needs_cmd: bool = False
 
     @property
     def todo(self) -> str:

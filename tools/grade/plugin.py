@@ -27,7 +27,7 @@ from tests.harness.exchange import (
     show_throw_away_passwords,
     throw_away,
 )
-from tests.harness.learners import Solution
+from tests.harness.learners import NEEDS_CMD, Solution
 from tests.harness.selection import opens_a_browser, spread, takes_long
 from tools.course import CourseError, find_stage, load_course
 from tools.grade.failures import exchange_of, expected_of, explain, got_of, sent_of, short
@@ -62,6 +62,8 @@ _OUR_FILES = ("tools/environment.py", "tools/course.py", "harness/forks.py", "ha
 _FOR_OURS = {
     *("stage_directory", "launched_server", "launch", "launch_for_module", "launch_for_session"),
 }
+# What these fixtures give can only be had of a server that a command starts.
+_NEED_CMD = {"restartable", "secret", "forgetful"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,6 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--grade-quick", action="store_true", help="leave out what takes long")
     group.addoption("--grade-first", metavar="ROWS", default="", help="rows to look at first")
     group.addoption("--grade-strict", action="store_true", help="let craft grade, too")
+    group.addoption("--grade-no-craft", action="store_true", help="leave craft out")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -105,6 +108,12 @@ class Recorder:
         solution = config.getoption("solution")
         self._directory = Solution.read(Path(solution)).directory if solution else None
         self._stage = find_stage(load_course(), config.getoption("stage"))
+        self._own_tests = {
+            test
+            for row in load_requirements()
+            if row.stage == self._stage.number
+            for test in row.tests
+        }
         self._ends: dict[str, Outcome] = {}
         self._hangs: dict[str, int] = defaultdict(int)
         self._craft_hangs: dict[str, int] = defaultdict(int)
@@ -125,6 +134,8 @@ class Recorder:
             chosen.update(self._chosen_of(group))
         if self._config.getoption("grade_quick"):
             chosen = {item for item in chosen if not _takes_long(item, self._is_current(item))}
+        if self._config.getoption("grade_no_craft"):
+            chosen = {item for item in chosen if not self._is_craft(item)}
         left_out = [item for item in items if item not in chosen]
         craft = [item.nodeid for item in items if self._is_craft(item)]
         in_order = _by_rows(items)
@@ -156,6 +167,8 @@ class Recorder:
             if _is_for_ours(variants[0]):
                 return variants[:1]  # says at once why it cannot be checked
             return spread(variants, QUICK_CRAFT) if current else ()
+        if current and variants[0].get_closest_marker("every_variant"):
+            return variants
         return spread(variants, most)
 
     def _kind_of(self, item: pytest.Item) -> Kind:
@@ -176,6 +189,14 @@ class Recorder:
         self._began = time.monotonic()
         self._log_from = self.log_size()
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+    ) -> None:
+        """Note that a test needs a server that can be started again."""
+        if fixturedef.argname in _NEED_CMD and (end := self._ends.get(request.node.nodeid)):
+            self._ends[request.node.nodeid] = replace(end, needs_cmd=True)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
@@ -185,7 +206,10 @@ class Recorder:
         end = self._ends[item.nodeid]
         if report.skipped and isinstance(report.longrepr, tuple):
             reason = str(report.longrepr[2]).removeprefix("Skipped: ")
-            self._ends[item.nodeid] = replace(end, verdict="skipped", reason=reason)
+            needs_cmd = end.needs_cmd or reason == NEEDS_CMD
+            self._ends[item.nodeid] = replace(
+                end, verdict="skipped", reason=reason, needs_cmd=needs_cmd
+            )
         elif report.failed and call.excinfo is not None and end.verdict in ("passed", "skipped"):
             self._ends[item.nodeid] = self._failure(item, call.excinfo)
         return report
@@ -218,7 +242,9 @@ class Recorder:
             pytest.skip("it could only wait")
 
     def _is_current(self, item: pytest.Item) -> bool:
-        return item.path.parent.name == self._stage.name
+        """Return whether it is of the stage's own suite, or a row of that stage names it."""
+        is_own = item.path.parent.name == self._stage.name
+        return is_own or item.nodeid.partition("[")[0] in self._own_tests
 
     def _count_hang(self, item: pytest.Item) -> None:
         suite = _suite_of(item)
@@ -267,6 +293,7 @@ class Recorder:
             frames="\n".join(FRAMES),
             cites=kind.cites,
             craft=kind.is_craft,
+            needs_cmd=self._ends[item.nodeid].needs_cmd,
         )
         return self._with_log(outcome, exchange)
 

@@ -6,7 +6,8 @@ A row of the requirements is
 - `blocked` when none of its tests says anything against it, and those that failed did so in a step
   that belongs to another row, which failed itself (`steps.py`), or were not run because of one,
 - `fail` when a test says that it is not so,
-- `not_checked` when no client can see it, or something that is needed was not there,
+- `not_checked` when no client can see it, or something that is needed was not there (where the row
+  is about a restart: also when other tests of it ran),
 - `error` when it did not start, or we could not find out: that is not counted.
 
 A row that fails and of which a starter still says `TODO` has not been begun (`Row.todo`); one that
@@ -22,6 +23,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from tests.harness.learners import NEEDS_CMD
 from tools.grade.outcomes import Outcome, Suite
 from tools.requirements import Requirement
 
@@ -79,6 +81,7 @@ class Row:
         return self.status in CHECKABLE and self.run < self.of
 
 
+PARTLY_NEEDS_CMD = "a part of it is not looked at: needs --cmd"
 ONLY_CRAFT = "the contract says nothing of it: there are suggestions at most (--strict counts them)"
 
 
@@ -314,11 +317,18 @@ def _judge_one(
     if missing or (suite.broken and not outcomes):
         return replace(row, status="error", reason=suite.broken or "it was not run"), set()
     if not ran:
-        return replace(row, status="not_checked", reason=_why_not(outcomes, left_out)), set()
+        return replace(
+            row, status="not_checked", reason=_why_not(outcomes, left_out=left_out)
+        ), set()
+    not_seen = [outcome for outcome in outcomes if outcome.verdict == "skipped"]
+    if requirement.restart and not_seen:
+        return replace(row, status="not_checked", reason=_why_not(not_seen, left_out=False)), set()
+    if any(outcome.reason == NEEDS_CMD for outcome in not_seen):
+        return replace(row, reason=PARTLY_NEEDS_CMD), set()
     return row, set()
 
 
-def _why_not(outcomes: Sequence[Outcome], left_out: bool) -> str:
+def _why_not(outcomes: Sequence[Outcome], *, left_out: bool) -> str:
     """Return why nothing of a row could be checked: what most of its tests said."""
     reasons = [outcome.reason.removeprefix("not checked: ") for outcome in outcomes]
     if left_out or not reasons:

@@ -43,7 +43,7 @@ class Target:
     """What is graded: a server that answers at `base_url`, and all that is known of it."""
 
     stage: Stage
-    suites: tuple[str, ...]  # directories, in the order in which they run
+    suites: tuple[str, ...]  # directories, in the order in which they run; or single tests
     base_url: str
     thorough: bool = False
     strict: bool = False  # what is craft grades, too
@@ -54,6 +54,8 @@ class Target:
     weather: str | None = None
     admin: tuple[str, str] | None = None
     first: tuple[str, ...] = ()  # rows whose tests run before all others
+    craft: bool = True  # whether the tests that grade nobody run, too
+    most_failures: int = 0  # after which it ends (0: never), for whoever wants to know of one
 
     def arguments(self, events: Path) -> list[str]:
         """Return the arguments of pytest."""
@@ -74,6 +76,10 @@ class Target:
             arguments.append(f"--grade-first={','.join(self.first)}")
         if self.strict:
             arguments.append("--grade-strict")
+        if not self.craft:
+            arguments.append("--grade-no-craft")
+        if self.most_failures:
+            arguments.append(f"--maxfail={self.most_failures}")
         optional = {
             "solution": self.solution,
             "profile": self.profile,

@@ -118,6 +118,14 @@ _RUSSIAN = {
     "The server was given": "Серверу передано",
     "needs the source of the app": "нужен исходный код",
     "needs control of the server process": "нужно управлять процессом сервера (--cmd)",
+    "not looked at: needs --cmd": "не проверялось: нужен --cmd",
+    "a part of it is not looked at: needs --cmd": "проверено не всё: нужен --cmd",
+    "the server does not sign its tokens with the JWT_SECRET it was given": (
+        "сервер подписывает токены не тем JWT_SECRET, который ему передан"
+    ),
+    "the server believes no token that it did not make itself": (
+        "сервер не верит токенам, которые выпустил не сам"
+    ),
     "needs the course's own app, to look into its database and log": (
         "нужно приложение курса: проверка смотрит в его базу и журнал"
     ),

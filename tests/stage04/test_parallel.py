@@ -1,0 +1,25 @@
+"""Row 4.7: a picture that is written or read does not hold up the others."""
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.waiting import held_up
+from tests.stage04.pictures import png
+from tests.stage04.uploads import new_image, upload
+
+AT_ONCE = 4
+ALLOWED = 1.0  # seconds that as many may take longer than one: much, also for a busy machine
+
+
+@pytest.mark.contract("E27")
+def test_uploads_do_not_wait_for_each_other(api: Api) -> None:
+    def send() -> None:
+        assert upload(api, png()).status_code == 201
+
+    assert held_up(send, at_once=AT_ONCE) < ALLOWED
+
+
+@pytest.mark.contract("E27")
+def test_pictures_that_are_shown_do_not_wait_for_each_other(api: Api) -> None:
+    stored = new_image(api)
+    assert held_up(lambda: api.request("GET", stored["url"]), at_once=AT_ONCE) < ALLOWED

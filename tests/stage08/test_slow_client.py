@@ -1,0 +1,41 @@
+"""Row 8.4: a client that does not read is cut off, whoever started the server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.harness.driver import Api
+from tests.harness.server import Server
+from tests.stage08.chat import new_text, who_is
+from tests.stage08.stuck import stuck_client
+from tests.stage08.test_load import crowd, tokens_of
+
+SPEAKERS = 20
+CUT_OFF_WITHIN = 20.0  # seconds
+ROUND = 0.05  # seconds from one message of everybody to the next
+LONG = "😀" * 1900  # four bytes each
+
+
+@pytest.mark.contract("C15")
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+def test_a_client_that_does_not_read_is_cut_off(server: Server) -> None:
+    """The system itself keeps megabytes for it, so it takes many long messages."""
+    with Api(server) as visitor:
+        tokens, stuck = tokens_of(visitor, SPEAKERS), visitor.as_new_user()
+        user = who_is(stuck)["id"]
+
+        async def is_cut_off() -> bool:
+            async with crowd(server, tokens) as people:
+                with stuck_client(stuck):
+                    deadline = time.monotonic() + CUT_OFF_WITHIN
+                    while user not in people[0].left and time.monotonic() < deadline:
+                        for somebody in people:
+                            await somebody.say(new_text().ljust(40) + LONG)
+                        await asyncio.sleep(ROUND)
+                    return user in people[0].left
+
+        assert asyncio.run(is_cut_off()), f"not cut off within {CUT_OFF_WITHIN:.0f} s"
