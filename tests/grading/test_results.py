@@ -165,6 +165,13 @@ def test_rows_of_one_stage_that_wait_for_the_same_are_one_line() -> None:
     assert grade.regressions() == ()
 
 
+def test_an_earlier_row_that_waits_for_another_is_no_regression() -> None:
+    blocked = Row("1.1", "Old", 1, "blocked", blocked_by="2.1")
+    broken = Row("1.2", "Older", 1, "fail", failures=(failed(replace(LIST, id="1.2")),))
+    grade = Grade(2, (blocked, broken, Row("2.1", "New", 2, "fail", failures=(failed(LIST),))))
+    assert [row.id for row in grade.regressions()] == ["1.2"]
+
+
 def test_the_sum_moves_with_the_tests_of_rows_in_work() -> None:
     before = judged(passed(LIST), *(failed(READ, variant=f"[{n}]") for n in "abc"), passed(ADD))
     after = judged(passed(LIST), failed(READ), *(passed(READ, f"[{n}]") for n in "ab"), passed(ADD))

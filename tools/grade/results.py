@@ -178,10 +178,8 @@ class Grade:
         return tuple(found.values())
 
     def regressions(self) -> tuple[Row, ...]:
-        """Return the rows of earlier stages that are broken, and wait for no TODO."""
-        return tuple(
-            row for row in self.rows if row.stage < self.stage and row.word in ("fail", "blocked")
-        )
+        """Return the rows of earlier stages that fail themselves; a blocked row names its cause."""
+        return tuple(row for row in self.rows if row.stage < self.stage and row.word == "fail")
 
     @property
     def problem_title(self) -> str:
