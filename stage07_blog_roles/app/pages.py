@@ -17,7 +17,7 @@ CONTENT_TYPES = {
     ".svg": "image/svg+xml",
 }
 
-# What the browser may do for a page, and nothing else. A script that somebody smuggles in does not
+# The browser may do this for a page, and nothing else. A script that somebody smuggles in does not
 # run, and could not send a token anywhere: https://developer.mozilla.org/docs/Web/HTTP/CSP
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"

@@ -19,7 +19,7 @@ class GuardFirstRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the usual handler, for a request that keeps it to itself what it cannot read."""
+        """Return the usual handler, which gets the request as a `PatientRequest`."""
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:

@@ -26,7 +26,7 @@ L1_TTL = 2.0  # seconds: how old an answer may get while Redis is down
 SLACK = 1.0  # seconds that a busy machine may take to tell us
 SEEN_ELSEWHERE_WITHIN = 1.0  # seconds
 FORGETS_WITHIN = 5.0  # seconds, to notice that Redis is gone, or back
-WRITERS, READERS, WRITES = 6, 3, 40
+WRITERS, READERS, WRITES = 6, 3, 60
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ def test_variants_are_chosen_by_stage_row_or_id() -> None:
         chosen(VARIANTS, ["8.99"])
 
 
-def test_what_was_not_run_is_not_called_caught() -> None:
+def test_a_variant_that_did_not_run_is_not_called_caught() -> None:
     variant = Variant("v", "1.1", 1, "todos.mjs", "old", "new", "Why.")
     assert "| v | 1.1 | not run |" in page([variant], {})
     missed = Result("v", "1.1", 1, MISSED)

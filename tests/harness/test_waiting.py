@@ -62,7 +62,7 @@ def test_calls_that_wait_for_each_other_are_held_up() -> None:
     assert held_up(lambda: time.sleep(pause), at_once=4) < pause
 
 
-def test_what_one_of_them_raises_is_raised() -> None:
+def test_an_error_of_a_thread_is_raised() -> None:
     calls = iter([None, None, None, "wrong"])
 
     def third_is_wrong() -> None:

@@ -58,7 +58,7 @@ OTHER_TOOLS = re.compile(r"compare50|jplag")
 # A grade takes a minute and needs a solution. `tests/grading` grades; the words are tried here.
 GRADE = "python3 noxfile.py grade "
 
-# What running the course makes, so that no clone has it.
+# A run of the course makes these, so no clone has them.
 MADE_BY_RUNNING = {".venv/", ".nox/", ".nox/flaky.json", ".env", "todo.db"}
 MEDIA_TYPE = re.compile(r"(application|image|multipart|text)/")
 FILE_NAME = re.compile(r".*\.(example|ini|json|lock|mako|md|py|toml|txt|yml)")

@@ -23,7 +23,7 @@ CROWD = 60
 SLOW = "10"  # rounds: a hash takes a sixteenth of a second
 CHEAP = "6"  # a sixteenth of that
 REFUSED_WITHIN = 2.0  # seconds
-TURNS = 3
+TURNS = 5
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,7 @@ def written_since(began: float, directory: Path) -> Iterator[tuple[Path, bytes]]
 
 @pytest.mark.contract("U3")
 @pytest.mark.own_stage
-def test_what_a_server_writes_holds_no_password(restartable: LaunchedServer) -> None:
+def test_no_file_and_no_log_line_holds_a_password(restartable: LaunchedServer) -> None:
     """Its log, its database if that is a file, and whatever else it keeps where it works."""
     password, began = f"only-here-{secrets.token_hex(12)}", time.time() - 1
     with Api(restartable) as visitor:

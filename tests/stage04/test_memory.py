@@ -48,10 +48,8 @@ MOST_IN_COLOUR = (3600, 3600)  # the same, in three colours
 CROWD = 40  # slow pictures of one user at once
 SLOW = (3200, 3200)  # a twentieth of a second of work each, when nobody else is at work
 PICTURES_BOUND = 150_000_000  # bytes
-UPLOADS = 2  # at once
+UPLOADS = 4  # at once
 WAIT_BOUND = 1.0  # seconds
-# On a busy machine: without turns, the first small picture would wait for all the slow ones.
-PART_OF_THE_CROWD = 0.25
 
 Record = Callable[[str, object], None]
 
@@ -145,7 +143,7 @@ def test_somebody_else_s_picture_waits_for_less_than_a_second(
     record_property("worst_wait_s", round(max(waits), 2))
     print(f"{len(waits)} small pictures beside {CROWD} slow ones: {max(waits):.2f} s of {took:.1f}")
     assert statuses == [201] * CROWD
-    assert max(waits) < max(WAIT_BOUND, PART_OF_THE_CROWD * took), waits
+    assert max(waits) < WAIT_BOUND, waits
 
 
 @pytest.mark.slow

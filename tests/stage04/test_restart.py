@@ -47,7 +47,7 @@ def test_two_pictures_of_one_name_are_two_files(api: Api) -> None:
 
 
 @pytest.mark.contract("I1", "I5")
-def test_what_is_known_of_a_picture_does_not_change(api: Api) -> None:
+def test_the_metadata_of_a_picture_do_not_change(api: Api) -> None:
     stored = new_image(api)
     reads = [api.request("GET", f"/images/{stored['id']}").json() for _ in range(10)]
     assert reads == [stored] * 10

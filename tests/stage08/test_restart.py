@@ -49,7 +49,7 @@ def test_the_history_survives_a_restart(restartable: LaunchedServer) -> None:
 
 
 @pytest.mark.contract("C5", "E28")
-def test_what_was_heard_survives_a_kill(restartable: LaunchedServer) -> None:
+def test_a_broadcast_message_survives_a_kill(restartable: LaunchedServer) -> None:
     with Api(restartable) as visitor:
         api = visitor.as_new_user()
         with person(api) as ada:

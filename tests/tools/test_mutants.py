@@ -74,7 +74,7 @@ def test_a_mutant_is_run_and_the_matrix_says_what_came_of_it(
     assert "| no-location | 1.3 |" in text
 
 
-def test_what_was_not_run_is_not_called_killed() -> None:
+def test_a_mutant_that_did_not_run_is_not_called_killed() -> None:
     assert "not run" in page([NOT_THERE], {})
     assert "0 were run and 0 killed" in page([NOT_THERE], {})
 
