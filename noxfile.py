@@ -33,7 +33,7 @@ if sys.version_info < OLDEST_PYTHON:
     sys.exit(f"This course needs Python 3.11 or newer; {sys.executable} is Python {found}.")
 
 sys.path.insert(0, str(ROOT))
-from tools.arguments import nox_arguments  # noqa: E402 - an older Python ends with the line above
+from tools.run.arguments import nox_arguments  # noqa: E402 - an older Python ends with the line above
 
 
 def bootstrap() -> int:
@@ -89,16 +89,16 @@ if __name__ == "__main__":
 
 import nox  # noqa: E402 - a bare Python has none: the lines above come first
 
-from tools.course import CourseError, Stage, find_stage, load_course  # noqa: E402
-from tools.environment import stage_python, tools_python  # noqa: E402
-from tools.foreground import run_in_foreground  # noqa: E402
-from tools.receipts import find_receipt, keep_receipt, last_duration, receipt_key  # noqa: E402
-from tools.suites import Outcome, StageRun, keep_flaky, run_lanes, stage_run  # noqa: E402
-from tools.touched import changed_paths, touched  # noqa: E402
+from course.catalog.environment import stage_python, tools_python  # noqa: E402
+from course.catalog.stages import CourseError, Stage, find_stage, load_course  # noqa: E402
+from tools.run.foreground import run_in_foreground  # noqa: E402
+from tools.run.receipts import find_receipt, keep_receipt, last_duration, receipt_key  # noqa: E402
+from tools.run.suites import Outcome, StageRun, keep_flaky, run_lanes, stage_run  # noqa: E402
+from tools.run.touched import changed_paths, touched  # noqa: E402
 
 STAGES = load_course()
-CHECK_SUITES = ["tests/tools", "tests/harness", "tests/lessons", "tests/grading"]
-STARTERS = "tests/tools/test_starter.py"
+CHECK_SUITES = ["tools/tests", "course/tests", "tests/lessons"]
+STARTERS = "tools/tests/learn/test_starter.py"
 STOPPED = 128  # an exit code above it: a signal ended the command
 GRADE_ENDS_WITHIN = 30.0  # seconds: it ends pytest and the servers that this started
 EVERYTHING = ["."]  # what a receipt depends on, where that cannot be told more exactly
@@ -110,7 +110,7 @@ KEEP_BYTECODE = {
     "PYTHONPYCACHEPREFIX": str(ROOT / ".nox" / "bytecode"),
 }
 
-nox.options.default_venv_backend = "none"  # `tools/environment.py` makes the environments
+nox.options.default_venv_backend = "none"  # `course/catalog/environment.py` makes the environments
 nox.options.sessions = ["lint", "typecheck", "check", *(stage.name for stage in STAGES)]
 
 
@@ -301,7 +301,7 @@ def serve(session: nox.Session) -> None:
 @nox.session(name="fake-weather", default=False)
 def fake_weather(session: nox.Session) -> None:
     """Run a weather provider on this machine (`--port 8090`), for stage 6 without internet."""
-    command = [sys.executable, "-m", "tools.fake_weather", *session.posargs]
+    command = [sys.executable, "-m", "course.harness.fake_weather", *session.posargs]
     run_until_stopped(session, command, ROOT)
 
 
@@ -353,7 +353,7 @@ def typecheck(session: nox.Session) -> None:
     chosen = [word for word in session.posargs if word != "--fresh"]
     with Proof(session, "typecheck", EVERYTHING, *chosen) as proof:
         if proof.needed:
-            run_module(session, "tools.typecheck", *chosen)
+            run_module(session, "tools.run.typecheck", *chosen)
 
 
 @nox.session
@@ -371,7 +371,7 @@ def run_check(session: nox.Session, inherited: str, name: str) -> None:
         check_structure(session)
         for stage in STAGES:
             app_python(session, stage)
-        run_module(session, "tools.openapi")
+        run_module(session, "tools.sync.openapi")
         outcome = run_lanes(
             lambda arguments: run_pytest(session, *arguments),
             [f"--inherited={inherited}", *(chosen or CHECK_SUITES)],
@@ -384,8 +384,8 @@ def run_check(session: nox.Session, inherited: str, name: str) -> None:
 
 def check_structure(session: nox.Session) -> None:
     """Check that the stages are in step and that every requirement has a test."""
-    run_module(session, "tools.drift")
-    run_module(session, "tools.requirements")
+    run_module(session, "tools.sync.drift")
+    run_module(session, "course.catalog.requirements")
 
 
 @nox.session(default=False)
@@ -403,7 +403,7 @@ def quick(session: nox.Session) -> None:
     check_structure(session)
     numbers = [str(stage.number) for stage in (*found.changed, *found.synced)]
     if wanted := [*numbers, *(["tools"] if found.tools or found.harness else [])]:
-        run_module(session, "tools.typecheck", *wanted)
+        run_module(session, "tools.run.typecheck", *wanted)
     if numbers and run_pytest(session, "-q", "-m", "not slow", STARTERS) != 0:
         session.error("a starter can no longer be made or used: see above")
     for stage in found.changed:
@@ -443,16 +443,16 @@ def full(session: nox.Session) -> None:
 def diff(session: nox.Session) -> None:
     """Show the lesson between two stages (`diff -- 2 3`, `--html FILE` for a page)."""
     if any(word.startswith("--html") for word in session.posargs):
-        run_module(session, "tools.diff", *session.posargs)
+        run_module(session, "tools.sync.diff", *session.posargs)
     else:
-        command = [sys.executable, "-m", "tools.diff", *session.posargs]
+        command = [sys.executable, "-m", "tools.sync.diff", *session.posargs]
         session.run(*command, external=True, silent=False)
 
 
 @nox.session(default=False)
 def propagate(session: nox.Session) -> None:
     """Carry an edit of a stage into every later one (`propagate -- stage01_memory_todo`)."""
-    session.run(sys.executable, "-m", "tools.propagate", *session.posargs, external=True)
+    session.run(sys.executable, "-m", "tools.sync.propagate", *session.posargs, external=True)
 
 
 @nox.session(default=False, venv_backend="uv|virtualenv", reuse_venv=True)
@@ -460,7 +460,7 @@ def lock(session: nox.Session) -> None:
     """Resolve every requirement again into `constraints.txt`, for Python 3.11 to 3.14."""
     # An environment of its own: the tools' may be what cannot be made any more.
     session.install("-c", "constraints.txt", "filelock", "uv")
-    session.run("python", "-m", "tools.lock", *session.posargs)
+    session.run("python", "-m", "tools.run.lock", *session.posargs)
 
 
 @nox.session(default=False)
@@ -489,13 +489,13 @@ def bench(session: nox.Session) -> None:
 def starter(session: nox.Session) -> None:
     """Make a stage to finish yourself where you want it (`starter 3 ../my-stage3`)."""
     here = f"--directory={session.invoked_from}"  # what relative paths mean
-    run_module(session, "tools.starter", here, *session.posargs)
+    run_module(session, "tools.learn.starter", here, *session.posargs)
 
 
 @nox.session(default=False)
 def wrong(session: nox.Session) -> None:
     """Grade servers with a mistake in them: is it noticed? (`wrong -- 3 8.4 --missed`)."""
-    run_module(session, "tools.wrong", *session.posargs)
+    run_module(session, "tools.mutate.wrong", *session.posargs)
 
 
 @nox.session(default=False)
@@ -503,4 +503,4 @@ def mutants(session: nox.Session) -> None:
     """Break stages on purpose, and see whether the tests notice (`mutants -- 1 2 --exhaustive`)."""
     for stage in STAGES:
         app_python(session, stage)
-    run_module(session, "tools.mutants", *session.posargs)
+    run_module(session, "tools.mutate.mutants", *session.posargs)

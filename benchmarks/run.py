@@ -36,10 +36,10 @@ from benchmarks.load import Requests, requests_per_second
 from benchmarks.load_chat import Room
 from benchmarks.plot import Bar, draw
 from benchmarks.servers import CAN_PIN, CORES, OTHER_CORES, Server, on_cores, running
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.queue import Redis
-from tools.course import find_stage, load_course
-from tools.environment import stage_python
+from course.catalog.environment import stage_python
+from course.catalog.stages import find_stage, load_course
+from course.harness.postgres import Postgres, create_database
+from course.harness.queue import Redis
 
 HERE = Path(__file__).resolve().parent
 CAPSTONE = HERE.parent / "capstone_production"

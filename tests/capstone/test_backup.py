@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres
 from tests.lessons.lesson import read
 from tests.stage04.uploads import new_image
 

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
+from course.catalog.stages import find_stage, load_course
+from course.harness.driver import Api
+from course.harness.waiting import eventually
 from tests.capstone.replicas import Replicas, started
-from tests.harness.driver import Api
-from tests.harness.waiting import eventually
 from tests.stage07.people import Person, expect, first_admin, new_person
-from tools.course import find_stage, load_course
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.server import LaunchedServer
+from course.harness.server import LaunchedServer
 
 # Each schedule runs in one process, on stores of its own: once is enough.
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]

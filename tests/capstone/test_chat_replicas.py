@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from course.catalog.stages import find_stage, load_course
+from course.harness.driver import Api
+from course.harness.waiting import eventually, in_parallel
 from tests.capstone.replicas import Replicas, started
-from tests.harness.driver import Api
-from tests.harness.waiting import eventually, in_parallel
 from tests.stage08.chat import (
     Frame,
     Person,
@@ -24,7 +25,6 @@ from tests.stage08.chat import (
     new_text,
     person,
 )
-from tools.course import find_stage, load_course
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 

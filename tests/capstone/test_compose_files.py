@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tools.course import ROOT
+from course.catalog.stages import ROOT
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it reads files
 

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from tests.harness.driver import Api
-from tools.course import ROOT, load_course
+from course.catalog.stages import ROOT, load_course
+from course.harness.driver import Api
 
 pytestmark = pytest.mark.craft
 

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.harness.database import PostgresDatabase
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.database import PostgresDatabase
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres, create_database
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.jobs import FAR_AWAY, submit
 from tests.stage05.test_events import jobs_in, stream
 from tests.stage07.people import expect

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.database import PostgresDatabase
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer, Server
-from tests.harness.waiting import eventually
+from course.harness.database import PostgresDatabase
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer, Server
+from course.harness.waiting import eventually
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 

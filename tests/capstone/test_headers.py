@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
+from course.harness.driver import Api
+from course.harness.plugin import Launch
 
 pytestmark = pytest.mark.craft
 

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from course.harness.database import Database, database_at
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import create_database
+from course.harness.raw_http import connect, head
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.capstone.keys import (
     ALL_KINDS,
     FILE,
@@ -15,13 +22,6 @@ from tests.capstone.keys import (
     new_key,
     new_text,
 )
-from tests.harness.database import Database, database_at
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import create_database
-from tests.harness.raw_http import connect, head
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_username, register
 from tests.stage05.jobs import SLOWEST, read, succeeded
 

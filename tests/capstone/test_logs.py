@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import NO_REDIS, redis_is_available
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import NO_REDIS, redis_is_available
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.cluster import Cluster
 from tests.stage05.jobs import submit, succeeded
 from tests.stage08.chat import open_socket, refusal, who_is

@@ -11,12 +11,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.ports import free_port
-from tests.harness.queue import NO_REDIS, Process, redis_is_available
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.ports import free_port
+from course.harness.queue import NO_REDIS, Process, redis_is_available
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.stage05.cluster import Cluster
 from tests.stage05.jobs import FAR_AWAY, seconds_from_now, submit, succeeded
 from tests.stage08.chat import open_socket

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import NO_POSTGRES, Postgres, create_database, postgres_is_available
-from tests.harness.server import LaunchedServer, ServerDidNotStart
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import NO_POSTGRES, Postgres, create_database, postgres_is_available
+from course.harness.server import LaunchedServer, ServerDidNotStart
+from course.harness.waiting import eventually, in_parallel
 from tests.stage02.test_migrations import COMMANDS
 
 # it is PostgreSQL in any case: once is enough

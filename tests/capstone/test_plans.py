@@ -14,13 +14,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres, create_database
+from course.harness.queue import BEAT, WORKER, Process, Redis, celery_process, redis_is_available
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.capstone.full_tables import GROWING, ROWS, fill
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.queue import BEAT, WORKER, Process, Redis, celery_process, redis_is_available
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
 from tests.stage07.people import Person, expect, first_admin
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own databases

@@ -11,13 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from course.harness.database import PostgresDatabase
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import create_database
+from course.harness.queue import NO_REDIS, Redis, redis_is_available
+from course.harness.waiting import eventually, in_parallel
 from tests.capstone.watching import highest
-from tests.harness.database import PostgresDatabase
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import create_database
-from tests.harness.queue import NO_REDIS, Redis, redis_is_available
-from tests.harness.waiting import eventually, in_parallel
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own database
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import NO_BODY, Api
-from tests.harness.server import LaunchedServer, Server
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.contract import variants
+from course.harness.driver import NO_BODY, Api
+from course.harness.server import LaunchedServer, Server
+from course.harness.waiting import eventually, in_parallel
 from tests.stage04.uploads import new_image
 from tests.stage07.people import expect, first_admin, new_person
 

@@ -10,12 +10,12 @@ import httpx
 import psycopg
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.problems import PROBLEM, field_errors, reason
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres, create_database
+from course.harness.problems import PROBLEM, field_errors, reason
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage08.chat import open_socket
 
 pytestmark = pytest.mark.craft

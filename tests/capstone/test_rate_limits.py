@@ -13,10 +13,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import NO_REDIS, Redis, redis_is_available
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import NO_REDIS, Redis, redis_is_available
+from course.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_username, register
 
 pytestmark = pytest.mark.craft

@@ -15,11 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import BEAT, NO_REDIS, WORKER, Redis, celery_process, redis_is_available
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import BEAT, NO_REDIS, WORKER, Redis, celery_process, redis_is_available
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.jobs import Job, submit, succeeded
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own Redis

@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import WORKER, celery_process
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import WORKER, celery_process
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_account, sign_in
 
 pytestmark = pytest.mark.craft

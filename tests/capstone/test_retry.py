@@ -10,13 +10,13 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from course.harness.database import database_at
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres, create_database
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.capstone.keys import TODO, new_key, new_text
-from tests.harness.database import database_at
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own database
 

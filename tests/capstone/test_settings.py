@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.plugin import Launch
-from tests.harness.server import ServerDidNotStart
+from course.harness.plugin import Launch
+from course.harness.server import ServerDidNotStart
 
 # Both forms read their settings in the same way.
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import NO_REDIS, Redis, redis_is_available
+from course.harness.waiting import eventually
+from course.harness.weather import FakeWeather
 from tests.capstone.test_rate_limits import assert_refused, new_address
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import NO_REDIS, Redis, redis_is_available
-from tests.harness.waiting import eventually
-from tests.harness.weather import FakeWeather
 from tests.stage06.weather import new_city, outcome
 
 pytestmark = pytest.mark.craft

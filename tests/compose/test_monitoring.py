@@ -13,9 +13,9 @@ import httpx
 import pytest
 import yaml
 
+from course.harness.driver import Api
+from course.harness.waiting import eventually
 from tests.compose.stack import CAPSTONE, LATEST, Stack, docker
-from tests.harness.driver import Api
-from tests.harness.waiting import eventually
 from tests.stage04.uploads import new_image
 from tests.stage05.jobs import submit, succeeded
 from tests.stage08.chat import new_text, person

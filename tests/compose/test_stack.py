@@ -15,6 +15,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
+from course.harness.driver import Api
+from course.harness.waiting import eventually
 from tests.compose.stack import (
     LATEST,
     SERVICES,
@@ -23,8 +25,6 @@ from tests.compose.stack import (
     docker,
     is_healthy,
 )
-from tests.harness.driver import Api
-from tests.harness.waiting import eventually
 from tests.stage04.pictures import png
 from tests.stage04.uploads import new_image, upload
 from tests.stage05.jobs import submit, succeeded

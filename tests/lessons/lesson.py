@@ -19,11 +19,11 @@ from typing import IO
 
 import pytest
 
-from tests.harness.ports import free_port
-from tests.harness.server import LaunchedServer
-from tools.course import ROOT, Stage
-from tools.environment import ENVIRONMENTS, stage_python
-from tools.trees import listed
+from course.catalog.environment import ENVIRONMENTS, stage_python
+from course.catalog.stages import ROOT, Stage
+from course.catalog.trees import listed
+from course.harness.ports import free_port
+from course.harness.server import LaunchedServer
 
 UVICORN = [str(Path(__file__).with_name("quick_reload.py"))]
 COMMAND_DEADLINE = 180.0

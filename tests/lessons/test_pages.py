@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from course.catalog.stages import ROOT, CourseError, find_stage, load_course
 from tests.lessons.lesson import (
     Shell,
     anchors_of,
@@ -27,9 +28,8 @@ from tests.lessons.lesson import (
     read,
     shell_environment,
 )
-from tools.arguments import nox_arguments
-from tools.course import ROOT, CourseError, find_stage, load_course
 from tools.grade.options import parse
+from tools.run.arguments import nox_arguments
 
 STAGES = load_course()
 LESSONS = [f"{stage.directory}/README.md" for stage in STAGES]
@@ -46,16 +46,16 @@ WITH_COMMANDS = [*LESSONS, *GUIDES]
 
 # The blocks that are not run, and why.
 NOT_RUN = {
-    "python3 noxfile.py serve 2\n": "it serves until Ctrl-C; tests/harness/test_sessions.py",
+    "python3 noxfile.py serve 2\n": "it serves until Ctrl-C; tools/tests/run/test_sessions.py",
     "python3 noxfile.py\n": "this test is a part of it",
     "python3 noxfile.py lock\n": "it asks an index of packages",
     "python3 -m pip install pre-commit\npre-commit install\n": (
-        "it installs; tests/harness/test_sessions.py compares the hooks with the sessions"
+        "it installs; tools/tests/run/test_sessions.py compares the hooks with the sessions"
     ),
 }
 # These install, or need Java.
 OTHER_TOOLS = re.compile(r"compare50|jplag")
-# A grade takes a minute and needs a solution. `tests/grading` grades; the words are tried here.
+# A grade takes a minute and needs a solution. `tools/tests/grade` grades; the words are tried here.
 GRADE = "python3 noxfile.py grade "
 
 # A run of the course makes these, so no clone has them.

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import AttachedServer
+from course.harness.driver import Api
+from course.harness.server import AttachedServer
 
 pytestmark = pytest.mark.craft
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.raw_http import chunk, connect, head, send_raw
-from tests.harness.server import Server
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.raw_http import chunk, connect, head, send_raw
+from course.harness.server import Server
 
 pytestmark = pytest.mark.craft
 

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.raw_http import send_raw
-from tests.harness.server import AttachedServer, Server
+from course.harness.driver import Api
+from course.harness.raw_http import send_raw
+from course.harness.server import AttachedServer, Server
 
 pytestmark = pytest.mark.craft
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import PAGE, Api
+from course.harness.contract import variants
+from course.harness.driver import PAGE, Api
 
 ADDITIONS = PAGE + 1  # more than fit on one page, whoever else's are there
 

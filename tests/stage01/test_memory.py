@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.learners import LearnersServer
-from tests.harness.server import LaunchedServer, Server
+from course.harness.driver import Api
+from course.harness.learners import LearnersServer
+from course.harness.server import LaunchedServer, Server
 
 CLIENTS = 8  # enough for each of several processes to get one
 

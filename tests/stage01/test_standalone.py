@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api, Todo
-from tests.harness.server import FIRST_STAGE_WITH_USERS, LaunchedServer
-from tools.course import find_stage, load_course
-from tools.environment import stage_python
+from course.catalog.environment import stage_python
+from course.catalog.stages import find_stage, load_course
+from course.harness.driver import Api, Todo
+from course.harness.server import FIRST_STAGE_WITH_USERS, LaunchedServer
 
 pytestmark = pytest.mark.craft
 

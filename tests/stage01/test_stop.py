@@ -10,11 +10,11 @@ from contextlib import ExitStack, closing, suppress
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.raw_http import chunk, connect, head
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.raw_http import chunk, connect, head
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 
 pytestmark = pytest.mark.craft
 

@@ -8,8 +8,8 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from tests.harness.driver import Api, Todo
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api, Todo
+from course.harness.waiting import eventually, in_parallel
 
 FIELDS = {"id", "title", "description", "completed", "created_at", "updated_at"}
 A_MOMENT = timedelta(seconds=1)  # two clocks that are read for one todo may be so far apart

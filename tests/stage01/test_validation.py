@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import NO_BODY, Api
-from tests.harness.problems import field_errors, named
+from course.harness.contract import variants
+from course.harness.driver import NO_BODY, Api
+from course.harness.problems import field_errors, named
 
 LONGEST_TITLE = 200
 LONGEST_DESCRIPTION = 2000

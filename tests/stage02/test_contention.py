@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 
 pytestmark = pytest.mark.craft
 

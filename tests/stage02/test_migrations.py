@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
 
 pytestmark = [
     pytest.mark.craft,

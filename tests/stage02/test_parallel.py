@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.raw_http import connect, head
-from tests.harness.waiting import held_up
+from course.harness.driver import Api
+from course.harness.raw_http import connect, head
+from course.harness.waiting import held_up
 
 AT_ONCE = 6
 ALLOWED = 1.0  # seconds that as many may take longer than one: much, also for a busy machine

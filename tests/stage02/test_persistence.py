@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.database import SQLiteFile
-from tests.harness.driver import Api
-from tests.harness.learners import LearnersServer
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.database import SQLiteFile
+from course.harness.driver import Api
+from course.harness.learners import LearnersServer
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 
 BEFORE_THE_KILL = 40  # todos
 

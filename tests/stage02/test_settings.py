@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.plugin import Launch
+from course.harness.plugin import Launch
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 

@@ -5,7 +5,7 @@ All of it happens at once (`unusable.py`).
 
 import pytest
 
-from tests.harness.plugin import Launch
+from course.harness.plugin import Launch
 from tests.stage02.unusable import (
     GARBAGE,
     IMPATIENT,

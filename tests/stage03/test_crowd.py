@@ -11,10 +11,10 @@ from statistics import median
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage03.accounts import PASSWORD, new_account, new_username, sign_in
 
 pytestmark = pytest.mark.craft

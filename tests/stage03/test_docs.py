@@ -17,11 +17,11 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.harness.driver import Api
-from tests.harness.server import AttachedServer
+from course.harness.driver import Api
+from course.harness.server import AttachedServer
 from tests.stage03.accounts import PASSWORD, new_account
 
-pytest_plugins = ["tests.browser.plugin"]
+pytest_plugins = ["course.harness.browser.plugin"]
 
 pytestmark = pytest.mark.craft
 

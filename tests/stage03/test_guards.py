@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import NO_BODY, Api
-from tests.harness.raw_http import connect, head, send_raw
+from course.harness.contract import variants
+from course.harness.driver import NO_BODY, Api
+from course.harness.raw_http import connect, head, send_raw
 from tests.stage03.accounts import PASSWORD, new_account, token_of
 
 NO_SUCH_ID = 2**53 - 1

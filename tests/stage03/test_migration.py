@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.harness.database import SQLiteFile
-from tests.harness.driver import NO_BODY, Api, Todo
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer, stage_server
+from course.catalog.stages import find_stage, load_course
+from course.harness.database import SQLiteFile
+from course.harness.driver import NO_BODY, Api, Todo
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer, stage_server
 from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.accounts import new_username, register, sign_in, token_of
 from tests.stage03.database import copy_database
-from tools.course import find_stage, load_course
 
 # A file is what stages before it had. Stage 2's environment is made and its server started.
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain"), pytest.mark.slow]

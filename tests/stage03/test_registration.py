@@ -10,11 +10,11 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.problems import field_errors, named
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.problems import field_errors, named
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage03.accounts import (
     PASSWORD,
     PASSWORD_LONGEST,

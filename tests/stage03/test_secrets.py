@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage03.accounts import FORM, new_account, new_username, register, sign_in, token_of
 
 pytestmark = pytest.mark.craft

@@ -9,11 +9,11 @@ from statistics import median
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.tokens import claims_of, forge, good_claims
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.tokens import claims_of, forge, good_claims
+from course.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import new_account, new_username, register, sign_in, token_of
 from tests.stage03.figures import measure_the_list
 

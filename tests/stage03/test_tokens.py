@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.tokens import (
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.tokens import (
     claims_of,
     decode,
     encode,
@@ -18,7 +18,7 @@ from tests.harness.tokens import (
     header_of,
     is_signed_with,
 )
-from tests.harness.waiting import eventually
+from course.harness.waiting import eventually
 from tests.stage03.accounts import (
     PASSWORD,
     new_account,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage02.unusable import IMPATIENT
 from tests.stage04.pictures import JPEG, exif, jpeg, png
 from tests.stage04.storage import files_in, media_of, rows_of

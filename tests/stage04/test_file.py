@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage04.pictures import JPEG, PNG, jpeg, opened, png, png_of_size
 from tests.stage04.uploads import Image, new_image
 

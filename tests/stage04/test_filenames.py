@@ -5,9 +5,9 @@ import unicodedata
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage04.pictures import png
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import list_images, upload

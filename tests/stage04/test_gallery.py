@@ -1,7 +1,7 @@
 """The gallery page in a real Chromium, used as people use it: mouse, keyboard, small screen, dark.
 
 Every visit also fails on an error in the console, a violation of the Content-Security-Policy, an
-alert, and a request that leaves the server (tests/browser/plugin.py).
+alert, and a request that leaves the server (course/harness/browser/plugin.py).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import httpx
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, Request, Route, expect
 
-from tests.browser.visit import Visit
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import AttachedServer, Server
-from tests.harness.waiting import eventually
+from course.harness.browser.visit import Visit
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import AttachedServer, Server
+from course.harness.waiting import eventually
 
-pytest_plugins = ["tests.browser.plugin"]
+pytest_plugins = ["course.harness.browser.plugin"]
 pytestmark = [pytest.mark.craft, pytest.mark.page("app/gallery")]
 
 PASSWORD = "correct horse"

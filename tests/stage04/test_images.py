@@ -5,9 +5,9 @@ from functools import partial
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.waiting import in_parallel
 from tests.stage04.pictures import png
 from tests.stage04.uploads import list_images, new_image
 

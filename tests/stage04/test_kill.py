@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.raw_http import connect, head
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.raw_http import connect, head
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.stage04.pictures import JPEG, PNG, jpeg, png
 from tests.stage04.storage import files_in, media_of, rows_of
 from tests.stage04.uploads import Image, disposition, form, list_images, new_image, part, upload

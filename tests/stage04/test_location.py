@@ -6,7 +6,7 @@ import zlib
 import pytest
 from PIL import ExifTags, PngImagePlugin
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 from tests.stage04.pictures import (
     HEIGHT,
     JPEG,

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from tests.harness.driver import Api
-from tests.harness.memory import MIB, memory_of
-from tests.harness.plugin import Launch
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.memory import MIB, memory_of
+from course.harness.plugin import Launch
+from course.harness.waiting import in_parallel
 from tests.stage03.figures import measure_the_list
 from tests.stage04.pictures import (
     JPEG,

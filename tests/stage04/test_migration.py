@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
 from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.database import copy_database
 from tests.stage04.uploads import new_image

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.waiting import held_up
+from course.harness.driver import Api
+from course.harness.waiting import held_up
 from tests.stage04.pictures import png
 from tests.stage04.uploads import new_image, upload
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.waiting import in_parallel
 from tests.stage04.pictures import png
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import list_images, new_image, upload

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage04.pictures import JPEG, jpeg, opened, png
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import list_images, new_image

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.raw_http import chunk, send_raw
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.raw_http import chunk, send_raw
 from tests.stage04.pictures import JPEG, PNG, jpeg, jpeg_of_size, png_of_size
 from tests.stage04.uploads import MAX_FILE_SIZE, disposition, form, new_image, part, upload
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage04.pictures import JPEG, jpeg, png
 from tests.stage04.storage import files_in
 from tests.stage04.uploads import Image, new_image

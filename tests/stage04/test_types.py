@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
+from course.harness.contract import variants
+from course.harness.driver import Api
 from tests.stage04.pictures import (
     END_OF_JPEG,
     GREY,

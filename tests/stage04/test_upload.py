@@ -5,9 +5,9 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.waiting import in_parallel
 from tests.stage04.pictures import (
     GREY,
     HEIGHT,

@@ -8,12 +8,12 @@ from functools import partial
 import httpx
 import pytest
 
-from tests.harness import profile
-from tests.harness.driver import Api
-from tests.harness.early import needs
-from tests.harness.plugin import Launch
-from tests.harness.queue import LOCAL, NO_REDIS, Queue, redis_is_available
-from tests.harness.server import AttachedServer, LaunchedServer, Server
+from course.harness import profile
+from course.harness.driver import Api
+from course.harness.early import needs
+from course.harness.plugin import Launch
+from course.harness.queue import LOCAL, NO_REDIS, Queue, redis_is_available
+from course.harness.server import AttachedServer, LaunchedServer, Server
 from tests.stage05.celery_faults import CELERY_FAULTS
 from tests.stage05.cluster import Cluster
 from tests.stage05.every_minute import Minute, read_later, watch_for_a_minute

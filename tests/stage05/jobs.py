@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 
-from tests.harness.database import Database, SQLiteFile
-from tests.harness.driver import Api
-from tests.harness.memory import MIB
-from tests.harness.waiting import eventually
+from course.harness.database import Database, SQLiteFile
+from course.harness.driver import Api
+from course.harness.memory import MIB
+from course.harness.waiting import eventually
 from tests.stage04.uploads import disposition, form, part
 
 FIELDS = {

@@ -4,8 +4,8 @@ import unicodedata
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.memory import MIB
+from course.harness.driver import Api
+from course.harness.memory import MIB
 from tests.stage05.jobs import analysed, submit_file, succeeded
 
 pytestmark = pytest.mark.craft

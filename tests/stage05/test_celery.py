@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import BEAT, CELERY, WORKER, celery_process
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import BEAT, CELERY, WORKER, celery_process
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.stage05.celery_faults import (
     many_before_it,
     redis_killed_and_paused,

@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.harness import profile
-from tests.harness.driver import Api
-from tests.harness.memory import MIB
-from tests.harness.plugin import Launch
-from tests.harness.problems import reason
-from tests.harness.statements import Statements
-from tests.harness.waiting import eventually
+from course.harness import profile
+from course.harness.driver import Api
+from course.harness.memory import MIB
+from course.harness.plugin import Launch
+from course.harness.problems import reason
+from course.harness.statements import Statements
+from course.harness.waiting import eventually
 from tests.stage05.jobs import (
     FAR_AWAY,
     FIELDS,

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.conftest import LEASE, Evidences
 from tests.stage05.faults import (
     fails_every_time,

@@ -10,13 +10,13 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.memory import MIB
-from tests.harness.plugin import Launch
-from tests.harness.problems import field_errors, reason
-from tests.harness.raw_http import chunk, send_raw
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.memory import MIB
+from course.harness.plugin import Launch
+from course.harness.problems import field_errors, reason
+from course.harness.raw_http import chunk, send_raw
+from course.harness.waiting import in_parallel
 from tests.stage05.jobs import (
     FAR_AWAY,
     FIELDS,

@@ -10,10 +10,10 @@ from statistics import quantiles
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.memory import MIB
-from tests.harness.server import LaunchedServer, Server
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.memory import MIB
+from course.harness.server import LaunchedServer, Server
+from course.harness.waiting import in_parallel
 from tests.stage05.jobs import (
     FINISHED,
     LONG,

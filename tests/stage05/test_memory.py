@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.memory import MIB, memory_of
-from tests.harness.plugin import Launch
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.memory import MIB, memory_of
+from course.harness.plugin import Launch
+from course.harness.waiting import in_parallel
 from tests.stage05.jobs import MAX_FILE_SIZE, seconds_from_now, submit_file, upload
 
 pytestmark = pytest.mark.craft

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 from tests.stage05.jobs import FAR_AWAY, submit, submit_file, succeeded
 
 pytestmark = pytest.mark.craft

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage05.jobs import (
     FAR_AWAY,
     LONG,

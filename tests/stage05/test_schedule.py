@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.problems import named
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.problems import named
+from course.harness.waiting import eventually, in_parallel
 from tests.stage05.every_minute import Minute
 from tests.stage05.jobs import (
     FAR_AWAY,

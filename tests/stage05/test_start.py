@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 
 # Settings by what is wrong with them, and the name that the line must say.
 pytestmark = [pytest.mark.craft, pytest.mark.queue("local")]

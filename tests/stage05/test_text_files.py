@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.problems import field_errors
-from tests.harness.raw_http import chunk, send_raw
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.problems import field_errors
+from course.harness.raw_http import chunk, send_raw
 from tests.stage04.uploads import form, part
 from tests.stage05.jobs import (
     FAR_AWAY,

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import (
     BRIEF,
     TTL,

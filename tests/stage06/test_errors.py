@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.problems import reason
-from tests.harness.server import LaunchedServer, Server
-from tests.harness.waiting import eventually
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.problems import reason
+from course.harness.server import LaunchedServer, Server
+from course.harness.waiting import eventually
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import (
     BROKEN_CONNECTION,
     BUSY,

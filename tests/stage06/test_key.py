@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import BUSY, KEY, QUICK, ask, new_city
 
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.server import LaunchedServer
+from course.harness.server import LaunchedServer
 
 pytestmark = pytest.mark.craft
 

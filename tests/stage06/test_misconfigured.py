@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import KEY, ask
 
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage]

@@ -5,10 +5,10 @@ import time
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.problems import reason
-from tests.harness.waiting import eventually
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.problems import reason
+from course.harness.waiting import eventually
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import BRIEF, age, ask, max_age, new_city, outcome, weather_of
 
 LONGEST_WAIT = 30.0  # seconds after which nobody believes that an answer will come

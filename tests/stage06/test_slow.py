@@ -10,12 +10,12 @@ from statistics import median
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.problems import reason
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.problems import reason
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import (
     BRIEF,
     EVERY_ENDPOINT,

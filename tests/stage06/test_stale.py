@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.problems import reason
-from tests.harness.server import LaunchedServer
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.problems import reason
+from course.harness.server import LaunchedServer
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import (
     BRIEF,
     ENDPOINTS,

@@ -7,11 +7,11 @@ from contextlib import closing
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.raw_http import connect
-from tests.harness.server import Server
-from tests.harness.waiting import eventually, in_parallel
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.raw_http import connect
+from course.harness.server import Server
+from course.harness.waiting import eventually, in_parallel
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import ask, new_city, outcome, weather_of
 
 pytestmark = pytest.mark.craft

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.problems import named, reason
-from tests.harness.weather import FakeWeather
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.fake_weather import CITIES, City, Sky
+from course.harness.problems import named, reason
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import ask, moment, new_city, weather_of
-from tools.fake_weather import CITIES, City, Sky
 
 DRIFT = 0.5  # °C or m/s that the weather may change by while it is asked for
 LONGEST = 100  # characters

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage07.people import (
     IMPOSSIBLE_ID,
     NO_SUCH_ID,

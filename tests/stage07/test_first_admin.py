@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import FIRST_ADMIN, LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import FIRST_ADMIN, LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage07.people import Json, Person, expect, first_admin, give_role, new_person
 from tests.stage07.test_roles import everybody
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.harness.driver import NO_BODY, Api
+from course.harness.driver import NO_BODY, Api
 from tests.stage07.people import (
     NO_SUCH_ID,
     Json,

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.harness.database import SQLiteFile
-from tests.harness.driver import Api, Todo
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer, stage_server
+from course.catalog.stages import find_stage, load_course
+from course.harness.database import SQLiteFile
+from course.harness.driver import Api, Todo
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer, stage_server
 from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.accounts import PASSWORD, new_account, sign_in, token_of
 from tests.stage03.database import copy_database
 from tests.stage07.people import expect, give_role, person
-from tools.course import find_stage, load_course
 
 # what stages before it had: a file
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage, pytest.mark.deployment("plain")]

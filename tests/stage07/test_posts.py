@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.problems import field_errors
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.problems import field_errors
 from tests.stage03.accounts import PASSWORD, register
 from tests.stage07.people import (
     IMPOSSIBLE_ID,

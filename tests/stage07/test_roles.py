@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.tokens import claims_of
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.tokens import claims_of
 from tests.stage03.accounts import PASSWORD, new_account, new_username, register, token_of
 from tests.stage07.people import (
     IMPOSSIBLE_ID,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage07.people import Json, Person, comments, expect, posts, read
 from tests.stage07.test_posts import TIME, ids, moment
 

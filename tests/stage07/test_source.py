@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.server import LaunchedServer
+from course.harness.server import LaunchedServer
 from tests.stage02.test_source import handlers
 from tests.stage03.test_source import calls, leads_to, needed, parameters, reachable
 

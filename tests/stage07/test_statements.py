@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.statements import Statements
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.statements import Statements
 from tests.stage07.people import Person, comments, first_admin, new_person, posts, read
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # plans are those of SQLite

@@ -11,11 +11,11 @@ from urllib.parse import quote
 import pytest
 from websockets.sync.client import ClientConnection
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.tokens import claims_of, forge
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.tokens import claims_of, forge
 from tests.stage08.chat import PATIENCE, REFUSED, Person, new_text, open_socket, refusal
 from tests.stage08.conftest import Join
 

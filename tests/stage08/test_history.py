@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.problems import field_errors
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.problems import field_errors
 from tests.stage08.chat import Frame, Person, cores, everything_after, history, new_text
 
 COUNT = 12

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.tokens import forge, good_claims
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.tokens import forge, good_claims
+from course.harness.waiting import in_parallel
 from tests.stage08.chat import everything_after, history, new_text, person, who_is
 
 pytestmark = pytest.mark.craft

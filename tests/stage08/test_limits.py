@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.harness import driver
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer, Server
-from tests.harness.waiting import eventually, in_parallel
+from course.harness import driver
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer, Server
+from course.harness.waiting import eventually, in_parallel
 from tests.stage08.chat import (
     PATIENCE,
     REFUSED,

@@ -17,9 +17,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import Server
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import Server
 from tests.stage08.chat import LARGE, new_text, socket_address, who_is
 from tests.stage08.stuck import stuck_client
 

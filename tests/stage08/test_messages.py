@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage08.chat import LONGEST_TEXT, Person, core, cores, history, new_text, person
 from tests.stage08.conftest import Join
 

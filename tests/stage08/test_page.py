@@ -1,7 +1,7 @@
 """The chat's page in a real Chromium, with two people: live, through a kill, by keyboard, small.
 
 Every visit also fails on an error in the console, a violation of the Content-Security-Policy, an
-alert, and a request that leaves the server (tests/browser/plugin.py).
+alert, and a request that leaves the server (course/harness/browser/plugin.py).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.visit import Visit
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import AttachedServer, Server
+from course.harness.browser.visit import Visit
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import AttachedServer, Server
 from tests.stage08.chat import everything_after, history, new_text, person
 
-pytest_plugins = ["tests.browser.plugin"]
+pytest_plugins = ["course.harness.browser.plugin"]
 pytestmark = [pytest.mark.craft, pytest.mark.page("app/chat")]
 
 PASSWORD = "correct horse"

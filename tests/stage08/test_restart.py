@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.tokens import claims_of, forge
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.tokens import claims_of, forge
 from tests.stage08.chat import (
     Person,
     cores,

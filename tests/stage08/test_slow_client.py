@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import Server
+from course.harness.driver import Api
+from course.harness.server import Server
 from tests.stage08.chat import new_text, who_is
 from tests.stage08.stuck import stuck_client
 from tests.stage08.test_load import crowd, tokens_of

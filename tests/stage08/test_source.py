@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 from tests.stage08.chat import Person, new_text
 
 pytestmark = pytest.mark.craft

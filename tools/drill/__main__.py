@@ -24,7 +24,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.command import INTERRUPTED, run
+from course.catalog.command import INTERRUPTED, run
 from tools.drill.drills import DRILLS, HANDLED
 from tools.drill.report import Result, as_markdown, as_text
 from tools.drill.scene import supervised

@@ -11,8 +11,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from tests.harness.database import PostgresDatabase
-from tests.harness.waiting import eventually
+from course.harness.database import PostgresDatabase
+from course.harness.waiting import eventually
 from tests.stage05.jobs import Ledger
 from tools.drill.clients import Clients, Gateway
 from tools.drill.record import CHAT, JOB, JOB_DONE, WRITE, Difference, Record, compare

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tools.course import CourseError, load_course
+from course.catalog.requirements import load_requirements
+from course.catalog.stages import CourseError, load_course
 from tools.grade import words
 from tools.grade.hints import Hints, load_hints
 from tools.grade.learner import NotReached, Running, absent_stages, attached, launched
@@ -22,7 +23,6 @@ from tools.grade.results import Grade, Row, due, judge
 from tools.grade.suite import Target, run_suite
 from tools.grade.unbegun import not_begun
 from tools.grade.words import say
-from tools.requirements import load_requirements
 
 Tell = Callable[[str], None]
 OWN_PORT = 8000  # where a curl line finds a solution that took any port here

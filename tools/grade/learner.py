@@ -19,10 +19,11 @@ from pathlib import Path
 
 import httpx
 
-from tests.harness.exchange import mask
-from tests.harness.learners import LearnersServer, Solution
-from tests.harness.profile import Profile
-from tests.harness.server import (
+from course.catalog.stages import ROOT, CourseError
+from course.harness.exchange import mask
+from course.harness.learners import LearnersServer, Solution
+from course.harness.profile import Profile
+from course.harness.server import (
     FIRST_ADMIN,
     FIRST_STAGE_WITH_A_DATABASE,
     FIRST_STAGE_WITH_LIMITS,
@@ -31,8 +32,7 @@ from tests.harness.server import (
     LaunchedServer,
     ServerDidNotStart,
 )
-from tests.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
-from tools.course import ROOT, CourseError
+from course.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
 from tools.grade.outcomes import log_end
 from tools.grade.sandbox import Sandbox
 
@@ -247,7 +247,7 @@ def _is_fake(url: str) -> bool:
 
 @contextmanager
 def _fake_weather(directory: Path) -> Iterator[str]:
-    command = (sys.executable, "-m", "tools.fake_weather", "--port", "{port}")
+    command = (sys.executable, "-m", "course.harness.fake_weather", "--port", "{port}")
     provider = LaunchedServer(command, directory, working_directory=ROOT)
     try:
         provider.start()

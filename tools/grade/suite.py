@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.server import PROCESSES, end_noted_processes
-from tests.harness.signals import interrupts_deferred
-from tools.course import ROOT, Stage
+from course.catalog.stages import ROOT, Stage
+from course.harness.server import PROCESSES, end_noted_processes
+from course.harness.signals import interrupts_deferred
 from tools.grade.outcomes import Suite, read_suite
 from tools.grade.progress import Progress
 

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from tools.command import run
+from course.catalog.command import run
 from tools.stack.stack import Stack
 from tools.stack.terminal import Terminal
 
