@@ -1,27 +1,30 @@
-"""The map check: every requirement is known, and every one that exists already has a test.
+"""The requirements of the course, and the tests that show each.
 
-    python -m course.catalog.requirements   one line per problem and exit code 1, or one line
+    python -m course.catalog.requirements          check: every row that is due has a test
+    python -m course.catalog.requirements --map    print each row and its tests
 
-`tests/requirements.toml` is the map. A test counts when pytest really collects it, and every test
-of a stage's suite belongs to at least one requirement, so that no result is left out of a report.
+`requirements.toml` beside this file holds the rows. A test names its rows by a mark,
+`@pytest.mark.requirement("3.1")`. This module reads the marks from the source, so nobody writes the
+map, and no test has to be imported for it. `pytest --row 3.1` runs the tests of a row.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import argparse
+import ast
+import functools
 import sys
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from course.catalog.stages import ROOT, load_course
 
-MAP = ROOT / "tests" / "requirements.toml"
+ROWS = Path(__file__).with_name("requirements.toml")
+SUITES = ("tests", "course/tests", "tools/tests")
+MARK = "pytest.mark.requirement"
 
 # The last row of every section of the requirements: 1.1 … 1.7, and so on.
 _SECTIONS = {
@@ -32,38 +35,91 @@ IDS = [f"{section}.{row}" for section, rows in _SECTIONS.items() for row in rang
 
 @dataclass(frozen=True)
 class Requirement:
-    """A row of the map: it holds from `stage` to `until`, after which `successor` replaces it."""
+    """A row: it holds from `stage` to `until`, after which `successor` replaces it."""
 
     id: str
     text: str
     stage: int
-    tests: tuple[str, ...]
+    tests: tuple[str, ...] = ()  # node ids without parameters
     until: int | None = None
     successor: str | None = None
     restart: bool = False  # it is about a restart, so a server at a URL cannot show it
 
 
-def load_requirements(path: Path = MAP) -> list[Requirement]:
-    """Return the rows of the map; `ValueError` or `TypeError` says what is wrong with its form.
+@dataclass(frozen=True)
+class TestFunction:
+    """A test in the source: its node id without parameters, and the rows that it names."""
+
+    __test__ = False  # pytest: this is no test class
+
+    id: str
+    rows: tuple[str, ...]
+
+
+def load_requirements(path: Path = ROWS, root: Path = ROOT) -> list[Requirement]:
+    """Return the rows with their tests; `ValueError` or `TypeError` says what is wrong.
 
     TOML itself refuses a table that is there twice.
     """
     rows: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
+    tests: dict[str, list[str]] = {}
+    for test in find_tests(root):
+        for row in test.rows:
+            tests.setdefault(row, []).append(test.id)
     return [
-        Requirement(**({"id": row_id} | row | {"tests": tuple(row.get("tests", ()))}))
+        replace(Requirement(**({"id": row_id} | row)), tests=tuple(tests.get(row_id, ())))
         for row_id, row in rows.items()
     ]
 
 
-def find_problems(
-    requirements: Iterable[Requirement], collected: Iterable[str], stages: int
-) -> list[str]:
-    """Return what is wrong, one line each, given the tests that pytest collects.
+@functools.cache
+def find_tests(root: Path = ROOT) -> tuple[TestFunction, ...]:
+    """Return every test function below `root`, file by file, in the order of the source.
 
-    `collected` holds node ids; `stages` is how many stages of the course exist.
+    Raises `ValueError` for a mark that cannot be read: it is on no test, or its rows are not
+    written out.
     """
+    files = [file for suite in SUITES for file in sorted((root / suite).rglob("test_*.py"))]
+    return tuple(test for file in files for test in _tests_of(file, root))
+
+
+def _tests_of(file: Path, root: Path) -> Iterator[TestFunction]:
+    place = file.relative_to(root).as_posix()
+    source = file.read_text(encoding="utf-8")
+    marks_read = 0
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            marks = [mark for mark in node.decorator_list if _name_of(mark) == MARK]
+            marks_read += len(marks)
+            rows = [row for mark in marks for row in _rows_of(mark, place)]
+            yield TestFunction(f"{place}::{node.name}", tuple(rows))
+    if marks_read < sum(line.lstrip().startswith(f"@{MARK}") for line in source.splitlines()):
+        raise ValueError(f"{place}: a mark `{MARK}` is on no test function")
+
+
+def _name_of(mark: ast.expr) -> str:
+    """Return `pytest.mark.x` for `@pytest.mark.x` and for `@pytest.mark.x(…)`."""
+    called = mark.func if isinstance(mark, ast.Call) else mark
+    return ast.unparse(called)
+
+
+def _rows_of(mark: ast.expr, place: str) -> list[str]:
+    given = mark.args if isinstance(mark, ast.Call) and not mark.keywords else []
+    rows = [
+        node.value
+        for node in given
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    if not given or len(rows) < len(given):
+        raise ValueError(f'{place}:{mark.lineno}: write out the rows, as in {MARK}("3.1")')
+    return rows
+
+
+def find_problems(
+    requirements: Iterable[Requirement], tests: Iterable[TestFunction], stages: int
+) -> list[str]:
+    """Return the mistakes in rows and marks, a line each; `stages` is how many stages exist."""
     rows = {requirement.id: requirement for requirement in requirements}
-    functions = {node_id.partition("[")[0] for node_id in collected}
     problems = [f"{row_id}: not in the map" for row_id in IDS if row_id not in rows]
     problems += [f"{row_id}: there is no such requirement" for row_id in rows if row_id not in IDS]
     for row_id, row in rows.items():
@@ -75,55 +131,43 @@ def find_problems(
             problems.append(f"{row_id}: `until` and `successor` go together")
         if row.successor is not None and row.successor not in rows:
             problems.append(f"{row_id}: its successor {row.successor} is not in the map")
-        if len(set(row.tests)) < len(row.tests):
-            problems.append(f"{row_id}: names a test twice")
-        problems += [
-            f"{row_id}: pytest does not find {test}" for test in row.tests if test not in functions
-        ]
-    named = {test for row in rows.values() for test in row.tests}
-    problems += [
-        f"{test}: belongs to no requirement"
-        for test in sorted(functions - named)
-        if test.startswith(("tests/stage", "tests/capstone"))
-    ]
+    for test in tests:
+        problems += [f"{test.id}: there is no row {row}" for row in test.rows if row not in IDS]
+        if len(set(test.rows)) < len(test.rows):
+            problems.append(f"{test.id}: names a row twice")
+        if not test.rows and test.id.startswith(("tests/stage", "tests/capstone")):
+            problems.append(f"{test.id}: belongs to no requirement")
     return problems
 
 
-def collect_tests(root: Path = ROOT) -> list[str]:
-    """Return the node ids of all tests below `tests/`, those of every stage.
-
-    Raises `ValueError` when pytest cannot collect them all.
-    """
-    collector, printed = _Collector(), io.StringIO()
-    options = ["--collect-only", "-q", "-p", "no:cacheprovider"]
-    with contextlib.redirect_stdout(printed):
-        exit_code = pytest.main([*options, str(root / "tests")], [collector])
-    if exit_code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        errors = [line for line in printed.getvalue().splitlines() if line.startswith("ERROR")]
-        raise ValueError("pytest cannot collect the tests. " + "; ".join(errors))
-    return collector.node_ids
+def page(requirements: Iterable[Requirement]) -> str:
+    """Return the map: each row, and the tests that show it below."""
+    return "\n\n".join(
+        "\n".join([f"{row.id}  {row.text}", *(f"  {test}" for test in row.tests)])
+        for row in requirements
+    )
 
 
-class _Collector:
-    """A pytest plugin that notes every test, also those that the stage under test leaves out."""
-
-    def __init__(self) -> None:
-        self.node_ids: list[str] = []
-
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        self.node_ids.append(item.nodeid)
-
-
-def main() -> int:
-    """Print the problems, or that there is none; return the exit code."""
+def main(arguments: Sequence[str]) -> int:
+    """Print the problems or that there is none, or the map; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m course.catalog.requirements",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--map", action="store_true", help="print each row and its tests")
+    options = parser.parse_args(arguments)
     try:
         requirements = load_requirements()
-        collected = collect_tests()
+        tests = find_tests()
     except (OSError, ValueError, TypeError) as error:
-        print(f"{MAP.relative_to(ROOT)}: {error}")
+        print(error)
         return 1
+    if options.map:
+        print(page(requirements))
+        return 0
     stages = len(load_course())
-    problems = find_problems(requirements, collected, stages)
+    problems = find_problems(requirements, tests, stages)
     for problem in problems:
         print(problem)
     if problems:
@@ -134,4 +178,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,7 @@ Against a server that is up, tests that must own the process are skipped as *not
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 import pytest
 
+from course.catalog.requirements import load_requirements
 from course.catalog.stages import ROOT, CourseError, Stage, find_stage, load_course
 from course.harness import profile
 from course.harness.driver import Api
@@ -55,6 +56,7 @@ NO_USERS = "not checked: needs users, and this server has none"
 _STAGE = pytest.StashKey[Stage]()
 _ENDED = pytest.StashKey[list[str]]()
 _SUITES = pytest.StashKey[dict[str, int]]()
+_OF_ROWS = pytest.StashKey[set[str] | None]()  # the tests of the rows that `--row` names
 
 
 class Launch(Protocol):
@@ -80,6 +82,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=QUICK,
         help="how much of the suites of earlier stages runs (default: quick)",
     )
+    group.addoption(
+        "--row",
+        action="append",
+        metavar="ROW",
+        help="only the tests of this requirement, such as 3.1 (may be given several times)",
+    )
     group.addoption("--admin-username", metavar="NAME", help="an administrator of that server")
     group.addoption("--admin-password", metavar="PASSWORD", help="and that one's password")
 
@@ -99,7 +107,8 @@ def pytest_configure(config: pytest.Config) -> None:
         stages = load_course()
         wanted = config.getoption("stage")
         stage = find_stage(stages, wanted) if wanted else stages[-1]
-    except (CourseError, profile.ProfileError) as error:
+        config.stash[_OF_ROWS] = _tests_of_rows(config.getoption("row") or ())
+    except (CourseError, profile.ProfileError, ValueError) as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[_STAGE] = stage
     config.stash[_SUITES] = {stage.name: stage.number for stage in stages}
@@ -110,6 +119,27 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def _tests_of_rows(wanted: Sequence[str]) -> set[str] | None:
+    """Return the tests of these rows, without parameters; None when no row is wanted."""
+    if not wanted:
+        return None
+    rows = {row.id: row for row in load_requirements()}
+    if unknown := [row for row in wanted if row not in rows]:
+        raise ValueError(f"--row {unknown[0]}: there is no such row")
+    return {test for row in wanted for test in rows[row].tests}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `--row`, import no file that holds none of its tests."""
+    chosen = config.stash[_OF_ROWS]
+    if chosen is None or not collection_path.name.startswith("test_"):
+        return None
+    files = {test.partition("::")[0] for test in chosen}
+    if collection_path.relative_to(ROOT).as_posix() in files:
+        return None
+    return True
+
+
 def pytest_keyboard_interrupt() -> None:
     """End the servers at once: whoever interrupts may not leave time for a graceful end."""
     kill_running_servers()
@@ -118,6 +148,7 @@ def pytest_keyboard_interrupt() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take out what the stage under test does not have yet, has no longer, or inherits in full."""
     stage, suites = config.stash[_STAGE], config.stash[_SUITES]
+    chosen = config.stash[_OF_ROWS]
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
     for item in items:
@@ -126,7 +157,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if ended and until is not None:
             config.stash[_ENDED].append(f"{item.name} → row {until.kwargs['successor']}")
         suite = suites.get(item.path.parent.name, 0)
-        (dropped if ended or suite > stage.number else kept).append(item)
+        of_row = chosen is None or item.nodeid.partition("[")[0] in chosen
+        runs = of_row and not ended and suite <= stage.number
+        (kept if runs else dropped).append(item)
     if config.getoption("inherited") == QUICK:
         selected = quick_selection(kept, stage)
         dropped += set(kept).difference(selected)

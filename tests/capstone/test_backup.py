@@ -63,6 +63,7 @@ def run_as_the_page_says(
     assert done.returncode == 0, done.stderr.decode()
 
 
+@pytest.mark.requirement("C.13")
 @pytest.mark.parametrize("into", ["the database that is there", "a new machine"])
 def test_what_was_backed_up_comes_back(
     launch: Launch, own_postgres: Postgres, stage_directory: Path, tmp_path: Path, into: str

@@ -30,6 +30,7 @@ SCENARIOS = {
 }
 
 
+@pytest.mark.requirement("C.3")
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_order_of_steps_brings_an_old_value_back(
     launched_server: LaunchedServer, stage_directory: Path, scenario: str

@@ -87,6 +87,7 @@ def is_refused_for_now(api: Api, title: str) -> None:
     assert "SQLSTATE" not in answer.text
 
 
+@pytest.mark.requirement("C.12")
 @pytest.mark.parametrize("code", USELESS)
 def test_a_connection_of_no_use_is_replaced(server: LaunchedServer, user: Api, code: str) -> None:
     user.create_todo()
@@ -96,6 +97,7 @@ def test_a_connection_of_no_use_is_replaced(server: LaunchedServer, user: Api, c
     assert connection_of(server) != before
 
 
+@pytest.mark.requirement("C.12")
 @pytest.mark.parametrize("code", BUSY + DAMAGED)
 def test_a_connection_that_is_good_is_kept(server: LaunchedServer, user: Api, code: str) -> None:
     user.create_todo()
@@ -105,6 +107,7 @@ def test_a_connection_that_is_good_is_kept(server: LaunchedServer, user: Api, co
     assert connection_of(server) == before
 
 
+@pytest.mark.requirement("C.12")
 def test_a_server_that_only_reads_is_not_ready_and_writes_are_503(
     user: Api, own_postgres: Postgres
 ) -> None:
@@ -118,6 +121,7 @@ def test_a_server_that_only_reads_is_not_ready_and_writes_are_503(
     user.create_todo()
 
 
+@pytest.mark.requirement("C.12")
 def test_a_standby_takes_writes_as_soon_as_it_is_promoted(
     launch: Launch, own_postgres: Postgres
 ) -> None:
@@ -139,6 +143,7 @@ def test_a_standby_takes_writes_as_soon_as_it_is_promoted(
             user.create_todo()
 
 
+@pytest.mark.requirement("C.12")
 def test_a_stream_of_events_outlives_a_database_that_goes_away(
     launch: Launch, own_postgres: Postgres
 ) -> None:

@@ -52,6 +52,7 @@ def wait_for_end(server: LaunchedServer, asked: float, within: float = STOPS_WIT
     return took
 
 
+@pytest.mark.requirement("C.10")
 def test_it_says_that_it_will_stop_and_serves_meanwhile(launch: Launch) -> None:
     server = launch(DRAIN_SECONDS=str(DRAIN))
     with Api(server) as visitor:
@@ -76,6 +77,7 @@ def _is_draining(server: LaunchedServer) -> bool:
     return (answer.status_code, answer.json()["status"]) == (503, "draining")
 
 
+@pytest.mark.requirement("C.10")
 def test_a_request_that_was_begun_is_finished(launch: Launch) -> None:
     server = launch()
     with Api(server) as visitor:
@@ -115,6 +117,7 @@ CLIENTS = {
 }
 
 
+@pytest.mark.requirement("C.10")
 def test_it_stops_in_time_whatever_its_clients_do(launch: Launch) -> None:
     """All of them at once: a body, a stream and a socket are waited for at the same time."""
     server = launch()
@@ -137,6 +140,7 @@ def test_it_stops_in_time_whatever_its_clients_do(launch: Launch) -> None:
     assert "Application shutdown complete" in server.log_text()
 
 
+@pytest.mark.requirement("C.10")
 def test_who_asks_a_second_time_does_not_wait(launch: Launch) -> None:
     server = launch()
     head, rest = CLIENTS["a body that never ends"]
@@ -159,6 +163,7 @@ def test_who_asks_a_second_time_does_not_wait(launch: Launch) -> None:
     server.kill()
 
 
+@pytest.mark.requirement("C.10")
 def test_a_job_that_runs_goes_back_to_the_queue(launch: Launch) -> None:
     server = launch(REDIS_URL="")
     ledger = Ledger(server.database)
@@ -174,6 +179,7 @@ def test_a_job_that_runs_goes_back_to_the_queue(launch: Launch) -> None:
             assert succeeded(visitor.with_token(api.token), job_id)["attempts"] == 1
 
 
+@pytest.mark.requirement("C.10")
 @pytest.mark.deployment("full")
 def test_all_processes_behind_a_port_stop_in_order(launch: Launch) -> None:
     server = launch(start=False)
@@ -184,6 +190,7 @@ def test_all_processes_behind_a_port_stop_in_order(launch: Launch) -> None:
     assert server.log_text().count("Application shutdown complete") == 2
 
 
+@pytest.mark.requirement("C.10")
 @pytest.mark.deployment("full")
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
 def test_a_worker_stops_in_time_and_loses_no_job(launch: Launch, tmp_path: Path) -> None:

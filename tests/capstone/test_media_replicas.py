@@ -42,6 +42,7 @@ def slow_deletions(database: PostgresDatabase) -> Iterator[None]:
         yield
 
 
+@pytest.mark.requirement("C.1")
 def test_a_picture_that_is_being_deleted_is_not_brought_back_by_a_server_that_starts(
     launch: Launch, postgres_url: str
 ) -> None:

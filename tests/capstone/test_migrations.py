@@ -44,6 +44,7 @@ def reasons(server: LaunchedServer) -> list[str]:
     return [line for line in lines if line.startswith("ERROR") and "Exiting" not in line]
 
 
+@pytest.mark.requirement("C.1")
 def test_every_migration_goes_up_down_and_up_again(
     empty: LaunchedServer, stage_directory: Path
 ) -> None:
@@ -54,6 +55,7 @@ def test_every_migration_goes_up_down_and_up_again(
     assert "(head)" in done.stdout
 
 
+@pytest.mark.requirement("C.1")
 def test_of_several_that_migrate_at_once_one_does(
     empty: LaunchedServer, stage_directory: Path
 ) -> None:
@@ -69,6 +71,7 @@ def test_of_several_that_migrate_at_once_one_does(
         assert visitor.as_new_user().create_todo()["id"] == 1
 
 
+@pytest.mark.requirement("C.12")
 def test_a_database_that_is_not_up_yet_is_waited_for(
     launch: Launch, stopped_postgres: Postgres
 ) -> None:
@@ -86,6 +89,7 @@ def test_a_database_that_is_not_up_yet_is_waited_for(
     assert stopped_postgres.password not in server.log_text()
 
 
+@pytest.mark.requirement("C.12")
 def test_a_wrong_password_is_told_at_once_and_not_waited_for(
     launch: Launch, stopped_postgres: Postgres
 ) -> None:

@@ -59,6 +59,7 @@ def waiting_for_the_lock(database: PostgresDatabase) -> int:
     return int(count)
 
 
+@pytest.mark.requirement("C.8")
 def test_a_crowd_of_slow_requests_shares_the_connections(
     launch: Launch, database: PostgresDatabase
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_crowd_of_slow_requests_shares_the_connections(
     assert most[0] <= SIZE + OVERFLOW
 
 
+@pytest.mark.requirement("C.8")
 def test_without_a_free_connection_the_answer_is_503_and_says_when_to_come_back(
     launch: Launch, database: PostgresDatabase
 ) -> None:
@@ -111,6 +113,7 @@ def test_without_a_free_connection_the_answer_is_503_and_says_when_to_come_back(
     assert "Traceback" not in server.log_text()
 
 
+@pytest.mark.requirement("C.8")
 def test_a_statement_that_takes_too_long_is_ended(
     launch: Launch, database: PostgresDatabase
 ) -> None:
@@ -127,6 +130,7 @@ def test_a_statement_that_takes_too_long_is_ended(
         api.create_todo()
 
 
+@pytest.mark.requirement("C.8")
 def test_a_crowd_shares_the_connections_to_redis(launch: Launch, tmp_path: Path) -> None:
     if not redis_is_available():
         pytest.skip(NO_REDIS)

@@ -73,6 +73,7 @@ def come_to_one_end(database: Database, job_ids: set[str]) -> None:
     assert sorted(ends) == sorted((job_id, "succeeded") for job_id in job_ids)
 
 
+@pytest.mark.requirement("C.6")
 def test_the_workers_of_two_servers_run_each_job_once(
     launch: Launch, database: PostgresDatabase
 ) -> None:
@@ -120,6 +121,7 @@ def workers(server: LaunchedServer, tmp_path: Path) -> Iterator[list[Process]]:
         process.end()
 
 
+@pytest.mark.requirement("C.6", "C.8")
 def test_jobs_survive_a_killed_worker_and_each_ends_once(
     server: LaunchedServer, workers: list[Process], database: PostgresDatabase
 ) -> None:

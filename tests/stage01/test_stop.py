@@ -59,6 +59,7 @@ def answer_to(client: socket.socket) -> bytes:
     return answer
 
 
+@pytest.mark.requirement("D.2")
 @pytest.mark.own_stage
 def test_a_stop_takes_bounded_time_whatever_clients_do(launch: Launch) -> None:
     server = launch()
@@ -91,6 +92,7 @@ def test_a_stop_takes_bounded_time_whatever_clients_do(launch: Launch) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.requirement("D.2")
 def test_a_request_that_is_open_at_the_stop_is_finished(launch: Launch) -> None:
     server = launch()
     body = b'{"title": "begun before the end", "username": "ada", "password": "correct horse"}'

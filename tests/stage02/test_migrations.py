@@ -25,6 +25,7 @@ for words in sys.argv[1:]:
 """
 
 
+@pytest.mark.requirement("2.5")
 def test_every_migration_goes_up_down_and_up_again(
     launch: Launch, launched_server: LaunchedServer, stage_directory: Path
 ) -> None:
@@ -38,6 +39,7 @@ def test_every_migration_goes_up_down_and_up_again(
     assert server.database.query(SCHEMA) == made_at_start
 
 
+@pytest.mark.requirement("2.5")
 @pytest.mark.slow
 def test_two_migrations_that_follow_the_same_one_are_told_in_one_line(
     launch: Launch, stage_directory: Path, tmp_path: Path
@@ -62,6 +64,7 @@ def test_two_migrations_that_follow_the_same_one_are_told_in_one_line(
         assert "Traceback" not in done.stdout
 
 
+@pytest.mark.requirement("2.5")
 @pytest.mark.own_stage
 def test_a_database_that_cannot_be_used_is_told_in_one_line_by_the_command(
     launch: Launch, stage_directory: Path
@@ -75,6 +78,7 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line_by_the_command(
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.requirement("2.5")
 @pytest.mark.own_stage
 def test_the_sql_of_the_migrations_is_printed_or_refused_in_one_line(
     launch: Launch, stage_directory: Path, stage: int

@@ -10,6 +10,7 @@ AT_ONCE = 6
 ALLOWED = 1.0  # seconds that as many may take longer than one: much, also for a busy machine
 
 
+@pytest.mark.requirement("2.4")
 @pytest.mark.contract("E27")
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_many_requests_at_once_do_not_wait_for_each_other(api: Api, method: str) -> None:
@@ -24,6 +25,7 @@ def test_many_requests_at_once_do_not_wait_for_each_other(api: Api, method: str)
     assert held_up(ask, at_once=AT_ONCE) < ALLOWED
 
 
+@pytest.mark.requirement("2.4")
 @pytest.mark.contract("E27")
 def test_a_client_that_sends_slowly_holds_up_nobody(api: Api) -> None:
     headers = {"Content-Length": "100"}

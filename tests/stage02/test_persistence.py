@@ -52,11 +52,13 @@ def api(private_server: LaunchedServer) -> Iterator[Api]:
         yield visitor.as_new_user()
 
 
+@pytest.mark.requirement("2.5")
 @pytest.mark.usefixtures("stage_directory")
 def test_production_starts_once_alembic_has_migrated(api: Api) -> None:
     assert api.get_todo(api.create_todo("in production")["id"])["title"] == "in production"
 
 
+@pytest.mark.requirement("2.3", "3.3")
 @pytest.mark.contract("T11", "E24")
 def test_a_restart_loses_nothing_and_gives_no_id_out_again(
     api: Api, private_server: LaunchedServer
@@ -75,6 +77,7 @@ def test_a_restart_loses_nothing_and_gives_no_id_out_again(
     assert api.create_todo()["id"] != deleted
 
 
+@pytest.mark.requirement("2.3")
 @pytest.mark.contract("T11")
 def test_a_kill_right_after_an_answer_loses_nothing_acknowledged(
     api: Api, private_server: LaunchedServer

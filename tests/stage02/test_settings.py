@@ -157,6 +157,7 @@ for name, value in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.requirement("2.1")
 def test_each_setting_is_tried(stage_directory: Path, stage: int) -> None:
     text = (stage_directory / ".env.example").read_text(encoding="utf-8")
     lines = text.partition("---- docker compose ----")[0].splitlines()
@@ -165,6 +166,7 @@ def test_each_setting_is_tried(stage_directory: Path, stage: int) -> None:
     assert known - FREE == {tried.name for tried in SETTINGS if tried.stage <= stage}
 
 
+@pytest.mark.requirement("2.1")
 def test_a_bad_value_is_refused_in_one_line_that_names_the_setting(
     launch: Launch, stage_directory: Path, stage: int
 ) -> None:

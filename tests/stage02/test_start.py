@@ -32,6 +32,7 @@ def unusable(launch_for_module: Launch) -> Unusable:
     return try_to_use(spoiled, locked)
 
 
+@pytest.mark.requirement("2.1", "2.5")
 @pytest.mark.own_stage
 @pytest.mark.parametrize(
     "spoil",
@@ -50,18 +51,21 @@ def test_it_does_not_start_and_one_line_says_why(unusable: Unusable, spoil: Spoi
     assert "Traceback" not in server.log_text()
 
 
+@pytest.mark.requirement("2.1")
 @plain
 def test_a_file_that_is_no_database_is_left_as_it_was(unusable: Unusable) -> None:
     server, _ = unusable.refused[garbage_instead]
     assert server.database_file.read_bytes() == GARBAGE
 
 
+@pytest.mark.requirement("2.5")
 @pytest.mark.parametrize("spoil", [newer_than_the_code, not_migrated_in_production])
 def test_a_database_that_was_refused_got_no_tables(unusable: Unusable, spoil: Spoil) -> None:
     server, _ = unusable.refused[spoil]
     assert set(server.database.tables()) <= {"alembic_version"}
 
 
+@pytest.mark.requirement("2.3")
 def test_a_database_that_stays_locked_is_503_and_then_works_again(
     unusable: Unusable,
 ) -> None:

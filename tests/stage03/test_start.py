@@ -48,6 +48,7 @@ def refused(launch_for_module: Launch) -> Refused:
     return servers
 
 
+@pytest.mark.requirement("3.3")
 @pytest.mark.parametrize("problem", WRONG)
 def test_it_does_not_start_and_one_line_names_the_setting(refused: Refused, problem: str) -> None:
     server = refused[problem]
@@ -60,6 +61,7 @@ def test_it_does_not_start_and_one_line_names_the_setting(refused: Refused, prob
     assert "Traceback" not in server.log_text()
 
 
+@pytest.mark.requirement("3.3")
 @pytest.mark.parametrize("problem", WRONG)
 def test_no_secret_is_printed(refused: Refused, problem: str, default_secret: str) -> None:
     log = refused[problem].log_text()
@@ -67,5 +69,6 @@ def test_no_secret_is_printed(refused: Refused, problem: str, default_secret: st
     assert default_secret not in log
 
 
+@pytest.mark.requirement("3.3")
 def test_what_is_wrong_is_not_a_reason_to_touch_the_database(refused: Refused) -> None:
     assert [server for server in refused.values() if not server.database.is_untouched()] == []

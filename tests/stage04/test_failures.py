@@ -20,6 +20,7 @@ from tests.stage04.uploads import list_images, new_image, upload
 pytestmark = pytest.mark.craft
 
 
+@pytest.mark.requirement("4.2")
 def test_a_database_that_stays_locked_leaves_no_file_and_takes_none(
     launch: Launch,
 ) -> None:
@@ -56,6 +57,7 @@ def away(media: Path) -> Iterator[None]:
         elsewhere.rename(media)
 
 
+@pytest.mark.requirement("4.2")
 def test_a_directory_that_goes_away_is_503_and_then_works_again(api: Api, media: Path) -> None:
     stored = new_image(api)
     with away(media):
@@ -71,6 +73,7 @@ def test_a_directory_that_goes_away_is_503_and_then_works_again(api: Api, media:
     assert new_image(api)["id"]
 
 
+@pytest.mark.requirement("4.2")
 @pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() == 0, reason="not checked: root may write anywhere"
 )
@@ -113,6 +116,7 @@ def refused(launch_for_module: Launch) -> dict[Spoil, LaunchedServer]:
     return servers
 
 
+@pytest.mark.requirement("4.2")
 @pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
 def test_without_a_place_for_pictures_it_does_not_start_and_one_line_says_why(
     refused: dict[Spoil, LaunchedServer], spoil: Spoil

@@ -68,6 +68,7 @@ def half_an_upload(api: Api) -> socket.socket:
     return connection
 
 
+@pytest.mark.requirement("4.2")
 def test_a_kill_while_many_upload_loses_nothing_acknowledged(
     api: Api, private_server: LaunchedServer
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_kill_while_many_upload_loses_nothing_acknowledged(
     assert new_image(api)["id"]
 
 
+@pytest.mark.requirement("4.2")
 def test_a_kill_at_the_moment_a_file_goes_leaves_both_or_neither(
     api: Api, private_server: LaunchedServer
 ) -> None:
@@ -113,6 +115,7 @@ def test_a_kill_at_the_moment_a_file_goes_leaves_both_or_neither(
     assert (there, api.request("GET", stored["url"]).status_code) in ((200, 200), (404, 404))
 
 
+@pytest.mark.requirement("4.2")
 def test_a_kill_between_file_and_row_leaves_neither(
     api: Api, private_server: LaunchedServer
 ) -> None:
@@ -131,6 +134,7 @@ def test_a_kill_between_file_and_row_leaves_neither(
     assert api.request("GET", kept["url"]).content == png()
 
 
+@pytest.mark.requirement("4.2")
 def test_the_next_start_keeps_what_has_a_row_and_all_that_is_not_ours(
     api: Api, private_server: LaunchedServer
 ) -> None:

@@ -20,6 +20,7 @@ IMAGES = "SELECT count(*) FROM images"
 INDEXES = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'images'"
 
 
+@pytest.mark.requirement("4.3")
 def test_images_come_and_go_and_users_and_todos_are_untouched(
     api: Api, launched_server: LaunchedServer, launch: Launch, stage_directory: Path
 ) -> None:

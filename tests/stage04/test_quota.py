@@ -14,6 +14,7 @@ pytestmark = pytest.mark.craft
 MOST = 5
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.craft("E20")
 @pytest.mark.users
 def test_no_more_than_so_many_pictures_are_kept_for_one_user(launch: Launch) -> None:

@@ -75,6 +75,7 @@ def watched(api: Api, job_id: str) -> list[Job]:
         return list(jobs_in(response))
 
 
+@pytest.mark.requirement("5.6")
 def test_the_stream_tells_every_step_and_ends_with_the_job(api: Api) -> None:
     job_id = submit(api, run_at=seconds_from_now(1.5))["id"]
     told = watched(api, job_id)
@@ -87,6 +88,7 @@ def test_the_stream_tells_every_step_and_ends_with_the_job(api: Api) -> None:
     assert told[-1] == read(api, job_id)
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.own_stage
 def test_progress_never_goes_back(api: Api) -> None:
     told = watched(api, submit_file(api, prose(3 * MIB))["id"])
@@ -95,11 +97,13 @@ def test_progress_never_goes_back(api: Api) -> None:
     assert progress[-1] == 100
 
 
+@pytest.mark.requirement("5.6")
 def test_a_job_that_has_ended_is_told_once(api: Api) -> None:
     job = succeeded(api, submit(api)["id"])
     assert watched(api, job["id"]) == [job]
 
 
+@pytest.mark.requirement("5.6")
 def test_the_stream_ends_when_the_job_is_cancelled(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
     with stream(api, job_id) as response:
@@ -109,6 +113,7 @@ def test_the_stream_ends_when_the_job_is_cancelled(api: Api) -> None:
         assert [job["status"] for job in told] == ["cancelled"]
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.own_stage
 def test_a_stream_lasts_no_longer_than_a_token(launch: Launch) -> None:
     with Api(launch(ACCESS_TOKEN_TTL=str(TTL))) as visitor:
@@ -120,6 +125,7 @@ def test_a_stream_lasts_no_longer_than_a_token(launch: Launch) -> None:
         assert TTL - 1 < timer.seconds < TTL + 5
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.users
 def test_what_may_not_be_watched_is_refused_before_the_stream(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
@@ -159,6 +165,7 @@ def idle_streams(apis: list[Api], each: int) -> Iterator[None]:
             api.request("DELETE", f"/jobs/{job_id}")
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.slow
 def test_many_who_watch_and_leave_do_not_use_the_server_up(api: Api) -> None:
     users = [api.as_new_user() for _ in range(WATCHING_USERS)]
@@ -173,6 +180,7 @@ def test_many_who_watch_and_leave_do_not_use_the_server_up(api: Api) -> None:
     assert watched(api, job_id)[-1]["status"] == "cancelled"
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.own_stage
 @pytest.mark.deployment("plain")
 @pytest.mark.queue("local")
@@ -198,6 +206,7 @@ def test_all_streams_share_one_look_at_the_database(
     assert of_many_streams < 1.5 * of_one_stream + 5
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.own_stage
 @pytest.mark.queue("local")
 def test_a_user_has_a_limited_number_of_streams(launch: Launch) -> None:
@@ -220,6 +229,7 @@ def test_a_user_has_a_limited_number_of_streams(launch: Launch) -> None:
         eventually(reopened)
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.queue("local")
 def test_a_server_stops_in_time_with_an_open_stream(launch: Launch) -> None:
     server = launch()

@@ -61,6 +61,7 @@ def has_ended(api: Api, job_id: str) -> bool:
     return read(api, job_id)["status"] in FINISHED
 
 
+@pytest.mark.requirement("5.2", "5.4")
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.slow
 @pytest.mark.alone
@@ -99,6 +100,7 @@ def test_the_list_is_fast_while_a_large_text_is_counted(
     assert p95(busy) < P95_BOUND, figures
 
 
+@pytest.mark.requirement("5.2", "5.4")
 @pytest.mark.slow
 def test_a_hundred_jobs_at_once_all_succeed_each_once(api: Api, server: Server) -> None:
     def ask_for_some(client: int) -> list[str]:

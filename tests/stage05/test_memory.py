@@ -21,6 +21,7 @@ MEMORY_BOUND = 320 * MIB
 WIDE = b"a " * (MAX_FILE_SIZE // 2 - 2) + "\N{GRINNING FACE}".encode()
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.own_stage
 @pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
 def test_twenty_texts_of_5_mib_at_once_do_not_all_lie_in_memory(launch: Launch) -> None:

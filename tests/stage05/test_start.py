@@ -25,6 +25,7 @@ def refused(launch_for_module: Launch) -> Refused:
     return servers
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.parametrize("problem", WRONG)
 def test_it_does_not_start_and_one_line_names_the_setting(refused: Refused, problem: str) -> None:
     server = refused[problem]

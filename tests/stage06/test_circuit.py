@@ -52,6 +52,7 @@ def asked_in(seconds: list[float], api: Api, city: str) -> httpx.Response:
     return answer
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 @pytest.mark.parametrize("provider", KEYS)
 def test_nobody_asks_until_the_time_that_a_429_names_is_over(
@@ -76,6 +77,7 @@ def test_nobody_asks_until_the_time_that_a_429_names_is_over(
         assert outcome(ask(api, refused)) == "MISS"
 
 
+@pytest.mark.requirement("6.5")
 def test_a_503_with_a_retry_after_is_heeded_as_a_429_is(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
@@ -87,6 +89,7 @@ def test_a_503_with_a_retry_after_is_heeded_as_a_429_is(
         assert [fake_weather.questions(city), fake_weather.questions(other)] == [1, 0]
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 def test_nobody_waits_again_for_a_provider_that_took_too_long(
     launch: Launch, fake_weather: FakeWeather
@@ -151,6 +154,7 @@ def wishful(launch_for_module: Launch) -> dict[str, LaunchedServer]:
     return servers
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 @pytest.mark.parametrize("name", WISHES)
 def test_the_wait_is_what_the_provider_wishes_within_reason(
@@ -167,6 +171,7 @@ def test_the_wait_is_what_the_provider_wishes_within_reason(
     assert "Traceback" not in wishful[name].log_text()
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.parametrize(("mode", "status"), [("not-found", 404), ("html", 502)])
 def test_an_answer_of_any_kind_closes_the_circuit(
     launch: Launch, fake_weather: FakeWeather, mode: str, status: int
@@ -180,6 +185,7 @@ def test_an_answer_of_any_kind_closes_the_circuit(
             assert outcome(ask(api, new_city())) == "MISS"
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 def test_lookups_are_limited_and_answers_that_are_kept_are_not(
     launch: Launch, fake_weather: FakeWeather
@@ -202,6 +208,7 @@ def test_lookups_are_limited_and_answers_that_are_kept_are_not(
         eventually(lambda: ask(api, more[-1]).status_code == 200, within=60 / LOOKUPS + 3)
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 def test_an_older_answer_is_given_when_no_lookup_is_left(
     launch: Launch, fake_weather: FakeWeather

@@ -36,6 +36,7 @@ def talkative(launch: Launch) -> LaunchedServer:
     return server
 
 
+@pytest.mark.requirement("6.5")
 def test_the_key_is_nowhere_whatever_goes_wrong(
     talkative: LaunchedServer, fake_weather: FakeWeather
 ) -> None:

@@ -51,6 +51,7 @@ def servers(launch_for_module: Launch, fake_weather: FakeWeather) -> dict[str, L
     return servers
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_provider_that_cannot_be_reached_is_502(
     servers: dict[str, LaunchedServer], name: str
@@ -63,6 +64,7 @@ def test_a_provider_that_cannot_be_reached_is_502(
     assert KEY not in log + answer.text
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_a_proxy_that_cannot_be_used_stops_the_start_with_one_line(
     servers: dict[str, LaunchedServer], name: str

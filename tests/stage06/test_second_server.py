@@ -14,6 +14,7 @@ from tests.stage06.weather import BRIEF, age, ask, max_age, new_city, outcome, w
 LONGEST_WAIT = 30.0  # seconds after which nobody believes that an answer will come
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.contract("W10", "W12")
 @pytest.mark.slow
 def test_an_answer_that_is_too_old_is_better_than_none(
@@ -34,6 +35,7 @@ def test_an_answer_that_is_too_old_is_better_than_none(
     assert max_age(old) == 0
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.contract("W7")
 @pytest.mark.slow
 @pytest.mark.timeout(60)

@@ -106,6 +106,7 @@ def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWe
     )
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.contract("W7")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_provider_that_takes_too_long_is_504_and_is_not_asked_again(
@@ -118,6 +119,7 @@ def test_a_provider_that_takes_too_long_is_504_and_is_not_asked_again(
     assert waited.calls == 1
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_an_older_answer_is_given_when_the_provider_takes_too_long(
@@ -130,17 +132,20 @@ def test_an_older_answer_is_given_when_the_provider_takes_too_long(
     assert waited.seconds < LONGEST
 
 
+@pytest.mark.requirement("6.3", "6.5")
 def test_while_the_provider_hangs_everyone_else_is_served(afternoon: Afternoon) -> None:
     assert len(afternoon.others) >= 10
     assert median(afternoon.others) < AT_ONCE
 
 
+@pytest.mark.requirement("6.5")
 def test_waiting_leaves_no_traceback_and_no_key_in_the_log(afternoon: Afternoon) -> None:
     assert "/weather" in afternoon.log
     assert "Traceback" not in afternoon.log
     assert KEY not in afternoon.log
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.slow
 def test_a_provider_has_five_seconds_for_each_piece_and_ten_in_all(
     launch: Launch, fake_weather: FakeWeather

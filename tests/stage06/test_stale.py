@@ -65,6 +65,7 @@ def stories(
     return stories
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_an_older_answer_is_given_while_the_provider_fails(
@@ -78,6 +79,7 @@ def test_an_older_answer_is_given_while_the_provider_fails(
     assert max_age(story.failing) == 0
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_provider_that_has_recovered_is_asked_at_once(
     stories: dict[Case, Story], case: Case
@@ -89,6 +91,7 @@ def test_a_provider_that_has_recovered_is_asked_at_once(
     assert fetched == sorted(set(fetched))
 
 
+@pytest.mark.requirement("6.5")
 def test_a_city_that_is_gone_is_404_and_not_its_older_weather(
     provider: str, forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather
 ) -> None:

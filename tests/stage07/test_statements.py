@@ -102,6 +102,7 @@ def costs(
 Costs = tuple[dict[str, list[list[str]]], LaunchedServer]
 
 
+@pytest.mark.requirement("7.6")
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_a_list_costs_the_same_statements_whatever_its_length(
     costs: Costs, request_name: str
@@ -111,6 +112,7 @@ def test_a_list_costs_the_same_statements_whatever_its_length(
     assert few == more == many
 
 
+@pytest.mark.requirement("7.6")
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_a_list_reads_no_table_from_end_to_end_and_sorts_nothing(
     costs: Costs, request_name: str, stage: int

@@ -19,6 +19,7 @@ ROUND = 0.05  # seconds from one message of everybody to the next
 LONG = "😀" * 1900  # four bytes each
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.contract("C15")
 @pytest.mark.slow
 @pytest.mark.timeout(90)

@@ -33,8 +33,7 @@ FILE, PROGRAM = 0o100644 << 16, 0o100755 << 16  # as a zip file keeps it
 _FILES = (
     *("stages.toml", "constraints.txt", "pyproject.toml", "docs/contract.md"),
     *("conftest.py", "course/__init__.py", "tools/__init__.py"),
-    *("tests/requirements.toml", "tests/requirements.txt", "tools/grade/hints.toml"),
-    "tools/grade/test-hints.toml",
+    "tests/requirements.txt",
 )
 _FOLDERS = ("course/catalog", "course/harness", "tools/grade")
 _LEFT_OUT = ("__pycache__", ".mypy_cache")

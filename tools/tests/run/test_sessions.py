@@ -123,6 +123,7 @@ def test_a_session_and_its_words_need_no_options_of_nox(words: str, expected: st
     assert nox_arguments(words.split()) == expected.split()
 
 
+@pytest.mark.requirement("D.5")
 @each_stage
 def test_a_stage_has_a_session_that_runs_its_suites(sessions: Sessions, stage: Stage) -> None:
     planned = stage_run(STAGES, stage, "quick")
@@ -134,6 +135,7 @@ def test_a_stage_has_a_session_that_runs_its_suites(sessions: Sessions, stage: S
         assert list((ROOT / suite).glob("test_*.py"))
 
 
+@pytest.mark.requirement("D.6")
 @each_stage
 def test_a_learner_runs_one_stage_with_its_own_packages(sessions: Sessions, stage: Stage) -> None:
     moved, served = sessions.run("serve", str(stage.number))
@@ -141,6 +143,7 @@ def test_a_learner_runs_one_stage_with_its_own_packages(sessions: Sessions, stag
     assert served[:4] == [f"python-of/{stage.name}", "-m", "uvicorn", "app.main:app"]
 
 
+@pytest.mark.requirement("D.8")
 def test_every_stage_is_checked_unless_one_is_named(sessions: Sessions) -> None:
     assert {"lint", "typecheck", "check"} <= set(sessions.default)
     assert {stage.name for stage in STAGES} <= set(sessions.default)
@@ -213,6 +216,7 @@ def test_pytest_arguments_replace_the_suites(
     assert ran == [("--stage=2", "tests/stage02", "-k", "migration")]
 
 
+@pytest.mark.requirement("D.8")
 def test_ci_runs_every_stage_of_the_course() -> None:
     assert "exec python3 noxfile.py\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")

@@ -38,6 +38,7 @@ def files_of(directory: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
+@pytest.mark.requirement("D.7")
 def test_the_summary_says_what_the_lesson_is(course: Course) -> None:
     course.replace(f"{TWO}/requirements.txt", "fastapi~=0.1", "fastapi[all]~=0.2")
     course.write(
@@ -67,6 +68,7 @@ def test_the_summary_says_what_the_lesson_is(course: Course) -> None:
     )
 
 
+@pytest.mark.requirement("D.7")
 def test_stages_that_are_not_neighbours_show_every_lesson_between(course: Course) -> None:
     result = course.diff("4", "1")
 
@@ -158,6 +160,7 @@ def make_every_kind_of_difference(course: Course) -> None:
     course.write(f"{TWO}/ignored.db", "rows")
 
 
+@pytest.mark.requirement("D.7")
 @pytest.mark.parametrize("command", [["git", "apply"], ["patch", "-p1", "--quiet"]])
 def test_the_patch_turns_one_stage_into_the_other(
     course: Course, tmp_path: Path, command: list[str]

@@ -13,6 +13,7 @@ def declare(course: Course, old: str, new: str) -> None:
     course.replace("stages.toml", old, new)
 
 
+@pytest.mark.requirement("D.3")
 def test_a_course_in_sync_is_clean(course: Course) -> None:
     result = course.drift()
 
@@ -148,6 +149,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.requirement("D.3")
 @pytest.mark.parametrize("case", SPOILT)
 def test_drift_is_found(course: Course, case: str) -> None:
     spoil, message = SPOILT[case]

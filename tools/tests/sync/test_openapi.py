@@ -352,6 +352,7 @@ def apps(course: Course, monkeypatch: pytest.MonkeyPatch) -> Course:
     return course
 
 
+@pytest.mark.requirement("D.3")
 def test_stages_that_lose_nothing_pass(apps: Course, capsys: pytest.CaptureFixture[str]) -> None:
     apps.write(f"{ONE}/app/main.py", "print('hello')\n" + apps.read(f"{ONE}/app/main.py"))
 
@@ -363,6 +364,7 @@ def test_stages_that_lose_nothing_pass(apps: Course, capsys: pytest.CaptureFixtu
     assert not list(apps.root.rglob("__pycache__"))
 
 
+@pytest.mark.requirement("D.3")
 def test_a_loss_names_both_stages(apps: Course, capsys: pytest.CaptureFixture[str]) -> None:
     lost = changed(lambda api: api.paths["/todos"].pop("post"))
     for stage in (THREE, FOUR):
