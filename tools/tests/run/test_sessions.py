@@ -1,6 +1,6 @@
 """Rows D.5, D.6 and D.8: one nox session a stage, which runs that stage alone, and CI runs all."""
 
-import atexit
+import functools
 import importlib.util
 import re
 import shlex
@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from course.catalog.stages import ROOT, Stage, load_course
+from tools.run import sessions as running
 from tools.run.arguments import nox_arguments
-from tools.run.receipts import keep_receipt
+from tools.run.receipts import find_receipt, keep_receipt
 from tools.run.suites import FAILED, Outcome, stage_run
 
 STAGES = load_course()
@@ -83,7 +84,8 @@ def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
     nox = ModuleType("nox")
     vars(nox).update(session=session, options=SimpleNamespace())
     monkeypatch.setitem(sys.modules, "nox", nox)
-    monkeypatch.setattr(atexit, "register", lambda function: function)
+    for name, none in (("STARTED", {}), ("FLAKY", [])):
+        monkeypatch.setattr(running, name, none)
     spec = importlib.util.spec_from_file_location("noxfile_under_test", ROOT / "noxfile.py")
     assert spec is not None
     assert spec.loader is not None
@@ -101,7 +103,8 @@ def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
         "keep_flaky": lambda *_: None,
     }
     for name, replacement in replaced.items():
-        monkeypatch.setattr(noxfile, name, replacement)
+        monkeypatch.setattr(running, name, replacement)
+    monkeypatch.setattr(noxfile, "run_in_foreground", found.note_server)
     monkeypatch.chdir(tmp_path)
     return found
 
@@ -163,12 +166,10 @@ def test_a_green_run_leaves_a_receipt(sessions: Sessions) -> None:
 def test_a_proven_session_runs_nothing(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sessions.noxfile, "receipt_key", lambda *_: "key")
+    monkeypatch.setattr(running, "receipt_key", lambda *_: "key")
     keep_receipt("stage01", "key", 8, tmp_path)
-    find = vars(sys.modules["tools.run.receipts"])["find_receipt"]
-    monkeypatch.setattr(
-        sessions.noxfile, "find_receipt", lambda name, key: find(name, key, tmp_path)
-    )
+    find = functools.partial(find_receipt, directory=tmp_path)
+    monkeypatch.setattr(running, "find_receipt", find)
     assert sessions.run("stage01") == []
     assert any("stage01: proven on" in line for line in sessions.log)
     assert sessions.run("stage01", "--fresh") != []
