@@ -18,8 +18,8 @@ from course.harness.raw_http import send_raw
 from course.harness.server import AttachedServer
 from course.harness.waiting import eventually
 from course.tests.conftest import Sample
+from course.tests.odd_servers import odd_server
 from course.tests.sample_server import TOKEN
-from tools.tests.grade.running import odd_server
 
 PATIENCE = 1.0  # seconds
 LONGEST = 1024 * 1024  # bytes

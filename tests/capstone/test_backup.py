@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from course.harness.driver import Api
+from course.harness.lesson import read
 from course.harness.plugin import Launch
 from course.harness.postgres import Postgres
-from tests.lessons.lesson import read
 from tests.stage04.uploads import new_image
 
 # PostgreSQL is started here all the same

@@ -13,12 +13,19 @@ import httpx
 import pytest
 
 from course.harness.driver import Api
+from course.harness.ledger import Ledger
 from course.harness.plugin import Launch
 from course.harness.queue import NO_REDIS, redis_is_available
 from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually
 from tests.stage05.cluster import Cluster
-from tests.stage05.jobs import FAR_AWAY, LONG, Ledger, submit, submit_file, succeeded
+from tests.stage05.jobs import (
+    FAR_AWAY,
+    LONG,
+    submit,
+    submit_file,
+    succeeded,
+)
 from tests.stage08.chat import new_text, person
 from tests.stage08.stuck import stuck_client
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from course.harness.lesson import blocks_of, read, sections_of
 from course.harness.server import Server
-from tests.lessons.lesson import blocks_of, read, sections_of
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it reads a page
 

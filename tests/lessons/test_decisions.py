@@ -10,7 +10,7 @@ import pytest
 
 from course.catalog.requirements import load_requirements
 from course.catalog.stages import ROOT
-from tests.lessons.lesson import read, sections_of
+from course.harness.lesson import read, sections_of
 
 HOME = ROOT / "docs" / "decisions"
 PAGES = sorted(HOME.glob("0*.md"))

@@ -25,8 +25,7 @@ from pathlib import Path
 import pytest
 
 from course.catalog.stages import ROOT, Stage, load_course
-from course.harness.queue import NO_REDIS, Redis, redis_is_available
-from tests.lessons.lesson import (
+from course.harness.lesson import (
     Block,
     Workplace,
     blocks_of,
@@ -35,6 +34,7 @@ from tests.lessons.lesson import (
     read,
     sections_of,
 )
+from course.harness.queue import NO_REDIS, Redis, redis_is_available
 
 STAGES = load_course()
 LESSONS = [stage for stage in STAGES if (ROOT / stage.directory / "README.md").is_file()]

@@ -12,6 +12,7 @@ import pytest
 
 from course.harness import profile
 from course.harness.driver import Api
+from course.harness.ledger import prose
 from course.harness.memory import MIB
 from course.harness.plugin import Launch
 from course.harness.problems import reason
@@ -23,7 +24,6 @@ from tests.stage05.jobs import (
     SLOWEST,
     Job,
     Timer,
-    prose,
     read,
     seconds_from_now,
     submit,

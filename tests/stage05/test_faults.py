@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from course.harness.driver import Api
+from course.harness.ledger import MAX_ATTEMPTS, lease_of
 from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually
 from tests.stage05.conftest import LEASE, Evidences
@@ -20,7 +21,12 @@ from tests.stage05.faults import (
     stopped_after_the_job_was_taken_over,
     stopped_in_mid_job,
 )
-from tests.stage05.jobs import LONG, MAX_ATTEMPTS, Job, lease_of, submit_file, succeeded
+from tests.stage05.jobs import (
+    LONG,
+    Job,
+    submit_file,
+    succeeded,
+)
 
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage, pytest.mark.queue("local")]
 

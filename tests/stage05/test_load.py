@@ -11,11 +11,11 @@ from statistics import quantiles
 import pytest
 
 from course.harness.driver import Api
+from course.harness.ledger import FINISHED
 from course.harness.memory import MIB
 from course.harness.server import LaunchedServer, Server
 from course.harness.waiting import in_parallel
 from tests.stage05.jobs import (
-    FINISHED,
     LONG,
     SLOWEST,
     Timer,

@@ -35,8 +35,6 @@ HARNESS = (
     "pyproject.toml",
     "stages.toml",
     "tests/__init__.py",
-    "tests/lessons/__init__.py",
-    "tests/lessons/lesson.py",
     "tests/requirements.txt",
     "tools/__init__.py",
     "tools/run/__init__.py",

@@ -93,8 +93,3 @@ def judge_here(*arguments: str) -> tuple[Grade, str]:
     assert options.subject is not None
     result = grade_subject(options, options.subject, lambda _: None)
     return result, report_terminal.render(result, colour=False)
-
-
-def odd_server(kind: str) -> str:
-    """Return the command of a server that is not as it should be."""
-    return f"{sys.executable} {HERE / 'odd_servers.py'} {{port}} {kind}"

@@ -20,9 +20,9 @@ from course.harness.driver import Api
 from course.harness.ports import free_port
 from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually
+from course.tests.odd_servers import MARKUP, odd_server
 from tools.grade import learner
 from tools.grade.changes import changes
-from tools.tests.grade.odd_servers import MARKUP
 from tools.tests.grade.running import (
     HERE,
     Report,
@@ -30,7 +30,6 @@ from tools.tests.grade.running import (
     grade_command,
     grade_here,
     judge_here,
-    odd_server,
 )
 
 # A whole grade may take a minute, on a machine that is busy a few.

@@ -14,15 +14,16 @@ from course.catalog.stages import ROOT
 from course.harness.server import PROCESSES, LaunchedServer, end_noted_processes
 from course.harness.signals import interruptible
 from course.harness.waiting import eventually
+from course.tests import odd_servers
 from course.tests.test_server import runs
-from tools.tests.grade.running import HERE, grade_command
+from tools.tests.grade.running import grade_command
 
 pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.skipif(sys.platform == "win32", reason="not checked: signals are POSIX"),
 ]
 SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
-ODD = HERE / "odd_servers.py"
+ODD = odd_servers.__file__
 DEAF = "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 DEAF += "open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from course.catalog.stages import ROOT, CourseError, find_stage, load_course
-from tests.lessons.lesson import (
+from course.harness.lesson import (
     Shell,
     anchors_of,
     blocks_of,

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FORK_SERVER = Path(__file__).parents[2] / "course" / "harness" / "fork_server.py"
+FORK_SERVER = Path(__file__).with_name("fork_server.py")
 
 
 def main() -> None:

@@ -29,6 +29,11 @@ MARKUP = "<script>alert(1)</script>"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 
+def odd_server(kind: str) -> str:
+    """Return the command of a server that is not as it should be."""
+    return f"{sys.executable} {__file__} {{port}} {kind}"
+
+
 def answer(status: str, body: str, *headers: str, kind: str = "application/json") -> bytes:
     """Return a whole answer."""
     content = body.encode()
