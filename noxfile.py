@@ -5,7 +5,7 @@
     python3 noxfile.py serve 2             run stage 2, with its docs in the browser
     python3 noxfile.py stage02             the tests of stage 2 alone
     python3 noxfile.py diff 1 2            what stage 2 changes
-    python3 noxfile.py starter 3 ../mine   stage 3 without the parts that its lesson is about
+    python3 noxfile.py learn 3             write stage 3 yourself, one requirement at a time
 
 A bare Python 3.11 is enough: run by one, this file makes `.venv` with nox in it and runs itself
 again there. `-s diff -- 1 2`, nox's own form, works too; an installed `nox` takes only that.
@@ -221,6 +221,21 @@ def starter(session: nox.Session) -> None:
     """Make a stage to finish yourself where you want it (`starter 3 ../my-stage3`)."""
     here = f"--directory={session.invoked_from}"  # what relative paths mean
     run_module(session, "tools.learn.starter", here, *session.posargs)
+
+
+@nox.session(default=False)
+def learn(session: nox.Session) -> None:
+    """Write a stage yourself, one requirement at a time (`learn 3`; `learn` goes on)."""
+    here = f"--directory={session.invoked_from}"  # what relative paths mean
+    command = [python_of_tools(session), "-m", "tools.learn", here, *session.posargs]
+    session.run(*command, external=True, interrupt_timeout=None, terminate_timeout=None)
+
+
+@nox.session(default=False)
+def compare(session: nox.Session) -> None:
+    """Show how your stage differs from the finished one (`compare 3 ../my-stage3`)."""
+    here = f"--directory={session.invoked_from}"  # what relative paths mean
+    run_module(session, "tools.learn.compare", here, *session.posargs)
 
 
 @nox.session(default=False)

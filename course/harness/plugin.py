@@ -9,6 +9,7 @@ Against a server that is up, tests that must own the process are skipped as *not
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -46,6 +47,7 @@ pytest_plugins = [
 ]
 
 NOT_CHECKED = "not checked: needs control of the server process"
+_POLL = 0.02  # seconds between two looks at a server that is starting
 SHORTENED = {"JOB_LEASE": "3"}  # seconds until a job of a killed server is taken up again
 OTHER_SECRET = "not checked: the server does not sign its tokens with the JWT_SECRET it was given"
 # With `--solution` a process can be had, but what is inside of it is somebody else's.
@@ -74,6 +76,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("the app under test")
     group.addoption("--stage", metavar="N", help="the stage to test (default: the furthest)")
     group.addoption("--base-url", metavar="URL", help="test the server there, launch none")
+    group.addoption(
+        "--base-url-within",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="wait so long for that server, which may be starting (default: not at all)",
+    )
     group.addoption("--solution", metavar="FILE", help="how to start that server once more")
     group.addoption("--profile", metavar="FILE", help="the names that its API has of its own")
     group.addoption(
@@ -204,10 +213,15 @@ def server(
     base_url = request.config.getoption("base_url")
     if base_url:
         attached = AttachedServer(base_url)
-        try:
-            _ = attached.has_users
-        except httpx.HTTPError as error:
-            pytest.exit(f"nothing usable answers at {base_url}: {error}", returncode=1)
+        until = time.monotonic() + request.config.getoption("base_url_within")
+        while True:
+            try:
+                _ = attached.has_users
+                break
+            except httpx.HTTPError as error:
+                if time.monotonic() > until:
+                    pytest.exit(f"nothing usable answers at {base_url}: {error}", returncode=1)
+                time.sleep(_POLL)
         yield attached
         return
     stage = request.config.stash[_STAGE]

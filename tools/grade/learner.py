@@ -143,7 +143,7 @@ def launched(
         settings = settings_for(stage, data)
         weather = None
         if stage >= FIRST_STAGE_WITH_WEATHER:
-            weather = stack.enter_context(_fake_weather(workplace / "weather"))
+            weather = stack.enter_context(fake_weather(workplace / "weather"))
             settings |= FakeWeather(weather).settings()
         settings = {name: value for name, value in settings.items() if name not in changes}
         settings |= {name: value for name, value in changes.items() if value is not None}
@@ -246,7 +246,8 @@ def _is_fake(url: str) -> bool:
 
 
 @contextmanager
-def _fake_weather(directory: Path) -> Iterator[str]:
+def fake_weather(directory: Path) -> Iterator[str]:
+    """Run a weather provider; yield its address."""
     command = (sys.executable, "-m", "course.harness.fake_weather", "--port", "{port}")
     provider = LaunchedServer(command, directory, working_directory=ROOT)
     try:

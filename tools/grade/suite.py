@@ -55,6 +55,7 @@ class Target:
     admin: tuple[str, str] | None = None
     first: tuple[str, ...] = ()  # rows whose tests run before all others
     craft: bool = True  # whether the tests that grade nobody run, too
+    starts_within: float = 0.0  # seconds: the server may still be starting
     most_failures: int = 0  # after which it ends (0: never), for whoever wants to know of one
 
     def arguments(self, events: Path) -> list[str]:
@@ -78,6 +79,8 @@ class Target:
             arguments.append("--grade-strict")
         if not self.craft:
             arguments.append("--grade-no-craft")
+        if self.starts_within:
+            arguments.append(f"--base-url-within={self.starts_within}")
         if self.most_failures:
             arguments.append(f"--maxfail={self.most_failures}")
         optional = {
