@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import pytest
 
 from course.catalog.stages import Stage, load_course
 
+T = TypeVar("T")
 QUICK, FULL = "quick", "full"
 
 # A test that asks for one of these fixtures starts processes of its own.
@@ -81,8 +83,8 @@ def opens_a_browser(item: pytest.Item) -> bool:
     return _BROWSER in getattr(item, "fixturenames", ())
 
 
-def spread(group: Sequence[pytest.Item], most: int) -> Sequence[pytest.Item]:
-    """Return up to `most` of the variants of a test, evenly spread (0: all)."""
+def spread(group: Sequence[T], most: int) -> Sequence[T]:
+    """Return up to `most` of a group, such as the variants of a test, evenly spread (0: all)."""
     if most <= 0 or len(group) <= most:
         return group
     if most == 1:

@@ -13,6 +13,7 @@ import pytest
 from course.catalog.environment import stage_python
 from course.catalog.requirements import load_requirements
 from course.catalog.stages import ROOT, find_stage, load_course
+from course.harness.selection import spread
 from course.harness.server import LaunchedServer
 from tools.mutate.workbench import run_tests
 
@@ -72,11 +73,13 @@ def test_a_hollow_server_earns_next_to_nothing_at_any_stage(hollow: LaunchedServ
     few = {
         test
         for row in rows
-        for test in [test for test in row.tests if not any(slow in test for slow in SLOW)][:FEW]
+        for test in spread([one for one in row.tests if not any(s in one for s in SLOW)], FEW)
     }
     stage = find_stage(STAGES, str(HOLLOW_UNTIL))
     options = [f"--base-url={hollow.base_url}", f"--timeout={ANSWERS_WITHIN}"]
     earned = run_tests(ROOT, stage, [*options, *sorted(few)]).rows(rows)
     for number in range(1, HOLLOW_UNTIL + 1):
-        so_far = [earned[row.id] for row in rows if row.stage <= number and row.id in earned]
-        assert sum(so_far) < len(so_far) / 10, (number, earned)
+        so_far = [row.id for row in rows if row.stage <= number]
+        # Answers that do not wait for each other are real: a hollow server may earn such a row.
+        hollow_earns = [row for row in so_far if earned.get(row)]
+        assert len(hollow_earns) < len(so_far) / 10, (number, hollow_earns)
