@@ -27,7 +27,7 @@ HOLLOW_UNTIL = 8
 # long, in a browser or in many variants, for what never comes.
 FEW = 5
 ANSWERS_WITHIN = 2  # seconds: a hollow server answers at once or never
-SLOW = ("test_gallery.py", "test_page.py", "test_docs.py", "a_bad_frame", "a_text_arrives")
+SLOW = ("test_gallery.py", "test_page.py", "a_bad_frame", "a_text_arrives")
 
 
 @pytest.fixture(scope="module")
