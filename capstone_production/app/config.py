@@ -13,7 +13,6 @@ from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.auth.security import check_secret
 from app.exceptions import StartupError
 from app.params import MAX_INTEGER
 
@@ -29,6 +28,8 @@ HOUR = 60 * 60  # seconds
 YEAR = 365 * 24 * HOUR
 MAX_CACHE = 2**40  # bytes
 MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
+# python-jose refuses these as a secret: somebody may have them, so anybody could sign tokens.
+PUBLIC_KEY = re.compile(r"----[- ]BEGIN |ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@")
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
 
@@ -133,7 +134,8 @@ class Settings(BaseSettings):
     @classmethod
     def check_jwt_secret(cls, value: SecretStr) -> SecretStr:
         """Return the value when it can sign tokens; raises `ValueError`."""
-        check_secret(value.get_secret_value())
+        if PUBLIC_KEY.search(value.get_secret_value()):
+            raise ValueError("Input should not look like a public key or a certificate")
         return value
 
     @field_validator("redis_url")
