@@ -49,7 +49,6 @@ class Settings(BaseSettings):
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=100 * YEAR)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
     max_waiting_jobs_per_user: int = Field(default=1000, ge=1, le=100_000)
-    max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
 
     @field_validator("*", mode="before")
     @classmethod

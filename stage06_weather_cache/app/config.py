@@ -50,7 +50,6 @@ class Settings(BaseSettings):
     job_retention: int = Field(default=7 * 24 * 60 * 60, ge=0, le=100 * YEAR)  # seconds
     job_cleanup_crontab: str = "*/10 * * * *"
     max_waiting_jobs_per_user: int = Field(default=1000, ge=1, le=100_000)
-    max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
 
     weather_cache_ttl: int = Field(default=600, ge=0, le=YEAR)  # seconds
     weather_timeout: float = Field(default=10, ge=0.1, le=60)  # seconds that a provider may take
