@@ -93,13 +93,7 @@ async def run(
         result = await analyse(engine, claimed, stopping)
         report = write_report(JobResult.model_validate(result))
         await finish(
-            engine,
-            claimed,
-            status=JobStatus.SUCCEEDED,
-            progress=100,
-            result=result,
-            report=report,
-            error=None,
+            engine, claimed, status=JobStatus.SUCCEEDED, progress=100, result=result, report=report
         )
         JOB_DURATION.observe(time.monotonic() - began)
     except LeaseLost:

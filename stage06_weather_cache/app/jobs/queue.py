@@ -96,8 +96,6 @@ class LocalQueue:
             await self._pause(self._stopping, POLL_EVERY)
 
     async def _pause(self, until: asyncio.Event, seconds: float) -> None:
-        if self._stopping.is_set():
-            return
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await until.wait()

@@ -80,13 +80,7 @@ async def run(
         result = await analyse(engine, claimed, stopping)
         report = write_report(JobResult.model_validate(result))
         await finish(
-            engine,
-            claimed,
-            status=JobStatus.SUCCEEDED,
-            progress=100,
-            result=result,
-            report=report,
-            error=None,
+            engine, claimed, status=JobStatus.SUCCEEDED, progress=100, result=result, report=report
         )
     except LeaseLost:
         logger.warning("Job %s: the lease ran out, somebody else has it", claimed.job_id)
