@@ -148,7 +148,7 @@ def test_a_stream_lasts_no_longer_than_a_token(launch: Launch) -> None:
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.users
-def test_what_may_not_be_watched_is_refused_before_the_stream(api: Api) -> None:
+def test_a_stream_that_may_not_be_watched_is_refused_before_it_begins(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
     for user, status in ((api.with_token("none"), 401), (api.as_new_user(), 404)):
         with stream(user, job_id) as response:

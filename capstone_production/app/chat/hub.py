@@ -1,8 +1,8 @@
 """Everyone who is connected to this process, and how a frame gets to all of them.
 
 Nobody waits for anybody. A frame is written at once to a client that has taken all before it. For
-any other it waits in a short queue of that client's own, and a task sends what is in there. Who
-lets the queue fill up is cut off.
+any other it waits in a short queue of that client's own, and a task sends what is in there. A
+client whose queue fills up is cut off.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Running jobs: what every worker does, in the server's process or in one of Celery's.
 
-Who may run a job is decided by one conditional UPDATE, so two workers never have the same one. A
+One conditional UPDATE decides which worker runs a job, so two workers never have the same one. A
 worker holds a job on a lease that it renews while it works. When it is killed, the lease runs out
 and the job is queued again. Only who still holds the lease writes a result: nothing counts twice.
 
@@ -87,7 +87,7 @@ async def claim(
 async def run(
     engine: AsyncEngine, claimed: Claim, *, stopping: Callable[[], bool] = lambda: False
 ) -> None:
-    """Run a job to its end, or to its next attempt; or give it back when `stopping` says so."""
+    """Run a job to its end, or to its next attempt; or release it when `stopping` says so."""
     began = time.monotonic()
     try:
         result = await analyse(engine, claimed, stopping)
@@ -185,7 +185,7 @@ def waiting_again(delay: timedelta) -> dict[str, Any]:
 
 
 async def requeue_due_and_expired(engine: AsyncEngine) -> None:
-    """Queue the jobs whose time has come, and those whose worker has died."""
+    """Queue the jobs whose time has come, and the jobs whose worker has died."""
     now = datetime.now(UTC)
     is_due = (Job.status == JobStatus.SCHEDULED) & (Job.due_at <= now)
     is_abandoned = (Job.status == JobStatus.RUNNING) & (Job.lease_until < now)

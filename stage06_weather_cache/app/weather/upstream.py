@@ -1,7 +1,7 @@
 """Asking a server on the internet, which may be slow, down, overloaded or out of its mind.
 
-Whatever happens there becomes one of the errors of this file, and none of them holds the request's
-URL: our key is in it.
+Each fault there becomes one of the errors of this file, and none of them holds the request's URL:
+our key is in it.
 """
 
 import asyncio

@@ -136,9 +136,9 @@ def create_celery(redis_url: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        # Whoever reaches Redis could stop the workers by a message, and nothing here needs that.
+        # A program that reaches Redis could stop the workers by a message; nothing here needs that.
         worker_enable_remote_control=False,
-        # What beat sends has a queue of its own: behind many jobs it would be too old to be done.
+        # Messages of beat have their own queue: behind many jobs they would be too old to be done.
         # Workers serve both in turn.
         task_queues={JOBS: {}, MAINTENANCE: {}},
         task_routes={"dispatch": {"queue": MAINTENANCE}, "clean_up": {"queue": MAINTENANCE}},

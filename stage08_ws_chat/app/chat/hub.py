@@ -1,7 +1,8 @@
 """Everyone who is connected to this process, and how a frame gets to all of them.
 
 Nobody waits for anybody: each connection has a short queue of its own, and a task that sends what
-is in it. Who lets the queue fill up is cut off. Limits: one process; the capstone connects several.
+is in it. A client whose queue fills up is cut off. Limits: one process; the capstone connects
+several.
 """
 
 import asyncio

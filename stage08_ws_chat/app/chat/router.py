@@ -1,4 +1,4 @@
-"""The socket, and the history for those who were away."""
+"""The socket, and the history for clients that were away."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
