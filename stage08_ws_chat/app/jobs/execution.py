@@ -29,10 +29,6 @@ RENEWALS = 10  # of a lease in the time that it lasts
 logger = logging.getLogger(__name__)
 
 
-class WorkerStops(Exception):
-    """The worker is about to stop: another one begins anew."""
-
-
 class LeaseLost(Exception):
     """Somebody else has the job by now: we were too slow."""
 
@@ -78,14 +74,15 @@ async def run(
     """Run a job to its end, or to its next attempt; or release it when `stopping` says so."""
     try:
         result = await analyse(engine, claimed, stopping)
+        if result is None:
+            await release(engine, claimed)
+            return
         report = write_report(JobResult.model_validate(result))
         await finish(
             engine, claimed, status=JobStatus.SUCCEEDED, progress=100, result=result, report=report
         )
     except LeaseLost:
         logger.warning("Job %s: the lease ran out, somebody else has it", claimed.job_id)
-    except WorkerStops:
-        await release(engine, claimed)
     except Exception as error:  # whatever it is, the job must come to an end
         logger.error("Job %s, attempt %d: %r", claimed.job_id, claimed.attempts, error)
         await retry_or_fail(engine, claimed)
@@ -102,10 +99,10 @@ async def release(engine: AsyncEngine, claimed: Claim) -> None:
 
 async def analyse(
     engine: AsyncEngine, claimed: Claim, stopping: Callable[[], bool]
-) -> dict[str, object]:
+) -> dict[str, object] | None:
     """Count the job's text in a thread, renewing the lease and telling the progress meanwhile.
 
-    Raises `WorkerStops`.
+    Return None when the worker is about to stop: another one begins anew.
     """
     async with AsyncSession(engine) as session:
         text = await session.scalar(select(Job.text).where(Job.id == claimed.job_id))
@@ -115,7 +112,7 @@ async def analyse(
     renewed_at = datetime.now(UTC)
     for piece in pieces(text):
         if stopping():
-            raise WorkerStops
+            return None
         await to_thread.run_sync(counts.add, piece)
         now = datetime.now(UTC)
         if now - renewed_at > claimed.duration / RENEWALS:

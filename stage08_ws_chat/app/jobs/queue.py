@@ -14,7 +14,6 @@ from typing import Protocol
 
 from anyio import CapacityLimiter, fail_after, to_thread
 from celery import Celery
-from celery.schedules import crontab
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import Settings
@@ -88,9 +87,9 @@ class LocalQueue:
         while not self._stopping.is_set():
             try:
                 await execution.requeue_due_and_expired(self._engine)
-                if datetime.now(UTC) >= cleanup_at:
+                if (now := datetime.now(UTC)) >= cleanup_at:
                     await execution.clean_up(self._engine, self._retention)
-                    cleanup_at = next_time(self._cleanup)
+                    cleanup_at = now + self._cleanup.remaining_estimate(now)
             except Exception as error:
                 logger.error("Job scheduler: %r", error)
             await self._pause(self._stopping, POLL_EVERY)
@@ -159,10 +158,3 @@ def create_celery(redis_url: str) -> Celery:
 def send(celery: Celery, job_id: uuid.UUID) -> None:
     """Send the message that tells a worker of a job; raises what kombu raises."""
     celery.send_task(RUN_JOB, [str(job_id)], retry=False)
-
-
-def next_time(schedule: crontab) -> datetime:
-    """Return when the schedule is due next."""
-    now = datetime.now(UTC)
-    remaining: timedelta = schedule.remaining_estimate(now)
-    return now + remaining
