@@ -25,7 +25,8 @@ from course.catalog.trees import listed
 from course.harness.ports import free_port
 from course.harness.server import LaunchedServer
 
-UVICORN = [str(Path(__file__).with_name("quick_reload.py"))]
+# -P: the directory of the script is not searched for modules: it has a queue.py of its own.
+UVICORN = ["-P", str(Path(__file__).with_name("quick_reload.py"))]
 COMMAND_DEADLINE = 180.0
 RELOAD_DEADLINE = 20.0
 MISSED_EDIT = 3.0  # uvicorn does not see an edit in the first quarter of a second after a start

@@ -1,6 +1,6 @@
 """`uvicorn --reload`, but each restart is a fork of a process that has the packages already.
 
-    python quick_reload.py app.main:app --port 8000 --reload --reload-dir app
+    python -P quick_reload.py app.main:app --port 8000 --reload --reload-dir app
 
 Most of a restart is the import of FastAPI, SQLAlchemy and the like, which no edit of a lesson
 changes. The watching, the ends and the starts are uvicorn's own, and so is every line that it
@@ -27,7 +27,7 @@ def main() -> None:
         starting: Any = importlib.import_module("uvicorn._subprocess")
         starting.spawn = multiprocessing.get_context("fork")
     sys.argv[0] = "uvicorn"
-    sys.path[0] = ""  # as `python -m uvicorn` has it
+    sys.path.insert(0, "")  # as `python -m uvicorn` has it
     importlib.import_module("uvicorn").main()
 
 

@@ -9,12 +9,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.auth.security import check_secret
 from app.exceptions import StartupError
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate: it was no UTF-8
 YEAR = 365 * 24 * 60 * 60  # seconds
 MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
+# python-jose refuses these as a secret: somebody may have them, so anybody could sign tokens.
+PUBLIC_KEY = re.compile(r"----[- ]BEGIN |ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@")
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
 
@@ -64,7 +65,8 @@ class Settings(BaseSettings):
     @classmethod
     def check_jwt_secret(cls, value: SecretStr) -> SecretStr:
         """Return the value when it can sign tokens; raises `ValueError`."""
-        check_secret(value.get_secret_value())
+        if PUBLIC_KEY.search(value.get_secret_value()):
+            raise ValueError("Input should not look like a public key or a certificate")
         return value
 
 

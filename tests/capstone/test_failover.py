@@ -21,8 +21,8 @@ from course.harness.postgres import Postgres, create_database
 from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually
 from tests.stage05.jobs import FAR_AWAY, submit
-from tests.stage05.test_events import jobs_in, stream
 from tests.stage07.people import expect
+from tests.stage08.test_events import jobs_in, stream
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own databases
 

@@ -44,7 +44,7 @@ ERRORS: dict[tuple[str, str], dict[int, set[int]]] = {
     ("get", "/jobs"): {5: {401, 422}},
     ("get", "/jobs/{}"): {5: {401, 404, 422}},
     ("get", "/jobs/{}/report"): {5: {401, 404, 409, 422}},
-    ("get", "/jobs/{}/events"): {5: {401, 404, 422, 429}},
+    ("get", "/jobs/{}/events"): {8: {401, 404, 422, 429}},
     ("delete", "/jobs/{}"): {5: {401, 404, 409, 422}, CAPSTONE: {412}},
     ("get", "/weather"): {6: {404, 422, 502, 503, 504}, CAPSTONE: {429}},
     ("get", "/posts"): {7: {401, 403, 422}},

@@ -79,7 +79,7 @@ SETTINGS = [
     ),
     Tried("JOB_LEASE", 5, [*NO_SECONDS, "0"], ["1", "10"]),
     Tried("MAX_WAITING_JOBS_PER_USER", 5, [*NO_INTEGER, "0"], ["1", "100"]),
-    Tried("MAX_JOB_STREAMS_PER_USER", 5, [*NO_INTEGER, "0"], ["1", "10"]),
+    Tried("MAX_JOB_STREAMS_PER_USER", 8, [*NO_INTEGER, "0"], ["1", "10"]),
     Tried("JOB_RETENTION", 5, NO_INTEGER, ["0", "604800"]),
     Tried(
         "JOB_CLEANUP_CRONTAB",

@@ -323,20 +323,13 @@ def test_a_413_says_why_in_json(api: Api) -> None:
 OPERATIONS = [
     ("GET", ""),
     ("GET", "/report"),
-    ("GET", "/events"),
     ("DELETE", ""),
-]
-
-
-EACH_OPERATION = [
-    pytest.param(*operation, marks=pytest.mark.craft("J8") if operation[1] == "/events" else ())
-    for operation in OPERATIONS
 ]
 
 
 @pytest.mark.requirement("5.3", "5.6")
 @pytest.mark.contract("E17", "J5", "J6", "J7")
-@pytest.mark.parametrize(("method", "path"), EACH_OPERATION)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
 @pytest.mark.users
 def test_a_job_of_somebody_else_is_404(api: Api, method: str, path: str) -> None:
     other = api.as_new_user()
@@ -352,7 +345,7 @@ def test_a_job_of_somebody_else_is_404(api: Api, method: str, path: str) -> None
 
 @pytest.mark.requirement("5.3", "5.6")
 @pytest.mark.contract("E3", "J5", "J6", "J7")
-@pytest.mark.parametrize(("method", "path"), EACH_OPERATION)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_an_unknown_job_is_404_and_an_impossible_id_404_or_422(
     api: Api, method: str, path: str
 ) -> None:
@@ -372,14 +365,13 @@ def test_a_nul_for_an_id_is_404_or_422(api: Api, method: str, path: str) -> None
 @pytest.mark.requirement("5.1", "5.6")
 @pytest.mark.contract("E16", "E18")
 @pytest.mark.users
-def test_nobody_gets_in_without_a_token(api: Api, streams: bool) -> None:
-    operations = [(method, path) for method, path in OPERATIONS if streams or path != "/events"]
+def test_nobody_gets_in_without_a_token(api: Api) -> None:
     job = submit(api, run_at=FAR_AWAY)
     for visitor in (api.with_token(None), api.with_token("no.valid.token")):
         answers = [ask(visitor, text="Hello"), upload(visitor, b"Hello")]
         answers += [visitor.request("GET", "/jobs")]
         answers += [
-            visitor.request(method, f"/jobs/{job['id']}{path}") for method, path in operations
+            visitor.request(method, f"/jobs/{job['id']}{path}") for method, path in OPERATIONS
         ]
         for answer in answers:
             assert answer.status_code == 401, answer.url

@@ -84,7 +84,15 @@ def test_case_and_spaces_do_not_matter(
 @pytest.mark.requirement("6.2")
 @pytest.mark.craft  # a provider may know a city by its English name only
 @pytest.mark.usefixtures("fake_weather")
-@pytest.mark.parametrize(("one", "other"), [("ΡΌΔΟΣ", "Ρόδος"), ("МОСКВА", "москва")])
+@pytest.mark.parametrize(
+    ("provider", "one", "other"),
+    [
+        ("Open-Meteo", "МОСКВА", "москва"),
+        ("OpenWeatherMap", "МОСКВА", "москва"),
+        ("OpenWeatherMap", "ΡΌΔΟΣ", "Ρόδος"),
+    ],
+    indirect=["provider"],
+)
 def test_case_does_not_matter_in_any_alphabet(weather: Api, one: str, other: str) -> None:
     first, second = ask(weather, one), ask(weather, other)
     assert weather_of(first) == weather_of(second)

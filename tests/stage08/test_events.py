@@ -1,8 +1,9 @@
-"""Row 5.6: progress is streamed as server-sent events to whoever waits for it."""
+"""Row 8.2: a job's progress is streamed, as server-sent events, to its owner."""
 
 import json
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from course.harness.ledger import prose
 from course.harness.memory import MIB
 from course.harness.plugin import Launch
 from course.harness.problems import reason
+from course.harness.server import AttachedServer, Server
 from course.harness.statements import Statements
 from course.harness.waiting import eventually
 from tests.stage05.jobs import (
@@ -38,6 +40,25 @@ WATCHING_USERS, STREAMS_EACH = 5, 6  # more than a pool of database connections 
 MOST_STREAMS = 3
 WINDOW = 3.0  # seconds
 STOPS_WITHIN = 8.0  # seconds; five, and some for a busy machine
+
+
+@pytest.fixture(scope="session")
+def streams(server: Server) -> bool:
+    """Whether the server streams what happens to a job, which the contract does not ask for."""
+    if not isinstance(server, AttachedServer):
+        return True
+    with Api(server) as visitor:
+        api = visitor.as_new_user()
+        path = f"/jobs/{submit(api, run_at=FAR_AWAY)['id']}"
+        with httpx.stream(
+            "GET",
+            api.base_url + profile.active().path(f"{path}/events"),
+            headers={"Authorization": f"Bearer {api.token}"},
+            trust_env=False,
+        ) as answer:
+            status = answer.status_code
+        api.request("DELETE", path)
+    return status != httpx.codes.NOT_FOUND
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +96,7 @@ def watched(api: Api, job_id: str) -> list[Job]:
         return list(jobs_in(response))
 
 
-@pytest.mark.requirement("5.6")
+@pytest.mark.requirement("8.2")
 def test_the_stream_tells_every_step_and_ends_with_the_job(api: Api) -> None:
     job_id = submit(api, run_at=seconds_from_now(1.5))["id"]
     told = watched(api, job_id)
@@ -88,7 +109,7 @@ def test_the_stream_tells_every_step_and_ends_with_the_job(api: Api) -> None:
     assert told[-1] == read(api, job_id)
 
 
-@pytest.mark.requirement("5.6")
+@pytest.mark.requirement("8.2")
 @pytest.mark.own_stage
 def test_progress_never_goes_back(api: Api) -> None:
     told = watched(api, submit_file(api, prose(3 * MIB))["id"])
@@ -97,13 +118,13 @@ def test_progress_never_goes_back(api: Api) -> None:
     assert progress[-1] == 100
 
 
-@pytest.mark.requirement("5.6")
+@pytest.mark.requirement("8.2")
 def test_a_job_that_has_ended_is_told_once(api: Api) -> None:
     job = succeeded(api, submit(api)["id"])
     assert watched(api, job["id"]) == [job]
 
 
-@pytest.mark.requirement("5.6")
+@pytest.mark.requirement("8.2")
 def test_the_stream_ends_when_the_job_is_cancelled(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
     with stream(api, job_id) as response:
@@ -113,7 +134,7 @@ def test_the_stream_ends_when_the_job_is_cancelled(api: Api) -> None:
         assert [job["status"] for job in told] == ["cancelled"]
 
 
-@pytest.mark.requirement("5.6")
+@pytest.mark.requirement("8.2")
 @pytest.mark.own_stage
 def test_a_stream_lasts_no_longer_than_a_token(launch: Launch) -> None:
     with Api(launch(ACCESS_TOKEN_TTL=str(TTL))) as visitor:
@@ -125,9 +146,9 @@ def test_a_stream_lasts_no_longer_than_a_token(launch: Launch) -> None:
         assert TTL - 1 < timer.seconds < TTL + 5
 
 
-@pytest.mark.requirement("5.6")
+@pytest.mark.requirement("8.2")
 @pytest.mark.users
-def test_what_may_not_be_watched_is_refused_before_the_stream(api: Api) -> None:
+def test_a_stream_that_may_not_be_watched_is_refused_before_it_begins(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
     for user, status in ((api.with_token("none"), 401), (api.as_new_user(), 404)):
         with stream(user, job_id) as response:
@@ -135,6 +156,40 @@ def test_what_may_not_be_watched_is_refused_before_the_stream(api: Api) -> None:
             response.read()
             assert reason(response)
     api.request("DELETE", f"/jobs/{job_id}")
+
+
+@pytest.mark.requirement("8.2")
+@pytest.mark.users
+@pytest.mark.parametrize("token", [None, "no.valid.token"])
+def test_a_stream_needs_a_token(api: Api, token: str | None) -> None:
+    job = submit(api, run_at=FAR_AWAY)
+    answer = api.with_token(token).request("GET", f"/jobs/{job['id']}/events")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].split()[0] == "Bearer"
+    assert read(api, job["id"]) == job
+    api.request("DELETE", f"/jobs/{job['id']}")
+
+
+@pytest.mark.requirement("8.2")
+@pytest.mark.users
+def test_a_job_of_somebody_else_cannot_be_watched(api: Api) -> None:
+    other = api.as_new_user()
+    done, waits = succeeded(api, submit(api)["id"]), submit(api, run_at=FAR_AWAY)
+    for job in (done, waits):
+        answer = other.request("GET", f"/jobs/{job['id']}/events")
+        assert answer.status_code == 404
+        assert isinstance(answer.json()["detail"], str)
+        assert read(api, job["id"]) == job
+    assert other.request("GET", "/jobs").json() == []
+    api.request("DELETE", f"/jobs/{waits['id']}")
+
+
+@pytest.mark.requirement("8.2")
+def test_an_unknown_job_cannot_be_watched(api: Api) -> None:
+    assert api.request("GET", f"/jobs/{uuid.uuid4()}/events").status_code == 404
+    for impossible in ("1", "no-uuid", "9" * 40, "%00"):
+        answer = api.request("GET", f"/jobs/{impossible}/events")
+        assert answer.status_code in (404, 422), impossible
 
 
 @contextmanager
@@ -165,7 +220,7 @@ def idle_streams(apis: list[Api], each: int) -> Iterator[None]:
             api.request("DELETE", f"/jobs/{job_id}")
 
 
-@pytest.mark.requirement("5.6")
+@pytest.mark.requirement("8.2")
 @pytest.mark.slow
 def test_many_who_watch_and_leave_do_not_use_the_server_up(api: Api) -> None:
     users = [api.as_new_user() for _ in range(WATCHING_USERS)]
@@ -180,7 +235,7 @@ def test_many_who_watch_and_leave_do_not_use_the_server_up(api: Api) -> None:
     assert watched(api, job_id)[-1]["status"] == "cancelled"
 
 
-@pytest.mark.requirement("5.6")
+@pytest.mark.requirement("8.2")
 @pytest.mark.own_stage
 @pytest.mark.deployment("plain")
 @pytest.mark.queue("local")
@@ -206,7 +261,7 @@ def test_all_streams_share_one_look_at_the_database(
     assert of_many_streams < 1.5 * of_one_stream + 5
 
 
-@pytest.mark.requirement("5.6")
+@pytest.mark.requirement("8.2")
 @pytest.mark.own_stage
 @pytest.mark.queue("local")
 def test_a_user_has_a_limited_number_of_streams(launch: Launch) -> None:
@@ -229,7 +284,7 @@ def test_a_user_has_a_limited_number_of_streams(launch: Launch) -> None:
         eventually(reopened)
 
 
-@pytest.mark.requirement("5.6")
+@pytest.mark.requirement("8.2")
 @pytest.mark.queue("local")
 def test_a_server_stops_in_time_with_an_open_stream(launch: Launch) -> None:
     server = launch()
