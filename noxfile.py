@@ -1,14 +1,14 @@
 """Every command of the course.
 
     python3 noxfile.py                     every check of every stage
-    python3 noxfile.py -l                  the list of commands
-    python3 noxfile.py serve 2             run stage 2, with its docs in the browser
+    python3 noxfile.py help                the list of commands, as `-l` does
+    python3 noxfile.py serve 2             run stage 2 and print the addresses of its pages
     python3 noxfile.py stage02             the tests of stage 2 alone
     python3 noxfile.py diff 1 2            what stage 2 changes
     python3 noxfile.py learn 3             write stage 3 yourself, one requirement at a time
 
-A bare Python 3.11 is enough: run by one, this file makes `.venv` with nox in it and runs itself
-again there. `-s diff -- 1 2`, nox's own form, works too; an installed `nox` takes only that.
+Run the commands in the course's directory. Python 3.11 is enough: the first run makes `.venv`,
+installs nox there, and starts this file again with that Python.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if sys.version_info < OLDEST_PYTHON:
     sys.exit(f"This course needs Python 3.11 or newer; {sys.executable} is Python {found}.")
 
 sys.path.insert(0, str(ROOT))
-# An older Python ends above, and a bare one has no nox: so not every import can come first.
+# An older Python has ended above, and a Python without nox can import only the bootstrap.
 if __name__ == "__main__":
     from tools.run.bootstrap import bootstrap
 
@@ -33,7 +33,7 @@ if __name__ == "__main__":
 
 import nox  # noqa: E402
 
-from course.catalog.stages import Stage  # noqa: E402
+from course.catalog.stages import Stage, pages_of  # noqa: E402
 from tools.run.foreground import run_in_foreground  # noqa: E402
 from tools.run.sessions import (  # noqa: E402
     EVERYTHING,
@@ -55,14 +55,14 @@ from tools.run.sessions import (  # noqa: E402
     run_until_stopped,
 )
 
-GRADE_ENDS_WITHIN = 30.0  # seconds: it ends pytest and the servers that this started
+GRADE_ENDS_WITHIN = 30.0  # seconds in which a grade stops pytest and the servers it started
 
 nox.options.default_venv_backend = "none"  # `course/catalog/environment.py` makes the environments
 nox.options.sessions = ["lint", "typecheck", "check", *(stage.name for stage in STAGES)]
 
 
 def add_stage_session(stage: Stage) -> None:
-    """Give the stage its session: its own suite, and a quick selection of all earlier ones."""
+    """Add the session of a stage: its own suite and a quick selection of all earlier suites."""
 
     def run(session: nox.Session) -> None:
         chosen = [word for word in session.posargs if word != "--fresh"]
@@ -83,33 +83,35 @@ for _stage in STAGES:
 
 @nox.session(default=False)
 def serve(session: nox.Session) -> None:
-    """Run a stage with reload (`serve -- 2`; default: the furthest): docs on port 8000."""
+    """Run a stage on port 8000 and print its pages (`serve 2`; without a number: the last)."""
     options = list(session.posargs)
     wanted = options.pop(0) if options and not options[0].startswith("-") else str(len(STAGES))
     stage = chosen_stage(session, wanted)
     python = app_python(session, stage)
     port = options[options.index("--port") + 1] if "--port" in options[:-1] else "8000"
-    session.log(f"Stage {stage.number}, {stage.title}: open http://127.0.0.1:{port}/docs")
-    session.log("Edits restart it. Ctrl-C stops it.")
+    session.log(f"Stage {stage.number}, {stage.title}. Open in a browser:")
+    for page in pages_of(STAGES, stage):
+        session.log(f"  http://127.0.0.1:{port}{page}")
+    session.log("The server restarts after an edit. Ctrl-C stops it.")
     uvicorn = [python, "-m", "uvicorn", "app.main:app", "--reload", "--reload-dir", "app"]
     run_until_stopped(session, [*uvicorn, *options], ROOT / stage.directory)
 
 
 @nox.session(name="fake-weather", default=False)
 def fake_weather(session: nox.Session) -> None:
-    """Run a weather provider on this machine (`--port 8090`), for stage 6 without internet."""
+    """Run a fake weather provider (`--port 8090`), for stage 6 without internet."""
     command = [sys.executable, "-m", "course.harness.fake_weather", *session.posargs]
     run_until_stopped(session, command, ROOT)
 
 
 @nox.session(name="compose-smoke", default=False)
 def compose_smoke(session: nox.Session) -> None:
-    """Run the capstone in containers and test it there; needs Docker (skipped without)."""
+    """Run and test the capstone in containers; skipped where Docker is missing."""
     try:
         session.run("docker", "compose", "version", external=True, silent=True)
         session.run("docker", "info", external=True, silent=True)
     except nox.command.CommandFailed:
-        session.skip("Docker with Compose is not there, or its engine does not run.")
+        session.skip("Docker with Compose is not installed, or its engine does not run.")
     if run_pytest(session, *(session.posargs or ["tests/compose"])) != 0:
         session.error("pytest: see above")
 
@@ -122,13 +124,13 @@ def stack(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def drill(session: nox.Session) -> None:
-    """Break the production topology in eight ways, under load (`drill -- 3 5`: only those)."""
+    """Break the production topology in eight ways, under load (`drill 3 5`: only those two)."""
     run_patiently(session, "tools.drill")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, spelling and CI with ruff, typos and zizmor (`lint --fix` mends the style)."""
+    """Check style, spelling and CI with ruff, typos and zizmor (`lint --fix` corrects the style)."""
     session.log(f"lint{place_in_run(session)}")
     run_module(session, "ruff", "check", *session.posargs)
     run_module(session, "ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
@@ -159,7 +161,7 @@ def quick(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def full(session: nox.Session) -> None:
-    """Run everything, every earlier suite of each stage too: nightly, and before a release."""
+    """Run every test, with all earlier suites on each stage: nightly and before a release."""
     lint(session)
     typecheck(session)
     run_check(session, "full", "check-full")
@@ -167,12 +169,12 @@ def full(session: nox.Session) -> None:
         session.log(f"{stage.name}, stage {stage.number} of {len(STAGES)} in full")
         run_stage(session, stage, "full", f"{stage.name}-full")
     if FLAKY:
-        session.error(f"{len(FLAKY)} flaky: a full run has none")
+        session.error(f"{len(FLAKY)} flaky tests: a full run must have none")
 
 
 @nox.session(default=False)
 def diff(session: nox.Session) -> None:
-    """Show the lesson between two stages (`diff -- 2 3`, `--html FILE` for a page)."""
+    """Show what changes between two stages (`diff 2 3`; `--html FILE` writes a page)."""
     if any(word.startswith("--html") for word in session.posargs):
         run_module(session, "tools.sync.diff", *session.posargs)
     else:
@@ -182,44 +184,44 @@ def diff(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def propagate(session: nox.Session) -> None:
-    """Carry an edit of a stage into every later one (`propagate -- stage01_memory_todo`)."""
+    """Carry an edit of a stage into every later one (`propagate stage01_memory_todo`)."""
     session.run(sys.executable, "-m", "tools.sync.propagate", *session.posargs, external=True)
 
 
 @nox.session(default=False, venv_backend="uv|virtualenv", reuse_venv=True)
 def lock(session: nox.Session) -> None:
     """Resolve every requirement again into `constraints.txt`, for Python 3.11 to 3.14."""
-    # An environment of its own: the tools' may be what cannot be made any more.
+    # This session has its own environment, since the pins of the tools' may be what is broken.
     session.install("-c", "constraints.txt", "filelock", "uv")
     session.run("python", "-m", "tools.run.lock", *session.posargs)
 
 
 @nox.session(default=False)
 def grade(session: nox.Session) -> None:
-    """Grade anybody's solution (`grade -- --stage 3 --base-url URL`, or `--cmd`; see `--help`)."""
-    here = f"--directory={session.invoked_from}"  # what relative paths mean
+    """Grade a solution (`grade --stage 3 --base-url URL`, or `--cmd`; see `grade --help`)."""
+    here = f"--directory={session.invoked_from}"  # relative paths start there
     command = [python_of_tools(session), "-m", "tools.grade", here, *session.posargs]
-    # Not by session.run: its end would be nox's own, where 2 (our fault) must not look like 1.
+    # session.run would end with nox's exit code, and 2 (a fault of ours) must not become 1.
     sys.exit(run_in_foreground(command, ROOT, os.environ | KEEP_BYTECODE, within=GRADE_ENDS_WITHIN))
 
 
 @nox.session(default=False)
 def autograder(session: nox.Session) -> None:
-    """Make the autograder that Gradescope takes (`autograder -- OUT.zip --stage 3`)."""
-    here = f"--directory={session.invoked_from}"  # what relative paths mean
+    """Make the autograder for Gradescope (`autograder OUT.zip --stage 3`)."""
+    here = f"--directory={session.invoked_from}"  # relative paths start there
     run_module(session, "tools.grade.autograder", here, *session.posargs)
 
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure the capstone beside floor programs (`bench -- --quick`: a look, in a minute)."""
+    """Measure the capstone and minimal programs (`bench --quick`: one minute, less exact)."""
     run_module(session, "benchmarks.run", *session.posargs)
 
 
 @nox.session(default=False)
 def starter(session: nox.Session) -> None:
-    """Make a stage to finish yourself where you want it (`starter 3 ../my-stage3`)."""
-    here = f"--directory={session.invoked_from}"  # what relative paths mean
+    """Make a stage that you finish yourself (`starter 3 ../my-stage3`)."""
+    here = f"--directory={session.invoked_from}"  # relative paths start there
     run_module(session, "tools.learn.starter", here, *session.posargs)
 
 
@@ -240,13 +242,13 @@ def compare(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def wrong(session: nox.Session) -> None:
-    """Grade servers with a mistake in them: is it noticed? (`wrong -- 3 8.4 --missed`)."""
+    """Grade servers that have one mistake each, and list which are caught (`wrong 3 8.4`)."""
     run_module(session, "tools.mutate.wrong", *session.posargs)
 
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
-    """Break stages on purpose, and see whether the tests notice (`mutants -- 1 2 --exhaustive`)."""
+    """Break stages on purpose and see whether the tests notice (`mutants 1 2 --exhaustive`)."""
     for stage in STAGES:
         app_python(session, stage)
     run_module(session, "tools.mutate.mutants", *session.posargs)

@@ -1,8 +1,8 @@
 """Measures the capstone beside floor programs, on this machine, in one run.
 
-    nox -s bench                  everything, in about four minutes
-    nox -s bench -- --quick       shorter rounds and fewer rows; nothing is written
-    nox -s bench -- reads chat    some groups only; nothing is written
+    python3 noxfile.py bench                  everything, in about four minutes
+    python3 noxfile.py bench --quick       shorter rounds and fewer rows; nothing is written
+    python3 noxfile.py bench reads chat    some groups only; nothing is written
 
 A group's programs share one core and take turns there, in short rounds, so that whatever else the
 machine does hits all of them alike. A ratio is the median of the rounds' ratios. Writes

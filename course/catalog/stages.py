@@ -1,4 +1,4 @@
-"""The course as `stages.toml` describes it: which stages there are and what each one changes.
+"""The course as `stages.toml` describes it: the stages and what each of them changes.
 
 Every tool, the noxfile and the test harness read the course through this module, so a new stage is
 a new row in `stages.toml` and nothing else. Only the standard library is used: the noxfile imports
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class CourseError(Exception):
-    """`stages.toml` or the command line says something that cannot be: the text is for the user."""
+    """`stages.toml` or the command line is wrong. The message is shown to the user."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,11 @@ class Stage:
     minutes: int
     adds: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
-    rewrites: tuple[str, ...] = ()  # as `changes`, but earlier stages' edits are not carried here
+    rewrites: tuple[str, ...] = ()  # like `changes`, but propagate does not merge earlier edits
     removes: tuple[str, ...] = ()
     also: tuple[str, ...] = ()  # arguments of further test runs, in this stage and all later ones
-    starter: tuple[str, ...] = ()  # what learners write themselves, see tools/learn/starter.py
+    starter: tuple[str, ...] = ()  # parts that learners write themselves: tools/learn/starter.py
+    pages: tuple[str, ...] = ()  # paths to open in a browser, also in all later stages
 
     @property
     def name(self) -> str:
@@ -43,7 +44,7 @@ class Stage:
 
 
 def load_course(root: Path = ROOT) -> list[Stage]:
-    """Return the stages in course order; raise `CourseError` when `stages.toml` is not usable."""
+    """Return the stages in course order; raise `CourseError` for a wrong `stages.toml`."""
     path = root / "stages.toml"
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8")).get("stage", [])
@@ -51,9 +52,9 @@ def load_course(root: Path = ROOT) -> list[Stage]:
     except (OSError, ValueError, TypeError) as error:
         raise CourseError(f"stages.toml: {error}") from error
     if not stages:
-        raise CourseError("stages.toml: no [[stage]] in it")
+        raise CourseError("stages.toml has no [[stage]]: add one")
     if [stage.number for stage in stages] != list(range(1, len(stages) + 1)):
-        raise CourseError("stages.toml: the stages are not numbered 1, 2, 3, … in order")
+        raise CourseError("stages.toml: number the stages 1, 2, 3, … in order")
     return stages
 
 
@@ -61,8 +62,13 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def pages_of(stages: list[Stage], stage: Stage) -> list[str]:
+    """Return the paths of the stage that a person opens in a browser, `/docs` first."""
+    return ["/docs", *(page for one in stages[: stage.number] for page in one.pages)]
+
+
 def find_stage(stages: list[Stage], wanted: str) -> Stage:
-    """Return the stage a person means by `2`, `stage02` or `stage02_sqlite_todo`."""
+    """Return the stage that `2`, `stage02` or `stage02_sqlite_todo` names."""
     for stage in stages:
         if wanted.rstrip("/") in {
             str(stage.number),
@@ -72,4 +78,4 @@ def find_stage(stages: list[Stage], wanted: str) -> Stage:
         }:
             return stage
     known = ", ".join(f"{stage.number} ({stage.directory})" for stage in stages)
-    raise CourseError(f"there is no stage {wanted!r}: choose one of {known}")
+    raise CourseError(f"stage {wanted!r} does not exist: choose one of {known}")

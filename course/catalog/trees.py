@@ -172,7 +172,7 @@ def read_tree(root: Path, tree: str) -> Files:
         raise CourseError(
             f"git has no tree {tree}. In a shallow clone run `git fetch --unshallow`; in a full one"
             " it was never committed: fetch the branch that has it, or carry the edits by hand and"
-            " record that with `python3 noxfile.py -s propagate -- --adopt STAGE`"
+            " record that with `python3 noxfile.py propagate --adopt STAGE`"
         ) from error
     return files
 

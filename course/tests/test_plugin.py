@@ -290,7 +290,7 @@ def test_the_suites_of_later_stages_are_left_out(tmp_path: Path, name: str) -> N
 
 def test_a_stage_that_does_not_exist_is_one_clear_line(tmp_path: Path) -> None:
     printed = run_pytest(tmp_path, "def test_it(): ...\n", "--stage=99")
-    assert "there is no stage '99': choose one of 1 (stage01_memory_todo)" in printed
+    assert "stage '99' does not exist: choose one of 1 (stage01_memory_todo)" in printed
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])

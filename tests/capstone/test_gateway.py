@@ -1,7 +1,7 @@
 """Row C.5: the gateway's own answers and limits, in a real nginx with the deployment's file.
 
 Only addresses, ports and paths of the file are changed. Without nginx on this machine this is not
-checked here; `nox -s compose-smoke` runs it in its container.
+checked here; `python3 noxfile.py compose-smoke` runs it in its container.
 """
 
 from __future__ import annotations

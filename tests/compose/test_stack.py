@@ -1,6 +1,6 @@
 """Rows C.5, C.6, C.11 and C.13, D.9: the system in containers, run for real.
 
-    nox -s compose-smoke
+    python3 noxfile.py compose-smoke
 
 Not part of any stage's session: it needs Docker, and builds an image.
 """

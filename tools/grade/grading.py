@@ -180,7 +180,7 @@ def _tell_what_it_was_given(options: Options, running: Running, tell: Tell) -> N
     if stage >= 6 and running.weather is None:
         no_weather = (
             "Rows that need control of the weather are not checked. To check them: start "
-            "`python3 noxfile.py -s fake-weather`, and your server as that says; then this again."
+            "`python3 noxfile.py fake-weather`, and your server as that says; then this again."
         )
         tell(say(no_weather, options.language))
     if stage >= 7 and options.admin is None:

@@ -18,7 +18,7 @@ IMAGE_PYTHON = "3.13"  # as the Dockerfile says
 COMMAND = [
     *(sys.executable, "-m", "uv", "pip", "compile", "--quiet"),
     *("--universal", "--no-emit-index-url"),
-    *("--custom-compile-command", "python3 noxfile.py -s lock"),
+    *("--custom-compile-command", "python3 noxfile.py lock"),
 ]
 
 

@@ -148,7 +148,7 @@ def _differs(name: str, there: str, was: Entry, now: Entry) -> str:
         how = f"has mode {now.mode}, {there}'s has {was.mode},"
     return (
         f"{name} {how} but stages.toml does not list it under changes: fix it in the stage where"
-        f" it first appears and run python3 noxfile.py -s propagate -- {there}, or list it"
+        f" it first appears and run python3 noxfile.py propagate {there}, or list it"
     )
 
 
@@ -173,24 +173,24 @@ def _lock(root: Path, stages: list[Stage], trees: dict[str, Tree]) -> list[str]:
     if pending is not None:
         problems.append(
             f"a propagate into {pending.stage} is not finished: resolve what it named and run"
-            f" python3 noxfile.py -s propagate, or python3 noxfile.py -s propagate -- --abort"
+            f" python3 noxfile.py propagate, or python3 noxfile.py propagate --abort"
         )
     for previous, stage in pairwise(stages):
         if stage.directory not in rows:
             problems.append(
                 f"stages.lock has no row for {stage.directory}: if it was made as a copy of"
                 f" {previous.directory} as that is now, run"
-                f" python3 noxfile.py -s propagate -- --adopt {stage.directory}"
+                f" python3 noxfile.py propagate --adopt {stage.directory}"
             )
         elif previous.directory in trees and rows[stage.directory] != trees[previous.directory].id:
             problems.append(
                 f"stages.lock: {previous.directory} has changed since {stage.directory} was last"
-                f" synced from it: run python3 noxfile.py -s propagate -- {previous.directory}"
+                f" synced from it: run python3 noxfile.py propagate {previous.directory}"
             )
     later = {stage.directory for stage in stages[1:]}
     problems += [
         f"stages.lock has a row for {shown(name)}, which follows no stage:"
-        " run python3 noxfile.py -s propagate, which drops it"
+        " run python3 noxfile.py propagate, which drops it"
         for name in sorted(rows.keys() - later)
     ]
     return problems

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     if options.adopt:
         if options.stage is None:
             raise CourseError(
-                "--adopt needs the stage: python3 noxfile.py -s propagate -- --adopt stage02"
+                "--adopt needs the stage: python3 noxfile.py propagate --adopt stage02"
             )
         return adopt(root, stages, find_stage(stages, options.stage))
     start = stages[0] if options.stage is None else find_stage(stages, options.stage)
@@ -94,7 +94,7 @@ def propagate(root: Path, stages: list[Stage], start: Stage) -> int:
         first = min(first, stages.index(find_stage(stages, pending.stage)) - 1)
         if pending.aborting:
             raise CourseError(
-                "an abort was interrupted: run python3 noxfile.py -s propagate -- --abort again"
+                "an abort was interrupted: run python3 noxfile.py propagate --abort again"
             )
         _remove_unfinished(root, pending.stage)
         if not _finish(root, stages, pending, tree_on_disk(root, pending.stage).files):
@@ -115,7 +115,7 @@ def adopt(root: Path, stages: list[Stage], stage: Stage) -> int:
         raise CourseError(f"{stage.directory} is the first stage: it is synced from nothing")
     if read_pending(root) is not None:
         raise CourseError(
-            "a propagate is not finished: run python3 noxfile.py -s propagate, or with --abort"
+            "a propagate is not finished: run python3 noxfile.py propagate, or with --abort"
         )
     _require_files(root, stage)
     previous = stages[stages.index(stage) - 1]
@@ -155,7 +155,7 @@ def _sync(root: Path, stages: list[Stage], previous: Stage, stage: Stage) -> boo
         raise CourseError(
             f"stages.lock has no row for {stage.directory}: if it was made as a copy of"
             f" {previous.directory} as that is now, run"
-            f" python3 noxfile.py -s propagate -- --adopt {stage.directory}"
+            f" python3 noxfile.py propagate --adopt {stage.directory}"
         )
     _require_files(root, previous)
     _require_files(root, stage)
@@ -233,8 +233,8 @@ def _tell(pending: Pending, there: str) -> None:
     for path, kind in sorted(pending.conflicts.items()):
         print(f"  {pending.stage}/{shown(path)}: {WHAT_TO_DO[kind].format(there=there)}")
     print(
-        "Then run `python3 noxfile.py -s propagate` again: it takes what is on disk as your answer"
-        " and goes on.\nOr run `python3 noxfile.py -s propagate -- --abort` to put"
+        "Then run `python3 noxfile.py propagate` again: it takes what is on disk as your answer"
+        " and goes on.\nOr run `python3 noxfile.py propagate --abort` to put"
         f" {pending.stage} back as it was."
     )
 

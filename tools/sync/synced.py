@@ -14,7 +14,7 @@ from course.catalog.stages import CourseError, Stage
 from course.catalog.trees import Entry, Files, git
 
 HEADER = """\
-# Written by `nox -s propagate`; do not edit. For each stage, the git tree of the stage before it
+# Written by `python3 noxfile.py propagate`; do not edit. For each stage, the git tree of the stage before it
 # that it was last synced from: the base of the next three-way merge. Commit it with the stages.
 
 [synced_from]
@@ -33,7 +33,7 @@ def read_lock(root: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise CourseError(
             f"stages.lock: {error}: take one side of a merge whole, then run"
-            " python3 noxfile.py -s propagate"
+            " python3 noxfile.py propagate"
         ) from error
     return {directory: str(tree) for directory, tree in rows.items()}
 
@@ -86,7 +86,7 @@ def read_pending(root: Path) -> Pending | None:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CourseError(
-            f"{path}: {error}: delete it and run python3 noxfile.py -s propagate"
+            f"{path}: {error}: delete it and run python3 noxfile.py propagate"
         ) from error
 
 

@@ -240,7 +240,7 @@ def test_a_command_that_is_not_there_says_where_it_is_looked_for(tmp_path: Path)
 def test_a_command_that_makes_no_sense_is_one_clear_line(tmp_path: Path) -> None:
     report = grade_here(tmp_path, "--stage=99", "--base-url=http://127.0.0.1:9")
     assert report.exit_code == 2
-    assert report.errors.startswith("there is no stage '99': choose one of 1")
+    assert report.errors.startswith("stage '99' does not exist: choose one of 1")
     assert len(report.errors.splitlines()) == 1
 
 

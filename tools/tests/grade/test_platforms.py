@@ -408,7 +408,7 @@ def test_options_that_contradict_each_other_are_one_clear_line(
 
 
 PAGE = (ROOT / "docs" / "platforms.md").read_text(encoding="utf-8")
-GRADE_COMMAND = "python3 noxfile.py -s grade -- "
+GRADE_COMMAND = "python3 noxfile.py grade "
 
 
 def blocks(language: str) -> list[str]:
@@ -457,7 +457,7 @@ def test_the_autograder_of_the_page_calls_the_grader(
     assert done.returncode == 0
     called = json.loads((tmp_path / "called.json").read_text(encoding="utf-8"))
     monkeypatch.chdir(tmp_path)
-    options = parse(called[called.index("--") + 1 :])
+    options = parse(called[called.index("grade") + 1 :])
     assert options.platforms.files == {"classroom50": submission / "result.json"}
 
 

@@ -1,7 +1,7 @@
 """The wrong variants of the Node server fit it, and the quick look of a grade notices them.
 
 They were chosen from the contract alone, by somebody who had not read the tests. `node.toml` has
-the shorter list, `node_more.toml` further ones. `nox -s wrong` runs all of them.
+the shorter list, `node_more.toml` further ones. `python3 noxfile.py wrong` runs all of them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import os
 import re
 import shlex
 import sys
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
-from course.catalog.stages import ROOT, Stage, load_course
+from course.catalog.stages import ROOT, Stage, load_course, pages_of
 from tools.run import sessions as running
 from tools.run.arguments import nox_arguments
+from tools.run.bootstrap import bootstrap
 from tools.run.receipts import find_receipt, keep_receipt
 from tools.run.suites import FAILED, Outcome, stage_run
 
@@ -39,7 +41,7 @@ class Sessions:
         self.outcome = Outcome()  # of every run of pytest
 
     def run(self, name: str, *arguments: str) -> list[list[str]]:
-        """Return the commands that `nox -s name -- arguments` would run."""
+        """Return the commands that the session runs with these arguments."""
         self.commands, self.log = [], []
         session = SimpleNamespace(
             name=name,
@@ -144,6 +146,47 @@ def test_a_learner_runs_one_stage_with_its_own_packages(sessions: Sessions, stag
     moved, served = sessions.run("serve", str(stage.number))
     assert moved == ["cd", str(ROOT / stage.directory)]
     assert served[:4] == [f"python-of/{stage.name}", "-m", "uvicorn", "app.main:app"]
+
+
+@each_stage
+def test_serve_prints_the_address_of_each_page(sessions: Sessions, stage: Stage) -> None:
+    """Routers of HTML pages stay out of the OpenAPI document: that is how they are found here."""
+    routers = (ROOT / stage.directory / "app").rglob("*.py")
+    hidden = re.compile(r'APIRouter\(prefix="(/\w+)", include_in_schema=False\)')
+    pages = {path for file in routers for path in hidden.findall(file.read_text("utf-8"))}
+    expected = {"/docs", *pages}
+    if stage.name == "capstone":
+        expected |= {"/health/ready", "/metrics"}
+    sessions.run("serve", str(stage.number), "--port", "8123")
+    printed = [line.strip() for line in sessions.log if "http://" in line]
+    assert sorted(printed) == sorted(f"http://127.0.0.1:8123{page}" for page in expected)
+    assert printed[0].endswith("/docs")
+
+
+def test_stages_add_the_gallery_and_the_chat() -> None:
+    assert [pages_of(STAGES, STAGES[number - 1]) for number in (3, 4, 8)] == [
+        ["/docs"],
+        ["/docs", "/gallery"],
+        ["/docs", "/gallery", "/chat"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [(["help"], ["-l"]), (["-l"], ["-l"]), (["lint"], ["-s", "lint", "--"])]
+)
+def test_help_lists_the_commands(
+    words: list[str], expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    (tmp_path / ".venv" / "made").touch()
+    called: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda _, command: called.append(command))
+    monkeypatch.setattr("subprocess.call", lambda command: called.append(command) or 0)
+    bootstrap(tmp_path / "noxfile.py", words)
+    nox = [str(python), "-m", "nox", "--noxfile", str(tmp_path / "noxfile.py")]
+    assert called[0] == [*nox, *expected]
 
 
 @pytest.mark.requirement("D.8")

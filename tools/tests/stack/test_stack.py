@@ -1,4 +1,4 @@
-"""`nox -s stack` as a person uses it: a process of its own, a Ctrl-C, a next start, a drill."""
+"""`python3 noxfile.py stack` as a person uses it: a process of its own, a Ctrl-C, a next start, a drill."""
 
 from __future__ import annotations
 

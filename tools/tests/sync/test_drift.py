@@ -35,7 +35,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
         lambda c: c.write(f"{TWO}/app/main.py", MAIN + "x\n"),
         f"{TWO}/app/main.py differs from {ONE}'s but stages.toml does not list it under changes:"
         " fix it in the stage where it first appears and run"
-        f" python3 noxfile.py -s propagate -- {ONE}, or list it",
+        f" python3 noxfile.py propagate {ONE}, or list it",
     ),
     "mode differs": (
         lambda c: c.write(f"{TWO}/app/main.py", MAIN, executable=True),
@@ -129,14 +129,14 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     "the lock is stale": (
         lambda c: c.write(f"{ONE}/README.md", "# Another\n"),
         f"stages.lock: {ONE} has changed since {TWO} was last synced from it: run"
-        f" python3 noxfile.py -s propagate -- {ONE}",
+        f" python3 noxfile.py propagate {ONE}",
     ),
     "a lock row is missing": (
         lambda c: c.write("stages.lock", "".join(
             line for line in c.read("stages.lock").splitlines(keepends=True) if THREE not in line
         )),
         f"stages.lock has no row for {THREE}: if it was made as a copy of {TWO} as that is now, run"
-        f" python3 noxfile.py -s propagate -- --adopt {THREE}",
+        f" python3 noxfile.py propagate --adopt {THREE}",
     ),
     "there is no lock": (
         lambda c: c.delete("stages.lock"),
