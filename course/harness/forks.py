@@ -2,23 +2,30 @@
 
 Importing FastAPI, SQLAlchemy and Celery takes most of the time of a server's start. The first start
 from an environment pays for it, all others begin after the imports (`fork_server.py`). Each is a
-process of its own all the same, with its own session, environment, log and signals. Linux only:
-elsewhere, and for programs that are no Python modules, processes are started in the usual way.
+process of its own all the same, with its own session, environment, log and signals. The workers of
+`pytest-xdist` share one fork server (`share`). Linux only: elsewhere, and for programs that are no
+Python modules, processes are started in the usual way.
 """
 
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
+
+from filelock import FileLock
 
 CAN_FORK = sys.platform == "linux"
 _SCRIPT = Path(__file__).with_name("fork_server.py")
@@ -49,22 +56,18 @@ class Child(Protocol):
 
 
 class ForkServer:
-    """One `fork_server.py`, for the Python and the app of one stage."""
+    """A connection to the one `fork_server.py` for the Python and the app of a stage.
 
-    def __init__(self, python: str, app: Path) -> None:
-        self._process = subprocess.Popen(
-            [python, "-P", str(_SCRIPT), str(app)],
-            env={"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+    The first process that needs it starts it, under a lock in `directory`.
+    """
+
+    def __init__(self, python: str, app: Path, directory: Path) -> None:
+        self._socket = _connect(python, app, directory)
         self._asking = threading.Lock()
         self._changed = threading.Condition()
         self._started: list[int] = []
         self._statuses: dict[int, int] = {}
         threading.Thread(target=self._listen, daemon=True).start()
-        atexit.register(self.end)
 
     def start(
         self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], log: Path
@@ -76,10 +79,8 @@ class ForkServer:
             "environment": dict(environment),
             "log": str(log),
         }
-        assert self._process.stdin is not None
         with self._asking, self._changed:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
             if not self._changed.wait_for(lambda: self._started, _PATIENCE):
                 raise RuntimeError("the fork server does not answer")
             return _Fork(self, self._started.pop())
@@ -90,15 +91,8 @@ class ForkServer:
             self._changed.wait_for(lambda: pid in self._statuses, timeout)
             return self._statuses.get(pid)
 
-    def end(self) -> None:
-        """End the server; what it has started goes on."""
-        with suppress(OSError):
-            self._process.kill()
-        self._process.wait()
-
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._socket.makefile():
             said = json.loads(line)
             with self._changed:
                 if "status" in said:
@@ -108,6 +102,34 @@ class ForkServer:
                     self._statuses.pop(said["pid"], None)
                     self._started.append(said["pid"])
                 self._changed.notify_all()
+
+
+def _connect(python: str, app: Path, directory: Path) -> socket.socket:
+    """Return a connection to the fork server in `directory`; start it when there is none."""
+    name = hashlib.sha256(f"{python}\0{app}".encode()).hexdigest()[:16]
+    address = directory / f"{name}.socket"
+    client = socket.socket(socket.AF_UNIX)
+    with FileLock(directory / f"{name}.lock"):
+        try:
+            client.connect(str(address))
+        except OSError:
+            address.unlink(missing_ok=True)
+        else:
+            return client
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(address))
+            listening.listen()
+            # Before the server starts: it ends with its last client, so there must be one.
+            client.connect(str(address))
+            process = subprocess.Popen(
+                [python, "-P", str(_SCRIPT), str(app), str(listening.fileno())],
+                env={"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                pass_fds=[listening.fileno()],
+                start_new_session=True,
+            )
+            _fork_servers.append(process)
+    return client
 
 
 class _Fork:
@@ -143,7 +165,22 @@ class _Fork:
 
 
 _servers: dict[tuple[str, Path], ForkServer] = {}
+_fork_servers: list[subprocess.Popen[bytes]] = []  # those that this process started
 _making = threading.Lock()
+_directory: list[Path] = []
+
+
+def share(directory: Path) -> None:
+    """Use the fork servers of that directory: all processes that name it have them in common."""
+    _directory[:] = [directory]
+
+
+def shared_directory() -> Path:
+    """Return where the sockets of the fork servers are: made, and removed at the end, by us."""
+    if not _directory:
+        share(Path(tempfile.mkdtemp(prefix="forks-")))  # only its owner may enter it
+        atexit.register(shutil.rmtree, _directory[0], ignore_errors=True)
+    return _directory[0]
 
 
 def start_process(
@@ -163,7 +200,7 @@ def start_process(
     python, *arguments = command
     if app is not None and CAN_FORK and arguments[:1] == ["-m"]:
         with _making:
-            server = _servers.get((python, app)) or ForkServer(python, app)
+            server = _servers.get((python, app)) or ForkServer(python, app, shared_directory())
             _servers[python, app] = server
         return server.start(arguments[1:], cwd, environment, log)
     with log.open("ab") as output:

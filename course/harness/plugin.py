@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 import pytest
@@ -23,6 +23,7 @@ from course.catalog.stages import ROOT, CourseError, Stage, find_stage, load_cou
 from course.harness import profile
 from course.harness.driver import Api
 from course.harness.exchange import forget, report_sections
+from course.harness.forks import share, shared_directory
 from course.harness.learners import NEEDS_CMD, LearnersServer, Solution
 from course.harness.selection import FULL, MARKERS, QUICK, longest_file_first, quick_selection
 from course.harness.server import (
@@ -124,6 +125,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ENDED] = []
     if hasattr(config, "workerinput"):  # set by pytest-xdist
         config.pluginmanager.register(LongestFileFirst())
+        share(Path(config.workerinput["fork_servers"]))
+    else:
+        config.pluginmanager.register(SharedForkServers())
     # A SIGTERM (from CI, from nox) ends pytest in the way a Ctrl-C does: with the servers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -178,6 +182,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=dropped)
 
 
+class SharedForkServers:
+    """In the process that hands tests to workers: they import the stage's packages once for all."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell each worker where the fork servers are."""
+        node.workerinput["fork_servers"] = str(shared_directory())
+
+
 class LongestFileFirst:
     """In a worker of `pytest-xdist`: puts the files that take longest first."""
 
@@ -229,7 +242,10 @@ def server(
         settings = request.getfixturevalue("provider_settings")
         deployment: Deployment = request.getfixturevalue("deployment")
         directory = tmp_path_factory.mktemp("server")
-        launched = stage_server(stage, directory, processes=deployment.processes, **settings)
+        # Forked: tests/stage01/test_standalone.py starts each stage by the command of its page.
+        launched = stage_server(
+            stage, directory, processes=deployment.processes, forked=True, **settings
+        )
         deployment.prepare(launched)
         request.getfixturevalue("queue").serve(launched)
         launched.start()

@@ -5,7 +5,8 @@
 
 The quick selection holds one variant of each earlier test. It leaves out the tests that are marked
 `slow`, `alone` or `own_stage`, and browser tests of pages that the stage under test does not
-change. Tests that are marked `nightly` run only with `full`, wherever they are.
+change. A mark `own_stage("app/jobs/")` names the code that the test is about: a later stage that
+adds or changes a file there runs the test. Tests that are marked `nightly` run only with `full`.
 
 With `pytest -n N` each file of tests goes to one worker, the files that take longest first. Tests
 that are marked `alone` measure time or memory: `-m "not alone"` leaves them for a run of their own.
@@ -40,7 +41,7 @@ _COST = {"browser": 8, "processes": 15, "slow": 30}
 
 MARKERS = (
     "slow: takes seconds; the quick selection leaves it to the stage that it belongs to.",
-    "own_stage: starts several servers, or waits; later stages leave it to its own stage.",
+    "own_stage(*paths): is expensive; a later stage runs it only if it changes a file in `paths`.",
     "nightly: takes minutes, and tests of its kind are in the default run: only a full run has it.",
     "alone: measures time or memory, so no other test runs beside it.",
     "every_variant: a quick grade takes all variants at the stages whose rows name the test.",
@@ -66,7 +67,7 @@ def quick_selection(items: Sequence[pytest.Item], stage: Stage) -> list[pytest.I
             or (
                 id(item) in kept
                 and not takes_long(item)
-                and not item.get_closest_marker("own_stage")
+                and not _is_left_to_its_own_stage(item, stage)
                 and not _is_of_unchanged_page(item, stage)
             )
         )
@@ -125,4 +126,14 @@ def _is_of_unchanged_page(item: pytest.Item, stage: Stage) -> bool:
     page = item.get_closest_marker("page")
     if page is None:
         return True
-    return not any(path.startswith(f"{page.args[0]}/") for path in stage.adds + stage.changes)
+    return not _changes(stage, f"{page.args[0]}/")
+
+
+def _is_left_to_its_own_stage(item: pytest.Item, stage: Stage) -> bool:
+    mark = item.get_closest_marker("own_stage")
+    return mark is not None and not _changes(stage, *mark.args)
+
+
+def _changes(stage: Stage, *beginnings: str) -> bool:
+    """Return whether the stage adds, changes or removes a file whose path begins so."""
+    return any(path.startswith(beginnings) for path in stage.adds + stage.changes + stage.removes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from course.catalog.stages import ROOT
+from course.catalog.stages import ROOT, load_course
 from course.harness.selection import spread
 from course.tests.inner_pytest import HARNESS, WITHOUT, run_in
 
@@ -30,6 +31,9 @@ def test_alone(): ...
 
 @pytest.mark.own_stage
 def test_own(): ...
+
+@pytest.mark.own_stage("app/auth/", "app/shutdown.py")
+def test_own_code(): ...
 
 @pytest.mark.nightly
 def test_nightly(): ...
@@ -71,12 +75,14 @@ def test_the_own_suite_is_whole_and_earlier_ones_are_a_selection(suites: Path) -
         "stage05 test_slow": 1,
         "stage05 test_alone": 1,
         "stage05 test_own": 1,
+        "stage05 test_own_code": 1,
         "stage05 test_gallery": 1,
         "stage05 test_other_page": 1,
     }
     assert {name: n for name, n in found.items() if name.startswith("stage03")} == {
         "stage03 test_many": 1,
         "stage03 test_one": 1,
+        "stage03 test_own_code": 1,
     }
 
 
@@ -85,9 +91,24 @@ def test_a_page_is_tested_again_by_the_stage_that_changes_it(suites: Path) -> No
     assert selected(suites, "--stage=5")["stage04 test_gallery"] == 0
 
 
+def test_an_expensive_test_runs_again_where_the_code_that_it_names_changes(suites: Path) -> None:
+    assert selected(suites, "--stage=4")["stage03 test_own_code"] == 0
+    assert selected(suites, "--stage=5")["stage04 test_own_code"] == 1  # it changes shutdown.py
+    assert selected(suites, "--stage=5")["stage04 test_own"] == 0
+
+
+def test_the_code_that_a_mark_names_is_in_a_stage() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    marks = [mark for source in sources for mark in re.findall(r"mark\.own_stage\((.+)\)", source)]
+    named = {path for mark in marks for path in re.findall(r'"(.+?)"', mark)}
+    files = {path for stage in load_course() for path in stage.adds}
+    assert named
+    assert [path for path in named if not any(file.startswith(path) for file in files)] == []
+
+
 def test_full_leaves_nothing_out(suites: Path) -> None:
     found = selected(suites, "--stage=5", "--inherited=full")
-    assert len(found) == 3 * 8
+    assert len(found) == 3 * 9
     assert found["stage05 test_nightly"] == 1
     assert found["stage03 test_many"] == 5
 

@@ -37,6 +37,7 @@ def test_the_pages_together_hold_every_todo_once(api: Api, limit: int) -> None:
 
 
 @pytest.mark.requirement("1.1")
+@pytest.mark.own_stage("app/todos/", "app/params.py")
 @pytest.mark.contract("E21")
 def test_a_page_has_100_todos_unless_asked_otherwise(api: Api) -> None:
     for _ in range(ADDITIONS):

@@ -93,6 +93,7 @@ def test_a_stop_takes_bounded_time_whatever_clients_do(launch: Launch) -> None:
 
 
 @pytest.mark.requirement("D.2")
+@pytest.mark.own_stage("app/shutdown.py", "app/middleware/")
 def test_a_request_that_is_open_at_the_stop_is_finished(launch: Launch) -> None:
     server = launch()
     body = b'{"title": "begun before the end", "username": "ada", "password": "correct horse"}'

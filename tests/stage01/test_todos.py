@@ -244,6 +244,7 @@ def test_deleting_an_unknown_id_is_404_with_a_reason(api: Api) -> None:
 
 
 @pytest.mark.requirement("1.3")
+@pytest.mark.own_stage("app/todos/", "app/database.py")
 @pytest.mark.contract("T5")
 def test_fifty_clients_at_once_get_a_todo_each(api: Api) -> None:
     made = in_parallel(50, lambda number: api.create_todo(f"of client {number}"))

@@ -18,6 +18,7 @@ LONGER_THAN_ANY_WAIT = 20.0  # seconds until a writer must have given up
 
 
 @pytest.mark.requirement("2.3")
+@pytest.mark.own_stage("app/todos/", "app/database.py")
 def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
     api: Api, launched_server: LaunchedServer
 ) -> None:
@@ -42,6 +43,7 @@ def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
 
 
 @pytest.mark.requirement("2.3")
+@pytest.mark.own_stage("app/todos/", "app/database.py")
 @pytest.mark.contract("T8")
 def test_changes_of_one_todo_at_once_do_not_undo_each_other(api: Api) -> None:
     todo = api.create_todo("Old", description="Old", completed=False)

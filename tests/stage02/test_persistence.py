@@ -59,6 +59,7 @@ def test_production_starts_once_alembic_has_migrated(api: Api) -> None:
 
 
 @pytest.mark.requirement("2.3", "3.3")
+@pytest.mark.own_stage("app/todos/", "app/database.py", "app/migrate.py")
 @pytest.mark.contract("T11", "E24")
 def test_a_restart_loses_nothing_and_gives_no_id_out_again(
     api: Api, private_server: LaunchedServer
@@ -78,6 +79,7 @@ def test_a_restart_loses_nothing_and_gives_no_id_out_again(
 
 
 @pytest.mark.requirement("2.3")
+@pytest.mark.own_stage("app/todos/", "app/database.py", "app/migrate.py")
 @pytest.mark.contract("T11")
 def test_a_kill_right_after_an_answer_loses_nothing_acknowledged(
     api: Api, private_server: LaunchedServer

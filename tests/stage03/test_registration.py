@@ -151,6 +151,7 @@ def test_a_name_is_taken_in_upper_and_lower_case(
 
 
 @pytest.mark.requirement("3.1")
+@pytest.mark.own_stage("app/auth/")
 @pytest.mark.contract("U2", "U5")
 def test_of_twenty_who_register_one_name_at_once_exactly_one_gets_it(visitor: Api) -> None:
     username = new_username()
@@ -169,6 +170,7 @@ def test_of_twenty_who_register_one_name_at_once_exactly_one_gets_it(visitor: Ap
 
 
 @pytest.mark.requirement("3.1")
+@pytest.mark.own_stage("app/auth/")
 @pytest.mark.craft
 def test_of_those_whom_a_busy_database_lets_go_at_once_exactly_one_gets_the_name(
     visitor: Api, launched_server: LaunchedServer

@@ -251,6 +251,7 @@ def test_a_form_over_the_limit_is_413(visitor: Api, path: str, chunked: bool) ->
 
 
 @pytest.mark.requirement("3.2")
+@pytest.mark.own_stage("app/auth/")
 @pytest.mark.contract("U6")
 def test_many_can_sign_in_at_once(visitor: Api) -> None:
     names = [new_account(visitor) for _ in range(20)]

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.craft
 
 
 @pytest.mark.requirement("4.2")
+@pytest.mark.own_stage("app/images/")
 def test_a_database_that_stays_locked_leaves_no_file_and_takes_none(
     launch: Launch,
 ) -> None:
@@ -117,6 +118,7 @@ def refused(launch_for_module: Launch) -> dict[Spoil, LaunchedServer]:
 
 
 @pytest.mark.requirement("4.2")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
 def test_without_a_place_for_pictures_it_does_not_start_and_one_line_says_why(
     refused: dict[Spoil, LaunchedServer], spoil: Spoil

@@ -210,6 +210,7 @@ def test_a_picture_that_was_deleted_is_404_even_to_a_browser_that_has_it(
 
 
 @pytest.mark.requirement("4.4")
+@pytest.mark.own_stage("app/images/")
 def test_a_picture_that_is_deleted_meanwhile_is_sent_whole_or_404(
     api: Api, launched_server: LaunchedServer
 ) -> None:

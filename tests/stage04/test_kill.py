@@ -69,6 +69,7 @@ def half_an_upload(api: Api) -> socket.socket:
 
 
 @pytest.mark.requirement("4.2")
+@pytest.mark.own_stage("app/images/")
 def test_a_kill_while_many_upload_loses_nothing_acknowledged(
     api: Api, private_server: LaunchedServer
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_kill_while_many_upload_loses_nothing_acknowledged(
 
 
 @pytest.mark.requirement("4.2")
+@pytest.mark.own_stage("app/images/")
 def test_a_kill_at_the_moment_a_file_goes_leaves_both_or_neither(
     api: Api, private_server: LaunchedServer
 ) -> None:
@@ -116,6 +118,7 @@ def test_a_kill_at_the_moment_a_file_goes_leaves_both_or_neither(
 
 
 @pytest.mark.requirement("4.2")
+@pytest.mark.own_stage("app/images/")
 def test_a_kill_between_file_and_row_leaves_neither(
     api: Api, private_server: LaunchedServer
 ) -> None:

@@ -15,6 +15,7 @@ MOST = 5
 
 
 @pytest.mark.requirement("4.6")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.craft("E20")
 @pytest.mark.users
 def test_no_more_than_so_many_pictures_are_kept_for_one_user(launch: Launch) -> None:

@@ -308,6 +308,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.requirement("4.5", "4.6")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.contract("I3")
 @pytest.mark.parametrize(
     "name",
@@ -323,6 +324,7 @@ def test_a_picture_of_400_megapixels_and_more_is_422(api: Api, name: str) -> Non
 
 
 @pytest.mark.requirement("4.5", "4.6")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.craft("I11")
 @pytest.mark.parametrize("name", BOMBS)
 def test_an_absurdly_large_picture_is_422_at_once(api: Api, name: str) -> None:
@@ -336,6 +338,7 @@ def test_an_absurdly_large_picture_is_422_at_once(api: Api, name: str) -> None:
 
 
 @pytest.mark.requirement("4.5")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.contract("I3")
 def test_a_camera_s_picture_is_not_absurdly_large(api: Api) -> None:
     stored = new_image(api, jpeg(4000, 3000), JPEG)

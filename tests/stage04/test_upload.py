@@ -169,6 +169,7 @@ def test_the_same_picture_twice_is_two_images(api: Api) -> None:
 
 
 @pytest.mark.requirement("4.1")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.contract("I3")
 def test_many_uploads_at_once_are_an_image_each(api: Api) -> None:
     contents = [png(number + 1, 5) for number in range(20)]

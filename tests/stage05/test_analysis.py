@@ -131,6 +131,7 @@ def test_nothing_to_read_takes_no_time(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.2")
+@pytest.mark.own_stage("app/jobs/")
 def test_a_text_of_many_pieces_is_counted_as_one(api: Api) -> None:
     sentence = "Длинный don't-stop текст: 'раз' и \"два\".\r\n"
     times = 2 * MIB // len(sentence.encode())

@@ -103,6 +103,7 @@ def test_a_job_that_succeeded_is_complete(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.6")
+@pytest.mark.own_stage("app/jobs/")
 @pytest.mark.contract("J1", "J7")
 def test_a_long_job_is_seen_running_and_cannot_be_cancelled_any_more(api: Api) -> None:
     job_id = submit_file(api, LONG)["id"]
@@ -285,6 +286,7 @@ def body_of(size: int) -> bytes:
 
 
 @pytest.mark.requirement("5.1")
+@pytest.mark.own_stage("app/jobs/")
 @pytest.mark.contract("J2", "J3")
 def test_a_text_of_a_little_under_one_mib_is_analysed(api: Api) -> None:
     body = body_of(MIB - 10)
@@ -381,6 +383,7 @@ def test_nobody_gets_in_without_a_token(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.1")
+@pytest.mark.own_stage("app/jobs/")
 @pytest.mark.craft("E20")
 @pytest.mark.queue("local")
 def test_a_user_may_have_a_limited_number_of_waiting_jobs(launch: Launch) -> None:
@@ -403,6 +406,7 @@ def test_a_user_may_have_a_limited_number_of_waiting_jobs(launch: Launch) -> Non
 
 
 @pytest.mark.requirement("5.6")
+@pytest.mark.own_stage("app/jobs/")
 @pytest.mark.craft
 def test_of_several_cancellations_at_once_exactly_one_cancels(api: Api) -> None:
     for _ in range(ROUNDS):

@@ -44,6 +44,7 @@ def test_a_scheduled_job_waits_for_its_time_and_then_runs(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.7")
+@pytest.mark.own_stage("app/jobs/")
 def test_a_scheduled_job_begins_on_time(api: Api) -> None:
     run_at = seconds_from_now(2)
     job = submit(api, run_at=run_at)
@@ -145,6 +146,7 @@ def test_a_number_is_not_a_time_in_a_form_either(api: Api, run_at: str) -> None:
 
 
 @pytest.mark.requirement("5.7")
+@pytest.mark.own_stage("app/jobs/")
 @pytest.mark.contract("J7")
 def test_a_cancelled_job_does_not_run_when_its_time_comes(api: Api) -> None:
     cancelled, control = (submit(api, run_at=seconds_from_now(1.5))["id"] for _ in range(2))
@@ -188,6 +190,7 @@ def test_what_has_ended_long_ago_is_removed_when_the_server_starts(launch: Launc
 
 
 @pytest.mark.requirement("5.7")
+@pytest.mark.own_stage("app/jobs/")
 def test_what_has_ended_is_removed_by_the_periodic_schedule(every_minute: Minute) -> None:
     seen = every_minute()
     assert seen["left"] == [[seen["waits"], "scheduled"]]

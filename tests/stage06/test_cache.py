@@ -110,6 +110,7 @@ def test_cities_do_not_get_each_others_weather(weather: Api, fake_weather: FakeW
 
 
 @pytest.mark.requirement("6.2")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W8", "W12")
 def test_an_answer_is_asked_for_again_when_its_time_is_over(
     forgetful: Api, fake_weather: FakeWeather

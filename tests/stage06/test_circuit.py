@@ -78,6 +78,7 @@ def test_nobody_asks_until_the_time_that_a_429_names_is_over(
 
 
 @pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 def test_a_503_with_a_retry_after_is_heeded_as_a_429_is(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
@@ -172,6 +173,7 @@ def test_the_wait_is_what_the_provider_wishes_within_reason(
 
 
 @pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.parametrize(("mode", "status"), [("not-found", 404), ("html", 502)])
 def test_an_answer_of_any_kind_closes_the_circuit(
     launch: Launch, fake_weather: FakeWeather, mode: str, status: int

@@ -107,6 +107,7 @@ def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWe
 
 
 @pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W7")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_provider_that_takes_too_long_is_504_and_is_not_asked_again(
@@ -120,6 +121,7 @@ def test_a_provider_that_takes_too_long_is_504_and_is_not_asked_again(
 
 
 @pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_an_older_answer_is_given_when_the_provider_takes_too_long(
@@ -133,12 +135,14 @@ def test_an_older_answer_is_given_when_the_provider_takes_too_long(
 
 
 @pytest.mark.requirement("6.3", "6.5")
+@pytest.mark.own_stage("app/weather/")
 def test_while_the_provider_hangs_everyone_else_is_served(afternoon: Afternoon) -> None:
     assert len(afternoon.others) >= 10
     assert median(afternoon.others) < AT_ONCE
 
 
 @pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 def test_waiting_leaves_no_traceback_and_no_key_in_the_log(afternoon: Afternoon) -> None:
     assert "/weather" in afternoon.log
     assert "Traceback" not in afternoon.log

@@ -66,6 +66,7 @@ def stories(
 
 
 @pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_an_older_answer_is_given_while_the_provider_fails(
@@ -80,6 +81,7 @@ def test_an_older_answer_is_given_while_the_provider_fails(
 
 
 @pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_provider_that_has_recovered_is_asked_at_once(
     stories: dict[Case, Story], case: Case
@@ -92,6 +94,7 @@ def test_a_provider_that_has_recovered_is_asked_at_once(
 
 
 @pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 def test_a_city_that_is_gone_is_404_and_not_its_older_weather(
     provider: str, forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather
 ) -> None:

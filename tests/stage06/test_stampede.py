@@ -30,6 +30,7 @@ def crowd(weather_server: Server) -> Iterator[Api]:
 
 
 @pytest.mark.requirement("6.2", "6.4")
+@pytest.mark.own_stage("app/weather/", "app/single_flight.py")
 @pytest.mark.contract("W9")
 @pytest.mark.parametrize(
     ("provider", "people"),
@@ -73,6 +74,7 @@ def test_cities_do_not_wait_for_each_other(crowd: Api, fake_weather: FakeWeather
 
 
 @pytest.mark.requirement("6.2")
+@pytest.mark.own_stage("app/weather/", "app/single_flight.py")
 def test_one_who_gives_up_takes_the_answer_from_nobody_else(
     crowd: Api, weather_server: Server, fake_weather: FakeWeather
 ) -> None:

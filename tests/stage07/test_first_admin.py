@@ -169,6 +169,7 @@ def test_with_another_administrator_there_one_may_step_down(only_admin: Person) 
 
 
 @pytest.mark.requirement("7.3")
+@pytest.mark.own_stage("app/users/", "app/auth/")
 @pytest.mark.parametrize("each", ["the other", "themselves"])
 def test_two_administrators_who_demote_at_once_leave_one(
     twins: Twins, only_admin: Person, each: str

@@ -164,6 +164,7 @@ def test_of_several_deletes_at_once_exactly_one_deletes(
 
 
 @pytest.mark.requirement("7.7")
+@pytest.mark.own_stage("app/blog/")
 @pytest.mark.contract("B4")
 def test_the_number_of_comments_is_right_after_concurrent_changes(
     author: Person, user: Person, admin: Person, visitor: Api

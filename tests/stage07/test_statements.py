@@ -113,6 +113,7 @@ def test_a_list_costs_the_same_statements_whatever_its_length(
 
 
 @pytest.mark.requirement("7.6")
+@pytest.mark.own_stage("app/blog/")
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_a_list_reads_no_table_from_end_to_end_and_sorts_nothing(
     costs: Costs, request_name: str, stage: int

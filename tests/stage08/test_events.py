@@ -285,6 +285,7 @@ def test_a_user_has_a_limited_number_of_streams(launch: Launch) -> None:
 
 
 @pytest.mark.requirement("8.2")
+@pytest.mark.own_stage("app/jobs/", "app/shutdown.py")
 @pytest.mark.queue("local")
 def test_a_server_stops_in_time_with_an_open_stream(launch: Launch) -> None:
     server = launch()
