@@ -2,7 +2,8 @@
 
 Promises: all that is logged by the server, by us and by the libraries has one form and goes to
 standard output; a line break in a message cannot forge a line. uvicorn's own lines about requests
-are replaced by those of `access_log.py`. Its parent process with `--workers` is not ours to set up.
+are replaced by those of `app/middleware/observe.py`. Its parent process with `--workers` is not
+ours to set up.
 """
 
 import json
@@ -74,7 +75,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 class WithoutSocketLines(logging.Filter):
-    """Drops uvicorn's lines about WebSockets: they hold addresses, and `access_log.py` has ours."""
+    """Drops uvicorn's lines about WebSockets: they hold addresses, and `observe.py` has ours."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is about something else."""

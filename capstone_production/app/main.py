@@ -37,6 +37,7 @@ from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
 from app.logs import set_up_server_logs
+from app.metrics import Gauges, expose_metrics
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.cors import CrossOriginMiddleware
@@ -46,8 +47,6 @@ from app.middleware.paths import PathMiddleware
 from app.middleware.security_headers import SecurityHeadersMiddleware
 from app.middleware.unexpected_errors import UnexpectedErrorMiddleware
 from app.migrate import prepare_schema
-from app.observability.exposition import expose_metrics
-from app.observability.gauges import Gauges
 from app.quotas import Quotas
 from app.redis_client import open_redis
 from app.shutdown import Shutdown

@@ -2,6 +2,9 @@
 
 celery -A app.jobs.worker worker     runs jobs: start as many as you like
 celery -A app.jobs.worker beat       looks every second for what is due: start one
+
+The jobs of a worker run in processes of their own. The process that starts them serves the metrics
+of all of them on `WORKER_METRICS_PORT`, which needs `PROMETHEUS_MULTIPROC_DIR`.
 """
 
 import asyncio
@@ -16,24 +19,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery.signals import (
+    setup_logging,
     worker_init,
     worker_process_init,
     worker_process_shutdown,
+    worker_ready,
     worker_shutting_down,
 )
+from prometheus_client import CollectorRegistry, start_http_server
 from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.auth.refresh import remove_expired_tokens
-from app.config import load_settings
+from app.config import Settings, load_settings
 from app.database import create_engine
 from app.exceptions import StartupError
 from app.idempotency import service as idempotency
 from app.jobs import execution
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import RUN_JOB, create_celery, send
+from app.logs import set_up_logs
 from app.migrate import prepare_schema
-from app.observability.worker import observe_worker
+from app.process_metrics import MULTIPROC_DIR, AllProcesses
 from app.watchdog import CeleryWatchdog
 from app.workarounds.kombu_redis import survive_lost_redis
 
@@ -41,6 +48,30 @@ NOTIFIED_AT_ONCE = 500
 JOBS_MAY_TAKE = 12  # seconds, to be given back when the worker stops
 
 logger = logging.getLogger(__name__)
+
+
+def observe_worker(settings: Settings) -> None:
+    """Connect to Celery's signals; raises `StartupError` for metrics that cannot be served."""
+    port = settings.worker_metrics_port
+    if port and not MULTIPROC_DIR:
+        raise StartupError("WORKER_METRICS_PORT: PROMETHEUS_MULTIPROC_DIR has to be set, too")
+
+    # Weak references would be gone with this function.
+    if settings.log_format == "json":
+        set_up_logs("json")  # for what is said before Celery asks
+
+        @setup_logging.connect(weak=False)
+        def set_up(loglevel: int, **_: Any) -> None:
+            set_up_logs("json", level=loglevel)
+
+    if port:
+
+        @worker_ready.connect(weak=False)
+        def serve_metrics(**_: Any) -> None:
+            registry = CollectorRegistry()
+            registry.register(AllProcesses())
+            start_http_server(port, registry=registry)
+
 
 try:
     settings = load_settings()
