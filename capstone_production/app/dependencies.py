@@ -13,7 +13,7 @@ from app.auth.models import User, namespace
 from app.auth.roles import Role
 from app.auth.schemas import UserRead
 from app.auth.security import InvalidToken
-from app.auth.verified_tokens import VerifiedTokens
+from app.auth.tokens import VerifiedTokens
 from app.cache.cache import Cache
 from app.cache.invalidation import publish_invalidations
 from app.config import Settings

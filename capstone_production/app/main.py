@@ -9,11 +9,10 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.auth.rate_limits import AuthLimits
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.auth.service import find_highest_cost
-from app.auth.verified_tokens import VerifiedTokens
+from app.auth.tokens import VerifiedTokens
 from app.blog.router import router as blog_router
 from app.cache.cache import Cache
 from app.cache.invalidation import watched as watched_by_cache
@@ -48,13 +47,13 @@ from app.middleware.security_headers import SecurityHeadersMiddleware
 from app.middleware.unexpected_errors import UnexpectedErrorMiddleware
 from app.migrate import prepare_schema
 from app.quotas import Quotas
+from app.rate_limits import AuthLimits, LookupLimits
 from app.redis_client import open_redis
 from app.shutdown import Shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
 from app.watchdog import watched_event_loop
-from app.weather.limits import LookupLimits
 from app.weather.providers import choose_provider
 from app.weather.router import router as weather_router
 from app.weather.service import WeatherService

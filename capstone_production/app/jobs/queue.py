@@ -16,7 +16,7 @@ from anyio import CapacityLimiter, fail_after, to_thread
 from celery import Celery
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.auth.refresh import remove_expired_tokens
+from app.auth.tokens import remove_expired_tokens
 from app.config import Settings
 from app.idempotency import service as idempotency
 from app.jobs import execution

@@ -30,7 +30,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.auth.refresh import remove_expired_tokens
+from app.auth.tokens import remove_expired_tokens
 from app.config import Settings, load_settings
 from app.database import create_engine
 from app.exceptions import StartupError
