@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, Header, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +19,7 @@ from app.cache.cache import Cache
 from app.cache.invalidation import publish_invalidations
 from app.config import Settings
 from app.exceptions import unauthorized
+from app.idempotency import MAX_KEY, Idempotency
 
 # Reads the Authorization header, answers 401 without one, and gives /docs its "Authorize" button.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token")
@@ -132,3 +134,40 @@ def require_role(role: Role) -> Callable[[User], Awaitable[User]]:
         return user
 
     return check_role
+
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=MAX_KEY,
+        pattern=r"^[\x20-\x7e]+$",  # what ASCII can print
+        description="A request with a key that was used before gets the first answer again",
+    ),
+]
+
+
+async def get_idempotency(
+    request: Request,
+    session: SessionDep,
+    token: Annotated[str, Depends(oauth2_scheme)],
+    key: Key = None,
+) -> Idempotency:
+    """Return what the request's key, if it has one, is good for.
+
+    The token is enough: the route's guard finds the user. To load the user here would take a second
+    connection while the guard holds the first, and a burst of requests would wait for itself.
+    """
+    return Idempotency(session, verify(token, request), request.url.path, key)
+
+
+async def refuse_key(key: Key = None) -> None:
+    """Answer 422 to a key: it belongs to a user, and here is none yet."""
+    if key is not None:
+        message = "Registering takes no key: sent again, it answers that the username is taken"
+        problem = {"type": "key_not_taken", "loc": ("header", "Idempotency-Key"), "msg": message}
+        raise RequestValidationError([problem])
+
+
+IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]

@@ -12,9 +12,14 @@ from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
 from app.blog.service import BlogService, location
 from app.cache.http import IfMatchDep, answer, answer_body, as_body
-from app.dependencies import CurrentUser, OptionalCachedUser, SessionDep, require_role
+from app.dependencies import (
+    CurrentUser,
+    IdempotencyDep,
+    OptionalCachedUser,
+    SessionDep,
+    require_role,
+)
 from app.exceptions import errors
-from app.idempotency.dependencies import IdempotencyDep
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
 from app.quotas import Quotas, get_quotas
 from app.routing import GuardFirstRoute

@@ -34,7 +34,7 @@ from app.auth.tokens import remove_expired_tokens
 from app.config import Settings, load_settings
 from app.database import create_engine
 from app.exceptions import StartupError
-from app.idempotency import service as idempotency
+from app.idempotency import remove_old_keys
 from app.jobs import execution
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import RUN_JOB, create_celery, send
@@ -190,5 +190,5 @@ async def _take_unnotified() -> list[uuid.UUID]:
 def clean_up() -> None:
     """Remove what is old: jobs that ended, idempotency keys, refresh tokens."""
     process.runner.run(execution.clean_up(process.engine, settings.job_retention))
-    process.runner.run(idempotency.clean_up(process.engine))
+    process.runner.run(remove_old_keys(process.engine))
     process.runner.run(remove_expired_tokens(process.engine))

@@ -5,10 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response, status
 
 from app.cache.http import IfMatchDep, answer
-from app.dependencies import CachedUser, SessionDep, transaction
+from app.dependencies import CachedUser, Key, SessionDep, transaction
 from app.exceptions import errors
-from app.idempotency.dependencies import Key
-from app.idempotency.service import Idempotency
+from app.idempotency import Idempotency
 from app.params import Limit, Offset, RowId
 from app.routing import GuardFirstRoute
 from app.todos.cached import CachedTodos, as_json
