@@ -19,7 +19,6 @@ from pydantic_core import PydanticSerializationError, to_json
 from app.config import load_settings
 from app.exceptions import StartupError
 from app.request_id import current_request_id
-from app.workarounds.logging_callers import skip_unused_fields
 
 LogFormat = Literal["json", "console"]
 
@@ -101,6 +100,17 @@ def set_up_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False
+
+
+def skip_unused_fields() -> None:
+    """Have no record of this process filled with what no line of ours shows.
+
+    For each record CPython's `logging` searches the stack for the file and line of the call, and
+    asks for thread, process and task. Its documentation names the switches, one of them private,
+    and Python 3.11 has no public one: https://docs.python.org/3/howto/logging.html#optimization
+    """
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def set_up_server_logs() -> None:

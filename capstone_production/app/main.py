@@ -22,11 +22,9 @@ from app.chat.room import Room, open_room
 from app.chat.router import router as chat_router
 from app.config import Settings, load_settings
 from app.database import create_engine
-from app.docs import remove_docs
 from app.exceptions import add_error_handlers, errors
 from app.gallery.router import router as gallery_router
-from app.health.checks import DatabaseCheck, MediaCheck, RedisCheck
-from app.health.readiness import Readiness
+from app.health.readiness import DatabaseCheck, MediaCheck, Readiness, RedisCheck
 from app.health.router import router as health_router
 from app.images.router import router as images_router
 from app.images.service import sweep
@@ -149,6 +147,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
             }
     await monitor.dispose()
     await engine.dispose()
+
+
+def remove_docs(app: FastAPI) -> None:
+    """Make the description and its pages answer 404."""
+    paths = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
+    app.router.routes[:] = [
+        route for route in app.router.routes if getattr(route, "path", None) not in paths
+    ]
 
 
 set_up_server_logs()

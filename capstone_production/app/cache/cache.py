@@ -28,8 +28,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from app.cache.local import LocalCache
-from app.cache.shared import CHANNEL, EVERYTHING, LOAD_WITHIN, SharedCache
+from app.cache.levels import CHANNEL, EVERYTHING, LOAD_WITHIN, LocalCache, SharedCache
 from app.config import Settings
 from app.redis_client import REDIS_ERRORS
 from app.single_flight import SingleFlight
