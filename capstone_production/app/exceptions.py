@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.request_id import current_request_id
 
@@ -127,6 +128,30 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Unavailable)
     async def answer_unavailable(_request: Request, error: Unavailable) -> Response:
         return unavailable(str(error))
+
+
+class UnexpectedErrorMiddleware:
+    """Answer a mistake of ours with a 500 that tells nothing of it, and write it to the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything through. When an answer has begun, the server has to cut it off."""
+        started = False
+
+        async def send_noticed(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noticed if scope["type"] == "http" else send)
+        except Exception:
+            if started or scope["type"] != "http":
+                raise
+            logger.exception("Unexpected error")
+            await problem(500, "Something went wrong on our side")(scope, receive, send)
 
 
 def may_work_later(error: Exception) -> bool:

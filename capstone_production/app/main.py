@@ -22,7 +22,7 @@ from app.chat.room import Room, open_room
 from app.chat.router import router as chat_router
 from app.config import Settings, load_settings
 from app.database import create_engine
-from app.exceptions import add_error_handlers, errors
+from app.exceptions import UnexpectedErrorMiddleware, add_error_handlers, errors
 from app.gallery.router import router as gallery_router
 from app.health.readiness import DatabaseCheck, MediaCheck, Readiness, RedisCheck
 from app.health.router import router as health_router
@@ -36,13 +36,11 @@ from app.jobs.streams import JobStreams
 from app.logs import set_up_server_logs
 from app.metrics import Gauges, expose_metrics
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
+from app.middleware.browsers import CrossOriginMiddleware, SecurityHeadersMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
-from app.middleware.cors import CrossOriginMiddleware
 from app.middleware.force_close import ForceCloseMiddleware
 from app.middleware.observe import ObserveMiddleware
 from app.middleware.paths import PathMiddleware
-from app.middleware.security_headers import SecurityHeadersMiddleware
-from app.middleware.unexpected_errors import UnexpectedErrorMiddleware
 from app.migrate import prepare_schema
 from app.quotas import Quotas
 from app.rate_limits import AuthLimits, LookupLimits

@@ -9,15 +9,29 @@ from fastapi import WebSocketDisconnect, status
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.chat.batch_writer import BatchWriter
-from app.chat.cluster.delivery import Delivery, LocalDelivery, SharedDelivery
+from app.chat.cluster.delivery import SharedDelivery
 from app.chat.cluster.limits import MessageLimits
-from app.chat.cluster.notifications import Notifications, Topic
-from app.chat.cluster.peers import Peers
-from app.chat.hub import Connection, Hub
-from app.chat.presence import TELL_EVERY, WhoIsThere
+from app.chat.cluster.peers import Notifications, Peers, Topic
+from app.chat.hub import TELL_EVERY, Connection, Hub, WhoIsThere, as_frame
 from app.chat.repeat import Step, repeated
+from app.chat.schemas import MessageRead
+from app.chat.service import MESSAGES_OUT, BatchWriter, Delivery
 from app.config import Settings
+
+
+class LocalDelivery:
+    """One process has all sockets: the message that was stored is sent to them, and that is all."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def deliver(self, message: MessageRead) -> None:
+        """Send it to everyone."""
+        MESSAGES_OUT.inc(await self._hub.broadcast(as_frame(message)))
+
+    def has_delivered(self, message: MessageRead) -> bool:  # noqa: ARG002 - it always has
+        """Return True: it was sent when it was stored."""
+        return True
 
 
 @dataclass(frozen=True)
