@@ -113,7 +113,7 @@ class Hub:
         return len(connections)
 
 
-class WhoIsThere:
+class OnlineUsers:
     """Everyone who is there; tells the sockets of this process who came and who went."""
 
     def __init__(self, hub: Hub, here_changed: asyncio.Event) -> None:

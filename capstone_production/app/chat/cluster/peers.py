@@ -22,7 +22,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 
-from app.chat.hub import WhoIsThere
+from app.chat.hub import OnlineUsers
 from app.chat.repeat import repeated
 from app.chat.schemas import ChatUser
 from app.redis_client import REDIS_ERRORS
@@ -98,9 +98,9 @@ class Peers:
     """The other processes that serve the chat."""
 
     def __init__(
-        self, who_is_there: WhoIsThere, redis: Redis, notifications: Notifications
+        self, online_users: OnlineUsers, redis: Redis, notifications: Notifications
     ) -> None:
-        self._who_is_there = who_is_there
+        self._online_users = online_users
         self._redis = redis
         self._notifications = notifications
         self._process = notifications.process
@@ -148,7 +148,7 @@ class Peers:
             is_time = True
         self._to_exchange.clear()
         exchange, self._next_exchange = self._next_exchange, asyncio.Event()
-        users, last = list(self._who_is_there.here.elements()), self._own.users
+        users, last = list(self._online_users.here.elements()), self._own.users
         try:
             await self._exchange(users)
             if is_time or users != last:  # never because others have published: it would not end
@@ -159,7 +159,7 @@ class Peers:
         finally:  # whom we believed in may be gone, also while there is no Redis to ask
             fresh = self._known.keys() - self._stale()
             users = [user for name in fresh for user in self._known[name].note.users]
-            self._who_is_there.set_elsewhere(users)
+            self._online_users.set_elsewhere(users)
             exchange.set()
 
     async def _exchange(self, users: list[ChatUser]) -> None:
