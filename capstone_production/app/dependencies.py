@@ -1,7 +1,6 @@
 """The dependencies of handlers. One that asks for a `CurrentUser` is for signed-in users only."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, Header, HTTPException, Request
@@ -20,15 +19,15 @@ from app.cache.invalidation import publish_invalidations
 from app.config import Settings
 from app.exceptions import unauthorized
 from app.idempotency import MAX_KEY, Idempotency
+from app.quotas import Quotas
 
 # Reads the Authorization header, answers 401 without one, and gives /docs its "Authorize" button.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token")
 optional_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
 
 
-@asynccontextmanager
-async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
-    """Yield a session, and commit what it did. An error rolls all of it back."""
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """Give a request its session: all that it does is one transaction."""
     async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
         try:
             yield session
@@ -36,12 +35,6 @@ async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
         finally:
             # Before the answer: its reader may ask again at once, here or at another process.
             await publish_invalidations(session, request.state.cache)
-
-
-async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Give a request its session: all that it does is one transaction."""
-    async with transaction(request) as session:
-        yield session
 
 
 # scope="function" ends the session, and so commits, before the answer is sent: without it a client
@@ -171,3 +164,12 @@ async def refuse_key(key: Key = None) -> None:
 
 
 IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
+
+
+async def get_quotas(request: Request) -> Quotas:
+    """Return the quotas, which all requests share."""
+    quotas: Quotas = request.state.quotas
+    return quotas
+
+
+QuotasDep = Annotated[Quotas, Depends(get_quotas)]

@@ -16,12 +16,12 @@ from app.dependencies import (
     CurrentUser,
     IdempotencyDep,
     OptionalCachedUser,
+    QuotasDep,
     SessionDep,
     require_role,
 )
 from app.exceptions import errors
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
-from app.quotas import Quotas, get_quotas
 from app.routing import GuardFirstRoute
 
 CACHE_CONTROL = "no-cache"  # anybody may keep it, and must ask whether it is still so
@@ -39,7 +39,6 @@ async def get_blog_service(session: SessionDep) -> BlogService:
 
 
 BlogServiceDep = Annotated[BlogService, Depends(get_blog_service)]
-QuotasDep = Annotated[Quotas, Depends(get_quotas)]
 
 
 async def may_include_deleted(
