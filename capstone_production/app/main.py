@@ -22,7 +22,12 @@ from app.chat.room import Room, open_room
 from app.chat.router import router as chat_router
 from app.config import Settings, load_settings
 from app.database import create_engine
-from app.exceptions import UnexpectedErrorMiddleware, add_error_handlers, errors
+from app.exceptions import (
+    UnexpectedErrorMiddleware,
+    add_error_handlers,
+    describe_problems,
+    errors,
+)
 from app.gallery.router import router as gallery_router
 from app.health.readiness import DatabaseCheck, MediaCheck, Readiness, RedisCheck
 from app.health.router import router as health_router
@@ -167,6 +172,7 @@ app = FastAPI(
     redirect_slashes=False,
 )
 add_error_handlers(app)
+describe_problems(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(UnexpectedErrorMiddleware)
 app.add_middleware(StartupErrorMiddleware)
