@@ -75,7 +75,7 @@ async def get_current_user(
 async def get_cached_user(token: str, request: Request) -> UserRead:
     """Return the user whose token came with the request, as they were a moment ago: not a row.
 
-    For what belongs to them. What their role allows is not decided by this: ask `CurrentUser`.
+    For what belongs to them. Where the role decides, ask `CurrentUser`.
     """
     user_id = verify(token, request)
 

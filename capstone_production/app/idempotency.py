@@ -3,8 +3,9 @@
 A client that was cut off cannot know whether its request arrived. With a key of its own making it
 may simply send it again, for a day (draft-ietf-httpapi-idempotency-key-header). Keys belong to a
 user and a route. The key, the answer and what the request made are committed together or not at
-all, so it also holds for requests that race, on any number of servers, and after a crash. What was
-answered with an error is forgotten: it may be tried again. Without a key nothing of this happens.
+all, so it also holds for requests that race, on any number of servers, and after a crash. A request
+that was answered with an error is forgotten: it may be tried again. Without a key nothing of this
+happens.
 """
 
 import hashlib

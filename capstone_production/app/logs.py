@@ -44,7 +44,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line. What `extra={"fields": …}` holds is put beside the rest."""
+        """Return the line. The fields of `extra={"fields": …}` stand beside the rest."""
         seconds = in_seconds(int(record.created))
         line = {
             "time": f"{seconds}.{int(record.msecs):03d}+00:00",

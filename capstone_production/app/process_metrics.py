@@ -18,7 +18,7 @@ LIVE_GAUGES = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
 
 
 def forget_dead_processes() -> None:
-    """Take away the states of processes that are gone. What they counted stays."""
+    """Take away the states of processes that are gone. Their counts stay."""
     if not MULTIPROC_DIR:
         return
     found = [LIVE_GAUGES.fullmatch(path.name) for path in Path(MULTIPROC_DIR).iterdir()]

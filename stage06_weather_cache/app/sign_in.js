@@ -73,8 +73,8 @@ async function signIn(event) {
       await request("POST", "auth/register", new Blob([json], { type: "application/json" }));
     }
     const answer = await request("POST", "auth/token", new URLSearchParams(fields));
-    // What the end of a session interrupted goes on, unless it is another user now. The name that was
-    // typed tells that: names are the same in upper and lower case.
+    // Uploads and drafts outlive a session, but another user must not find them. The name tells
+    // that: names are the same in upper and lower case.
     const name = fields.get("username").toLowerCase();
     if (sessionStorage.getItem("user")?.toLowerCase() !== name) parts.forget();
     token = answer.access_token;

@@ -167,7 +167,7 @@ class OnlineUsers:
         changes = list(self._to_tell)[-max(1, at_most) :]
         self._to_tell.clear()
         for event, user in changes:
-            # Who has just come knows of it already.
+            # The user who has just come knows of it already.
             await self._hub.broadcast(self._frame(event, user), besides=user)
 
     def _change_here(self) -> None:

@@ -68,7 +68,7 @@ class Room:
                 async with self.online_users.connected(connection):
                     yield
             finally:
-                # Whose last socket here ends may have another elsewhere: then they have not left.
+                # A user whose last socket here ends may have another elsewhere, and has not left.
                 if self.peers is not None:
                     await self.peers.notify()
 

@@ -1,8 +1,8 @@
 """Messages in the database: storing them, one batch after the other, and reading history.
 
 All messages that wait are stored in one transaction: a commit costs about as much for fifty of them
-as for one. What is stored is delivered, also when its author has left meanwhile: whoever is
-connected does not look for it in the history.
+as for one. A stored message is delivered, also when its author has left meanwhile: clients that are
+connected do not look for it in the history.
 """
 
 import asyncio
@@ -128,8 +128,8 @@ class BatchWriter:
     async def store(self, message: MessageWrite, user: ChatUser) -> MessageRead | None:
         """Store a message and have it delivered; what was stored earlier is returned instead.
 
-        Raises `UserIsGone`, `ClientIdIsTaken`, and what the database raises. Whoever is cancelled
-        has it stored still.
+        Raises `UserIsGone`, `ClientIdIsTaken`, and what the database raises. A caller that is
+        cancelled has it stored still.
         """
         incoming = Incoming(message, user, asyncio.get_running_loop().create_future())
         await self._waiting.put(incoming)

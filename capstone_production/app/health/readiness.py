@@ -1,7 +1,7 @@
 """Whether this process can serve, for whoever decides where requests go.
 
 Promises: an answer within little more than a second, whatever hangs; asking often costs nothing;
-nothing that would help an attacker is in it. What a check raised goes to the log, once. A check
+nothing that would help an attacker is in it. The log has the error of a check, once. A check
 returns when the thing that we depend on works, and raises when it does not.
 """
 
