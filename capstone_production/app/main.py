@@ -29,8 +29,8 @@ from app.exceptions import (
     errors,
 )
 from app.gallery.router import router as gallery_router
-from app.health.readiness import DatabaseCheck, MediaCheck, Readiness, RedisCheck
 from app.health.router import router as health_router
+from app.health.service import DatabaseCheck, MediaCheck, Readiness, RedisCheck
 from app.images.router import router as images_router
 from app.images.service import sweep
 from app.images.storage import MediaStorage
