@@ -31,7 +31,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.auth.tokens import remove_expired_tokens
-from app.config import Settings, load_settings
+from app.config import load_settings
 from app.database import create_engine
 from app.exceptions import StartupError
 from app.idempotency import remove_old_keys
@@ -49,35 +49,12 @@ JOBS_MAY_TAKE = 12  # seconds, to be given back when the worker stops
 
 logger = logging.getLogger(__name__)
 
-
-def observe_worker(settings: Settings) -> None:
-    """Connect to Celery's signals; raises `StartupError` for metrics that cannot be served."""
-    port = settings.worker_metrics_port
-    if port and not MULTIPROC_DIR:
-        raise StartupError("WORKER_METRICS_PORT: PROMETHEUS_MULTIPROC_DIR has to be set, too")
-
-    # Weak references would be gone with this function.
-    if settings.log_format == "json":
-        set_up_logs("json")  # for what is said before Celery asks
-
-        @setup_logging.connect(weak=False)
-        def set_up(loglevel: int, **_: Any) -> None:
-            set_up_logs("json", level=loglevel)
-
-    if port:
-
-        @worker_ready.connect(weak=False)
-        def serve_metrics(**_: Any) -> None:
-            registry = CollectorRegistry()
-            registry.register(AllProcesses())
-            start_http_server(port, registry=registry)
-
-
 try:
     settings = load_settings()
     if not settings.redis_url:
         raise StartupError("REDIS_URL: set it, or let the server run the jobs itself")
-    observe_worker(settings)
+    if settings.worker_metrics_port and not MULTIPROC_DIR:
+        raise StartupError("WORKER_METRICS_PORT: PROMETHEUS_MULTIPROC_DIR has to be set, too")
     CeleryWatchdog(settings).connect()
 except StartupError as error:
     sys.exit(str(error))
@@ -108,6 +85,16 @@ process = WorkerProcess()
 stopping = mmap.mmap(-1, 1)
 
 
+def set_up_json_logs(loglevel: int, **_: Any) -> None:
+    """Have the log of Celery look like ours."""
+    set_up_logs("json", level=loglevel)
+
+
+if settings.log_format == "json":
+    set_up_logs("json")  # for the lines before Celery asks
+    setup_logging.connect(set_up_json_logs)  # then Celery leaves the log alone
+
+
 @worker_init.connect
 def prepare_worker(**_: Any) -> None:
     """Check the database once, before there are several processes."""
@@ -116,6 +103,15 @@ def prepare_worker(**_: Any) -> None:
         asyncio.run(prepare_schema(settings, upgrade=upgrade))
     except StartupError as error:
         sys.exit(str(error))
+
+
+@worker_ready.connect
+def serve_metrics(**_: Any) -> None:
+    """Serve the metrics of all processes of this worker, when the settings say where."""
+    if settings.worker_metrics_port:
+        registry = CollectorRegistry()
+        registry.register(AllProcesses())
+        start_http_server(settings.worker_metrics_port, registry=registry)
 
 
 @worker_process_init.connect
