@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from app.cache.cache import LOOK_EVERY, Cache
-from app.cache.shared import EVERYTHING, Found
+from app.cache.levels import EVERYTHING, Found
 from app.config import Settings
 
 NAMESPACE, KEY = "todos:1", "one:1"

@@ -16,6 +16,7 @@ from course.harness.postgres import Postgres, create_database
 from course.harness.problems import PROBLEM, field_errors, reason
 from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually
+from tests.stage01.description import resolved
 from tests.stage08.chat import open_socket
 
 pytestmark = pytest.mark.craft
@@ -82,15 +83,24 @@ def test_a_422_names_each_field_that_is_wrong(api: Api) -> None:
 
 @pytest.mark.requirement("C.1")
 def test_the_documentation_says_what_an_error_looks_like(api: Api) -> None:
-    paths = api.request("GET", "/openapi.json").json()["paths"]
+    description = api.request("GET", "/openapi.json").json()
     error = api.request("GET", "/todos", params={"limit": "many"}).json()
+    paths = description["paths"]
     report = paths["/health/ready"]["get"]["responses"]["503"]  # what works and what does not
     for operation in (each for path in paths.values() for each in path.values()):
         assert {"422", "default"} <= operation["responses"].keys()
         for status, response in operation["responses"].items():
             if status[0] in "45d" and response is not report:
-                described = response["content"][PROBLEM]["schema"]
+                content = resolved(description, response)["content"]
+                described = resolved(description, content[PROBLEM]["schema"])
                 assert set(described["required"]) < set(described["properties"]) == set(error)
+
+
+@pytest.mark.requirement("C.1")
+def test_the_documentation_describes_an_error_once(api: Api) -> None:
+    """Repeated for each error of each operation, it was half of the document."""
+    document = api.request("GET", "/openapi.json").text
+    assert document.count(PROBLEM) == 1
 
 
 @pytest.mark.requirement("C.1")

@@ -11,6 +11,7 @@ import pytest
 
 from course.harness.driver import Api
 from course.harness.server import AttachedServer
+from tests.stage01.description import resolved
 
 pytestmark = pytest.mark.craft
 
@@ -120,9 +121,11 @@ def test_each_error_is_described_as_json_with_a_reason(description: Json) -> Non
         for status in documented(operation) - {422}:
             if (name, status) == (("get", "/health/ready"), 503):
                 continue  # a report: what works and what does not
-            ((media_type, content),) = operation["responses"][str(status)]["content"].items()
+            response = resolved(description, operation["responses"][str(status)])
+            ((media_type, content),) = response["content"].items()
             assert media_type in ("application/json", "application/problem+json"), name
-            assert content["schema"]["properties"]["detail"] == {"type": "string"}, name
+            schema = resolved(description, content["schema"])
+            assert schema["properties"]["detail"] == {"type": "string"}, name
 
 
 def a_file(content: bytes, content_type: str) -> Json:

@@ -718,6 +718,7 @@ def test_it_works_behind_a_path_prefix(visit: Visit, server: Server, address: st
         ("/gallery", "text/html"),
         ("/gallery/gallery.css", "text/css"),
         ("/gallery/gallery.js", "text/javascript"),
+        ("/gallery/sign_in.js", "text/javascript"),
     ],
 )
 def test_the_page_is_served_strictly_and_only_once(api: Api, path: str, content_type: str) -> None:
