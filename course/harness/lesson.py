@@ -253,6 +253,12 @@ def clone_course(directory: Path, *paths: str) -> Path:
         shutil.copy(ROOT / path, copy)
     (clone / ".nox").mkdir()
     (clone / ".nox" / "apps").symlink_to(ENVIRONMENTS)
+    # Else each clone would compile the tools and the standard library.
+    for compiled in (ENVIRONMENTS, Path(sys.base_prefix)):
+        place = Path("bytecode", *compiled.parts[1:])
+        if (ROOT / ".nox" / place).is_dir():
+            (clone / ".nox" / place).parent.mkdir(parents=True, exist_ok=True)
+            (clone / ".nox" / place).symlink_to(ROOT / ".nox" / place)
     if not paths and (ROOT / ".venv" / "made").exists():
         # A directory, since git does not ignore a link in its place.
         (clone / ".venv").mkdir()
