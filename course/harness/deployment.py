@@ -18,7 +18,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import Any, Protocol
 
-import psycopg
 import pytest
 
 from course.catalog.stages import find_stage, load_course
@@ -116,6 +115,8 @@ class Full:
 
     @contextmanager
     def _database(self, template: str = "") -> Iterator[str]:
+        import psycopg
+
         url = create_database(self._postgres_url, template)
         yield url
         with suppress(psycopg.OperationalError):  # gone already: somebody pressed Ctrl-C

@@ -8,6 +8,7 @@ Against a server that is up, tests that must own the process are skipped as *not
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -156,6 +157,20 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_keyboard_interrupt() -> None:
     """End the servers at once: whoever interrupts may not leave time for a graceful end."""
     kill_running_servers()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector: thousands of items stay, and it finds nothing.
+
+    It would look at all of them dozens of times, in each worker, and again at the end.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
