@@ -124,7 +124,7 @@ def stack(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def drill(session: nox.Session) -> None:
-    """Break the production topology in eight ways, under load (`drill 3 5`: only those two)."""
+    """Break the production topology in eight ways, under load (`drill 3 5`: only these)."""
     run_patiently(session, "tools.drill")
 
 
@@ -233,7 +233,7 @@ def wrong(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
-    """Break stages on purpose and see whether the tests notice (`mutants 1 2 --exhaustive`)."""
+    """Break stages on purpose and see whether the tests notice (`mutants 1 2`)."""
     for stage in STAGES:
         app_python(session, stage)
     run_module(session, "tools.mutate.mutants", *session.posargs)
