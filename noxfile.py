@@ -130,7 +130,7 @@ def drill(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, spelling and CI with ruff, typos and zizmor (`lint --fix` corrects the style)."""
+    """Check style, spelling and CI with ruff, typos and zizmor (`lint --fix` corrects it)."""
     session.log(f"lint{place_in_run(session)}")
     run_module(session, "ruff", "check", *session.posargs)
     run_module(session, "ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
