@@ -53,8 +53,10 @@ _POLL = 0.02  # seconds between two looks at a server that is starting
 SHORTENED = {"JOB_LEASE": "3"}  # seconds until a job of a killed server is taken up again
 OTHER_SECRET = "not checked: the server does not sign its tokens with the JWT_SECRET it was given"
 # With `--solution` a process can be had, but what is inside of it is somebody else's.
-NOT_INSIDE = "not checked: needs the course's own app, to look into its database and log"
-NOT_OTHERWISE = "not checked: needs the course's own app, to start it with other settings"
+NOT_INSIDE = "not checked: needs the course's own app, since the test reads its database and log"
+NOT_OTHERWISE = (
+    "not checked: needs the course's own app, since the test starts it with other settings"
+)
 NO_USERS = "not checked: needs users, and this server has none"
 
 _STAGE = pytest.StashKey[Stage]()

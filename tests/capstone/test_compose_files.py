@@ -1,6 +1,6 @@
 """Rows C.5, C.11, C.13 to C.16: what the deployment's files promise, read from the files.
 
-That they do what they say is shown with Docker: `python3 noxfile.py compose-smoke`, `tests/compose`.
+`python3 noxfile.py compose-smoke` (`tests/compose`) shows with Docker that they work.
 """
 
 from __future__ import annotations

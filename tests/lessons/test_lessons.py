@@ -170,7 +170,7 @@ def test_every_command_of_a_lesson_does_what_the_page_says(
         # Or the reader's next exercise would start on ruins.
         assert workplace.changed_files() == "", "the page does not undo all of its edits"
     except AssertionError as error:
-        error.add_note(f"--- the server's log ends\n{workplace.server.log_tail()}")
+        error.add_note(f"--- end of the server's log\n{workplace.server.log_tail()}")
         raise
     finally:
         workplace.close()

@@ -282,7 +282,7 @@ def claims(visitor: Api, secret: str) -> dict[str, Any]:
     issued = claims_of(token_of(visitor, new_account(visitor)))
     control = visitor.with_token(forge(issued, secret)).request("GET", "/users/me")
     if control.status_code != 200:
-        pytest.skip("not checked: the server believes no token that it did not make itself")
+        pytest.skip("not checked: the server rejects every token that it did not issue itself")
     return issued
 
 

@@ -121,7 +121,7 @@ def test_a_bad_token_opens_nothing(
 ) -> None:
     claims = claims_of(api.token or "")
     if refusal(api, header=f"Bearer {forge(claims, secret)}") != 0:
-        pytest.skip("not checked: the server believes no token that it did not make itself")
+        pytest.skip("not checked: the server rejects every token that it did not issue itself")
     token = make(claims, secret)
     assert refusal(api, header=f"Bearer {token}") in REFUSED
     if "=" not in token:  # which no name of a protocol may hold

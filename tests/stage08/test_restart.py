@@ -80,6 +80,6 @@ def test_a_socket_closes_when_its_token_expires(api: Api, secret: str) -> None:
     expires_at = int(time.time()) + LIFETIME
     token = forge(claims_of(api.token or "") | {"exp": expires_at}, secret)
     if api.with_token(token).request("GET", "/users/me").status_code != 200:
-        pytest.skip("not checked: the server believes no token that it did not make itself")
+        pytest.skip("not checked: the server rejects every token that it did not issue itself")
     with open_socket(api, header=f"Bearer {token}") as socket:
         assert Person(api, socket).close_code(within=LIFETIME + TOLERANCE) == 1008

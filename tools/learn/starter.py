@@ -1,4 +1,4 @@
-"""Make a starter: the finished stage in which the lesson's own parts are left to do.
+"""Make a starter: the finished stage without the parts that its lesson teaches.
 
     python3 noxfile.py starter 3 ../my-stage3
 
@@ -7,8 +7,8 @@
     "3.2 app/auth/router.py: sign_in"     a function without its body, or a class without its fields
     "3.4 app/todos/service.py"              a file as the stage before has it, or none at all
 
-The order of the list is a good one to work in. A starter imports cleanly and starts. What is left
-to do answers 501, and says which row it is.
+The list is in a good working order. A starter imports cleanly and starts. A missing part answers
+501 and names its row.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from course.catalog.requirements import Requirement, load_requirements
 from course.catalog.stages import ROOT, CourseError, Stage, find_stage, load_course
 from course.catalog.trees import listed
 
-LAST_STAGE = 8  # the capstone is no exercise
+LAST_STAGE = 8  # the capstone has no starter
 LINE_LENGTH = 100
-# Tests that restart a solution: they need to have started it.
+# Tests that restart a solution work only when the grader has started it.
 RESTARTING = ("tests/stage01/test_memory.py::", "tests/stage02/test_persistence.py::test_a_")
-# What these do at start: the server is to start, whatever is left to do.
+# Bodies of functions that run at the start: a starter must start, even with all parts missing.
 AT_START = {
     "lifespan": "yield {}  # type: ignore[typeddict-item]",
     "find_highest_cost": "return 0",
 }
-# A line of `app/main.py`, and the line that follows it in a starter.
+# A line of `app/main.py`, and the line that a starter adds after it.
 ADDED_TO_MAIN = (
     ("from fastapi import FastAPI", "from app.unfinished import answer_unfinished"),
     ("add_error_handlers(app)", "answer_unfinished(app)"),
 )
-# The lesson is named, not copied; pictures are the lesson's.
+# The starter's page links to the lesson, so the lesson and its pictures are not copied.
 LEFT_OUT = ("README.md", "gallery.png", "chat.png")
 
 UNFINISHED = '''"""What is left to do answers 501 and says so. Delete this file when nothing is."""
@@ -66,8 +66,8 @@ def answer_unfinished(app: FastAPI) -> None:
 def make_starter(stages: Sequence[Stage], stage: Stage, target: Path, root: Path = ROOT) -> None:
     """Make a stage's starter in `target`, a directory that is empty or does not exist.
 
-    Raises `CourseError` and leaves `target` as it was when there is something in it, or when a part
-    that is left to do is not in the stage.
+    Raises `CourseError` and leaves `target` as it was if it is not empty, or if the stage lacks a
+    part that `stages.toml` lists.
     """
     if stage.number > LAST_STAGE:
         raise CourseError(
@@ -95,7 +95,7 @@ def _seen_from(root: Path, target: Path) -> str:
 def _write(
     stages: Sequence[Stage], stage: Stage, made: Path, place: str, root: Path = ROOT
 ) -> None:
-    """Write a starter to `made`; its page calls that directory `place`."""
+    """Write a starter to `made`; its page names the directory `place`."""
     finished = root / stage.directory
     for path in listed(root, stage.directory):
         name = path.removeprefix(f"{stage.directory}/")
@@ -128,12 +128,12 @@ def blanked(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
     unknown = [name for name, _ in todo if name not in known]
     if unknown:
         raise CourseError(f"stages.toml, starter: {parts[0].path} has no {', '.join(unknown)}")
-    # From the end of the file, so that the numbers of the lines before stay right.
+    # From the end of the file, since an edit moves only the lines after it.
     for name, rows in sorted(todo, key=lambda item: -known[item[0]].lineno):
         definition = known[name]
         has_docstring = ast.get_docstring(definition) is not None
         first = definition.body[0]
-        # A comment may stand between the docstring and the body: it goes, too.
+        # Also remove a comment between the docstring and the body.
         start = first.end_lineno if has_docstring else first.lineno - 1
         margin = " " * first.col_offset
         words = todo_lines(rows, texts, LINE_LENGTH - len(margin))
@@ -159,7 +159,7 @@ def _placeholder(function: ast.FunctionDef | ast.AsyncFunctionDef, words: str) -
 def definitions(
     node: ast.AST, prefix: str = ""
 ) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
-    """Yield functions and classes by name; one in another as `outer.inner`."""
+    """Yield functions and classes by name; a nested one as `outer.inner`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield prefix + child.name, child
@@ -175,20 +175,20 @@ def _answer_unfinished(app: Path) -> None:
             raise CourseError(
                 f"app/main.py has no line {line!r}: change it in tools/learn/starter.py too"
             )
-        # ruff puts the import in its place.
+        # ruff sorts the import later.
         source = source.replace(f"\n{line}\n", f"\n{line}\n{added}\n")
     main.write_text(source, encoding="utf-8")
 
 
 def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
-    """Return the page of a starter: what to do, what it earns, and how to check it.
+    """Return the page of a starter: the tasks, the rows that they earn, and how to check them.
 
     The commands run in the course's directory, where `place` is the path of the starter.
     """
     known = {row.id: row for row in load_requirements()}
     rows = [known[row_id] for row_id in dict.fromkeys(row for part in parts for row in part.rows)]
     restarting = [row.id for row in rows if any(test.startswith(RESTARTING) for test in row.tests)]
-    only_so = f" Rows that need a restart pass in no other way: {', '.join(restarting)}."
+    only_so = f" Rows that need a restart pass only with `--cmd`: {', '.join(restarting)}."
     quoted = shlex.quote(place)
     grade = f"python3 noxfile.py grade --stage {stage.number}"
     lines = [
@@ -253,7 +253,7 @@ def _where(row: Requirement, parts: Sequence[Part]) -> str:
 
 
 def _tidy(target: Path) -> None:
-    """Take out the imports that nothing uses any more, and format what is left."""
+    """Remove unused imports and format the files."""
     config = ["--quiet", "--no-cache", "--config", str(ROOT / "pyproject.toml"), str(target)]
     for command in (["check", "--fix", "--select", "F401,I"], ["format"]):
         done = subprocess.run(

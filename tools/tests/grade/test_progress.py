@@ -77,7 +77,7 @@ def test_the_rows_that_failed_before_are_told_before_the_rest(tmp_path: Path) ->
     assert stream.getvalue() == ""
     write_event(events, "outcome", test="t.py::test_1.2", verdict="passed")
     following.follow(events)
-    assert "Those rows now: 1.1 48 → 1 failing, 1.2 passes so far\n" in stream.getvalue()
+    assert "These rows now: 1.1 48 → 1 failing, 1.2 passes so far\n" in stream.getvalue()
 
 
 SUITE = """

@@ -38,7 +38,7 @@ DECISIONS = sorted(
     path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "decisions").glob("*.md")
 )
 PAGES = [*LESSONS, *GUIDES, *DECISIONS, "SECURITY.md", "CHANGELOG.md"]
-PAGES += ["docs/grading.md", "docs/platforms.md", "benchmarks/README.md"]
+PAGES += ["docs/grading.md", "docs/platforms.md", "docs/glossary.md", "benchmarks/README.md"]
 # Pages that name paths of the course, and none of a reader's own or of the past.
 WITH_PATHS = [*LESSONS, "README.md", "CONTRIBUTING.md", "SECURITY.md"]
 WITH_PATHS += [page for page in DECISIONS if page != "docs/decisions/README.md"]
@@ -166,7 +166,7 @@ def test_every_session_that_a_page_names_exists(page: str) -> None:
     noxfile = read(ROOT / "noxfile.py")
     known = set(re.findall(r"^@nox\.session.*\ndef (\w+)", noxfile, re.MULTILINE))
     known |= set(re.findall(r'^@nox\.session.*\bname="([\w-]+)"', noxfile, re.MULTILINE))
-    known |= {stage.name for stage in STAGES}
+    known |= {stage.name for stage in STAGES} | {"help"}
     commands = re.findall(r"noxfile\.py((?: [\w.=-]+)*)", read(ROOT / page))
     assert commands, "no command found: has the pattern gone wrong?"
     for command in commands:
