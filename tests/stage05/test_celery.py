@@ -15,9 +15,9 @@ from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually, in_parallel
 from tests.stage05.celery_faults import (
     long_queue_before_a_due_job,
+    notified_twice,
     redis_killed_and_paused,
     redis_restarted,
-    notified_twice,
     worker_processes_killed,
 )
 from tests.stage05.conftest import Evidences
