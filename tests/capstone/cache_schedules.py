@@ -253,7 +253,7 @@ class Process:
         return row
 
     async def read(self, *, gate: bool = True) -> None:
-        """Read through the cache; check that the result has every write this process acknowledged."""
+        """Read through the cache; check that the result has every write it acknowledged."""
         if gate:
             await self.world.gate(f"{self.name} begins to read")
         at_least = self.seen
