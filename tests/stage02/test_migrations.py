@@ -1,4 +1,4 @@
-"""Row 2.5: the tables come from Alembic, whether by command or at the start, and fit the models."""
+"""Requirement 2.5: Alembic creates the tables, and they match the models."""
 
 import re
 import shutil
@@ -12,11 +12,11 @@ from course.harness.server import LaunchedServer
 pytestmark = [
     pytest.mark.craft,
     pytest.mark.deployment("plain"),
-]  # the capstone's suite looks at PostgreSQL
+]  # the capstone has its own test for PostgreSQL
 
 SCHEMA = "SELECT name, sql FROM sqlite_master ORDER BY name"
 
-# Several commands in one process, as `alembic a`, `alembic b`, … would run them one by one.
+# Runs several commands in one process, like `alembic a`, `alembic b`, … one after another.
 COMMANDS = """
 import sys
 from alembic.config import main
@@ -26,7 +26,7 @@ for words in sys.argv[1:]:
 
 
 @pytest.mark.requirement("2.5")
-def test_every_migration_goes_up_down_and_up_again(
+def test_every_migration_upgrades_downgrades_and_upgrades_again(
     launch: Launch, launched_server: LaunchedServer, stage_directory: Path
 ) -> None:
     server = launch(start=False)
@@ -41,10 +41,10 @@ def test_every_migration_goes_up_down_and_up_again(
 
 @pytest.mark.requirement("2.5")
 @pytest.mark.slow
-def test_two_migrations_that_follow_the_same_one_are_told_in_one_line(
+def test_alembic_reports_two_heads_in_one_line(
     launch: Launch, stage_directory: Path, tmp_path: Path
 ) -> None:
-    """Two branches of a team, merged: nobody can say which migration is the last."""
+    """Two branches were merged and each has a last migration."""
     copy = tmp_path / "stage"
     ignored = shutil.ignore_patterns("__pycache__", ".env", "*.db*")
     shutil.copytree(stage_directory, copy, ignore=ignored)
@@ -66,7 +66,7 @@ def test_two_migrations_that_follow_the_same_one_are_told_in_one_line(
 
 @pytest.mark.requirement("2.5")
 @pytest.mark.own_stage
-def test_a_database_that_cannot_be_used_is_told_in_one_line_by_the_command(
+def test_alembic_reports_an_unusable_database_in_one_line(
     launch: Launch, stage_directory: Path
 ) -> None:
     server = launch(start=False)
@@ -80,10 +80,10 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line_by_the_command(
 
 @pytest.mark.requirement("2.5")
 @pytest.mark.own_stage
-def test_the_sql_of_the_migrations_is_printed_or_refused_in_one_line(
+def test_alembic_prints_offline_sql_or_refuses_in_one_line(
     launch: Launch, stage_directory: Path, stage: int
 ) -> None:
-    """SQLite makes a table anew to change it, and has to see it for that."""
+    """SQLite recreates a table to change it, so Alembic needs a connection."""
     server = launch(start=False)
     done = server.run("alembic", "upgrade", "head", "--sql", cwd=stage_directory)
     assert "Traceback" not in done.stdout

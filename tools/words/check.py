@@ -145,12 +145,12 @@ def _texts_of_python(source: str) -> Iterator[Text]:
     except (SyntaxError, tokenize.TokenError):
         return  # a file with an intended syntax error
     yield from _joined((token.start[0], token.string[1:].strip()) for token in comments)
-    docstrings = set()
+    no_messages = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node)
             if docstring and isinstance(node.body[0], ast.Expr):
-                docstrings.add(id(node.body[0].value))
+                no_messages.add(id(node.body[0].value))
                 for paragraph in _paragraphs(docstring):
                     yield Text(node.body[0].lineno, paragraph)
     for node in ast.walk(tree):
@@ -158,14 +158,27 @@ def _texts_of_python(source: str) -> Iterator[Text]:
             parts = [
                 str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values
             ]
-            docstrings |= {id(part) for part in node.values}
+            no_messages |= {id(part) for part in node.values}
             yield from _message(node.lineno, "".join(parts))
+        elif isinstance(node, ast.List):  # a list of headings, such as "What you build"
+            no_messages |= {id(item) for item in node.elts if _is_heading(item)}
+        elif isinstance(node, ast.Subscript) and _is_heading(node.slice):
+            no_messages.add(id(node.slice))
         elif (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)
-            and id(node) not in docstrings
+            and id(node) not in no_messages
         ):
             yield from _message(node.lineno, node.value)
+
+
+def _is_heading(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and len(node.value.split()) <= 4
+        and node.value[-1:].isalnum()
+    )
 
 
 def _message(line: int, text: str) -> Iterator[Text]:

@@ -498,7 +498,7 @@ def test_what_a_starter_leaves_to_do_gets_no_hint_but_where_to_begin(tmp_path: P
 
 
 def test_the_hint_of_the_failed_test_comes_first_and_an_exception_before_it() -> None:
-    test = "tests/stage01/test_list.py::test_the_filter_tells_done_from_open"
+    test = "tests/stage01/test_list.py::test_the_filter_separates_completed_from_open_todos"
     failure = replace(failed(LIST), test=test)
     hinted = with_hints(Grade(1, (replace(BAD, failures=(failure,)),)), load_hints(), {}, None)
     (of_test, first), (of_row, second) = report_terminal.hints_of(hinted.rows[0], "en")
