@@ -144,4 +144,4 @@ def test_workers_take_the_file_that_takes_longest_first(suites: Path) -> None:
     ("most", "chosen"), [(0, "abcde"), (1, "a"), (2, "ae"), (3, "ace"), (9, "abcde")]
 )
 def test_variants_are_spread_evenly(most: int, chosen: str) -> None:
-    assert "".join(spread("abcde", most)) == chosen  # type: ignore[arg-type]
+    assert "".join(spread("abcde", most)) == chosen
