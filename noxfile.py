@@ -188,6 +188,12 @@ def propagate(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "tools.sync.propagate", *session.posargs, external=True)
 
 
+@nox.session(name="new-stage", default=False)
+def new_stage(session: nox.Session) -> None:
+    """Make a stage after the last one, green at once (`new-stage stage10_tags`)."""
+    run_module(session, "tools.sync.new_stage", *session.posargs)
+
+
 @nox.session(default=False, venv_backend="uv|virtualenv", reuse_venv=True)
 def lock(session: nox.Session) -> None:
     """Resolve every requirement again into `constraints.txt`, for Python 3.11 to 3.14."""
