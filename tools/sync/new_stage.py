@@ -101,9 +101,9 @@ def make_stage(directory: str, root: Path = ROOT) -> Stage:
     if name is None:
         raise CourseError(f"name it stage{number:02}_ and a word, such as stage{number:02}_tags")
     home, suite = root / directory, root / "tests" / f"stage{number:02}"
-    for path in (home, suite):
-        if path.exists():
-            raise CourseError(f"{path.name} is there already")
+    for place in (home, suite):
+        if place.exists():
+            raise CourseError(f"{place.name} is there already")
     title = name[1].replace("_", " ").capitalize()
     words = {
         "number": number,
