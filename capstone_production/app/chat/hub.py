@@ -75,10 +75,7 @@ class Connection:
             self.visit.reschedule(0)  # a time that is past
 
     async def send_queued(self) -> None:
-        """Send what is in the queue, one frame after the other, until cancelled.
-
-        Raises `WebSocketDisconnect` when the client is gone.
-        """
+        """Send what is in the queue; raises `WebSocketDisconnect` when the client is gone."""
         try:
             while True:
                 await self._has_waiting.wait()

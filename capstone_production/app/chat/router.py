@@ -76,10 +76,7 @@ async def chat(websocket: WebSocket) -> None:
 
 
 async def receive_messages(connection: Connection, room: Room) -> None:
-    """Take the client's frames: store each, then send it to everyone.
-
-    Raises `WebSocketDisconnect` when the client leaves.
-    """
+    """Store each frame and send it to all; raises `WebSocketDisconnect` when the client leaves."""
     while True:
         received = await connection.websocket.receive()
         if received["type"] == "websocket.disconnect":
