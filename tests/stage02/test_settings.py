@@ -1,5 +1,8 @@
 """Row 2.1: a setting that cannot be right is refused in one line that names it, and not its value.
 
+The capstone also looks at the spelling of addresses and at odd characters, and its command fails
+without a traceback: that protects its operator.
+
 Each setting of the stage is tried with bad values of its type. All of them go through one process:
 the command of Alembic reads the settings as the server does.
 """
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.plugin import Launch
+from tests.stage02.reasons import CAPSTONE
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
@@ -38,10 +42,13 @@ class Tried:
     bad: list[str]
     good: list[str]
 
-    def bad_values(self, turn: int) -> list[str]:
+    def bad_values(self, turn: int, stage: int) -> list[str]:
         """Return the bad values of its own, and a third of those that many settings share."""
+        if stage < CAPSTONE and self.name == "DATABASE_URL":
+            return []
+        odd = [] if stage < CAPSTONE else NO_TEXT
         own = [value for value in self.bad if value not in COMMON]
-        shared = [value for value in (*self.bad, *NO_TEXT) if value in {*COMMON, *NO_TEXT}]
+        shared = [value for value in (*self.bad, *odd) if value in {*COMMON, *odd}]
         return own + shared[turn % 3 :: 3]
 
 
@@ -150,6 +157,7 @@ for name, value in json.loads(sys.argv[1]):
         except SystemExit as end:
             code = end.code
         except BaseException as error:
+            code = 1
             said.write("Traceback: " + repr(error))
     os.environ.pop(name)
     os.environ.update(before)
@@ -173,7 +181,7 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_setting(
         (tried.name, value, value in tried.good)
         for turn, tried in enumerate(SETTINGS)
         if tried.stage <= stage
-        for value in [*tried.bad_values(turn), *tried.good]
+        for value in [*tried.bad_values(turn, stage), *tried.good]
     ]
     asked = json.dumps([[name, value] for name, value, _ in attempts])
     done = server.run("python", "-c", COMMANDS, asked, cwd=stage_directory, within=LONGEST)
@@ -181,9 +189,11 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_setting(
     assert len(results) == len(attempts), done.stdout
     wrong = []
     for (name, value, good), (code, said) in zip(attempts, results, strict=True):
-        lines = [line for line in said.splitlines() if line.startswith("FAILED")]
+        begins = "Traceback: StartupError(" if stage < CAPSTONE else "FAILED"
+        lines = [line for line in said.splitlines() if line.startswith(begins)]
         named = len(lines) == 1 and f"{name}:" in lines[0]
-        told = (len(value) > 4 and value in said) or "secret" in said or "Traceback" in said
+        told = (len(value) > 4 and value in said) or "secret" in said
+        told |= stage == CAPSTONE and "Traceback" in said
         if (good and code) or (not good and not (code and named)) or told:
             wrong.append((name, value, code, said))
     assert not wrong

@@ -9,6 +9,7 @@ from tests.harness.plugin import Launch
 from tests.harness.server import LaunchedServer
 from tests.harness.waiting import in_parallel
 from tests.harness.weather import FakeWeather
+from tests.stage02.reasons import reason_in
 from tests.stage06.weather import KEY, ask
 
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage]
@@ -65,10 +66,7 @@ def test_a_provider_that_cannot_be_reached_is_502(
 
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_a_proxy_that_cannot_be_used_stops_the_start_with_one_line(
-    servers: dict[str, LaunchedServer], name: str
+    servers: dict[str, LaunchedServer], name: str, stage: int
 ) -> None:
     assert servers[name].exit_code not in (0, None)
-    log = servers[name].log_text()
-    reasons = [line for line in log.splitlines() if line.startswith("ERROR")]
-    assert [line for line in reasons if "proxy" in line], log
-    assert "Traceback" not in log
+    assert "proxy" in reason_in(servers[name].log_text(), stage)
