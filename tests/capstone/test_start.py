@@ -1,4 +1,4 @@
-"""Row C.1: a database that does not fit is refused in one line, by the server and by the command."""
+"""Row C.1: a database that does not fit is refused in one line, at the start and by the command."""
 
 import re
 import shutil
