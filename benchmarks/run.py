@@ -1,8 +1,8 @@
 """Measures the capstone beside floor programs, on this machine, in one run.
 
-    nox -s bench                  everything, in about four minutes
-    nox -s bench -- --quick       shorter rounds and fewer rows; nothing is written
-    nox -s bench -- reads chat    some groups only; nothing is written
+    python3 noxfile.py bench                  everything, in about four minutes
+    python3 noxfile.py bench --quick       shorter rounds and fewer rows; nothing is written
+    python3 noxfile.py bench reads chat    some groups only; nothing is written
 
 A group's programs share one core and take turns there, in short rounds, so that whatever else the
 machine does hits all of them alike. A ratio is the median of the rounds' ratios. Writes
@@ -36,10 +36,10 @@ from benchmarks.load import Requests, requests_per_second
 from benchmarks.load_chat import Room
 from benchmarks.plot import Bar, draw
 from benchmarks.servers import CAN_PIN, CORES, OTHER_CORES, Server, on_cores, running
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.queue import Redis
-from tools.course import find_stage, load_course
-from tools.environment import stage_python
+from course.catalog.environment import stage_python
+from course.catalog.stages import find_stage, load_course
+from course.harness.postgres import Postgres, create_database
+from course.harness.queue import Redis
 
 HERE = Path(__file__).resolve().parent
 CAPSTONE = HERE.parent / "capstone_production"

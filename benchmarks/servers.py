@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.ports import free_port
+from course.harness.ports import free_port
 
 START_DEADLINE = 120.0  # seconds
 STOP_DEADLINE = 25.0

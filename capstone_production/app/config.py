@@ -4,7 +4,6 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from celery.schedules import crontab
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -13,11 +12,14 @@ from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.auth.security import check_secret
 from app.exceptions import StartupError
 from app.params import MAX_INTEGER
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate: it was no UTF-8
+# The host, perhaps with a password before it, a port, the number of a database, and options.
+REDIS_URL = re.compile(
+    r"rediss?://([^/?#\s]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[0-9]*)?(\?.*)?"
+)
 BASE_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
 # As browsers send it: without the port that a scheme has anyway.
 ORIGIN = re.compile(
@@ -29,6 +31,8 @@ HOUR = 60 * 60  # seconds
 YEAR = 365 * 24 * HOUR
 MAX_CACHE = 2**40  # bytes
 MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
+# python-jose refuses these as a secret: somebody may have them, so anybody could sign tokens.
+PUBLIC_KEY = re.compile(r"----[- ]BEGIN |ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@")
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
 
@@ -133,7 +137,8 @@ class Settings(BaseSettings):
     @classmethod
     def check_jwt_secret(cls, value: SecretStr) -> SecretStr:
         """Return the value when it can sign tokens; raises `ValueError`."""
-        check_secret(value.get_secret_value())
+        if PUBLIC_KEY.search(value.get_secret_value()):
+            raise ValueError("Input should not look like a public key or a certificate")
         return value
 
     @field_validator("redis_url")
@@ -210,15 +215,12 @@ class Settings(BaseSettings):
 
 
 def is_redis_url(value: str) -> bool:
-    """Return whether the text says where a Redis is, and which of its databases."""
+    """Return whether the text says where a Redis is, with options that its client takes."""
     try:
-        url = urlsplit(value)
-        named = url.scheme in ("redis", "rediss") and url.hostname and url.port != 0
-        parse_url(value)  # type: ignore[no-untyped-call] # its options, such as ?ssl_cert_reqs=none
-    except ValueError:  # a port that is no number
+        parse_url(value)  # type: ignore[no-untyped-call]
+    except ValueError:
         return False
-    # A password with a / ends the host there: the rest of it would be the database.
-    return bool(named and re.fullmatch(r"(/[0-9]*)?", url.path))
+    return REDIS_URL.fullmatch(value) is not None
 
 
 def load_settings() -> Settings:

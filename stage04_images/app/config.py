@@ -1,16 +1,18 @@
 """The settings: read from the environment, then from `.env`, else the default written here."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.auth.security import check_secret
 from app.exceptions import StartupError
 
 YEAR = 365 * 24 * 60 * 60  # seconds
 MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
+# python-jose refuses these as a secret: somebody may have them, so anybody could sign tokens.
+PUBLIC_KEY = re.compile(r"----[- ]BEGIN |ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@")
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
 
@@ -40,7 +42,8 @@ class Settings(BaseSettings):
     @classmethod
     def check_jwt_secret(cls, value: SecretStr) -> SecretStr:
         """Return the value when it can sign tokens; raises `ValueError`."""
-        check_secret(value.get_secret_value())
+        if PUBLIC_KEY.search(value.get_secret_value()):
+            raise ValueError("Input should not look like a public key or a certificate")
         return value
 
 

@@ -20,12 +20,11 @@ from app.images.service import sweep
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
-from app.jobs.streams import JobStreams
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
 from app.migrate import upgrade_schema
-from app.shutdown import Shutdown, limit_shutdown
+from app.shutdown import limit_shutdown
 from app.todos.router import router as todos_router
 
 
@@ -37,8 +36,6 @@ class AppState(TypedDict):
     password_hasher: PasswordHasher
     media_storage: MediaStorage
     job_queue: JobQueue
-    job_streams: JobStreams
-    shutdown: Shutdown
 
 
 @asynccontextmanager
@@ -55,19 +52,14 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     async with AsyncSession(engine) as session:
         await sweep(media_storage, session)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
-    shutdown = Shutdown()
-    streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
-    with shutdown.watched():
-        async with queue.running(), streams.running():
-            yield {
-                "settings": settings,
-                "engine": engine,
-                "password_hasher": password_hasher,
-                "media_storage": media_storage,
-                "job_queue": queue,
-                "job_streams": streams,
-                "shutdown": shutdown,
-            }
+    async with queue.running():
+        yield {
+            "settings": settings,
+            "engine": engine,
+            "password_hasher": password_hasher,
+            "media_storage": media_storage,
+            "job_queue": queue,
+        }
     await engine.dispose()
 
 

@@ -21,12 +21,11 @@ from app.images.service import sweep
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
-from app.jobs.streams import JobStreams
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
 from app.migrate import upgrade_schema
-from app.shutdown import Shutdown, limit_shutdown
+from app.shutdown import limit_shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
@@ -44,9 +43,7 @@ class AppState(TypedDict):
     password_hasher: PasswordHasher
     media_storage: MediaStorage
     job_queue: JobQueue
-    job_streams: JobStreams
     weather_service: WeatherService
-    shutdown: Shutdown
 
 
 @asynccontextmanager
@@ -64,20 +61,15 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     async with AsyncSession(engine) as session:
         await sweep(media_storage, session)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
-    shutdown = Shutdown()
-    streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
-    with shutdown.watched():
-        async with queue.running(), streams.running(), open_client(settings) as client:
-            yield {
-                "settings": settings,
-                "engine": engine,
-                "password_hasher": password_hasher,
-                "media_storage": media_storage,
-                "job_queue": queue,
-                "job_streams": streams,
-                "weather_service": WeatherService(choose_provider(client, settings), settings),
-                "shutdown": shutdown,
-            }
+    async with queue.running(), open_client(settings) as client:
+        yield {
+            "settings": settings,
+            "engine": engine,
+            "password_hasher": password_hasher,
+            "media_storage": media_storage,
+            "job_queue": queue,
+            "weather_service": WeatherService(choose_provider(client, settings), settings),
+        }
     await engine.dispose()
 
 

@@ -4,15 +4,17 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from celery.schedules import crontab
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.auth.security import check_secret
 from app.exceptions import StartupError
 
+# The host, perhaps with a password before it, a port, the number of a database, and options.
+REDIS_URL = re.compile(
+    r"rediss?://([^/?#\s]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[0-9]*)?(\?.*)?"
+)
 BASE_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
 # As browsers send it: without the port that a scheme has anyway.
 ORIGIN = re.compile(
@@ -21,6 +23,8 @@ ORIGIN = re.compile(
 )
 YEAR = 365 * 24 * 60 * 60  # seconds
 MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
+# python-jose refuses these as a secret: somebody may have them, so anybody could sign tokens.
+PUBLIC_KEY = re.compile(r"----[- ]BEGIN |ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@")
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
 
@@ -72,14 +76,15 @@ class Settings(BaseSettings):
     @classmethod
     def check_jwt_secret(cls, value: SecretStr) -> SecretStr:
         """Return the value when it can sign tokens; raises `ValueError`."""
-        check_secret(value.get_secret_value())
+        if PUBLIC_KEY.search(value.get_secret_value()):
+            raise ValueError("Input should not look like a public key or a certificate")
         return value
 
     @field_validator("redis_url")
     @classmethod
     def check_redis_url(cls, value: str) -> str:
         """Return the value when Redis can be there, or empty for none; raises `ValueError`."""
-        if value and not is_redis_url(value):
+        if value and not REDIS_URL.fullmatch(value):
             raise ValueError(
                 "Input should be like redis://:password@127.0.0.1:6379/0,"
                 " where a / in the password is written %2F, and # %23, and ? %3F"
@@ -126,17 +131,6 @@ class Settings(BaseSettings):
     def cleanup_schedule(self) -> crontab:
         """Return when finished jobs are removed."""
         return crontab.from_string(self.job_cleanup_crontab)
-
-
-def is_redis_url(value: str) -> bool:
-    """Return whether the text says where a Redis is, and which of its databases."""
-    try:
-        url = urlsplit(value)
-        named = url.scheme in ("redis", "rediss") and url.hostname and url.port != 0
-    except ValueError:  # a port that is no number
-        return False
-    # A password with a / ends the host there: the rest of it would be the database.
-    return bool(named and re.fullmatch(r"(/[0-9]*)?", url.path))
 
 
 def load_settings() -> Settings:

@@ -53,7 +53,6 @@ class AppState(TypedDict):
     job_streams: JobStreams
     weather_service: WeatherService
     hub: Hub
-    shutdown: Shutdown
 
 
 @asynccontextmanager
@@ -84,7 +83,6 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
                 "job_streams": streams,
                 "weather_service": WeatherService(choose_provider(client, settings), settings),
                 "hub": Hub(),
-                "shutdown": shutdown,
             }
     await engine.dispose()
 

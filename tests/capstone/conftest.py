@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.postgres import NO_POSTGRES, Postgres, postgres_is_available
-from tests.harness.server import Server
+from course.harness.driver import Api
+from course.harness.postgres import NO_POSTGRES, Postgres, postgres_is_available
+from course.harness.server import Server
 
 
 @pytest.fixture(scope="module")

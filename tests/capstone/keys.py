@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import httpx
 
-from tests.harness.database import Database
-from tests.harness.driver import Api
-from tests.harness.server import FIRST_ADMIN, LaunchedServer
+from course.harness.database import Database
+from course.harness.driver import Api
+from course.harness.server import FIRST_ADMIN, LaunchedServer
 from tests.stage04.pictures import PNG, png
 from tests.stage04.uploads import disposition, form, part
 from tests.stage07.people import Person, expect, first_admin, give_role

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.harness.database import PostgresDatabase
-from tests.harness.driver import Api
-from tests.harness.postgres import create_database, drop_database
-from tests.harness.queue import Redis
-from tests.harness.server import LaunchedServer, ReplicatedServer, stage_server
-from tools.course import Stage
+from course.catalog.stages import Stage
+from course.harness.database import PostgresDatabase
+from course.harness.driver import Api
+from course.harness.postgres import create_database, drop_database
+from course.harness.queue import Redis
+from course.harness.server import LaunchedServer, ReplicatedServer, stage_server
 
 
 class Replicas:

@@ -12,10 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres
-from tests.lessons.lesson import read
+from course.harness.driver import Api
+from course.harness.lesson import read
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres
 from tests.stage04.uploads import new_image
 
 # PostgreSQL is started here all the same
@@ -63,6 +63,7 @@ def run_as_the_page_says(
     assert done.returncode == 0, done.stderr.decode()
 
 
+@pytest.mark.requirement("C.13")
 @pytest.mark.parametrize("into", ["the database that is there", "a new machine"])
 def test_what_was_backed_up_comes_back(
     launch: Launch, own_postgres: Postgres, stage_directory: Path, tmp_path: Path, into: str

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
+from course.catalog.stages import find_stage, load_course
+from course.harness.driver import Api
+from course.harness.waiting import eventually
 from tests.capstone.replicas import Replicas, started
-from tests.harness.driver import Api
-from tests.harness.waiting import eventually
 from tests.stage07.people import Person, expect, first_admin, new_person
-from tools.course import find_stage, load_course
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
@@ -70,6 +70,7 @@ def level(api: Api, path: str) -> str:
     return answer.headers["x-cache"]
 
 
+@pytest.mark.requirement("C.3")
 def test_a_process_remembers_and_the_other_finds_it_in_redis(clients: tuple[Api, Api]) -> None:
     one, other = clients
     for path in (f"/todos/{one.create_todo()['id']}", "/todos?limit=3", "/todos?completed=true"):
@@ -77,6 +78,7 @@ def test_a_process_remembers_and_the_other_finds_it_in_redis(clients: tuple[Api,
         assert [level(other, path), level(other, path)] == ["L2", "L1"], path
 
 
+@pytest.mark.requirement("C.3")
 def test_a_writer_reads_its_write_and_the_other_process_sees_it_soon(
     clients: tuple[Api, Api],
 ) -> None:
@@ -96,6 +98,7 @@ def test_a_writer_reads_its_write_and_the_other_process_sees_it_soon(
     print(f"seen by the other process after {max(delays) * 1000:.0f} ms at most, reads included")
 
 
+@pytest.mark.requirement("C.3")
 def test_a_writer_reads_its_write_while_others_read_and_write(
     replicas: Replicas, clients: tuple[Api, Api], author: Person
 ) -> None:
@@ -135,6 +138,7 @@ def test_a_writer_reads_its_write_while_others_read_and_write(
                 thread.join()
 
 
+@pytest.mark.requirement("C.3")
 def test_a_subscription_that_is_cut_alone_is_noticed(
     replicas: Replicas, clients: tuple[Api, Api]
 ) -> None:
@@ -149,6 +153,7 @@ def test_a_subscription_that_is_cut_alone_is_noticed(
         eventually(lambda: level(other, path) != "L1", within=1.0)
 
 
+@pytest.mark.requirement("C.3")
 def test_every_way_to_write_is_seen_by_the_other_process(clients: tuple[Api, Api]) -> None:
     one, other = clients
 
@@ -169,6 +174,7 @@ def test_every_way_to_write_is_seen_by_the_other_process(clients: tuple[Api, Api
     assert other.request("GET", f"/todos/{todo_id}").status_code == 404
 
 
+@pytest.mark.requirement("C.3")
 def test_a_comment_and_a_deletion_show_in_the_other_process_s_posts(
     replicas: Replicas, author: Person
 ) -> None:
@@ -187,6 +193,7 @@ def test_a_comment_and_a_deletion_show_in_the_other_process_s_posts(
     assert post["id"] not in [each["id"] for each in listed]
 
 
+@pytest.mark.requirement("C.3")
 def test_nobody_gets_what_was_cached_for_somebody_else(replicas: Replicas) -> None:
     with replicas.clients_of_one_user() as ours, replicas.clients_of_one_user() as theirs:
         path = f"/todos/{ours[0].create_todo()['id']}"
@@ -197,6 +204,7 @@ def test_nobody_gets_what_was_cached_for_somebody_else(replicas: Replicas) -> No
             assert api.list_todos() == []
 
 
+@pytest.mark.requirement("C.3")
 def test_who_has_the_answer_already_gets_304_from_either_process(clients: tuple[Api, Api]) -> None:
     one, other = clients
     path = f"/todos/{one.create_todo()['id']}"
@@ -210,6 +218,7 @@ def test_who_has_the_answer_already_gets_304_from_either_process(clients: tuple[
     assert answer.headers["etag"] != etag
 
 
+@pytest.mark.requirement("C.3")
 def test_a_role_that_was_taken_away_holds_no_longer_at_the_other_process(
     replicas: Replicas, author: Person
 ) -> None:
@@ -223,6 +232,7 @@ def test_a_role_that_was_taken_away_holds_no_longer_at_the_other_process(
             assert answer.status_code == status
 
 
+@pytest.mark.requirement("C.3")
 def test_a_slow_reader_does_not_bring_back_what_was_replaced(
     replicas: Replicas, clients: tuple[Api, Api]
 ) -> None:
@@ -246,6 +256,7 @@ def test_a_slow_reader_does_not_bring_back_what_was_replaced(
     assert writer.get_todo(todo_id)["title"] == "new"
 
 
+@pytest.mark.requirement("C.3")
 @pytest.mark.alone
 def test_of_200_who_miss_at_once_in_two_processes_one_asks_the_database(
     replicas: Replicas, clients: tuple[Api, Api]
@@ -275,6 +286,7 @@ def test_of_200_who_miss_at_once_in_two_processes_one_asks_the_database(
     assert len(asked_the_database) == 1
 
 
+@pytest.mark.requirement("C.3")
 @pytest.mark.alone
 def test_redis_killed_and_restarted_under_load_costs_no_error_and_nothing_stays_old(
     replicas: Replicas, clients: tuple[Api, Api]
@@ -296,6 +308,7 @@ def test_redis_killed_and_restarted_under_load_costs_no_error_and_nothing_stays_
     eventually(lambda: is_shared(*clients), within=FORGETS_WITHIN)
 
 
+@pytest.mark.requirement("C.3")
 @pytest.mark.alone
 def test_a_redis_that_hangs_holds_up_nobody_for_long(
     replicas: Replicas, clients: tuple[Api, Api]
@@ -314,6 +327,7 @@ def test_a_redis_that_hangs_holds_up_nobody_for_long(
     eventually(lambda: is_shared(*clients), within=FORGETS_WITHIN)
 
 
+@pytest.mark.requirement("C.3")
 def test_what_changes_while_redis_is_down_is_not_old_when_it_is_back(
     replicas: Replicas, clients: tuple[Api, Api]
 ) -> None:

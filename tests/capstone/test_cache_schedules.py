@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.server import LaunchedServer
+from course.harness.server import LaunchedServer
 
 # Each schedule runs in one process, on stores of its own: once is enough.
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
@@ -30,6 +30,7 @@ SCENARIOS = {
 }
 
 
+@pytest.mark.requirement("C.3")
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_order_of_steps_brings_an_old_value_back(
     launched_server: LaunchedServer, stage_directory: Path, scenario: str

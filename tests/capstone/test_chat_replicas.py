@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from course.catalog.stages import find_stage, load_course
+from course.harness.driver import Api
+from course.harness.waiting import eventually, in_parallel
 from tests.capstone.replicas import Replicas, started
-from tests.harness.driver import Api
-from tests.harness.waiting import eventually, in_parallel
 from tests.stage08.chat import (
     Frame,
     Person,
@@ -24,7 +25,6 @@ from tests.stage08.chat import (
     new_text,
     person,
 )
-from tools.course import find_stage, load_course
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
@@ -158,6 +158,7 @@ def slow_commits(replicas: Replicas) -> Iterator[Callable[[], bool]]:
         database.execute("DROP FUNCTION take_time CASCADE")
 
 
+@pytest.mark.requirement("C.1")
 def test_a_message_reaches_the_sockets_of_both_processes(join: Join) -> None:
     ada, bob = join(0), join(1)
     for sender, receiver in ((ada, bob), (bob, ada)):
@@ -165,6 +166,7 @@ def test_a_message_reaches_the_sockets_of_both_processes(join: Join) -> None:
         assert receiver.message(sent["text"]) == sent
 
 
+@pytest.mark.requirement("C.2")
 def test_nobody_waits_for_the_look_that_comes_each_second(join: Join) -> None:
     ada, bob = join(0), join(1)
     asked = time.monotonic()
@@ -173,11 +175,13 @@ def test_nobody_waits_for_the_look_that_comes_each_second(join: Join) -> None:
     assert time.monotonic() - asked < 5
 
 
+@pytest.mark.requirement("C.1")
 def test_both_processes_deliver_everything_in_one_order(join: Join) -> None:
     senders = [join(number % 2) for number in range(SENDERS)]
     converse(senders, [join(0), join(1), join(1)], messages=MESSAGES)
 
 
+@pytest.mark.requirement("C.1")
 def test_a_slow_commit_is_overtaken_by_no_other_message(replicas: Replicas, join: Join) -> None:
     """Else a process that has read up to the later id would never look for the earlier one."""
     ada, bob = join(0), join(1)
@@ -194,6 +198,7 @@ def test_a_slow_commit_is_overtaken_by_no_other_message(replicas: Replicas, join
             assert heard[0]["id"] < heard[1]["id"]
 
 
+@pytest.mark.requirement("C.1")
 def test_who_joins_while_others_talk_misses_nothing(join: Join) -> None:
     """What is not in the history when the socket is open comes by the socket, once."""
     sender, run = join(0), new_text()
@@ -222,6 +227,7 @@ def test_who_joins_while_others_talk_misses_nothing(join: Join) -> None:
         assert found_ids | set(live) == stored
 
 
+@pytest.mark.requirement("C.1")
 def test_what_is_sent_again_to_the_other_process_is_stored_once(
     replicas: Replicas, join: Join
 ) -> None:
@@ -236,6 +242,7 @@ def test_what_is_sent_again_to_the_other_process_is_stored_once(
     assert [frame["text"] for frame in history(bob.api)].count(text) == 1
 
 
+@pytest.mark.requirement("C.12")
 def test_redis_may_die_and_come_back_while_people_talk(replicas: Replicas, join: Join) -> None:
     people = [join(number % 2) for number in range(4)]
     converse(people, people)
@@ -249,6 +256,7 @@ def test_redis_may_die_and_come_back_while_people_talk(replicas: Replicas, join:
     assert {somebody.socket.close_code for somebody in people} == {None}
 
 
+@pytest.mark.requirement("C.2")
 def test_a_redis_that_hangs_holds_up_nobody(replicas: Replicas, join: Join) -> None:
     ada, bob = join(0), join(1)
     with hanging_redis(replicas):
@@ -259,6 +267,7 @@ def test_a_redis_that_hangs_holds_up_nobody(replicas: Replicas, join: Join) -> N
     converse([ada, bob], [ada, bob])
 
 
+@pytest.mark.requirement("C.1")
 def test_who_comes_is_told_who_is_at_the_other_process(join: Join) -> None:
     ada = join(0)
     bob = join(1)
@@ -286,15 +295,18 @@ def two_tabs(replicas: Replicas, join: Join, *, deaf: bool = False) -> None:
         assert bob.user not in watcher.presence("left", bob.user)["online"]
 
 
+@pytest.mark.requirement("C.1")
 def test_two_tabs_at_two_processes_are_one_person(replicas: Replicas, join: Join) -> None:
     two_tabs(replicas, join)
 
 
+@pytest.mark.requirement("C.1")
 def test_they_are_while_no_process_hears_the_other(replicas: Replicas, join: Join) -> None:
     """A process that has lost its subscription can still ask who is where, before it says so."""
     two_tabs(replicas, join, deaf=True)
 
 
+@pytest.mark.requirement("C.1")
 def test_the_people_of_a_process_that_stops_leave(replicas: Replicas, join: Join) -> None:
     ada, bob = join(0), join(1)
     ada.presence("joined", bob.user)
@@ -308,6 +320,7 @@ def test_the_people_of_a_process_that_stops_leave(replicas: Replicas, join: Join
         ada.presence("joined", bob.user)
 
 
+@pytest.mark.requirement("C.6")
 def test_the_people_of_a_process_that_is_killed_leave(replicas: Replicas, join: Join) -> None:
     ada, bob, carol = join(0), join(1), join(0)
     ada.presence("joined", carol.user)

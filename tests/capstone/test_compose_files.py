@@ -1,6 +1,6 @@
 """Rows C.5, C.11, C.13 to C.16: what the deployment's files promise, read from the files.
 
-That they do what they say is shown with Docker: `nox -s compose-smoke`, `tests/compose`.
+That they do what they say is shown with Docker: `python3 noxfile.py compose-smoke`, `tests/compose`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tools.course import ROOT
+from course.catalog.stages import ROOT
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it reads files
 
@@ -63,6 +63,7 @@ def text_of(directory: Path, *parts: str) -> str:
     return directory.joinpath(*parts).read_text(encoding="utf-8")
 
 
+@pytest.mark.requirement("C.11")
 def test_every_service_is_checked_for_its_health(services: Services, stage_directory: Path) -> None:
     assert "HEALTHCHECK" in text_of(stage_directory, "Dockerfile")
     for name, service in services.items():
@@ -71,6 +72,7 @@ def test_every_service_is_checked_for_its_health(services: Services, stage_direc
             assert ours or service["healthcheck"]["test"], name
 
 
+@pytest.mark.requirement("C.5")
 def test_a_frame_is_bounded_before_it_is_read(stage_directory: Path) -> None:
     (limit,) = re.findall(r'"--ws-max-size", "(\d+)"', text_of(stage_directory, "Dockerfile"))
     schemas = text_of(stage_directory, "app", "chat", "schemas.py")
@@ -79,6 +81,7 @@ def test_a_frame_is_bounded_before_it_is_read(stage_directory: Path) -> None:
     assert f'"--ws-max-size", "{limit}"' in text_of(ROOT, "tools", "stack", "parts.py")
 
 
+@pytest.mark.requirement("C.5")
 def test_connections_are_bounded_where_no_gateway_bounds_them(stage_directory: Path) -> None:
     files = [
         text_of(stage_directory, "Dockerfile"),
@@ -88,12 +91,14 @@ def test_connections_are_bounded_where_no_gateway_bounds_them(stage_directory: P
     assert limits == [["2000"], ["2000"]]
 
 
+@pytest.mark.requirement("C.6")
 def test_what_ends_is_started_again(services: Services) -> None:
     policies = {name: service["restart"] for name, service in services.items()}
     assert policies.pop(ONCE) == "no"
     assert set(policies.values()) == {"unless-stopped"}
 
 
+@pytest.mark.requirement("C.5")
 def test_nothing_has_more_rights_or_room_than_it_needs(services: Services) -> None:
     for name, service in services.items():
         assert service["cap_drop"] == ["ALL"], name
@@ -103,12 +108,14 @@ def test_nothing_has_more_rights_or_room_than_it_needs(services: Services) -> No
         assert service["logging"]["options"]["max-size"], name
 
 
+@pytest.mark.requirement("C.5")
 def test_what_we_did_not_build_has_an_exact_version(services: Services) -> None:
     images = {service["image"] for service in services.values()} - {"capstone-app:local"}
     assert len(images) == 7
     assert [image for image in images if not EXACT.fullmatch(image)] == []
 
 
+@pytest.mark.requirement("C.5")
 def test_two_services_are_published_and_only_on_this_machine(services: Services) -> None:
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert published.keys() == {"gateway", "grafana"}
@@ -116,12 +123,14 @@ def test_two_services_are_published_and_only_on_this_machine(services: Services)
         assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+@pytest.mark.requirement("C.13")
 def test_data_is_kept_in_named_volumes(compose: dict[str, Any], services: Services) -> None:
     for name, place in DATA.items():
         volumes = [volume for volume in services[name]["volumes"] if volume.endswith(f":{place}")]
         assert [volume.partition(":")[0] in compose["volumes"] for volume in volumes] == [True]
 
 
+@pytest.mark.requirement("C.5")
 def test_a_database_is_not_where_the_gateway_is(
     compose: dict[str, Any], services: Services
 ) -> None:
@@ -131,6 +140,7 @@ def test_a_database_is_not_where_the_gateway_is(
     assert "data" not in services["gateway"]["networks"]
 
 
+@pytest.mark.requirement("C.5")
 def test_secrets_are_required_and_have_no_default(
     examples: dict[str, str], stage_directory: Path
 ) -> None:
@@ -146,6 +156,7 @@ def test_secrets_are_required_and_have_no_default(
     assert all(name in command for name in required)
 
 
+@pytest.mark.requirement("C.5")
 def test_every_setting_of_the_example_reaches_the_app(
     compose: dict[str, Any], examples: dict[str, str]
 ) -> None:
@@ -153,6 +164,7 @@ def test_every_setting_of_the_example_reaches_the_app(
     assert sorted(examples.keys() - ports - compose["x-settings"].keys()) == []
 
 
+@pytest.mark.requirement("C.5")
 def test_the_image_is_built_from_pinned_files_that_are_known(stage_directory: Path) -> None:
     lock = text_of(stage_directory, "requirements.lock")
     pins = dict(PINNED.findall(text_of(ROOT, "constraints.txt")))
@@ -165,6 +177,7 @@ def test_the_image_is_built_from_pinned_files_that_are_known(stage_directory: Pa
     assert "--require-hashes" in text_of(stage_directory, "Dockerfile")
 
 
+@pytest.mark.requirement("C.5")
 def test_nothing_gets_into_the_image_that_is_not_named(stage_directory: Path) -> None:
     lines = text_of(stage_directory, ".dockerignore").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
@@ -174,6 +187,7 @@ def test_nothing_gets_into_the_image_that_is_not_named(stage_directory: Path) ->
     ]
 
 
+@pytest.mark.requirement("C.14")
 def test_prometheus_finds_what_there_is_by_its_name(
     stage_directory: Path, services: Services
 ) -> None:
@@ -188,6 +202,7 @@ def test_prometheus_finds_what_there_is_by_its_name(
     assert names <= services.keys()
 
 
+@pytest.mark.requirement("C.16")
 def test_exporters_watch_what_there_is_and_are_asked(
     stage_directory: Path, services: Services
 ) -> None:
@@ -209,6 +224,7 @@ def test_exporters_watch_what_there_is_and_are_asked(
         assert f"127.0.0.1:{port}/" in services[name]["healthcheck"]["test"][-1]
 
 
+@pytest.mark.requirement("C.15")
 def test_every_dashboard_asks_the_source_that_is_set_up(stage_directory: Path) -> None:
     grafana = stage_directory / "deploy" / "grafana"
     sources = text_of(grafana, "provisioning", "datasources", "prometheus.yml")

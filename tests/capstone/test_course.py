@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from tests.harness.driver import Api
-from tools.course import ROOT, load_course
+from course.catalog.stages import ROOT, load_course
+from course.harness.driver import Api
 
 pytestmark = pytest.mark.craft
 
@@ -62,6 +62,7 @@ PACKAGES = {
 }
 
 
+@pytest.mark.requirement("D.1")
 def test_the_top_level_is_the_course() -> None:
     assert [stage.directory for stage in STAGES] == DIRECTORIES
     for name in (*DIRECTORIES, "tests"):
@@ -70,6 +71,7 @@ def test_the_top_level_is_the_course() -> None:
         assert (ROOT / name).is_file(), name
 
 
+@pytest.mark.requirement("D.4")
 def test_the_capstone_has_the_features_of_every_stage(api: Api) -> None:
     paths = api.request("GET", "/openapi.json").json()["paths"]
     missing = {
@@ -98,6 +100,7 @@ def imported() -> set[str]:
     return names
 
 
+@pytest.mark.requirement("D.10")
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_named_package_is_required_and_imported(package: str) -> None:
     required, module = PACKAGES[package]
@@ -105,6 +108,7 @@ def test_a_named_package_is_required_and_imported(package: str) -> None:
     assert module in imported()
 
 
+@pytest.mark.requirement("D.10")
 def test_the_drivers_of_both_databases_and_the_server_are_required() -> None:
     # Nobody imports these: an address or a command names them.
     assert {"aiosqlite", "asyncpg", "uvicorn"} <= requirements()

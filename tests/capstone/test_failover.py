@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.harness.database import PostgresDatabase
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.database import PostgresDatabase
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres, create_database
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.jobs import FAR_AWAY, submit
-from tests.stage05.test_events import jobs_in, stream
 from tests.stage07.people import expect
+from tests.stage08.test_events import jobs_in, stream
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own databases
 
@@ -87,6 +87,7 @@ def is_refused_for_now(api: Api, title: str) -> None:
     assert "SQLSTATE" not in answer.text
 
 
+@pytest.mark.requirement("C.12")
 @pytest.mark.parametrize("code", USELESS)
 def test_a_connection_of_no_use_is_replaced(server: LaunchedServer, user: Api, code: str) -> None:
     user.create_todo()
@@ -96,6 +97,7 @@ def test_a_connection_of_no_use_is_replaced(server: LaunchedServer, user: Api, c
     assert connection_of(server) != before
 
 
+@pytest.mark.requirement("C.12")
 @pytest.mark.parametrize("code", BUSY + DAMAGED)
 def test_a_connection_that_is_good_is_kept(server: LaunchedServer, user: Api, code: str) -> None:
     user.create_todo()
@@ -105,6 +107,7 @@ def test_a_connection_that_is_good_is_kept(server: LaunchedServer, user: Api, co
     assert connection_of(server) == before
 
 
+@pytest.mark.requirement("C.12")
 def test_a_server_that_only_reads_is_not_ready_and_writes_are_503(
     user: Api, own_postgres: Postgres
 ) -> None:
@@ -118,6 +121,7 @@ def test_a_server_that_only_reads_is_not_ready_and_writes_are_503(
     user.create_todo()
 
 
+@pytest.mark.requirement("C.12")
 def test_a_standby_takes_writes_as_soon_as_it_is_promoted(
     launch: Launch, own_postgres: Postgres
 ) -> None:
@@ -139,6 +143,7 @@ def test_a_standby_takes_writes_as_soon_as_it_is_promoted(
             user.create_todo()
 
 
+@pytest.mark.requirement("C.12")
 def test_a_stream_of_events_outlives_a_database_that_goes_away(
     launch: Launch, own_postgres: Postgres
 ) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.database import PostgresDatabase
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer, Server
-from tests.harness.waiting import eventually
+from course.harness.database import PostgresDatabase
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer, Server
+from course.harness.waiting import eventually
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
@@ -19,6 +19,7 @@ def on_each_process(server: Server, api: Api) -> list[Api]:
     return [Api(server, token=api.token, turn=turn) for turn in range(len(server.base_urls))]
 
 
+@pytest.mark.requirement("C.1")
 def test_what_one_process_stores_the_other_shows(server: Server, api: Api) -> None:
     here, there = on_each_process(server, api)
     assert here.base_url != there.base_url
@@ -31,6 +32,7 @@ def test_what_one_process_stores_the_other_shows(server: Server, api: Api) -> No
     assert here.request("GET", f"/todos/{todo['id']}").status_code == 404
 
 
+@pytest.mark.requirement("C.1")
 def test_a_todo_is_a_row_in_postgresql(api: Api, launched_server: LaunchedServer) -> None:
     database = launched_server.database
     assert isinstance(database, PostgresDatabase)

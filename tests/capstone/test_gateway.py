@@ -1,7 +1,7 @@
 """Row C.5: the gateway's own answers and limits, in a real nginx with the deployment's file.
 
 Only addresses, ports and paths of the file are changed. Without nginx on this machine this is not
-checked here; `nox -s compose-smoke` runs it in its container.
+checked here; `python3 noxfile.py compose-smoke` runs it in its container.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.ports import free_port
-from tests.harness.queue import Process
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.ports import free_port
+from course.harness.queue import Process
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.stage08.chat import new_text, open_socket, person
 
 NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
@@ -166,6 +166,7 @@ OWN_ERRORS: dict[str, tuple[bytes, int]] = {
 }
 
 
+@pytest.mark.requirement("C.5")
 @pytest.mark.parametrize("name", OWN_ERRORS)
 def test_the_gateways_own_errors_have_the_form_of_the_apis(gateway: Gateway, name: str) -> None:
     request, expected = OWN_ERRORS[name]
@@ -180,6 +181,7 @@ def test_the_gateways_own_errors_have_the_form_of_the_apis(gateway: Gateway, nam
     assert ("allow" in headers) == (expected == 405)
 
 
+@pytest.mark.requirement("C.5")
 def test_a_replica_that_is_away_is_a_503_in_the_same_form(gateway: Gateway) -> None:
     gateway.api.stop()
     try:
@@ -193,6 +195,7 @@ def test_a_replica_that_is_away_is_a_503_in_the_same_form(gateway: Gateway) -> N
     eventually(lambda: answers(gateway), within=20)
 
 
+@pytest.mark.requirement("C.5")
 def test_http_1_0_without_a_host_is_answered(gateway: Gateway) -> None:
     status, headers, body = exchange(gateway, b"GET /health/live HTTP/1.0\r\n\r\n")
     assert (status, json.loads(body)) == (200, {"status": "alive"})
@@ -201,6 +204,7 @@ def test_http_1_0_without_a_host_is_answered(gateway: Gateway) -> None:
     assert (status, headers["location"]) == (307, "/posts")  # whatever the host is
 
 
+@pytest.mark.requirement("C.5")
 def test_what_the_api_answers_passes_as_it_is(gateway: Gateway) -> None:
     with httpx.Client(base_url=gateway.base_url, trust_env=False) as client:
         answer = client.delete("/health/live")
@@ -210,11 +214,13 @@ def test_what_the_api_answers_passes_as_it_is(gateway: Gateway) -> None:
         assert client.get("/posts/").headers["location"] == "/posts"
 
 
+@pytest.mark.requirement("C.5")
 def test_the_chat_passes(gateway: Gateway) -> None:
     with Api(gateway.api) as visitor, person(visitor.as_new_user(), gateway) as ada:
         assert ada.tell(new_text())
 
 
+@pytest.mark.requirement("C.5")
 @pytest.mark.slow
 def test_half_open_requests_do_not_stay(gateway: Gateway) -> None:
     """A client that trickles its head has ten seconds for it, and fifteen for a piece of a body."""
@@ -250,6 +256,7 @@ def test_half_open_requests_do_not_stay(gateway: Gateway) -> None:
     assert max(late.results) < SLACK
 
 
+@pytest.mark.requirement("C.5")
 def test_one_client_has_a_limited_number_of_requests_at_a_time(gateway: Gateway) -> None:
     half = b"POST /auth/token HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nx"
     with ExitStack() as stack:
@@ -273,6 +280,7 @@ def test_one_client_has_a_limited_number_of_requests_at_a_time(gateway: Gateway)
     eventually(lambda: answers(gateway))
 
 
+@pytest.mark.requirement("C.5")
 def test_its_log_holds_the_path_alone(gateway: Gateway) -> None:
     secret = new_text("token-")
     name = new_text("request-")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
+from course.harness.driver import Api
+from course.harness.plugin import Launch
 
 pytestmark = pytest.mark.craft
 
@@ -31,6 +31,7 @@ REQUESTS: dict[str, tuple[str, str]] = {
 DOCS = ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("what", REQUESTS)
 def test_every_answer_has_the_security_headers(visitor: Api, what: str) -> None:
     headers = visitor.request(*REQUESTS[what]).headers
@@ -42,18 +43,21 @@ def test_every_answer_has_the_security_headers(visitor: Api, what: str) -> None:
     assert "permissions-policy" in headers
 
 
+@pytest.mark.requirement("C.1")
 def test_a_body_that_is_too_large_is_refused_with_them_too(visitor: Api) -> None:
     answer = visitor.request("POST", "/auth/register", content=b"x" * (1024 * 1024 + 1))
     assert answer.status_code == 413
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("path", ["/chat", "/gallery"])
 def test_a_page_keeps_its_own_stricter_policy(visitor: Api, path: str) -> None:
     (policy,) = visitor.request("GET", path).headers.get_list("content-security-policy")
     assert "default-src 'none'" in policy
 
 
+@pytest.mark.requirement("C.1")
 def test_https_is_demanded_only_in_production_and_over_https(
     launch: Launch, visitor: Api, stage_directory: Path
 ) -> None:
@@ -88,6 +92,7 @@ def preflight(origin: str, method: str = "PATCH", headers: str = "authorization"
     }
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("origin", [ORIGIN, ANOTHER])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_a_page_of_an_allowed_site_may_ask(shared: Api, origin: str, method: str) -> None:
@@ -100,6 +105,7 @@ def test_a_page_of_an_allowed_site_may_ask(shared: Api, origin: str, method: str
     assert {"authorization", "content-type"} <= set(allowed.replace(",", " ").split())
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("what", REQUESTS)
 def test_it_may_read_every_answer_errors_too(shared: Api, what: str) -> None:
     headers = shared.request(*REQUESTS[what], headers={"Origin": ORIGIN}).headers
@@ -110,6 +116,7 @@ def test_it_may_read_every_answer_errors_too(shared: Api, what: str) -> None:
     assert "access-control-allow-credentials" not in headers
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize(
     "origin",
     [FOREIGN, "null", f"{ORIGIN}.evil.example", f"{ORIGIN}:8443", "http://www.example.org"],
@@ -120,6 +127,7 @@ def test_a_page_of_another_site_may_not(shared: Api, origin: str) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.requirement("C.1")
 def test_no_site_may_unless_a_setting_names_it(visitor: Api) -> None:
     for method, headers in (("OPTIONS", preflight(ORIGIN)), ("GET", {"Origin": ORIGIN})):
         answer = visitor.request(method, "/posts", headers=headers)
@@ -133,6 +141,7 @@ def open_to_all(launch_for_module: Launch) -> Iterator[Api]:
         yield api
 
 
+@pytest.mark.requirement("C.1")
 def test_all_sites_may_when_the_setting_says_so_without_cookies(open_to_all: Api) -> None:
     for method, headers in (("OPTIONS", preflight(FOREIGN)), ("GET", {"Origin": FOREIGN})):
         answer = open_to_all.request(method, "/posts", headers=headers)
@@ -143,10 +152,12 @@ def test_all_sites_may_when_the_setting_says_so_without_cookies(open_to_all: Api
 # --- The description of the API
 
 
+@pytest.mark.requirement("C.1")
 def test_the_docs_are_there(visitor: Api) -> None:
     assert [visitor.request("GET", path).status_code for path in DOCS] == [200] * len(DOCS)
 
 
+@pytest.mark.requirement("C.1")
 def test_the_docs_are_gone_when_a_setting_says_so(open_to_all: Api) -> None:
     assert [open_to_all.request("GET", path).status_code for path in DOCS] == [404] * len(DOCS)
     assert open_to_all.request("GET", "/posts").status_code == 200

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.queue import NO_REDIS, Redis, redis_is_available
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres, create_database
+from course.harness.queue import NO_REDIS, Redis, redis_is_available
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage04.storage import media_of
 
 pytestmark = pytest.mark.craft
@@ -74,6 +74,7 @@ def server_with_redis(launch_for_module: Launch, redis: Redis) -> LaunchedServer
     return launch_for_module(REDIS_URL=redis.url)
 
 
+@pytest.mark.requirement("C.6", "C.11")
 @pytest.mark.contract("O1", "O2")
 def test_who_works_says_so_without_being_asked_who_it_is(visitor: Api) -> None:
     assert visitor.request("GET", "/health/live").status_code == 200
@@ -84,6 +85,7 @@ def test_who_works_says_so_without_being_asked_who_it_is(visitor: Api) -> None:
     assert answer.json()["checks"]["media"]["status"] == "up"
 
 
+@pytest.mark.requirement("C.6", "C.11")
 @pytest.mark.contract("O1", "O2")
 @pytest.mark.parametrize("fault", ["stopped", "hanging"])
 def test_without_its_database_it_is_alive_but_not_ready(
@@ -104,6 +106,7 @@ def test_without_its_database_it_is_alive_but_not_ready(
     assert "Traceback" not in server.log_text()
 
 
+@pytest.mark.requirement("C.11")
 def test_a_busy_pool_is_no_reason_to_send_requests_elsewhere(
     server_on_postgres: LaunchedServer,
 ) -> None:
@@ -128,6 +131,7 @@ def _in_use(server: LaunchedServer) -> int:
     return int(float(line.removeprefix(wanted)))
 
 
+@pytest.mark.requirement("C.6", "C.11")
 @pytest.mark.parametrize("fault", ["killed", "hanging"])
 def test_without_redis_it_is_degraded_and_serves(
     server_with_redis: LaunchedServer, redis: Redis, fault: str
@@ -148,6 +152,7 @@ def test_without_redis_it_is_degraded_and_serves(
     assert redis.password not in server.log_text()
 
 
+@pytest.mark.requirement("C.6", "C.11")
 def test_a_disk_that_goes_away_is_seen(server_with_redis: LaunchedServer) -> None:
     server, media = server_with_redis, media_of(server_with_redis)
     eventually(lambda: state(server)[:2] == (200, "ready"), within=30)
@@ -159,6 +164,7 @@ def test_a_disk_that_goes_away_is_seen(server_with_redis: LaunchedServer) -> Non
     eventually(lambda: state(server)[:2] == (200, "ready"), within=10)
 
 
+@pytest.mark.requirement("C.11")
 @pytest.mark.deployment("plain")
 def test_tables_that_are_older_than_the_code_are_no_place_to_send_requests(
     server_with_redis: LaunchedServer,
@@ -174,6 +180,7 @@ def test_tables_that_are_older_than_the_code_are_no_place_to_send_requests(
     eventually(lambda: state(server)[:2] == (200, "ready"), within=10)
 
 
+@pytest.mark.requirement("C.11")
 def test_asking_often_costs_the_database_nothing(
     server_on_postgres: LaunchedServer, own_postgres: Postgres
 ) -> None:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from course.harness.database import Database, database_at
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import create_database
+from course.harness.raw_http import connect, head
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.capstone.keys import (
     ALL_KINDS,
     FILE,
@@ -15,13 +22,6 @@ from tests.capstone.keys import (
     new_key,
     new_text,
 )
-from tests.harness.database import Database, database_at
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import create_database
-from tests.harness.raw_http import connect, head
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_username, register
 from tests.stage05.jobs import SLOWEST, read, succeeded
 
@@ -60,6 +60,7 @@ def pair(request: pytest.FixtureRequest, launch_for_module: Launch, postgres_url
     return Pair(first, launch_for_module(start=True, **settings))
 
 
+@pytest.mark.requirement("C.1", "C.12")
 @pytest.mark.contract("U14")
 @each_kind
 def test_a_request_sent_again_gets_its_first_answer_and_is_done_once(
@@ -77,6 +78,7 @@ def test_a_request_sent_again_gets_its_first_answer_and_is_done_once(
     assert kind.times_done(pair.database, text) == 1
 
 
+@pytest.mark.requirement("C.1")
 @each_kind
 def test_twenty_at_once_on_two_servers_are_done_once(pair: Pair, kind: Kind) -> None:
     users = pair.new_user()
@@ -89,6 +91,7 @@ def test_twenty_at_once_on_two_servers_are_done_once(pair: Pair, kind: Kind) -> 
     assert kind.times_done(pair.database, text) == 1
 
 
+@pytest.mark.requirement("C.1")
 def test_without_a_key_each_request_is_a_new_one(pair: Pair) -> None:
     api, _ = pair.new_user()
     text = new_text()
@@ -97,6 +100,7 @@ def test_without_a_key_each_request_is_a_new_one(pair: Pair) -> None:
     assert TODO.times_done(pair.database, text) == 2
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("U14")
 @each_kind
 def test_a_key_with_another_input_is_refused(pair: Pair, kind: Kind) -> None:
@@ -108,6 +112,7 @@ def test_a_key_with_another_input_is_refused(pair: Pair, kind: Kind) -> None:
     assert is_replayed(kind.send(api, text, key))
 
 
+@pytest.mark.requirement("C.1")
 def test_registering_says_in_words_that_it_takes_no_key(pair: Pair) -> None:
     with Api(pair.servers[0]) as visitor:
         username = new_username()
@@ -119,6 +124,7 @@ def test_registering_says_in_words_that_it_takes_no_key(pair: Pair) -> None:
         assert register(visitor, username).status_code == 201
 
 
+@pytest.mark.requirement("C.1")
 def test_what_means_the_same_is_the_same_input(pair: Pair) -> None:
     api, _ = pair.new_user()
     key, text = {"Idempotency-Key": new_key()}, new_text()
@@ -128,6 +134,7 @@ def test_what_means_the_same_is_the_same_input(pair: Pair) -> None:
     assert is_replayed(answers[1])
 
 
+@pytest.mark.requirement("C.1")
 def test_a_key_belongs_to_a_user(pair: Pair) -> None:
     key, text = new_key(), new_text()
     answers = [TODO.send(pair.new_user()[0], text, key) for _ in range(2)]
@@ -135,12 +142,14 @@ def test_a_key_belongs_to_a_user(pair: Pair) -> None:
     assert answers[0].json()["id"] != answers[1].json()["id"]
 
 
+@pytest.mark.requirement("C.1")
 def test_a_key_belongs_to_a_route(pair: Pair) -> None:
     api, _ = pair.new_user()
     key, text = new_key(), new_text()
     assert [kind.send(api, text, key).status_code for kind in (TODO, JOB, FILE)] == [201, 202, 202]
 
 
+@pytest.mark.requirement("C.1")
 def test_the_first_answer_stays_though_the_todo_changes(pair: Pair) -> None:
     api, _ = pair.new_user()
     key, text = new_key(), new_text()
@@ -152,6 +161,7 @@ def test_the_first_answer_stays_though_the_todo_changes(pair: Pair) -> None:
     assert TODO.times_done(pair.database, text) == 0
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_an_error_is_not_kept(pair: Pair, kind: Kind) -> None:
     api, _ = pair.new_user()
@@ -161,6 +171,7 @@ def test_an_error_is_not_kept(pair: Pair, kind: Kind) -> None:
     assert (answer.status_code, is_replayed(answer)) == (kind.status, False)
 
 
+@pytest.mark.requirement("C.1")
 def test_the_longest_key_is_taken(pair: Pair) -> None:
     api, _ = pair.new_user()
     key, text = new_key().rjust(LONGEST_KEY, "~"), new_text()
@@ -168,6 +179,7 @@ def test_the_longest_key_is_taken(pair: Pair) -> None:
     assert is_replayed(TODO.send(api, text, key))
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("key", NO_KEYS)
 def test_what_is_no_key_is_refused(pair: Pair, key: str | bytes) -> None:
     api, _ = pair.new_user()
@@ -176,6 +188,7 @@ def test_what_is_no_key_is_refused(pair: Pair, key: str | bytes) -> None:
     assert TODO.times_done(pair.database, text) == 0
 
 
+@pytest.mark.requirement("C.1")
 def test_a_job_sent_again_runs_once(pair: Pair) -> None:
     api, at_the_other = pair.new_user()
     key, text = new_key(), new_text()
@@ -186,6 +199,7 @@ def test_a_job_sent_again_runs_once(pair: Pair) -> None:
     assert JOB.times_done(pair.database, text) == 1
 
 
+@pytest.mark.requirement("C.1", "C.12")
 def test_who_was_cut_off_may_send_it_again(pair: Pair) -> None:
     api, at_the_other = pair.new_user()
     key, text = new_key(), new_text()
@@ -202,6 +216,7 @@ def test_who_was_cut_off_may_send_it_again(pair: Pair) -> None:
     assert TODO.times_done(pair.database, text) == 1
 
 
+@pytest.mark.requirement("C.1", "C.12")
 @pytest.mark.parametrize("pair", ["sqlite"], indirect=True)
 def test_a_key_holds_after_the_server_was_killed(pair: Pair) -> None:
     server = pair.servers[1]
@@ -216,6 +231,7 @@ def test_a_key_holds_after_the_server_was_killed(pair: Pair) -> None:
     assert again.content == first.content
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
 def test_keys_are_kept_for_a_day_and_then_removed(pair: Pair) -> None:
     server, database = pair.servers[1], pair.database

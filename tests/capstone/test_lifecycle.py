@@ -12,13 +12,20 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import NO_REDIS, redis_is_available
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.ledger import Ledger
+from course.harness.plugin import Launch
+from course.harness.queue import NO_REDIS, redis_is_available
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.cluster import Cluster
-from tests.stage05.jobs import FAR_AWAY, LONG, Ledger, submit, submit_file, succeeded
+from tests.stage05.jobs import (
+    FAR_AWAY,
+    LONG,
+    submit,
+    submit_file,
+    succeeded,
+)
 from tests.stage08.chat import new_text, person
 from tests.stage08.stuck import stuck_client
 
@@ -52,6 +59,7 @@ def wait_for_end(server: LaunchedServer, asked: float, within: float = STOPS_WIT
     return took
 
 
+@pytest.mark.requirement("C.10")
 def test_it_says_that_it_will_stop_and_serves_meanwhile(launch: Launch) -> None:
     server = launch(DRAIN_SECONDS=str(DRAIN))
     with Api(server) as visitor:
@@ -76,6 +84,7 @@ def _is_draining(server: LaunchedServer) -> bool:
     return (answer.status_code, answer.json()["status"]) == (503, "draining")
 
 
+@pytest.mark.requirement("C.10")
 def test_a_request_that_was_begun_is_finished(launch: Launch) -> None:
     server = launch()
     with Api(server) as visitor:
@@ -115,6 +124,7 @@ CLIENTS = {
 }
 
 
+@pytest.mark.requirement("C.10")
 def test_it_stops_in_time_whatever_its_clients_do(launch: Launch) -> None:
     """All of them at once: a body, a stream and a socket are waited for at the same time."""
     server = launch()
@@ -137,6 +147,7 @@ def test_it_stops_in_time_whatever_its_clients_do(launch: Launch) -> None:
     assert "Application shutdown complete" in server.log_text()
 
 
+@pytest.mark.requirement("C.10")
 def test_who_asks_a_second_time_does_not_wait(launch: Launch) -> None:
     server = launch()
     head, rest = CLIENTS["a body that never ends"]
@@ -159,6 +170,7 @@ def test_who_asks_a_second_time_does_not_wait(launch: Launch) -> None:
     server.kill()
 
 
+@pytest.mark.requirement("C.10")
 def test_a_job_that_runs_goes_back_to_the_queue(launch: Launch) -> None:
     server = launch(REDIS_URL="")
     ledger = Ledger(server.database)
@@ -174,6 +186,7 @@ def test_a_job_that_runs_goes_back_to_the_queue(launch: Launch) -> None:
             assert succeeded(visitor.with_token(api.token), job_id)["attempts"] == 1
 
 
+@pytest.mark.requirement("C.10")
 @pytest.mark.deployment("full")
 def test_all_processes_behind_a_port_stop_in_order(launch: Launch) -> None:
     server = launch(start=False)
@@ -184,6 +197,7 @@ def test_all_processes_behind_a_port_stop_in_order(launch: Launch) -> None:
     assert server.log_text().count("Application shutdown complete") == 2
 
 
+@pytest.mark.requirement("C.10")
 @pytest.mark.deployment("full")
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
 def test_a_worker_stops_in_time_and_loses_no_job(launch: Launch, tmp_path: Path) -> None:

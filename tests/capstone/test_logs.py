@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import NO_REDIS, redis_is_available
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import NO_REDIS, redis_is_available
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.cluster import Cluster
 from tests.stage05.jobs import submit, succeeded
 from tests.stage08.chat import open_socket, refusal, who_is
@@ -56,6 +56,7 @@ def access_line(server: LaunchedServer, request_id: str) -> Line:
     return line
 
 
+@pytest.mark.requirement("C.4")
 def test_every_line_is_json_from_the_first_to_the_last(launch: Launch) -> None:
     server = launch(LOG_FORMAT="json")
     with Api(server) as visitor:
@@ -66,6 +67,7 @@ def test_every_line_is_json_from_the_first_to_the_last(launch: Launch) -> None:
     assert any("Application shutdown complete" in message for message in messages)
 
 
+@pytest.mark.requirement("C.4")
 def test_a_request_is_one_line_with_what_one_looks_for(
     json_server: LaunchedServer, reader: Api
 ) -> None:
@@ -85,6 +87,7 @@ def test_a_request_is_one_line_with_what_one_looks_for(
     assert before - timedelta(seconds=1) < logged_at < datetime.now(UTC) + timedelta(seconds=1)
 
 
+@pytest.mark.requirement("C.4")
 def test_a_request_of_nobody_has_no_user(json_server: LaunchedServer, reader: Api) -> None:
     request_id = secrets.token_hex(8)
     # Over the connection that the user's requests came by.
@@ -93,6 +96,7 @@ def test_a_request_of_nobody_has_no_user(json_server: LaunchedServer, reader: Ap
     assert access_line(json_server, request_id)["user_id"] is None
 
 
+@pytest.mark.requirement("C.4")
 def test_an_address_is_never_logged(json_server: LaunchedServer, reader: Api) -> None:
     secret = secrets.token_hex(12)
     mark = json_server.log_mark()
@@ -107,6 +111,7 @@ def test_an_address_is_never_logged(json_server: LaunchedServer, reader: Api) ->
     assert secret not in logged.lower()
 
 
+@pytest.mark.requirement("C.4")
 def test_bodies_and_tokens_are_never_logged(json_server: LaunchedServer, reader: Api) -> None:
     secret = secrets.token_hex(12)
     credentials = {"username": f"user_{secrets.token_hex(4)}", "password": secret}
@@ -122,6 +127,7 @@ def test_bodies_and_tokens_are_never_logged(json_server: LaunchedServer, reader:
     assert answer["access_token"] not in log
 
 
+@pytest.mark.requirement("C.4")
 def test_nobody_can_forge_a_line(json_server: LaunchedServer, reader: Api) -> None:
     mark = json_server.log_mark()
     with open_socket(json_server, header=f"Bearer {reader.token}"):
@@ -130,6 +136,7 @@ def test_nobody_can_forge_a_line(json_server: LaunchedServer, reader: Api) -> No
     assert {line["level"] for line in lines(json_server.log_since(mark))} == {"info"}
 
 
+@pytest.mark.requirement("C.4")
 def test_what_asks_every_few_seconds_is_not_logged(
     json_server: LaunchedServer, reader: Api
 ) -> None:
@@ -142,6 +149,7 @@ def test_what_asks_every_few_seconds_is_not_logged(
     assert not logged & {"/health/live", "/health/ready", "/metrics"}
 
 
+@pytest.mark.requirement("C.4")
 def test_the_console_form_is_for_people(api: Api, launched_server: LaunchedServer) -> None:
     mark = launched_server.log_mark()
     todo = api.create_todo()
@@ -151,6 +159,7 @@ def test_the_console_form_is_for_people(api: Api, launched_server: LaunchedServe
     assert "secret" not in launched_server.log_since(mark)
 
 
+@pytest.mark.requirement("C.4")
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
 def test_worker_and_beat_log_json_too(launch: Launch, tmp_path: Path) -> None:
     server = launch(start=False, LOG_FORMAT="json")

@@ -12,12 +12,12 @@ import httpx
 import psycopg
 import pytest
 
-from tests.harness.database import PostgresDatabase
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import create_database
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.database import PostgresDatabase
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import create_database
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import new_image
 
@@ -42,6 +42,7 @@ def slow_deletions(database: PostgresDatabase) -> Iterator[None]:
         yield
 
 
+@pytest.mark.requirement("C.1")
 def test_a_picture_that_is_being_deleted_is_not_brought_back_by_a_server_that_starts(
     launch: Launch, postgres_url: str
 ) -> None:

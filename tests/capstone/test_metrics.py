@@ -11,12 +11,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.ports import free_port
-from tests.harness.queue import NO_REDIS, Process, redis_is_available
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.ports import free_port
+from course.harness.queue import NO_REDIS, Process, redis_is_available
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.stage05.cluster import Cluster
 from tests.stage05.jobs import FAR_AWAY, seconds_from_now, submit, succeeded
 from tests.stage08.chat import open_socket
@@ -72,6 +72,7 @@ def user(measured: LaunchedServer) -> Iterator[Api]:
         yield visitor.as_new_user()
 
 
+@pytest.mark.requirement("C.7")
 @pytest.mark.contract("O3")
 def test_requests_are_counted_by_route_method_and_status(
     measured: LaunchedServer, user: Api
@@ -99,6 +100,7 @@ def test_requests_are_counted_by_route_method_and_status(
     assert after.value(name, **timed, le="+Inf") == after.value(count, **timed)
 
 
+@pytest.mark.requirement("C.7")
 def test_every_operation_of_the_api_has_its_own_series(measured: LaunchedServer, user: Api) -> None:
     paths = user.request("GET", "/openapi.json").json()["paths"]
     operations = {(method.upper(), path) for path in paths for method in paths[path]}
@@ -118,6 +120,7 @@ def test_every_operation_of_the_api_has_its_own_series(measured: LaunchedServer,
     assert operations <= series
 
 
+@pytest.mark.requirement("C.7")
 def test_what_nobody_knows_shares_one_series(measured: LaunchedServer, user: Api) -> None:
     junk = secrets.token_hex(4)
     client, base_url = user.client, measured.base_url
@@ -139,6 +142,7 @@ def test_what_nobody_knows_shares_one_series(measured: LaunchedServer, user: Api
     assert requests(after, "other", "/todos", 405) >= 20
 
 
+@pytest.mark.requirement("C.7")
 def test_the_state_of_the_app_is_shown(measured: LaunchedServer, user: Api) -> None:
     job_id = submit(user, run_at=FAR_AWAY)["id"]
     succeeded(user, submit(user)["id"])
@@ -161,12 +165,14 @@ def test_the_state_of_the_app_is_shown(measured: LaunchedServer, user: Api) -> N
     user.request("DELETE", f"/jobs/{job_id}")
 
 
+@pytest.mark.requirement("C.7")
 def test_calls_of_the_provider_are_counted(measured: LaunchedServer, user: Api) -> None:
     before = scrape(measured.base_url).value("upstream_calls_total", outcome="answered")
     assert user.request("GET", f"/weather?city={secrets.token_hex(6)}").status_code in (200, 404)
     assert scrape(measured.base_url).value("upstream_calls_total", outcome="answered") > before
 
 
+@pytest.mark.requirement("C.7")
 def test_a_stream_is_not_held_back_or_counted_before_its_end(
     measured: LaunchedServer, user: Api
 ) -> None:
@@ -203,6 +209,7 @@ def children(server: LaunchedServer) -> list[int]:
     return started.children()
 
 
+@pytest.mark.requirement("C.7")
 @pytest.mark.deployment("full")
 def test_processes_behind_one_port_are_added_up(two_processes: LaunchedServer) -> None:
     def served_by_both() -> bool:
@@ -218,6 +225,7 @@ def test_processes_behind_one_port_are_added_up(two_processes: LaunchedServer) -
         assert requests(scrape(two_processes.base_url), "GET", "/todos", 401) == before + 40
 
 
+@pytest.mark.requirement("C.7")
 @pytest.mark.deployment("full")
 def test_a_dead_process_keeps_no_connections(two_processes: LaunchedServer) -> None:
     base_url = two_processes.base_url
@@ -245,6 +253,7 @@ def _files_of(server: LaunchedServer, process_id: int) -> Iterator[Path]:
     return Path(server.settings["PROMETHEUS_MULTIPROC_DIR"]).glob(f"*_{process_id}.db")
 
 
+@pytest.mark.requirement("C.7")
 @pytest.mark.deployment("full")
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
 def test_a_worker_serves_the_metrics_of_its_processes(launch: Launch, tmp_path: Path) -> None:
@@ -272,6 +281,7 @@ def test_a_worker_serves_the_metrics_of_its_processes(launch: Launch, tmp_path: 
         cluster.end()
 
 
+@pytest.mark.requirement("C.7")
 @pytest.mark.deployment("full")
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
 def test_jobs_that_no_worker_takes_are_seen_to_wait(launch: Launch, tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import NO_POSTGRES, Postgres, create_database, postgres_is_available
-from tests.harness.server import LaunchedServer, ServerDidNotStart
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import NO_POSTGRES, Postgres, create_database, postgres_is_available
+from course.harness.server import LaunchedServer, ServerDidNotStart
+from course.harness.waiting import eventually, in_parallel
 from tests.stage02.test_migrations import COMMANDS
 
 # it is PostgreSQL in any case: once is enough
@@ -44,6 +44,7 @@ def reasons(server: LaunchedServer) -> list[str]:
     return [line for line in lines if line.startswith("ERROR") and "Exiting" not in line]
 
 
+@pytest.mark.requirement("C.1")
 def test_every_migration_goes_up_down_and_up_again(
     empty: LaunchedServer, stage_directory: Path
 ) -> None:
@@ -54,6 +55,7 @@ def test_every_migration_goes_up_down_and_up_again(
     assert "(head)" in done.stdout
 
 
+@pytest.mark.requirement("C.1")
 def test_of_several_that_migrate_at_once_one_does(
     empty: LaunchedServer, stage_directory: Path
 ) -> None:
@@ -69,6 +71,7 @@ def test_of_several_that_migrate_at_once_one_does(
         assert visitor.as_new_user().create_todo()["id"] == 1
 
 
+@pytest.mark.requirement("C.12")
 def test_a_database_that_is_not_up_yet_is_waited_for(
     launch: Launch, stopped_postgres: Postgres
 ) -> None:
@@ -86,6 +89,7 @@ def test_a_database_that_is_not_up_yet_is_waited_for(
     assert stopped_postgres.password not in server.log_text()
 
 
+@pytest.mark.requirement("C.12")
 def test_a_wrong_password_is_told_at_once_and_not_waited_for(
     launch: Launch, stopped_postgres: Postgres
 ) -> None:

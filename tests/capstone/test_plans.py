@@ -14,13 +14,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres, create_database
+from course.harness.queue import BEAT, WORKER, Process, Redis, celery_process, redis_is_available
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.capstone.full_tables import GROWING, ROWS, fill
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.queue import BEAT, WORKER, Process, Redis, celery_process, redis_is_available
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
 from tests.stage07.people import Person, expect, first_admin
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own databases
@@ -133,6 +133,7 @@ def read_little(found: list[str]) -> None:
         assert max(rows) <= MOST_ROWS, plan
 
 
+@pytest.mark.requirement("C.9")
 @pytest.mark.parametrize("path", READS)
 def test_a_read_costs_what_it_returns(plans: Plans, path: str) -> None:
     mark = plans.mark()
@@ -142,6 +143,7 @@ def test_a_read_costs_what_it_returns(plans: Plans, path: str) -> None:
     read_little(found)
 
 
+@pytest.mark.requirement("C.9")
 @pytest.mark.parametrize("path", DEEP_READS)
 def test_a_page_far_down_a_list_is_found_by_an_index(plans: Plans, path: str) -> None:
     mark = plans.mark()
@@ -154,6 +156,7 @@ def test_a_page_far_down_a_list_is_found_by_an_index(plans: Plans, path: str) ->
             assert int(loops) <= MOST_ROWS, f"{table} is read {loops} times:\n{plan}"
 
 
+@pytest.mark.requirement("C.9")
 def test_a_change_reads_only_what_it_changes(plans: Plans) -> None:
     api = plans.person.api
     # For the limits on what a user may have, a process counts once in a while: not below.
@@ -188,6 +191,7 @@ def test_a_change_reads_only_what_it_changes(plans: Plans) -> None:
     read_little(found)
 
 
+@pytest.mark.requirement("C.9")
 def test_a_refresh_and_a_sign_out_read_one_family(plans: Plans) -> None:
     api = plans.person.api
     settings = plans.server.settings
@@ -205,6 +209,7 @@ def test_a_refresh_and_a_sign_out_read_one_family(plans: Plans) -> None:
     read_little(found)
 
 
+@pytest.mark.requirement("C.9")
 def test_looking_for_work_and_cleaning_up_read_no_whole_table(plans: Plans) -> None:
     mark = plans.mark()
     plans.server.restart()  # it cleans up when it starts
@@ -223,6 +228,7 @@ def test_looking_for_work_and_cleaning_up_read_no_whole_table(plans: Plans) -> N
     read_little(of_the_background())
 
 
+@pytest.mark.requirement("C.9")
 def test_workers_and_beat_read_no_whole_table(plans: Plans, tmp_path: Any) -> None:
     if not redis_is_available():
         pytest.skip("not checked: there is no Redis")

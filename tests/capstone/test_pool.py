@@ -11,13 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from course.harness.database import PostgresDatabase
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import create_database
+from course.harness.queue import NO_REDIS, Redis, redis_is_available
+from course.harness.waiting import eventually, in_parallel
 from tests.capstone.watching import highest
-from tests.harness.database import PostgresDatabase
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import create_database
-from tests.harness.queue import NO_REDIS, Redis, redis_is_available
-from tests.harness.waiting import eventually, in_parallel
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own database
 
@@ -59,6 +59,7 @@ def waiting_for_the_lock(database: PostgresDatabase) -> int:
     return int(count)
 
 
+@pytest.mark.requirement("C.8")
 def test_a_crowd_of_slow_requests_shares_the_connections(
     launch: Launch, database: PostgresDatabase
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_crowd_of_slow_requests_shares_the_connections(
     assert most[0] <= SIZE + OVERFLOW
 
 
+@pytest.mark.requirement("C.8")
 def test_without_a_free_connection_the_answer_is_503_and_says_when_to_come_back(
     launch: Launch, database: PostgresDatabase
 ) -> None:
@@ -111,6 +113,7 @@ def test_without_a_free_connection_the_answer_is_503_and_says_when_to_come_back(
     assert "Traceback" not in server.log_text()
 
 
+@pytest.mark.requirement("C.8")
 def test_a_statement_that_takes_too_long_is_ended(
     launch: Launch, database: PostgresDatabase
 ) -> None:
@@ -127,6 +130,7 @@ def test_a_statement_that_takes_too_long_is_ended(
         api.create_todo()
 
 
+@pytest.mark.requirement("C.8")
 def test_a_crowd_shares_the_connections_to_redis(launch: Launch, tmp_path: Path) -> None:
     if not redis_is_available():
         pytest.skip(NO_REDIS)

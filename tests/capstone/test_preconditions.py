@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import NO_BODY, Api
-from tests.harness.server import LaunchedServer, Server
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.contract import variants
+from course.harness.driver import NO_BODY, Api
+from course.harness.server import LaunchedServer, Server
+from course.harness.waiting import eventually, in_parallel
 from tests.stage04.uploads import new_image
 from tests.stage07.people import expect, first_admin, new_person
 
@@ -84,6 +84,7 @@ each_thing = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("U15")
 @each_thing
 def test_a_thing_has_an_etag_and_is_304_for_whoever_has_it(
@@ -96,6 +97,7 @@ def test_a_thing_has_an_etag_and_is_304_for_whoever_has_it(
     assert answer.headers["etag"] == headers["If-None-Match"]
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("U15")
 @each_way
 @pytest.mark.parametrize(
@@ -116,6 +118,7 @@ def test_a_change_of_something_else_than_was_seen_is_412(
     assert thing.etag() == etag
 
 
+@pytest.mark.requirement("C.1")
 @each_way
 @pytest.mark.parametrize("right", ["{}", '"other", {}', "*", None])
 def test_a_change_of_what_was_seen_is_done(
@@ -127,6 +130,7 @@ def test_a_change_of_what_was_seen_is_done(
     assert answer.status_code in (200, 204)
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("make", [a_todo, a_post], ids=lambda make: make.__name__)
 def test_the_second_of_two_who_saw_the_same_is_told(api: Api, server: Server, make: Make) -> None:
     thing = make(api, server)
@@ -137,6 +141,7 @@ def test_the_second_of_two_who_saw_the_same_is_told(api: Api, server: Server, ma
     assert thing.api.request("GET", thing.path).json()["title"] == "of the first"
 
 
+@pytest.mark.requirement("C.1")
 @each_way
 def test_of_several_at_once_who_saw_the_same_one_wins(
     api: Api, server: Server, make: Make, number: int
@@ -151,6 +156,7 @@ def test_of_several_at_once_who_saw_the_same_one_wins(
     assert set(statuses[1:]) <= {404, 409, 412}
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("make", [a_todo, a_post], ids=lambda make: make.__name__)
 def test_whose_it_is_and_what_is_sent_come_before_the_etag(
     api: Api, server: Server, make: Make

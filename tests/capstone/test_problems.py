@@ -10,12 +10,12 @@ import httpx
 import psycopg
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.problems import PROBLEM, field_errors, reason
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres, create_database
+from course.harness.problems import PROBLEM, field_errors, reason
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage08.chat import open_socket
 
 pytestmark = pytest.mark.craft
@@ -54,6 +54,7 @@ def ask(api: Api, name: str) -> httpx.Response:
     return api.request(method, path, **options)
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("E10")
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_error_is_a_problem_document(api: Api, name: str) -> None:
@@ -70,6 +71,7 @@ def test_an_error_is_a_problem_document(api: Api, name: str) -> None:
     assert ("errors" in problem) == (answer.status_code == 422)
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("E10")
 def test_a_422_names_each_field_that_is_wrong(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": 1, "completed": "no idea"})
@@ -78,6 +80,7 @@ def test_a_422_names_each_field_that_is_wrong(api: Api) -> None:
     assert "completed" in reason(answer)
 
 
+@pytest.mark.requirement("C.1")
 def test_the_documentation_says_what_an_error_looks_like(api: Api) -> None:
     paths = api.request("GET", "/openapi.json").json()["paths"]
     error = api.request("GET", "/todos", params={"limit": "many"}).json()
@@ -90,6 +93,7 @@ def test_the_documentation_says_what_an_error_looks_like(api: Api) -> None:
                 assert set(described["required"]) < set(described["properties"]) == set(error)
 
 
+@pytest.mark.requirement("C.1")
 def test_errors_keep_the_headers_that_belong_to_them(visitor: Api) -> None:
     refused = visitor.request("GET", "/todos")
     assert refused.status_code == 401
@@ -98,6 +102,7 @@ def test_errors_keep_the_headers_that_belong_to_them(visitor: Api) -> None:
     assert visitor.request("PATCH", "/todos").headers["allow"]
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("O4")
 @pytest.mark.parametrize("given", ["a", "A-1_b.C", "x" * 128])
 def test_a_well_formed_id_is_taken_over(visitor: Api, given: str) -> None:
@@ -107,6 +112,7 @@ def test_a_well_formed_id_is_taken_over(visitor: Api, given: str) -> None:
     assert visitor.request("GET", "/todos", headers={ID: given}).json()["request_id"] == given
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a;b", 'a"b', "ä".encode().decode()])
 def test_an_id_that_is_not_well_formed_is_replaced(visitor: Api, given: str) -> None:
     answer = visitor.client.get(
@@ -116,6 +122,7 @@ def test_an_id_that_is_not_well_formed_is_replaced(visitor: Api, given: str) -> 
     assert answer.headers[ID] != given
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("O4")
 @pytest.mark.parametrize("name", ERRORS)
 def test_every_answer_has_an_id_of_its_own(api: Api, name: str) -> None:
@@ -124,6 +131,7 @@ def test_every_answer_has_an_id_of_its_own(api: Api, name: str) -> None:
     assert ids[0] != ids[1]
 
 
+@pytest.mark.requirement("C.1")
 def test_a_socket_has_an_id_too(api: Api) -> None:
     with open_socket(api, header=f"Bearer {api.token}") as socket:
         assert socket.response is not None
@@ -144,6 +152,7 @@ def broken(launch_for_module: Launch) -> Iterator[tuple[LaunchedServer, Api]]:
         yield server, api
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.deployment("plain")
 def test_a_mistake_of_ours_is_a_500_that_tells_nothing(
     broken: tuple[LaunchedServer, Api],
@@ -185,6 +194,7 @@ def assert_try_again(answer: httpx.Response) -> None:
     assert "try again" in reason(answer)
 
 
+@pytest.mark.requirement("C.1")
 def test_a_statement_that_takes_too_long_is_503(
     impatient: tuple[LaunchedServer, Api, str],
 ) -> None:
@@ -195,6 +205,7 @@ def test_a_statement_that_takes_too_long_is_503(
     assert api.create_todo()["id"]
 
 
+@pytest.mark.requirement("C.1")
 def test_a_table_that_is_not_there_is_our_mistake_and_500(
     impatient: tuple[LaunchedServer, Api, str],
 ) -> None:
@@ -210,6 +221,7 @@ def test_a_table_that_is_not_there_is_our_mistake_and_500(
     assert api.request("GET", "/chat/messages").status_code == 200
 
 
+@pytest.mark.requirement("C.1")
 def test_a_database_that_is_not_there_is_503_and_then_works_again(
     impatient: tuple[LaunchedServer, Api, str], own_postgres: Postgres
 ) -> None:

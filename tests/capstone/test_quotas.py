@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
 from tests.capstone.keys import new_key
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
 from tests.stage07.people import Person, first_admin, new_person
 
 pytestmark = pytest.mark.craft
@@ -38,6 +38,7 @@ def refused(answer: httpx.Response, kind: str) -> None:
     assert f"{MOST} {kind}" in answer.json()["detail"]
 
 
+@pytest.mark.requirement("C.1")
 def test_a_user_has_a_limited_number_of_todos(author: Person) -> None:
     api = author.api
     todos = [api.create_todo() for _ in range(MOST)]
@@ -49,6 +50,7 @@ def test_a_user_has_a_limited_number_of_todos(author: Person) -> None:
     assert len(api.list_todos()) == MOST
 
 
+@pytest.mark.requirement("C.1")
 def test_a_user_has_a_limited_number_of_posts_and_comments(author: Person) -> None:
     posts = [author.write_post() for _ in range(MOST)]
     author.delete("posts", posts[0])  # it can come back, so it counts
@@ -60,6 +62,7 @@ def test_a_user_has_a_limited_number_of_posts_and_comments(author: Person) -> No
     refused(author.api.request("POST", path, json={"body": "One more"}), "comments")
 
 
+@pytest.mark.requirement("C.1")
 def test_a_request_that_was_refused_may_be_sent_again_with_its_key(author: Person) -> None:
     api = author.api
     todos = [api.create_todo() for _ in range(MOST)]

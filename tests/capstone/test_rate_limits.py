@@ -13,10 +13,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import NO_REDIS, Redis, redis_is_available
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import NO_REDIS, Redis, redis_is_available
+from course.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_username, register
 
 pytestmark = pytest.mark.craft
@@ -68,6 +68,7 @@ def assert_refused(answer: httpx.Response, window: int = 3600) -> None:
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("U13")
 def test_too_many_attempts_with_one_name_are_refused_the_right_password_too(limited: Api) -> None:
     username, address = new_username(), new_address()
@@ -76,6 +77,7 @@ def test_too_many_attempts_with_one_name_are_refused_the_right_password_too(limi
     assert_refused(attempt(limited, address, username, PASSWORD))
 
 
+@pytest.mark.requirement("C.1")
 def test_whoever_signs_in_as_often_as_allowed_is_not_refused(limited: Api) -> None:
     username, address = new_username(), new_address()
     assert register(limited, username).status_code == 201
@@ -83,6 +85,7 @@ def test_whoever_signs_in_as_often_as_allowed_is_not_refused(limited: Api) -> No
         assert attempt(limited, address, username, PASSWORD).status_code == 200
 
 
+@pytest.mark.requirement("C.1")
 def test_upper_and_lower_case_are_one_name(limited: Api) -> None:
     address = new_address()
     for username in ("Somebody", "SOMEBODY", "sOmEbOdY"):
@@ -90,6 +93,7 @@ def test_upper_and_lower_case_are_one_name(limited: Api) -> None:
     assert_refused(attempt(limited, address, "somebody"))
 
 
+@pytest.mark.requirement("C.1")
 def test_nobody_is_locked_out_by_somebody_else(limited: Api) -> None:
     username, attacker = new_username(), new_address()
     assert register(limited, username).status_code == 201
@@ -97,12 +101,14 @@ def test_nobody_is_locked_out_by_somebody_else(limited: Api) -> None:
     assert attempt(limited, new_address(), username, PASSWORD).status_code == 200
 
 
+@pytest.mark.requirement("C.1")
 def test_another_name_is_counted_apart(limited: Api) -> None:
     address = new_address()
     assert statuses(limited, PER_NAME + 1, address, "one")[-1] == 429
     assert attempt(limited, address, "another").status_code == 401
 
 
+@pytest.mark.requirement("C.1")
 def test_one_address_tries_only_so_many_names(limited: Api) -> None:
     address = new_address()
     for number in range(PER_ADDRESS):
@@ -111,6 +117,7 @@ def test_one_address_tries_only_so_many_names(limited: Api) -> None:
     assert attempt(limited, new_address(), "one.more").status_code == 401
 
 
+@pytest.mark.requirement("C.1")
 def test_addresses_of_one_ipv6_network_are_one_client(limited: Api) -> None:
     network = new_network()
     for number in range(PER_NAME):
@@ -119,6 +126,7 @@ def test_addresses_of_one_ipv6_network_are_one_client(limited: Api) -> None:
     assert attempt(limited, f"{new_network()}::1").status_code == 401
 
 
+@pytest.mark.requirement("C.1")
 def test_an_ipv4_address_written_as_ipv6_is_the_same_client(limited: Api) -> None:
     address = new_address()
     assert statuses(limited, PER_NAME, f"::ffff:{address}") == [401] * PER_NAME
@@ -126,6 +134,7 @@ def test_an_ipv4_address_written_as_ipv6_is_the_same_client(limited: Api) -> Non
     assert attempt(limited, f"::ffff:{new_address()}").status_code == 401
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize(
     "address", ["", "unknown", "x" * 5000, "1.2.3.4:99999999", "[", "fe80::1%eth0"]
 )
@@ -133,11 +142,13 @@ def test_a_strange_address_is_a_client_too(limited: Api, address: str) -> None:
     assert attempt(limited, address, new_username()).status_code == 401
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("username", ["\0", "\ud7ff\U0001f95b" * 100, "n" * 5_000])
 def test_a_strange_name_is_counted_too(limited: Api, username: str) -> None:
     assert statuses(limited, PER_NAME + 1, new_address(), username)[-1] == 429
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("U13")
 def test_registering_is_limited(limited: Api) -> None:
     headers = {"X-Forwarded-For": new_address()}
@@ -154,6 +165,7 @@ def test_registering_is_limited(limited: Api) -> None:
     assert_refused(ask(new_username()))
 
 
+@pytest.mark.requirement("C.1")
 def test_refreshing_is_limited_by_address(limited: Api) -> None:
     headers = {"X-Forwarded-For": new_address()}
 
@@ -165,6 +177,7 @@ def test_refreshing_is_limited_by_address(limited: Api) -> None:
     assert_refused(ask())
 
 
+@pytest.mark.requirement("C.1")
 def test_refusals_are_counted_by_limit(limited: Api) -> None:
     before = metric(limited, 'rate_limit_refusals_total{limit="sign_in"}')
     statuses(limited, PER_NAME + 2, new_address())
@@ -177,6 +190,7 @@ def metric(api: Api, series: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith(series + " "))
 
 
+@pytest.mark.requirement("C.1")
 def test_attempts_that_come_at_once_are_all_counted(limited: Api) -> None:
     address = new_address()
     answers = in_parallel(12, lambda _: attempt(limited, address)).results
@@ -184,6 +198,7 @@ def test_attempts_that_come_at_once_are_all_counted(limited: Api) -> None:
     assert len(answers) == 12
 
 
+@pytest.mark.requirement("C.1")
 def test_whoever_comes_back_when_told_is_let_in(launch: Launch) -> None:
     with Api(launch(RATE_LIMIT_AUTH="1/second")) as api:
         answers = in_parallel(8, lambda _: attempt(api, "10.0.0.1")).results
@@ -194,6 +209,7 @@ def test_whoever_comes_back_when_told_is_let_in(launch: Launch) -> None:
         assert attempt(api, "10.0.0.1").status_code == 401
 
 
+@pytest.mark.requirement("C.1")
 def test_an_empty_rate_is_no_limit(launch: Launch) -> None:
     with Api(launch(RATE_LIMIT_AUTH="")) as api:
         assert set(statuses(api, 30, "10.0.0.1")) == {401}
@@ -238,6 +254,7 @@ def count_together(two: tuple[Api, Api]) -> bool:
     return first == [401] * PER_NAME and attempt(two[1], address).status_code == 429
 
 
+@pytest.mark.requirement("C.1")
 def test_processes_count_together(two: tuple[Api, Api]) -> None:
     one, another = two
     address = new_address()
@@ -247,6 +264,7 @@ def test_processes_count_together(two: tuple[Api, Api]) -> None:
         assert_refused(attempt(api, address))
 
 
+@pytest.mark.requirement("C.1")
 def test_redis_holds_no_name_and_nothing_for_ever(two: tuple[Api, Api], redis: Redis) -> None:
     redis.command("FLUSHALL")
     statuses(two[0], 2, new_address(), "a.name.to.look.for")
@@ -258,6 +276,7 @@ def test_redis_holds_no_name_and_nothing_for_ever(two: tuple[Api, Api], redis: R
         assert 0 < int(redis.command("TTL", key)) <= 3600
 
 
+@pytest.mark.requirement("C.1")
 def test_without_redis_people_sign_in_and_each_process_counts_alone(
     two: tuple[Api, Api], redis: Redis
 ) -> None:
@@ -274,6 +293,7 @@ def test_without_redis_people_sign_in_and_each_process_counts_alone(
     eventually(lambda: count_together(two), within=10)
 
 
+@pytest.mark.requirement("C.1")
 def test_a_redis_that_hangs_keeps_nobody_waiting_for_long(
     two: tuple[Api, Api], redis: Redis
 ) -> None:

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.server import Server
-from tests.lessons.lesson import blocks_of, read, sections_of
+from course.harness.lesson import blocks_of, read, sections_of
+from course.harness.server import Server
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it reads a page
 
@@ -82,6 +82,7 @@ def as_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+@pytest.mark.requirement("C.17")
 def test_the_table_of_settings_is_that_of_the_code(
     directory: Path, sections: dict[str, str]
 ) -> None:
@@ -90,6 +91,7 @@ def test_the_table_of_settings_is_that_of_the_code(
     assert {name: default.replace("–", "") for name, default, *_ in rows} == in_code
 
 
+@pytest.mark.requirement("C.17")
 def test_the_example_of_settings_is_that_of_the_code(directory: Path) -> None:
     in_code = settings_in_source(directory / "app" / "config.py")
     # One that cannot be set to nothing is there as a comment.
@@ -107,18 +109,21 @@ def others_of(directory: Path) -> list[list[str]]:
     return [row for row in rows_of(section) if len(row) == 3]
 
 
+@pytest.mark.requirement("C.17")
 def test_what_compose_wants_to_be_told_is_on_the_page(directory: Path) -> None:
     wanted = set(re.findall(r"\$\{([A-Z_]+)", read(directory / "compose.yaml")))
     in_code = settings_in_source(directory / "app" / "config.py")
     assert wanted - in_code.keys() <= {row[0] for row in others_of(directory)}
 
 
+@pytest.mark.requirement("C.17")
 def test_every_setting_reaches_the_containers(directory: Path) -> None:
     """What stands in `.env` and is not passed on would be ignored without a word."""
     passed_on = set(re.findall(r"^ +([A-Z_0-9]+):", read(directory / "compose.yaml"), re.MULTILINE))
     assert settings_in_source(directory / "app" / "config.py").keys() <= passed_on
 
 
+@pytest.mark.requirement("C.17")
 def test_the_command_that_makes_the_secrets_makes_all_of_them(
     directory: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +142,7 @@ def test_the_command_that_makes_the_secrets_makes_all_of_them(
     assert len(set(made.values())) == len(made)
 
 
+@pytest.mark.requirement("C.17")
 def test_the_table_of_metrics_is_what_the_app_measures(
     server: Server, sections: dict[str, str]
 ) -> None:
@@ -150,6 +156,7 @@ def test_the_table_of_metrics_is_what_the_app_measures(
     assert {row[0] for row in rows_of(sections["Metrics"])} == ours
 
 
+@pytest.mark.requirement("C.17")
 def test_the_page_names_every_alert_and_dashboard(
     directory: Path, sections: dict[str, str]
 ) -> None:
@@ -170,6 +177,7 @@ def operations_of(section: str) -> Iterator[tuple[str, str]]:
         yield from ((method, path) for method in methods)
 
 
+@pytest.mark.requirement("C.17")
 def test_the_table_of_operations_is_the_api(server: Server, sections: dict[str, str]) -> None:
     schema = httpx.get(f"{server.base_url}/openapi.json", trust_env=False, timeout=20).json()
     described = {
@@ -181,6 +189,7 @@ def test_the_table_of_operations_is_the_api(server: Server, sections: dict[str, 
     assert set(told) == described | undescribed
 
 
+@pytest.mark.requirement("C.17")
 def test_the_technology_stack_names_every_requirement(
     directory: Path, sections: dict[str, str]
 ) -> None:
@@ -188,6 +197,7 @@ def test_the_technology_stack_names_every_requirement(
     assert set(required) == {row[0] for row in rows_of(sections["Technology stack"])}
 
 
+@pytest.mark.requirement("C.17")
 def test_the_project_structure_names_every_directory(
     directory: Path, sections: dict[str, str]
 ) -> None:

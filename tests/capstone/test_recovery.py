@@ -15,11 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import BEAT, NO_REDIS, WORKER, Redis, celery_process, redis_is_available
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import BEAT, NO_REDIS, WORKER, Redis, celery_process, redis_is_available
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.jobs import Job, submit, succeeded
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own Redis
@@ -53,6 +53,7 @@ EACH_SECOND = ("--heartbeat-interval", "1")  # a worker's sign of life
 LATELY, LONG_AGO = 10, 16  # seconds since a sign of life: a health check draws the line between
 
 
+@pytest.mark.requirement("C.6")
 def test_a_server_whose_event_loop_stands_still_ends_and_says_where(
     launch: Launch, tmp_path: Path
 ) -> None:
@@ -143,22 +144,26 @@ def life(server: LaunchedServer, redis: Redis, tmp_path_factory: pytest.TempPath
     )
 
 
+@pytest.mark.requirement("C.6")
 def test_a_worker_that_is_stuck_ends(life: Life) -> None:
     assert life.exit_code == 1
     assert "Stuck for" in life.log
 
 
+@pytest.mark.requirement("C.6")
 def test_a_worker_without_redis_is_not_stuck(life: Life) -> None:
     assert life.survived_without_redis
     assert life.job["status"] == "succeeded"
     assert life.survived_all_of_it
 
 
+@pytest.mark.requirement("C.11")
 def test_a_health_check_sees_whether_a_worker_lives(life: Life) -> None:
     assert (life.healthy_before, life.healthy, life.beats) == (False, True, True)
     assert (life.healthy_lately, life.healthy_long_ago) == (True, False)
 
 
+@pytest.mark.requirement("C.6")
 def test_a_server_that_works_is_left_alone(life: Life, server: LaunchedServer) -> None:
     assert life.job["status"] == "succeeded"  # that took longer than the server may be stuck
     with Api(server) as visitor:
@@ -167,6 +172,7 @@ def test_a_server_that_works_is_left_alone(life: Life, server: LaunchedServer) -
     assert "Timeout" not in server.log_text()
 
 
+@pytest.mark.requirement("C.11")
 def test_a_health_check_sees_whether_beat_lives(server: LaunchedServer, tmp_path: Path) -> None:
     heartbeat = server.data_dir / "heartbeat"
     heartbeat.unlink(missing_ok=True)
@@ -182,6 +188,7 @@ def test_a_health_check_sees_whether_beat_lives(server: LaunchedServer, tmp_path
     assert not probe_after(server, heartbeat, LONG_AGO)
 
 
+@pytest.mark.requirement("C.11")
 def test_a_health_check_sees_whether_it_is_ready(launch: Launch) -> None:
     server = launch()
     ready = f"{server.base_url}/health/ready"

@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import WORKER, celery_process
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import WORKER, celery_process
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import PASSWORD, new_account, sign_in
 
 pytestmark = pytest.mark.craft
@@ -61,6 +61,7 @@ def assert_refused(answer: httpx.Response) -> None:
 # --- One use, one successor
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("U12")
 def test_a_refresh_token_gives_a_working_access_token(visitor: Api) -> None:
     username = new_account(visitor)
@@ -76,6 +77,7 @@ def test_a_refresh_token_gives_a_working_access_token(visitor: Api) -> None:
     assert me.json()["username"] == username
 
 
+@pytest.mark.requirement("C.1")
 def test_no_answer_with_a_token_may_be_kept(visitor: Api) -> None:
     signed_in = sign_in(visitor, new_account(visitor))
     refreshed = refresh(visitor, refresh_token(signed_in))
@@ -83,12 +85,14 @@ def test_no_answer_with_a_token_may_be_kept(visitor: Api) -> None:
         assert "no-store" in answer.headers["cache-control"]
 
 
+@pytest.mark.requirement("C.1")
 def test_each_successor_is_good_for_one_use(visitor: Api) -> None:
     token = new_token(visitor)
     for _ in range(5):
         token = refresh_token(refresh(visitor, token))
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("U12")
 def test_using_one_twice_revokes_its_family(visitor: Api) -> None:
     stolen = new_token(visitor)
@@ -99,6 +103,7 @@ def test_using_one_twice_revokes_its_family(visitor: Api) -> None:
         assert_refused(refresh(visitor, token))
 
 
+@pytest.mark.requirement("C.1")
 def test_other_sign_ins_are_other_families(visitor: Api) -> None:
     username = new_account(visitor)
     stolen = refresh_token(sign_in(visitor, username))
@@ -111,6 +116,7 @@ def test_other_sign_ins_are_other_families(visitor: Api) -> None:
     refresh_token(sign_in(visitor, username))
 
 
+@pytest.mark.requirement("C.1")
 def test_of_many_that_come_at_once_with_one_token_one_wins(visitor: Api) -> None:
     token = new_token(visitor)
     answers = in_parallel(8, lambda _: refresh(visitor, token)).results
@@ -119,6 +125,7 @@ def test_of_many_that_come_at_once_with_one_token_one_wins(visitor: Api) -> None
     assert_refused(refresh(visitor, refresh_token(winner)))
 
 
+@pytest.mark.requirement("C.1")
 def test_a_successor_that_is_made_during_the_revocation_is_worthless(visitor: Api) -> None:
     for _ in range(10):
         stolen = new_token(visitor)
@@ -132,6 +139,7 @@ def test_a_successor_that_is_made_during_the_revocation_is_worthless(visitor: Ap
 # --- Logging out
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.contract("U12")
 def test_logging_out_ends_the_family(visitor: Api) -> None:
     first = new_token(visitor)
@@ -142,6 +150,7 @@ def test_logging_out_ends_the_family(visitor: Api) -> None:
     assert_refused(refresh(visitor, second))
 
 
+@pytest.mark.requirement("C.1")
 def test_a_token_that_was_used_logs_out_too(visitor: Api) -> None:
     first = new_token(visitor)
     second = refresh_token(refresh(visitor, first))
@@ -149,6 +158,7 @@ def test_a_token_that_was_used_logs_out_too(visitor: Api) -> None:
     assert_refused(refresh(visitor, second))
 
 
+@pytest.mark.requirement("C.1")
 def test_logging_out_again_or_with_an_unknown_token_is_fine(visitor: Api) -> None:
     token = new_token(visitor)
     for _ in range(2):
@@ -156,6 +166,7 @@ def test_logging_out_again_or_with_an_unknown_token_is_fine(visitor: Api) -> Non
     assert log_out(visitor, UNKNOWN).status_code == 204
 
 
+@pytest.mark.requirement("C.1")
 def test_logging_out_ends_only_this_sign_in(visitor: Api) -> None:
     username = new_account(visitor)
     here, elsewhere = (refresh_token(sign_in(visitor, username)) for _ in range(2))
@@ -166,10 +177,12 @@ def test_logging_out_ends_only_this_sign_in(visitor: Api) -> None:
 # --- What is no refresh token
 
 
+@pytest.mark.requirement("C.1")
 def test_an_unknown_token_is_refused(visitor: Api) -> None:
     assert_refused(refresh(visitor, UNKNOWN))
 
 
+@pytest.mark.requirement("C.1")
 def test_access_and_refresh_tokens_do_not_stand_for_each_other(visitor: Api) -> None:
     tokens = sign_in(visitor, new_account(visitor)).json()
     assert_refused(refresh(visitor, tokens["access_token"]))
@@ -177,6 +190,7 @@ def test_access_and_refresh_tokens_do_not_stand_for_each_other(visitor: Api) -> 
     assert_refused(me)
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize(
     "wrong",
     [None, 1, True, [], {}, "", "x\0", "\0", "é" * 43, "x" * 5_000, ["x" * 43]],
@@ -186,6 +200,7 @@ def test_what_cannot_be_a_token_is_invalid_input(visitor: Api, send: Any, wrong:
     assert send(visitor, wrong).status_code == 422
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
 @pytest.mark.parametrize(
     "body",
@@ -207,6 +222,7 @@ def test_a_strange_body_is_invalid_input(visitor: Api, path: str, body: bytes) -
 # --- Time, restarts and what is stored
 
 
+@pytest.mark.requirement("C.1")
 def test_a_family_ends_at_its_time_however_often_it_was_used(launch: Launch) -> None:
     with Api(launch(REFRESH_TOKEN_TTL="3")) as api:
         signed_in = sign_in(api, new_account(api))
@@ -222,6 +238,7 @@ def test_a_family_ends_at_its_time_however_often_it_was_used(launch: Launch) -> 
         assert time.monotonic() - started > 2
 
 
+@pytest.mark.requirement("C.1")
 def test_a_restart_loses_no_token_and_forgives_no_second_use(launch: Launch) -> None:
     server = launch()
     with Api(server) as api:
@@ -234,6 +251,7 @@ def test_a_restart_loses_no_token_and_forgives_no_second_use(launch: Launch) -> 
         assert_refused(refresh(api, unused))
 
 
+@pytest.mark.requirement("C.1")
 def test_expired_tokens_are_removed_and_others_stay(launch: Launch) -> None:
     server = launch(REFRESH_TOKEN_TTL="1")
     with Api(server) as api:
@@ -282,6 +300,7 @@ def stored_tokens(server: LaunchedServer) -> int:
     return count
 
 
+@pytest.mark.requirement("C.1")
 def test_no_token_is_in_the_database_or_the_log(launched_server: LaunchedServer) -> None:
     with Api(launched_server) as api:
         first = refresh_token(sign_in(api, new_account(api), PASSWORD))

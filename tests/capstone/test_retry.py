@@ -10,13 +10,13 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from course.harness.database import database_at
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import Postgres, create_database
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.capstone.keys import TODO, new_key, new_text
-from tests.harness.database import database_at
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import Postgres, create_database
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own database
 
@@ -95,6 +95,7 @@ def frozen(postgres: Postgres) -> None:
     postgres.resume()
 
 
+@pytest.mark.requirement("C.12")
 @pytest.mark.parametrize("happen", [restarted, killed, frozen])
 def test_under_load_there_are_only_503s_until_the_database_is_back(
     server: LaunchedServer, own_postgres: Postgres, happen: Callable[[Postgres], None]
@@ -124,6 +125,7 @@ def test_under_load_there_are_only_503s_until_the_database_is_back(
     assert kept - kept_before >= load.statuses[201]
 
 
+@pytest.mark.requirement("C.12")
 def test_a_request_that_failed_is_sent_again_with_its_key_and_done_once(
     server: LaunchedServer, own_postgres: Postgres
 ) -> None:
@@ -143,6 +145,7 @@ def test_a_request_that_failed_is_sent_again_with_its_key_and_done_once(
     assert TODO.times_done(database, text) == 1
 
 
+@pytest.mark.requirement("C.12")
 def test_the_database_is_waited_for_at_start(
     server: LaunchedServer, own_postgres: Postgres
 ) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.plugin import Launch
-from tests.harness.server import ServerDidNotStart
+from course.harness.plugin import Launch
+from course.harness.server import ServerDidNotStart
 
 # Both forms read their settings in the same way.
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
@@ -18,6 +18,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("settings", WRONG, ids=lambda settings: " and ".join(settings.values()))
 def test_wrong_settings_stop_the_start_with_one_clear_line(
     launch: Launch, settings: dict[str, str]

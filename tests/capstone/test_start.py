@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage02.reasons import reason_in
 from tests.stage02.unusable import REASONS, Spoil, not_migrated_in_production
 
@@ -28,6 +28,7 @@ def refused(launch_for_module: Launch) -> dict[Spoil, LaunchedServer]:
     return servers
 
 
+@pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("spoil", EXPLAINED, ids=lambda spoil: spoil.__name__)
 def test_it_does_not_start_and_one_line_says_why(
     refused: dict[Spoil, LaunchedServer], spoil: Spoil, stage: int
@@ -37,6 +38,7 @@ def test_it_does_not_start_and_one_line_says_why(
     assert EXPLAINED[spoil] in reason_in(server.log_text(), stage)
 
 
+@pytest.mark.requirement("C.1")
 def test_two_migrations_that_follow_the_same_one_are_told_in_one_line(
     launch: Launch, stage_directory: Path, tmp_path: Path
 ) -> None:
@@ -60,6 +62,7 @@ def test_two_migrations_that_follow_the_same_one_are_told_in_one_line(
         assert "Traceback" not in done.stdout
 
 
+@pytest.mark.requirement("C.1")
 def test_a_database_that_cannot_be_used_is_told_in_one_line_by_the_command(
     launch: Launch, stage_directory: Path
 ) -> None:
@@ -72,6 +75,7 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line_by_the_command(
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.requirement("C.1")
 def test_the_sql_of_the_migrations_is_printed_or_refused_in_one_line(
     launch: Launch, stage_directory: Path
 ) -> None:

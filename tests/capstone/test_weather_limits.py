@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import NO_REDIS, Redis, redis_is_available
+from course.harness.waiting import eventually
+from course.harness.weather import FakeWeather
 from tests.capstone.test_rate_limits import assert_refused, new_address
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import NO_REDIS, Redis, redis_is_available
-from tests.harness.waiting import eventually
-from tests.harness.weather import FakeWeather
 from tests.stage06.weather import new_city, outcome
 
 pytestmark = pytest.mark.craft
@@ -27,6 +27,7 @@ def ask_from(api: Api, address: str, city: str) -> httpx.Response:
     return api.request("GET", "/weather", params={"city": city}, headers=headers)
 
 
+@pytest.mark.requirement("C.1")
 def test_a_client_looks_up_a_limited_number_of_cities(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_client_looks_up_a_limited_number_of_cities(
         assert outcome(ask_from(api, address, more)) == "HIT"
 
 
+@pytest.mark.requirement("C.1")
 def test_an_older_answer_is_given_to_a_client_without_lookups(launch: Launch) -> None:
     with Api(launch(RATE_LIMIT_WEATHER="1/hour", WEATHER_CACHE_TTL="1")) as api:
         address, city = new_address(), new_city()
@@ -70,6 +72,7 @@ def redis_of_the_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redi
     redis.process.end()
 
 
+@pytest.mark.requirement("C.1")
 def test_processes_count_lookups_together_and_share_the_answers(
     two: tuple[Api, Api], fake_weather: FakeWeather
 ) -> None:

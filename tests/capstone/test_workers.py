@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.capstone.watching import highest
-from tests.harness.database import Database, PostgresDatabase
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.postgres import create_database
-from tests.harness.queue import (
+from course.harness.database import Database, PostgresDatabase
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.postgres import create_database
+from course.harness.queue import (
     BEAT,
     NO_REDIS,
     WORKER,
@@ -21,8 +20,9 @@ from tests.harness.queue import (
     celery_process,
     redis_is_available,
 )
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
+from tests.capstone.watching import highest
 from tests.stage05.jobs import LONG, submit, submit_file
 
 # it brings its own database and Redis
@@ -73,6 +73,7 @@ def come_to_one_end(database: Database, job_ids: set[str]) -> None:
     assert sorted(ends) == sorted((job_id, "succeeded") for job_id in job_ids)
 
 
+@pytest.mark.requirement("C.6")
 def test_the_workers_of_two_servers_run_each_job_once(
     launch: Launch, database: PostgresDatabase
 ) -> None:
@@ -120,6 +121,7 @@ def workers(server: LaunchedServer, tmp_path: Path) -> Iterator[list[Process]]:
         process.end()
 
 
+@pytest.mark.requirement("C.6", "C.8")
 def test_jobs_survive_a_killed_worker_and_each_ends_once(
     server: LaunchedServer, workers: list[Process], database: PostgresDatabase
 ) -> None:

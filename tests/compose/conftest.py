@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from course.harness.driver import Api
 from tests.compose.stack import NO_DOCKER, Stack, docker_is_available
-from tests.harness.driver import Api
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 import httpx
 
-from tests.harness.waiting import eventually
-from tools.course import ROOT
+from course.catalog.stages import ROOT
+from course.harness.waiting import eventually
 
 CAPSTONE = ROOT / "capstone_production"
 NO_DOCKER = "not checked: there is no Docker with Compose here"
@@ -41,7 +41,7 @@ def docker_is_available() -> bool:
 
 
 class Stack:
-    """The running system; it can be asked over HTTP as any server (`tests.harness.server`)."""
+    """The running system; it can be asked over HTTP as any server (`course.harness.server`)."""
 
     has_users = True
 

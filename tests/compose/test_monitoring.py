@@ -13,9 +13,9 @@ import httpx
 import pytest
 import yaml
 
+from course.harness.driver import Api
+from course.harness.waiting import eventually
 from tests.compose.stack import CAPSTONE, LATEST, Stack, docker
-from tests.harness.driver import Api
-from tests.harness.waiting import eventually
 from tests.stage04.uploads import new_image
 from tests.stage05.jobs import submit, succeeded
 from tests.stage08.chat import new_text, person
@@ -85,6 +85,7 @@ def has_data(stack: Stack, expression: str) -> None:
     eventually(look, within=LONGEST)
 
 
+@pytest.mark.requirement("C.15", "C.16")
 @pytest.mark.parametrize("name", [path.stem for path in DASHBOARDS])
 def test_every_panel_of_a_dashboard_has_data(loaded_stack: Stack, name: str) -> None:
     path = DEPLOY / "grafana" / "dashboards" / f"{name}.json"
@@ -93,11 +94,13 @@ def test_every_panel_of_a_dashboard_has_data(loaded_stack: Stack, name: str) -> 
         has_data(loaded_stack, expression)
 
 
+@pytest.mark.requirement("C.4")
 def test_every_recorded_number_is_there(loaded_stack: Stack) -> None:
     for rule in rules("recording.yml", "record"):
         has_data(loaded_stack, rule["record"])
 
 
+@pytest.mark.requirement("C.4")
 def test_every_alert_looks_at_something_that_is_there(loaded_stack: Stack) -> None:
     for rule in rules("alerts.yml", "alert"):
         # Without its threshold: an alert that is well returns nothing.
@@ -105,10 +108,12 @@ def test_every_alert_looks_at_something_that_is_there(loaded_stack: Stack) -> No
             has_data(loaded_stack, THRESHOLD.sub("", part))
 
 
+@pytest.mark.requirement("C.4")
 def test_no_alert_fires_while_all_is_well(loaded_stack: Stack) -> None:
     eventually(lambda: loaded_stack.query('ALERTS{alertstate="firing"}') == [], within=LONGEST)
 
 
+@pytest.mark.requirement("C.4", "C.16")
 def test_prometheus_reaches_all_that_it_looks_for(loaded_stack: Stack) -> None:
     def jobs() -> dict[str, str]:
         return {row["metric"]["job"]: row["value"][1] for row in loaded_stack.query("up")}
@@ -117,6 +122,7 @@ def test_prometheus_reaches_all_that_it_looks_for(loaded_stack: Stack) -> None:
     eventually(lambda: jobs() == dict.fromkeys(wanted, "1"), within=LATEST)
 
 
+@pytest.mark.requirement("C.4")
 def test_an_alert_notices_that_redis_is_gone(stack: Stack) -> None:
     stack.compose("stop", "redis")
     noticed = 'ALERTS{alertname="RedisDown"}'
@@ -125,6 +131,7 @@ def test_an_alert_notices_that_redis_is_gone(stack: Stack) -> None:
     eventually(lambda: not stack.query(noticed), within=LATEST)
 
 
+@pytest.mark.requirement("C.15")
 def test_grafana_has_the_source_and_the_dashboards_from_the_files(stack: Stack) -> None:
     (source,) = stack.grafana("/api/datasources").json()
     assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
@@ -133,11 +140,13 @@ def test_grafana_has_the_source_and_the_dashboards_from_the_files(stack: Stack) 
     assert {dashboard["title"] for dashboard in found} == titles
 
 
+@pytest.mark.requirement("C.4")
 def test_grafana_wants_a_password(stack: Stack) -> None:
     url = str(stack.grafana("/api/datasources").url)
     assert httpx.get(url, trust_env=False).status_code == 401
 
 
+@pytest.mark.requirement("C.4")
 @pytest.mark.parametrize("words", [["check", "config"], ["test", "rules"]], ids=" ".join)
 def test_prometheus_own_tool_approves_of_the_files(stack: Stack, words: list[str]) -> None:
     image = stack.containers("prometheus")[0]["Config"]["Image"]

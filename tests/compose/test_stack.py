@@ -1,6 +1,6 @@
 """Rows C.5, C.6, C.11 and C.13, D.9: the system in containers, run for real.
 
-    nox -s compose-smoke
+    python3 noxfile.py compose-smoke
 
 Not part of any stage's session: it needs Docker, and builds an image.
 """
@@ -15,6 +15,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
+from course.harness.driver import Api
+from course.harness.waiting import eventually
 from tests.compose.stack import (
     LATEST,
     SERVICES,
@@ -23,8 +25,6 @@ from tests.compose.stack import (
     docker,
     is_healthy,
 )
-from tests.harness.driver import Api
-from tests.harness.waiting import eventually
 from tests.stage04.pictures import png
 from tests.stage04.uploads import new_image, upload
 from tests.stage05.jobs import submit, succeeded
@@ -35,10 +35,12 @@ IMAGE = "capstone-app:local"
 OURS = ("api", "worker", "beat", "migrate")
 
 
+@pytest.mark.requirement("C.5", "D.9")
 def test_compose_finds_nothing_to_complain_of(stack: Stack) -> None:
     assert stack.compose("config", "--quiet", complaints=True) == ""
 
 
+@pytest.mark.requirement("C.11", "D.9")
 def test_every_container_is_healthy_but_the_one_that_is_done(stack: Stack) -> None:
     by_service = {
         c["Config"]["Labels"]["com.docker.compose.service"]: c for c in stack.containers()
@@ -49,6 +51,7 @@ def test_every_container_is_healthy_but_the_one_that_is_done(stack: Stack) -> No
     assert all(is_healthy(container) for container in by_service.values())
 
 
+@pytest.mark.requirement("C.5")
 def test_containers_have_no_root_no_privileges_and_limits(stack: Stack) -> None:
     for container in stack.containers(*SERVICES):
         host, name = container["HostConfig"], container["Name"]
@@ -63,6 +66,7 @@ def test_containers_have_no_root_no_privileges_and_limits(stack: Stack) -> None:
         assert host["PidsLimit"], name
 
 
+@pytest.mark.requirement("C.5")
 def test_only_the_gateway_and_grafana_are_open_to_this_machine(stack: Stack) -> None:
     published = {
         container["Config"]["Labels"]["com.docker.compose.service"]: binding["HostIp"]
@@ -73,6 +77,7 @@ def test_only_the_gateway_and_grafana_are_open_to_this_machine(stack: Stack) -> 
     assert published == {"gateway": "127.0.0.1", "grafana": "127.0.0.1"}
 
 
+@pytest.mark.requirement("C.13")
 def test_what_was_written_is_there_after_down_and_up(stack: Stack, api: Api) -> None:
     todo = api.create_todo("stays")
     picture = new_image(api)
@@ -84,6 +89,7 @@ def test_what_was_written_is_there_after_down_and_up(stack: Stack, api: Api) -> 
     assert api.request("GET", f"/jobs/{job['id']}").json() == job
 
 
+@pytest.mark.requirement("C.5", "C.14")
 def test_three_replicas_share_the_requests_and_prometheus_finds_them(
     stack: Stack, api: Api
 ) -> None:
@@ -105,6 +111,7 @@ def test_three_replicas_share_the_requests_and_prometheus_finds_them(
     eventually(lambda: stack.value('count(up{job="api"} == 1)') == 3, within=LATEST)
 
 
+@pytest.mark.requirement("C.5")
 def test_people_on_different_replicas_chat(stack: Stack, api: Api) -> None:
     with ExitStack() as sockets:
         people = [sockets.enter_context(person(api.as_new_user())) for _ in range(8)]
@@ -130,6 +137,7 @@ def test_a_replica_counts_its_own_processors(stack: Stack) -> None:
     assert stack.compose("exec", "-T", "api", "python", "-c", count).split() == ["2"]
 
 
+@pytest.mark.requirement("C.6")
 @pytest.mark.parametrize("service", sorted(SERVICES - {"grafana", "prometheus"}))
 def test_a_killed_container_comes_back(stack: Stack, api: Api, service: str) -> None:
     todo = api.create_todo()
@@ -140,6 +148,7 @@ def test_a_killed_container_comes_back(stack: Stack, api: Api, service: str) -> 
     succeeded(api, submit(api)["id"], within=LATEST)
 
 
+@pytest.mark.requirement("C.6")
 def test_no_request_fails_while_a_replica_is_killed(stack: Stack, api: Api) -> None:
     todo = api.create_todo()
     killed = stack.containers("api")[0]
@@ -150,6 +159,7 @@ def test_no_request_fails_while_a_replica_is_killed(stack: Stack, api: Api) -> N
     assert comes_back(killed)
 
 
+@pytest.mark.requirement("C.5")
 @pytest.mark.parametrize(
     "path",
     [
@@ -164,6 +174,7 @@ def test_what_is_not_public_cannot_be_reached(stack: Stack, path: str) -> None:
     assert answer.headers["x-request-id"]
 
 
+@pytest.mark.requirement("C.5")
 @pytest.mark.parametrize("path", ["/todos/%00", "/todos/%zz"])
 def test_what_is_no_address_gets_no_further_than_the_gateway(stack: Stack, path: str) -> None:
     assert get_raw(stack, path).status_code == 400
@@ -175,10 +186,12 @@ def get_raw(stack: Stack, path: str) -> httpx.Response:
     return httpx.Client(trust_env=False).send(httpx.Request("GET", url))
 
 
+@pytest.mark.requirement("C.5")
 def test_anybody_may_know_that_it_lives(stack: Stack) -> None:
     assert httpx.get(f"{stack.base_url}/health/live", trust_env=False).json() == {"status": "alive"}
 
 
+@pytest.mark.requirement("C.5")
 def test_a_picture_of_five_mib_passes_and_more_is_refused(stack: Stack, api: Api) -> None:  # noqa: ARG001
     picture = png()
     largest = picture + b"\0" * (5 * MIB - len(picture))
@@ -190,12 +203,14 @@ def test_a_picture_of_five_mib_passes_and_more_is_refused(stack: Stack, api: Api
     assert refused.json()["status"] == 413
 
 
+@pytest.mark.requirement("C.5")
 def test_whoever_is_refused_while_they_send_gets_to_know_why(api: Api) -> None:
     body = b"x" * (2 * MIB)
     statuses = [api.request("POST", "/auth/token", content=body).status_code for _ in range(50)]
     assert set(statuses) == {413}
 
 
+@pytest.mark.requirement("C.5")
 def test_the_name_of_a_request_is_the_same_everywhere(stack: Stack, api: Api) -> None:
     name = new_text("request-")
     answer = api.request("GET", "/todos", headers={"X-Request-ID": name})
@@ -204,6 +219,7 @@ def test_the_name_of_a_request_is_the_same_everywhere(stack: Stack, api: Api) ->
     eventually(lambda: name in stack.logs("api"), within=LATEST)
 
 
+@pytest.mark.requirement("C.5")
 def test_a_token_is_in_no_log(stack: Stack, api: Api) -> None:
     name = new_text("request-")
     with open_socket(api, query=f"?token={api.token}"):
@@ -215,6 +231,7 @@ def test_a_token_is_in_no_log(stack: Stack, api: Api) -> None:
         assert signature not in stack.logs(service)
 
 
+@pytest.mark.requirement("C.5")
 def test_only_the_gateway_is_believed_about_who_asks(stack: Stack, api: Api) -> None:
     forged, name = "203.0.113.9", new_text("request-")
     api.request("GET", "/todos", headers={"X-Request-ID": name, "X-Forwarded-For": forged})
@@ -232,6 +249,7 @@ def test_only_the_gateway_is_believed_about_who_asks(stack: Stack, api: Api) -> 
     assert "172.31.251.2" not in clients, "the API takes all clients for the gateway"
 
 
+@pytest.mark.requirement("C.5")
 def test_the_image_is_small_and_holds_neither_secrets_nor_compilers(stack: Stack) -> None:
     base, ours = (json.loads(docker("inspect", name))[0] for name in ("python:3.13-slim", IMAGE))
     # The official base has 120 MB; a stand-in for it may have more.
@@ -245,6 +263,7 @@ def test_the_image_is_small_and_holds_neither_secrets_nor_compilers(stack: Stack
     assert found.split() == ["none"]
 
 
+@pytest.mark.requirement("C.10")
 def test_the_server_is_told_of_a_stop_and_ends_in_order(stack: Stack) -> None:
     (first, *_) = stack.containers("api")
     docker("stop", first["Id"])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lessons.lesson import read, sections_of
-from tools.course import ROOT
-from tools.requirements import load_requirements
+from course.catalog.requirements import load_requirements
+from course.catalog.stages import ROOT
+from course.harness.lesson import read, sections_of
 
 HOME = ROOT / "docs" / "decisions"
 PAGES = sorted(HOME.glob("0*.md"))
@@ -47,7 +47,7 @@ def test_a_decision_names_what_shows_it(page: Path) -> None:
     assert found
     rows = {row.id for row in load_requirements() if row.tests}
     assert set(ROW.findall(shown)) <= rows
-    tests = re.findall(r"`(tests/\S+\.py)`", shown)
+    tests = re.findall(r"`((?:course|tests|tools)/\S+\.py)`", shown)
     assert tests
     assert [name for name in tests if not (ROOT / name).is_file()] == []
 

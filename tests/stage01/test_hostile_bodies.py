@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.raw_http import chunk, connect, head, send_raw
-from tests.harness.server import Server
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.raw_http import chunk, connect, head, send_raw
+from course.harness.server import Server
 
 pytestmark = pytest.mark.craft
 
@@ -68,6 +68,7 @@ UNPARSABLE = {
 NO_TODO = {"null", "array", "string", "number"}
 
 
+@pytest.mark.requirement("1.6", "2.6")
 @pytest.mark.contract("E4", "E6")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("name", variants(BODIES, craft=BODIES.keys() - UNPARSABLE - NO_TODO))
@@ -83,6 +84,7 @@ def test_a_hostile_body_is_422_and_the_server_lives_on(api: Api, method: str, na
     assert api.create_todo()["id"]
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -102,6 +104,7 @@ def test_a_body_of_another_kind_is_refused_or_read_as_json(api: Api, content_typ
     assert "detail" in answer.json() or answer.json()["title"] == "t"
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.parametrize("title", ["a\x00b", "\x00", "a\x7fb", "a\u2028b", "\ufeffa", "a\uffffb"])
 def test_an_odd_character_is_kept_or_refused_but_not_altered(api: Api, title: str) -> None:
     answer = api.request("POST", "/todos", json={"title": title, "description": title})
@@ -111,11 +114,13 @@ def test_an_odd_character_is_kept_or_refused_but_not_altered(api: Api, title: st
         assert (todo["title"], todo["description"]) == (title, title)
 
 
+@pytest.mark.requirement("1.6")
 def test_a_key_that_is_there_twice_does_no_harm(api: Api) -> None:
     answer = api.request("POST", "/todos", content=b'{"title": "a", "title": "b"}')
     assert answer.status_code in (201, 422)
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.contract("T3", "E4")
 @pytest.mark.parametrize("length", [ALWAYS_READ - 64, MIB - 64])
 def test_a_body_under_the_limit_is_read_or_refused(api: Api, length: int) -> None:
@@ -123,6 +128,7 @@ def test_a_body_under_the_limit_is_read_or_refused(api: Api, length: int) -> Non
     assert answer.status_code in (413, 422)
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.contract("T3")
 @pytest.mark.parametrize("letter", variants("ж🥛", craft="🥛"))
 def test_the_longest_todo_is_read_however_its_json_is_written(api: Api, letter: str) -> None:
@@ -142,6 +148,7 @@ FLOODS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.craft("E9")
 @pytest.mark.alone
 @pytest.mark.parametrize("name", FLOODS)
@@ -158,12 +165,14 @@ def test_the_refusal_of_a_flood_is_short_and_quick(api: Api, method: str, name: 
     assert min(took) < QUICK, took
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.contract("E22", since=4)
 def test_a_body_over_the_limit_is_413(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": "t" * (MIB + 1)})
     assert answer.status_code == 413
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.craft("E23")
 def test_a_413_says_why_in_json(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": "t" * (MIB + 1)})
@@ -176,6 +185,7 @@ def authorized(api: Api, headers: dict[str, str]) -> dict[str, str]:
     return headers | ({"Authorization": f"Bearer {api.token}"} if api.token else {})
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.craft("E23")
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_a_declared_length_over_the_limit_is_413_and_can_be_read(api: Api, method: str) -> None:
@@ -193,6 +203,7 @@ def too_many_chunks() -> Iterator[bytes]:
         yield chunk(b"x" * 65_536)
 
 
+@pytest.mark.requirement("1.6", "4.6")
 @pytest.mark.contract("E22", since=4)
 def test_a_body_over_the_limit_is_413_in_chunks_too(api: Api) -> None:
     """Some servers answer at once, some when all has come: it has an end."""
@@ -201,6 +212,7 @@ def test_a_body_over_the_limit_is_413_in_chunks_too(api: Api) -> None:
     assert answer.status == 413
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.craft("E23")
 def test_chunks_without_end_are_413(api: Api) -> None:
     chunks = too_many_chunks
@@ -208,6 +220,7 @@ def test_chunks_without_end_are_413(api: Api) -> None:
     assert_too_large(answer.status, answer.headers, answer.body)
 
 
+@pytest.mark.requirement("1.3")
 def test_a_todo_that_is_sent_in_chunks_is_read(api: Api) -> None:
     pieces = [b'{"ti', b'tle": "in ', b'chunks"}']
     answer = api.request("POST", "/todos", content=iter(pieces))
@@ -221,6 +234,7 @@ def assert_too_large(status: int, headers: dict[str, str], body: bytes) -> None:
     assert b'"detail"' in body
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.craft("E7")
 @pytest.mark.parametrize("headers", [{"Content-Length": "100"}, CHUNKED], ids=str)
 def test_a_client_that_leaves_in_mid_body_does_no_harm(
@@ -233,6 +247,7 @@ def test_a_client_that_leaves_in_mid_body_does_no_harm(
     assert api.create_todo("after them")["title"] == "after them"
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.craft("E7")
 @pytest.mark.parametrize(
     "request_text",

@@ -3,15 +3,16 @@
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.raw_http import send_raw
-from tests.harness.server import AttachedServer, Server
+from course.harness.driver import Api
+from course.harness.raw_http import send_raw
+from course.harness.server import AttachedServer, Server
 
 pytestmark = pytest.mark.craft
 
 OPERATIONS = {"/todos": {"get", "post"}, "/todos/{}": {"get", "put", "patch", "delete"}}
 
 
+@pytest.mark.requirement("1.2")
 @pytest.mark.contract("E5")
 def test_an_unknown_path_is_404_in_json(api: Api) -> None:
     answer = api.request("GET", "/no/such/path")
@@ -19,6 +20,7 @@ def test_an_unknown_path_is_404_in_json(api: Api) -> None:
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("1.5")
 @pytest.mark.contract("E11", "E5")
 @pytest.mark.parametrize(
     ("method", "path"),
@@ -38,6 +40,7 @@ def allowed(answer: httpx.Response) -> set[str]:
     return {method.strip() for method in answer.headers["allow"].split(",")}
 
 
+@pytest.mark.requirement("1.5")
 @pytest.mark.craft("E12")
 @pytest.mark.parametrize(
     ("method", "path", "methods"),
@@ -52,6 +55,7 @@ def test_405_names_every_method_of_the_path(
     assert allowed(api.request(method, path)) == methods
 
 
+@pytest.mark.requirement("1.2")
 @pytest.mark.craft("E13")
 def test_head_answers_as_get_does_without_a_body(api: Api) -> None:
     path = f"/todos/{api.create_todo()['id']}"
@@ -64,6 +68,7 @@ def test_head_answers_as_get_does_without_a_body(api: Api) -> None:
     assert api.request("HEAD", path + "0000000").status_code == 404
 
 
+@pytest.mark.requirement("1.3")
 @pytest.mark.craft("E14")
 @pytest.mark.parametrize("path", ["/todos/", "/todos/?limit=1&offset=0", "/todos/1/"])
 def test_a_slash_too_many_is_redirected_on_the_host_that_was_asked(api: Api, path: str) -> None:
@@ -75,6 +80,7 @@ def test_a_slash_too_many_is_redirected_on_the_host_that_was_asked(api: Api, pat
     assert leads_to == path.replace("/?", "?").removesuffix("/")
 
 
+@pytest.mark.requirement("1.3")
 @pytest.mark.craft("E14")
 def test_a_slash_at_the_end_keeps_the_method_and_the_body(api: Api) -> None:
     answer = api.request("POST", "/todos/", json={"title": "with a slash"}, follow_redirects=True)
@@ -83,6 +89,7 @@ def test_a_slash_at_the_end_keeps_the_method_and_the_body(api: Api) -> None:
     assert listed.json() == api.list_todos(limit=1)
 
 
+@pytest.mark.requirement("D.2")
 def test_the_api_describes_its_operations(api: Api, server: Server) -> None:
     answer = api.request("GET", "/openapi.json")
     if answer.status_code == 404 and isinstance(server, AttachedServer):
@@ -98,6 +105,7 @@ def test_the_api_describes_its_operations(api: Api, server: Server) -> None:
             assert described[path][method]["summary"]
 
 
+@pytest.mark.requirement("D.2")
 def test_the_docs_page_is_served(api: Api, server: Server) -> None:
     answer = api.request("GET", "/docs")
     if answer.status_code == 404 and isinstance(server, AttachedServer):

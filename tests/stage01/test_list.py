@@ -2,12 +2,13 @@
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import PAGE, Api
+from course.harness.contract import variants
+from course.harness.driver import PAGE, Api
 
 ADDITIONS = PAGE + 1  # more than fit on one page, whoever else's are there
 
 
+@pytest.mark.requirement("1.1")
 @pytest.mark.contract("T4", "E21")
 def test_the_list_is_in_the_order_of_ids(api: Api) -> None:
     for _ in range(3):
@@ -16,6 +17,7 @@ def test_the_list_is_in_the_order_of_ids(api: Api) -> None:
     assert ids == sorted(ids)
 
 
+@pytest.mark.requirement("1.1")
 @pytest.mark.contract("T4", "E21")
 def test_a_change_does_not_move_a_todo_in_the_list(api: Api) -> None:
     first, second = api.create_todo(), api.create_todo()
@@ -24,6 +26,7 @@ def test_a_change_does_not_move_a_todo_in_the_list(api: Api) -> None:
     assert ids.index(first["id"]) < ids.index(second["id"])
 
 
+@pytest.mark.requirement("1.1")
 @pytest.mark.contract("E21")
 @pytest.mark.parametrize("limit", [7, PAGE])
 def test_the_pages_together_hold_every_todo_once(api: Api, limit: int) -> None:
@@ -33,6 +36,8 @@ def test_the_pages_together_hold_every_todo_once(api: Api, limit: int) -> None:
     assert [todo_id for todo_id in listed if todo_id in made] == made
 
 
+@pytest.mark.requirement("1.1")
+@pytest.mark.own_stage("app/todos/", "app/params.py")
 @pytest.mark.contract("E21")
 def test_a_page_has_100_todos_unless_asked_otherwise(api: Api) -> None:
     for _ in range(ADDITIONS):
@@ -42,11 +47,13 @@ def test_a_page_has_100_todos_unless_asked_otherwise(api: Api) -> None:
     assert len(api.list_todos(limit=1)) == 1
 
 
+@pytest.mark.requirement("1.1")
 @pytest.mark.contract("E21")
 def test_an_offset_past_the_end_gives_an_empty_page(api: Api) -> None:
     assert api.list_todos(offset=2**31) == []
 
 
+@pytest.mark.requirement("1.1")
 @pytest.mark.contract("T4")
 def test_the_filter_tells_done_from_open(api: Api) -> None:
     done, still_open = api.create_todo(completed=True)["id"], api.create_todo()["id"]
@@ -58,6 +65,7 @@ def test_the_filter_tells_done_from_open(api: Api) -> None:
     assert (still_open in listed_done, still_open in listed_open) == (False, True)
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.contract("E21", "E4")
 @pytest.mark.every_variant
 @pytest.mark.parametrize(
@@ -75,6 +83,7 @@ def test_a_query_that_makes_no_sense_is_422(api: Api, query: str) -> None:
     assert api.request("GET", f"/todos?{query}").status_code == 422
 
 
+@pytest.mark.requirement("1.6", "2.6")
 @pytest.mark.craft("E7")
 @pytest.mark.parametrize("offset", [2**63 - 1, 2**63, 2**64, 10**30])
 def test_an_enormous_offset_does_no_harm(api: Api, offset: int) -> None:

@@ -2,13 +2,14 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.learners import LearnersServer
-from tests.harness.server import LaunchedServer, Server
+from course.harness.driver import Api
+from course.harness.learners import LearnersServer
+from course.harness.server import LaunchedServer, Server
 
 CLIENTS = 8  # enough for each of several processes to get one
 
 
+@pytest.mark.requirement("1.7")
 @pytest.mark.contract("T10")
 @pytest.mark.timeout(90)  # two starts; what grades has less patience otherwise
 @pytest.mark.until(stage=1, successor="2.3")
@@ -26,6 +27,7 @@ def test_todos_are_gone_after_a_restart_and_no_file_was_written(
     assert not is_ours or set(restartable.data_dir.iterdir()) == before
 
 
+@pytest.mark.requirement("1.7")
 @pytest.mark.contract("T10", "T6")
 @pytest.mark.until(stage=1, successor="2.3")
 def test_every_client_sees_one_memory(server: Server) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api, Todo
-from tests.harness.server import FIRST_STAGE_WITH_USERS, LaunchedServer
-from tools.course import find_stage, load_course
-from tools.environment import stage_python
+from course.catalog.environment import stage_python
+from course.catalog.stages import find_stage, load_course
+from course.harness.driver import Api, Todo
+from course.harness.server import FIRST_STAGE_WITH_USERS, LaunchedServer
 
 pytestmark = pytest.mark.craft
 
@@ -69,15 +69,18 @@ def visit(stage: int, stage_directory: Path, tmp_path_factory: pytest.TempPathFa
     return Visit(todo, exit_code, server.log_text(), before, contents(stage_directory))
 
 
+@pytest.mark.requirement("D.2")
 @pytest.mark.contract("E26")
 def test_a_copy_of_the_directory_runs_with_nothing_else(visit: Visit) -> None:
     assert visit.todo["title"] == "on my own"
 
 
+@pytest.mark.requirement("D.2")
 def test_the_copy_leaves_the_original_alone(visit: Visit) -> None:
     assert visit.original_after == visit.original_before
 
 
+@pytest.mark.requirement("D.2")
 def test_sigterm_ends_it_in_good_order(visit: Visit) -> None:
     assert visit.exit_code in (0, -signal.SIGTERM)
     assert "Traceback" not in visit.log

@@ -10,11 +10,11 @@ from contextlib import ExitStack, closing, suppress
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.raw_http import chunk, connect, head
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.raw_http import chunk, connect, head
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 
 pytestmark = pytest.mark.craft
 
@@ -59,6 +59,7 @@ def answer_to(client: socket.socket) -> bytes:
     return answer
 
 
+@pytest.mark.requirement("D.2")
 @pytest.mark.own_stage
 def test_a_stop_takes_bounded_time_whatever_clients_do(launch: Launch) -> None:
     server = launch()
@@ -91,6 +92,8 @@ def test_a_stop_takes_bounded_time_whatever_clients_do(launch: Launch) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.requirement("D.2")
+@pytest.mark.own_stage("app/shutdown.py", "app/middleware/")
 def test_a_request_that_is_open_at_the_stop_is_finished(launch: Launch) -> None:
     server = launch()
     body = b'{"title": "begun before the end", "username": "ada", "password": "correct horse"}'

@@ -8,8 +8,8 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from tests.harness.driver import Api, Todo
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api, Todo
+from course.harness.waiting import eventually, in_parallel
 
 FIELDS = {"id", "title", "description", "completed", "created_at", "updated_at"}
 A_MOMENT = timedelta(seconds=1)  # two clocks that are read for one todo may be so far apart
@@ -22,6 +22,7 @@ def without(todo: Todo, *fields: str) -> Todo:
     return {name: value for name, value in todo.items() if name not in fields}
 
 
+@pytest.mark.requirement("1.3")
 @pytest.mark.contract("T1", "T5")
 def test_a_new_todo_comes_back_complete(api: Api) -> None:
     todo = api.create_todo("Buy milk", description="Two litres", completed=True)
@@ -34,12 +35,14 @@ def test_a_new_todo_comes_back_complete(api: Api) -> None:
     }
 
 
+@pytest.mark.requirement("1.3")
 @pytest.mark.contract("T3", "T5")
 def test_a_todo_needs_no_more_than_a_title(api: Api) -> None:
     todo = api.create_todo("Buy milk")
     assert (todo["description"], todo["completed"]) == (None, False)
 
 
+@pytest.mark.requirement("1.3")
 @pytest.mark.contract("E15", "T5", "T6")
 def test_the_location_of_a_new_todo_leads_to_it(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": "Buy milk"})
@@ -49,6 +52,7 @@ def test_the_location_of_a_new_todo_leads_to_it(api: Api) -> None:
     assert api.request("GET", location).json() == read == answer.json()
 
 
+@pytest.mark.requirement("1.1", "1.2")
 @pytest.mark.contract("T4", "T6")
 def test_a_todo_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
     todo = api.create_todo(description="the same everywhere")
@@ -56,6 +60,7 @@ def test_a_todo_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
     assert todo in api.every_todo()
 
 
+@pytest.mark.requirement("1.2")
 @pytest.mark.contract("T6", "T9")
 def test_an_id_reads_the_same_todo_after_others_were_deleted(api: Api) -> None:
     deleted, *others = (api.create_todo() for _ in range(5))
@@ -63,6 +68,7 @@ def test_an_id_reads_the_same_todo_after_others_were_deleted(api: Api) -> None:
     assert [api.get_todo(todo["id"]) for todo in others] == others
 
 
+@pytest.mark.requirement("1.1")
 @pytest.mark.contract("E1")
 def test_answers_are_json_in_utf_8(api: Api) -> None:
     answer = api.request("GET", "/todos")
@@ -72,6 +78,7 @@ def test_answers_are_json_in_utf_8(api: Api) -> None:
     assert parameters.strip().replace('"', "") in ("", "charset=utf-8")
 
 
+@pytest.mark.requirement("1.2")
 @pytest.mark.contract("E1", "T3")
 @pytest.mark.parametrize("text", LANGUAGES)
 def test_every_language_comes_back_as_it_was_sent(api: Api, text: str) -> None:
@@ -80,6 +87,7 @@ def test_every_language_comes_back_as_it_was_sent(api: Api, text: str) -> None:
     assert (read["title"], read["description"]) == (text, text)
 
 
+@pytest.mark.requirement("1.3")
 @pytest.mark.contract("E2", "T2")
 def test_times_are_in_utc_and_near_now(api: Api) -> None:
     todo = api.create_todo()
@@ -89,12 +97,14 @@ def test_times_are_in_utc_and_near_now(api: Api) -> None:
     assert abs(datetime.now(UTC) - created) < timedelta(minutes=5)
 
 
+@pytest.mark.requirement("1.3")
 @pytest.mark.craft
 def test_a_new_todo_was_created_and_updated_at_one_time(api: Api) -> None:
     todo = api.create_todo()
     assert todo["created_at"] == todo["updated_at"]
 
 
+@pytest.mark.requirement("1.5")
 @pytest.mark.contract("T2")
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_a_change_leaves_created_at_and_updated_at_is_not_before_it(api: Api, method: str) -> None:
@@ -108,6 +118,7 @@ def test_a_change_leaves_created_at_and_updated_at_is_not_before_it(api: Api, me
     assert updated >= datetime.fromisoformat(todo["updated_at"])
 
 
+@pytest.mark.requirement("1.5")
 @pytest.mark.craft
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_a_change_moves_updated_at_and_leaves_created_at(api: Api, method: str) -> None:
@@ -126,6 +137,7 @@ def test_a_change_moves_updated_at_and_leaves_created_at(api: Api, method: str) 
     assert eventually(changed_later)
 
 
+@pytest.mark.requirement("1.5")
 @pytest.mark.contract("T7")
 def test_put_replaces_every_field(api: Api) -> None:
     todo = api.create_todo("Old", description="Old", completed=True)
@@ -139,6 +151,7 @@ def test_put_replaces_every_field(api: Api) -> None:
     }
 
 
+@pytest.mark.requirement("1.5")
 @pytest.mark.contract("T8")
 @pytest.mark.parametrize(
     "change",
@@ -151,6 +164,7 @@ def test_patch_changes_only_what_is_sent(api: Api, change: dict[str, Any]) -> No
     assert api.get_todo(todo["id"]) == answered
 
 
+@pytest.mark.requirement("1.5")
 @pytest.mark.contract("T8")
 def test_an_empty_patch_changes_nothing(api: Api) -> None:
     todo = api.create_todo(description="stays", completed=True)
@@ -158,6 +172,7 @@ def test_an_empty_patch_changes_nothing(api: Api) -> None:
     assert without(answered, "updated_at") == without(todo, "updated_at")
 
 
+@pytest.mark.requirement("1.4")
 @pytest.mark.contract("T9")
 def test_each_delete_takes_the_todo_that_its_id_names(api: Api) -> None:
     ids = [api.create_todo()["id"] for _ in range(8)]
@@ -167,6 +182,7 @@ def test_each_delete_takes_the_todo_that_its_id_names(api: Api) -> None:
     assert [todo_id for todo_id in left if todo_id in ids] == ids[3:]
 
 
+@pytest.mark.requirement("1.4")
 @pytest.mark.contract("T9")
 def test_a_deleted_todo_is_gone(api: Api) -> None:
     todo = api.create_todo()
@@ -175,6 +191,7 @@ def test_a_deleted_todo_is_gone(api: Api) -> None:
     assert todo not in api.every_todo()
 
 
+@pytest.mark.requirement("1.4")
 @pytest.mark.contract("T9")
 def test_deleting_answers_204_with_nothing_in_it_and_then_404(api: Api) -> None:
     path = f"/todos/{api.create_todo()['id']}"
@@ -183,6 +200,7 @@ def test_deleting_answers_204_with_nothing_in_it_and_then_404(api: Api) -> None:
     assert second.status_code == 404
 
 
+@pytest.mark.requirement("1.4")
 @pytest.mark.contract("T9")
 def test_deleting_one_leaves_the_others(api: Api) -> None:
     kept, deleted, kept_too = (api.create_todo() for _ in range(3))
@@ -190,6 +208,7 @@ def test_deleting_one_leaves_the_others(api: Api) -> None:
     assert [api.get_todo(todo["id"]) for todo in (kept, kept_too)] == [kept, kept_too]
 
 
+@pytest.mark.requirement("1.3", "1.4")
 @pytest.mark.contract("E24")
 def test_a_deleted_id_is_never_given_out_again(api: Api) -> None:
     ids = []
@@ -205,22 +224,27 @@ def assert_unknown(answer: httpx.Response) -> None:
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("1.2")
 @pytest.mark.contract("E3", "E5")
 def test_an_unknown_id_is_404_with_a_reason(api: Api) -> None:
     assert_unknown(api.request("GET", f"/todos/{NO_SUCH_ID}"))
 
 
+@pytest.mark.requirement("1.5")
 @pytest.mark.contract("E3", "E5")
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_a_change_of_an_unknown_id_is_404_with_a_reason(api: Api, method: str) -> None:
     assert_unknown(api.request(method, f"/todos/{NO_SUCH_ID}", json={"title": "Nobody's"}))
 
 
+@pytest.mark.requirement("1.4")
 @pytest.mark.contract("E3", "E5")
 def test_deleting_an_unknown_id_is_404_with_a_reason(api: Api) -> None:
     assert_unknown(api.request("DELETE", f"/todos/{NO_SUCH_ID}"))
 
 
+@pytest.mark.requirement("1.3")
+@pytest.mark.own_stage("app/todos/", "app/database.py")
 @pytest.mark.contract("T5")
 def test_fifty_clients_at_once_get_a_todo_each(api: Api) -> None:
     made = in_parallel(50, lambda number: api.create_todo(f"of client {number}"))
@@ -230,6 +254,7 @@ def test_fifty_clients_at_once_get_a_todo_each(api: Api) -> None:
     assert titles == [f"of client {number}" for number in range(50)]
 
 
+@pytest.mark.requirement("1.4")
 @pytest.mark.contract("B13", since=7)
 def test_of_many_clients_who_delete_one_todo_exactly_one_succeeds(api: Api) -> None:
     path = f"/todos/{api.create_todo()['id']}"

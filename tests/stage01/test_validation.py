@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import NO_BODY, Api
-from tests.harness.problems import field_errors, named
+from course.harness.contract import variants
+from course.harness.driver import NO_BODY, Api
+from course.harness.problems import field_errors, named
 
 LONGEST_TITLE = 200
 LONGEST_DESCRIPTION = 2000
@@ -50,6 +50,7 @@ def assert_explains(answer: Any) -> None:
         assert isinstance(error["type"], str)
 
 
+@pytest.mark.requirement("1.6", "2.6")
 @pytest.mark.contract("E4", "T3", "T5")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("fields", ALL_WRONG)
@@ -59,6 +60,7 @@ def test_a_wrong_field_of_a_new_todo_is_422(api: Api, fields: dict[str, Any]) ->
     assert next(iter(fields)) in named(answer)
 
 
+@pytest.mark.requirement("1.6", "2.6")
 @pytest.mark.contract("E4", "T3", "T7", "T8")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("fields", ALL_WRONG)
@@ -72,6 +74,7 @@ def test_a_wrong_field_of_a_change_is_422_and_changes_nothing(
     assert api.get_todo(todo["id"]) == todo
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.contract("E4", "T5", "T7")
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_title_is_required(api: Api, method: str) -> None:
@@ -81,6 +84,7 @@ def test_a_title_is_required(api: Api, method: str) -> None:
     assert "title" in named(answer)
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.craft
 def test_every_wrong_field_is_named_at_once(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": 1, "description": 1, "completed": 1})
@@ -88,6 +92,7 @@ def test_every_wrong_field_is_named_at_once(api: Api) -> None:
     assert {"title", "description", "completed"} <= named(answer)
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.craft("E8")
 @pytest.mark.parametrize("fields", [{"title": ""}, {"title": None}, {"completed": "yes"}])
 def test_a_refusal_does_not_carry_the_input(api: Api, fields: dict[str, Any]) -> None:
@@ -96,6 +101,7 @@ def test_a_refusal_does_not_carry_the_input(api: Api, fields: dict[str, Any]) ->
     assert [error for error in field_errors(answer) if "input" in error] == []
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.contract("T3")
 @pytest.mark.parametrize("length", [1, LONGEST_TITLE])
 @pytest.mark.parametrize("letter", variants("tж🥛", craft="🥛"))
@@ -103,6 +109,7 @@ def test_a_title_has_1_to_200_characters_not_bytes(api: Api, letter: str, length
     assert api.create_todo(letter * length)["title"] == letter * length
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.contract("T3")
 def test_a_description_has_up_to_2000_characters(api: Api) -> None:
     longest = "ж" * LONGEST_DESCRIPTION
@@ -110,6 +117,7 @@ def test_a_description_has_up_to_2000_characters(api: Api) -> None:
     assert api.create_todo(description="")["description"] in ("", None)
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.contract("T3")
 def test_a_title_is_trimmed_and_then_measured(api: Api) -> None:
     padded = "  " + "t" * LONGEST_TITLE + "\n"
@@ -119,6 +127,7 @@ def test_a_title_is_trimmed_and_then_measured(api: Api) -> None:
     assert api.replace_todo(todo["id"], title="\tNewer ")["title"] == "Newer"
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.craft("E8")
 @pytest.mark.parametrize(
     "body",
@@ -139,6 +148,7 @@ def test_a_refusal_never_repeats_what_was_sent(api: Api, body: Any) -> None:
     assert MARKER not in answer.text
 
 
+@pytest.mark.requirement("1.6")
 @pytest.mark.craft("E8")
 @pytest.mark.parametrize("path", [f"/todos/{MARKER}", f"/todos?limit={MARKER}"])
 def test_a_refused_address_is_not_repeated_either(api: Api, path: str) -> None:
@@ -147,6 +157,7 @@ def test_a_refused_address_is_not_repeated_either(api: Api, path: str) -> None:
     assert MARKER not in answer.text
 
 
+@pytest.mark.requirement("1.6", "2.6")
 @pytest.mark.contract("E25", "E3")
 @pytest.mark.every_variant
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 
 pytestmark = pytest.mark.craft
 
@@ -17,6 +17,8 @@ AT_ONCE = 0.5  # seconds: an answer that waited for nothing
 LONGER_THAN_ANY_WAIT = 20.0  # seconds until a writer must have given up
 
 
+@pytest.mark.requirement("2.3")
+@pytest.mark.own_stage("app/todos/", "app/database.py")
 def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
     api: Api, launched_server: LaunchedServer
 ) -> None:
@@ -40,6 +42,8 @@ def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
     assert "database is locked" not in launched_server.log_since(mark)
 
 
+@pytest.mark.requirement("2.3")
+@pytest.mark.own_stage("app/todos/", "app/database.py")
 @pytest.mark.contract("T8")
 def test_changes_of_one_todo_at_once_do_not_undo_each_other(api: Api) -> None:
     todo = api.create_todo("Old", description="Old", completed=False)
@@ -61,6 +65,7 @@ def patch_with_its_own(api: Api, todo_id: int, changes: list[dict[str, Any]], cl
     api.patch_todo(todo_id, **changes[client])
 
 
+@pytest.mark.requirement("2.4")
 @pytest.mark.alone
 def test_while_a_write_waits_everyone_else_is_served(
     api: Api, launched_server: LaunchedServer
@@ -85,6 +90,7 @@ def test_while_a_write_waits_everyone_else_is_served(
     assert slowest < AT_ONCE
 
 
+@pytest.mark.requirement("2.3")
 @pytest.mark.slow
 @pytest.mark.deployment("plain")
 def test_a_write_waits_five_seconds_for_a_lock_and_is_503_then(

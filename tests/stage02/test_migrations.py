@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
 
 pytestmark = [
     pytest.mark.craft,
@@ -23,6 +23,7 @@ for words in sys.argv[1:]:
 """
 
 
+@pytest.mark.requirement("2.5")
 def test_every_migration_goes_up_down_and_up_again(
     launch: Launch, launched_server: LaunchedServer, stage_directory: Path
 ) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.database import SQLiteFile
-from tests.harness.driver import Api
-from tests.harness.learners import LearnersServer
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.database import SQLiteFile
+from course.harness.driver import Api
+from course.harness.learners import LearnersServer
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 
 BEFORE_THE_KILL = 40  # todos
 
@@ -52,11 +52,14 @@ def api(private_server: LaunchedServer) -> Iterator[Api]:
         yield visitor.as_new_user()
 
 
+@pytest.mark.requirement("2.5")
 @pytest.mark.usefixtures("stage_directory")
 def test_production_starts_once_alembic_has_migrated(api: Api) -> None:
     assert api.get_todo(api.create_todo("in production")["id"])["title"] == "in production"
 
 
+@pytest.mark.requirement("2.3", "3.3")
+@pytest.mark.own_stage("app/todos/", "app/database.py", "app/migrate.py")
 @pytest.mark.contract("T11", "E24")
 def test_a_restart_loses_nothing_and_gives_no_id_out_again(
     api: Api, private_server: LaunchedServer
@@ -75,6 +78,8 @@ def test_a_restart_loses_nothing_and_gives_no_id_out_again(
     assert api.create_todo()["id"] != deleted
 
 
+@pytest.mark.requirement("2.3")
+@pytest.mark.own_stage("app/todos/", "app/database.py", "app/migrate.py")
 @pytest.mark.contract("T11")
 def test_a_kill_right_after_an_answer_loses_nothing_acknowledged(
     api: Api, private_server: LaunchedServer

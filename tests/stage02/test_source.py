@@ -55,6 +55,7 @@ def names_called(module: ast.Module) -> set[str]:
     return {ast.unparse(function).rpartition(".")[2] for function in functions}
 
 
+@pytest.mark.requirement("2.4", "6.3")
 def test_every_route_is_async(modules: dict[str, ast.Module]) -> None:
     found = [(path, handler) for path, module in modules.items() for handler in handlers(module)]
     assert len(found) >= 6
@@ -66,6 +67,7 @@ def test_every_route_is_async(modules: dict[str, ast.Module]) -> None:
     assert blocking == []
 
 
+@pytest.mark.requirement("2.2", "2.4")
 def test_the_database_is_reached_through_async_sqlalchemy_only(
     modules: dict[str, ast.Module],
 ) -> None:

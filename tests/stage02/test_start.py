@@ -5,7 +5,7 @@ All of it happens at once (`unusable.py`).
 
 import pytest
 
-from tests.harness.plugin import Launch
+from course.harness.plugin import Launch
 from tests.stage02.unusable import (
     GARBAGE,
     IMPATIENT,
@@ -33,6 +33,7 @@ def unusable(launch_for_module: Launch) -> Unusable:
     return try_to_use(spoiled, locked)
 
 
+@pytest.mark.requirement("2.1", "2.5")
 @pytest.mark.own_stage
 @pytest.mark.parametrize(
     "spoil",
@@ -47,23 +48,27 @@ def test_it_does_not_start_and_says_why(unusable: Unusable, spoil: Spoil) -> Non
     assert REASONS[spoil] in server.log_text()
 
 
+@pytest.mark.requirement("2.1")
 @plain
 def test_a_file_that_is_no_database_is_left_as_it_was(unusable: Unusable) -> None:
     server, _ = unusable.refused[garbage_instead]
     assert server.database_file.read_bytes() == GARBAGE
 
 
+@pytest.mark.requirement("2.5")
 def test_a_database_that_was_refused_got_no_tables(unusable: Unusable) -> None:
     server, _ = unusable.refused[newer_than_the_code]
     assert set(server.database.tables()) <= {"alembic_version"}
 
 
+@pytest.mark.requirement("2.5")
 def test_in_production_only_the_command_migrates(unusable: Unusable) -> None:
     server, _ = unusable.refused[not_migrated_in_production]
     tables = [] if server.database.is_untouched() else server.database.tables()
     assert set(tables) <= {"alembic_version"}
 
 
+@pytest.mark.requirement("2.3")
 def test_a_database_that_stays_locked_is_503_and_then_works_again(
     unusable: Unusable,
 ) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
-from tests.harness.driver import NO_BODY, Api
-from tests.harness.server import LaunchedServer, ServerDidNotStart
-from tests.harness.waiting import in_parallel
+from course.harness.driver import NO_BODY, Api
+from course.harness.server import LaunchedServer, ServerDidNotStart
+from course.harness.waiting import in_parallel
 
 # Settings of a server whose writers give up soon: SQLite's, and PostgreSQL's.
 IMPATIENT = {"DATABASE_BUSY_TIMEOUT": "1", "DATABASE_STATEMENT_TIMEOUT": "1"}

@@ -8,7 +8,7 @@ import string
 
 import httpx
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 
 USERNAME_LENGTHS = (3, 50)  # characters
 USERNAME_CHARACTERS = string.ascii_letters + string.digits + "_.-"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import Server
+from course.harness.driver import Api
+from course.harness.server import Server
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import quantiles
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 
 IDLE_SAMPLES = 100
 

@@ -11,10 +11,10 @@ from statistics import median
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage03.accounts import PASSWORD, new_account, new_username, sign_in
 
 pytestmark = pytest.mark.craft
@@ -49,6 +49,7 @@ def sign_in_from(address: str, api: Api, username: str) -> tuple[int, float]:
     return answer.status_code, time.monotonic() - asked
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.alone
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has one loopback address")
 def test_a_crowd_at_one_address_does_not_hold_up_another(visitor: Api) -> None:
@@ -91,6 +92,7 @@ def times_of_wrong_passwords(api: Api, *usernames: str) -> list[float]:
     return [median(times) for times in took]
 
 
+@pytest.mark.requirement("3.5")
 @pytest.mark.alone
 @pytest.mark.parametrize(("before", "after"), [(CHEAP, SLOW), (SLOW, CHEAP)])
 def test_a_changed_cost_does_not_tell_by_time_who_is_registered(
@@ -109,6 +111,7 @@ def test_a_changed_cost_does_not_tell_by_time_who_is_registered(
         assert nobody / 2 < new < nobody * 2, (old, new, nobody)
 
 
+@pytest.mark.requirement("3.5")
 @pytest.mark.slow
 def test_a_hash_of_another_cost_is_made_anew_at_sign_in(launch: Launch) -> None:
     server = launch(BCRYPT_ROUNDS="4")

@@ -17,11 +17,11 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.harness.driver import Api
-from tests.harness.server import AttachedServer
+from course.harness.driver import Api
+from course.harness.server import AttachedServer
 from tests.stage03.accounts import PASSWORD, new_account
 
-pytest_plugins = ["tests.browser.plugin"]
+pytest_plugins = ["course.harness.browser.plugin"]
 
 pytestmark = pytest.mark.craft
 
@@ -75,6 +75,7 @@ def operation(openapi: dict[str, Any], method: str, path: str) -> dict[str, Any]
     return found
 
 
+@pytest.mark.requirement("3.4", "3.7")
 @pytest.mark.parametrize(("method", "path"), PROTECTED)
 def test_a_protected_operation_says_that_it_needs_a_token(
     openapi: dict[str, Any], password_scheme: tuple[str, str], method: str, path: str
@@ -83,6 +84,7 @@ def test_a_protected_operation_says_that_it_needs_a_token(
     assert password_scheme[0] in {name for requirement in requirements for name in requirement}
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.parametrize(("method", "path"), OPEN)
 def test_an_open_operation_says_that_it_needs_none(
     openapi: dict[str, Any], method: str, path: str
@@ -90,6 +92,7 @@ def test_an_open_operation_says_that_it_needs_none(
     assert not operation(openapi, method, path).get("security")
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.contract("U11")
 def test_the_description_leads_to_a_token_as_the_button_follows_it(
     visitor: Api, password_scheme: tuple[str, str]
@@ -128,6 +131,7 @@ def docs_page(browser_context: BrowserContext, visitor: Api) -> Iterator[Page]:
     page.close()
 
 
+@pytest.mark.requirement("3.2")
 def test_the_authorize_button_of_the_docs_signs_in(docs_page: Page, visitor: Api) -> None:
     username = new_account(visitor)
     docs_page.get_by_role("button", name="Authorize").click()

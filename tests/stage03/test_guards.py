@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import NO_BODY, Api
-from tests.harness.raw_http import connect, head, send_raw
+from course.harness.contract import variants
+from course.harness.driver import NO_BODY, Api
+from course.harness.raw_http import connect, head, send_raw
 from tests.stage03.accounts import PASSWORD, new_account, token_of
 
 NO_SUCH_ID = 2**53 - 1
@@ -41,6 +41,7 @@ def assert_unauthorized(answer: Any) -> None:
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.contract("E16", "E18", "T12")
 @pytest.mark.every_variant
 @pytest.mark.parametrize(
@@ -62,6 +63,7 @@ def test_without_a_good_token_every_operation_is_401(
     assert api.get_todo(todo["id"]) == todo
 
 
+@pytest.mark.requirement("3.7")
 @pytest.mark.contract("E18", "T12")
 def test_every_operation_asks_for_a_token(api: Api) -> None:
     todo = api.create_todo("Untouched")
@@ -82,6 +84,7 @@ def test_every_operation_asks_for_a_token(api: Api) -> None:
     assert api.get_todo(todo["id"]) == todo
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.craft
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_a_body_that_cannot_be_read_opens_nothing_either(api: Api, method: str) -> None:
@@ -93,6 +96,7 @@ def test_a_body_that_cannot_be_read_opens_nothing_either(api: Api, method: str) 
     assert api.get_todo(todo["id"]) == todo
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.craft("E19")
 @pytest.mark.users
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -110,6 +114,7 @@ def basic(username: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{PASSWORD}".encode()).decode()
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.contract("E16", "E18")
 @pytest.mark.every_variant
 @pytest.mark.parametrize(
@@ -135,12 +140,14 @@ def test_a_header_of_another_form_is_401(visitor: Api, template: str) -> None:
     assert b'"detail"' in answer.body
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.contract("E16", "E18")
 def test_name_and_password_in_a_basic_header_open_nothing(visitor: Api) -> None:
     headers = {"Authorization": basic(new_account(visitor))}
     assert_unauthorized(visitor.request("GET", "/users/me", headers=headers))
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.craft
 def test_a_token_elsewhere_than_in_its_header_opens_nothing(visitor: Api) -> None:
     token = token_of(visitor, new_account(visitor))
@@ -150,6 +157,7 @@ def test_a_token_elsewhere_than_in_its_header_opens_nothing(visitor: Api) -> Non
         assert_unauthorized(visitor.request("GET", "/users/me", headers=headers))
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.craft("E7")
 def test_an_endless_token_does_no_harm(api: Api) -> None:
     headers = {"Authorization": "Bearer " + "x" * 1_000_000}
@@ -158,6 +166,7 @@ def test_an_endless_token_does_no_harm(api: Api) -> None:
     assert api.create_todo("after it")["title"] == "after it"
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.craft
 def test_what_needs_no_token_takes_a_wrong_one_too(visitor: Api) -> None:
     """Who signs in again may still send the token that expired."""
@@ -165,6 +174,7 @@ def test_what_needs_no_token_takes_a_wrong_one_too(visitor: Api) -> None:
     assert token_of(stranger, new_account(stranger))
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.contract("E17", "T12")
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 def test_a_todo_of_somebody_else_is_as_unknown_as_one_that_never_was(api: Api, method: str) -> None:
@@ -177,6 +187,7 @@ def test_a_todo_of_somebody_else_is_as_unknown_as_one_that_never_was(api: Api, m
     assert api.get_todo(todo["id"]) == todo
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.craft
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 def test_404_for_somebody_elses_todo_says_what_404_for_none_says(api: Api, method: str) -> None:
@@ -188,6 +199,7 @@ def test_404_for_somebody_elses_todo_says_what_404_for_none_says(api: Api, metho
     assert said.replace(str(todo["id"]), "#") == said_of_none.replace(str(NO_SUCH_ID), "#")
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.contract("E17")
 def test_an_empty_patch_does_not_show_somebody_elses_todo(api: Api) -> None:
     todo = api.create_todo("Mine")
@@ -196,6 +208,7 @@ def test_an_empty_patch_does_not_show_somebody_elses_todo(api: Api) -> None:
     assert "Mine" not in answer.text
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.contract("T12")
 def test_everyone_lists_their_own_todos_only(api: Api) -> None:
     somebody = api.as_new_user()
@@ -208,6 +221,7 @@ def test_everyone_lists_their_own_todos_only(api: Api) -> None:
     assert api.as_new_user().list_todos() == []
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.contract("T12")
 @pytest.mark.parametrize("field", ["owner_id", "user_id", "owner", "user"])
 def test_a_todo_stays_with_its_owner_whatever_a_body_says(api: Api, field: str) -> None:
@@ -222,6 +236,7 @@ def test_a_todo_stays_with_its_owner_whatever_a_body_says(api: Api, field: str) 
     assert api.get_todo(todo["id"])["id"] == todo["id"]
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.craft("E9")
 @pytest.mark.parametrize("field", ["owner_id", "user_id", "owner", "user"])
 def test_nobody_can_give_a_todo_to_somebody_else(api: Api, field: str) -> None:

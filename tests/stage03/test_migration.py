@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.harness.database import SQLiteFile
-from tests.harness.driver import NO_BODY, Api, Todo
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer, stage_server
+from course.catalog.stages import find_stage, load_course
+from course.harness.database import SQLiteFile
+from course.harness.driver import NO_BODY, Api, Todo
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer, stage_server
 from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.accounts import new_username, register, sign_in, token_of
 from tests.stage03.database import copy_database
-from tools.course import find_stage, load_course
 
 # A file is what stages before it had. Stage 2's environment is made and its server started.
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain"), pytest.mark.slow]
@@ -79,11 +79,13 @@ def visitor(moved: Moved) -> Iterator[Api]:
         yield visitor
 
 
+@pytest.mark.requirement("3.4")
 def test_nothing_is_lost_and_nothing_is_changed(moved: Moved) -> None:
     assert len(moved.rows_before) == 3
     assert moved.rows_after == moved.rows_before
 
 
+@pytest.mark.requirement("3.4")
 def test_the_todos_of_nobody_belong_to_a_user_without_a_password(moved: Moved) -> None:
     ids = ", ".join(str(todo["id"]) for todo in moved.todos[1:])
     owners = moved.database.query(f"{OWNERS} WHERE todos.id IN ({ids})")
@@ -92,16 +94,19 @@ def test_the_todos_of_nobody_belong_to_a_user_without_a_password(moved: Moved) -
     assert moved.database.query(statement, KEEPER) == [(None,)]
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.parametrize("password", ["", KEEPER, "None", "null", "password", "\0"])
 def test_nobody_can_sign_in_as_that_user(visitor: Api, password: str) -> None:
     assert sign_in(visitor, KEEPER, password).status_code in (401, 422)
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.parametrize("name", [KEEPER, KEEPER.upper(), KEEPER.title()])
 def test_nobody_can_register_as_that_user(visitor: Api, name: str) -> None:
     assert register(visitor, name).status_code == 409
 
 
+@pytest.mark.requirement("3.4")
 def test_a_new_user_sees_none_of_them(visitor: Api, moved: Moved) -> None:
     api = visitor.as_new_user()
     assert api.list_todos() == []
@@ -112,10 +117,12 @@ def test_a_new_user_sees_none_of_them(visitor: Api, moved: Moved) -> None:
     assert moved.database.query(ROWS)[: len(moved.todos)] == moved.rows_before
 
 
+@pytest.mark.requirement("3.4")
 def test_ids_are_counted_on(visitor: Api, moved: Moved) -> None:
     assert visitor.as_new_user().create_todo()["id"] > moved.deleted_id
 
 
+@pytest.mark.requirement("3.4")
 def test_a_todo_that_is_given_to_a_user_is_as_it_was(visitor: Api, moved: Moved) -> None:
     username = new_username()
     user_id = register(visitor, username).json()["id"]
@@ -126,6 +133,7 @@ def test_a_todo_that_is_given_to_a_user_is_as_it_was(visitor: Api, moved: Moved)
     assert api.list_todos() == [todo]
 
 
+@pytest.mark.requirement("3.4")
 def test_stage_2_gets_everything_back_and_can_give_it_again(
     visitor: Api, moved: Moved, stage_2: LaunchedServer, stage_directory: Path
 ) -> None:
@@ -149,6 +157,7 @@ def test_stage_2_gets_everything_back_and_can_give_it_again(
         assert api.create_todo()["id"] > deleted["id"]
 
 
+@pytest.mark.requirement("3.4")
 def test_a_file_without_todos_needs_no_user_to_keep_them(launched_server: LaunchedServer) -> None:
     statement = "SELECT count(*) FROM users WHERE username = ?"
     assert launched_server.database.query(statement, KEEPER) == [(0,)]

@@ -10,11 +10,11 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.problems import field_errors, named
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.problems import field_errors, named
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage03.accounts import (
     PASSWORD,
     PASSWORD_LONGEST,
@@ -39,6 +39,7 @@ def random_name(length: int) -> str:
     return "".join(secrets.choice(USERNAME_CHARACTERS) for _ in range(length))
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.contract("U1", "U3", "U5", "E2")
 def test_a_new_user_comes_back_without_any_secret(visitor: Api) -> None:
     username = new_username()
@@ -53,11 +54,13 @@ def test_a_new_user_comes_back_without_any_secret(visitor: Api) -> None:
     assert "$2" not in answer.text
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.contract("E15")
 def test_a_new_user_has_a_location(visitor: Api) -> None:
     assert register(visitor, new_username()).headers["location"]
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.craft
 def test_the_location_of_a_new_user_leads_to_it(visitor: Api) -> None:
     username = new_username()
@@ -67,6 +70,7 @@ def test_the_location_of_a_new_user_leads_to_it(visitor: Api) -> None:
     assert user.request("GET", location).json() == answer.json()
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.contract("U7")
 def test_a_signed_in_user_can_ask_who_they_are(visitor: Api) -> None:
     username = new_username()
@@ -75,6 +79,7 @@ def test_a_signed_in_user_can_ask_who_they_are(visitor: Api) -> None:
     assert (answer.status_code, answer.json()) == (200, registered)
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.contract("U2")
 @pytest.mark.parametrize("length", USERNAME_LENGTHS)
 def test_a_name_has_3_to_50_characters(visitor: Api, length: int) -> None:
@@ -86,6 +91,7 @@ def test_a_name_has_3_to_50_characters(visitor: Api, length: int) -> None:
     assert (answer.status_code, answer.json()["username"]) == (201, name)
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.contract("E4", "U2")
 @pytest.mark.parametrize("length", [0, SHORTEST_NAME - 1, LONGEST_NAME + 1, 5000])
 def test_a_name_of_another_length_is_422(visitor: Api, length: int) -> None:
@@ -94,6 +100,7 @@ def test_a_name_of_another_length_is_422(visitor: Api, length: int) -> None:
     assert "username" in named(answer)
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.contract("U2")
 @pytest.mark.parametrize("start", ["-._", "___", "...", "123"])
 def test_a_name_may_have_each_of_the_allowed_characters(visitor: Api, start: str) -> None:
@@ -110,6 +117,7 @@ ODD = [
 HALF_A_PAIR = "\ud800"
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.contract("U2")
 @pytest.mark.parametrize("odd", variants(ODD, craft=HALF_A_PAIR))
 def test_a_name_may_not_have_other_characters_within(visitor: Api, odd: str) -> None:
@@ -119,6 +127,7 @@ def test_a_name_may_not_have_other_characters_within(visitor: Api, odd: str) -> 
         assert register(visitor, placed).status_code == 422, ascii(placed)
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.craft
 @pytest.mark.parametrize("odd", ODD)
 def test_a_name_may_not_have_other_characters(visitor: Api, odd: str) -> None:
@@ -127,6 +136,7 @@ def test_a_name_may_not_have_other_characters(visitor: Api, odd: str) -> None:
         assert register(visitor, placed).status_code == 422, ascii(placed)
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.contract("U2", "U5")
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.swapcase], ids=lambda f: f.__name__)
 def test_a_name_is_taken_in_upper_and_lower_case(
@@ -140,6 +150,8 @@ def test_a_name_is_taken_in_upper_and_lower_case(
     assert sign_in(visitor, username, "another password").status_code == 401
 
 
+@pytest.mark.requirement("3.1")
+@pytest.mark.own_stage("app/auth/")
 @pytest.mark.contract("U2", "U5")
 def test_of_twenty_who_register_one_name_at_once_exactly_one_gets_it(visitor: Api) -> None:
     username = new_username()
@@ -157,6 +169,8 @@ def test_of_twenty_who_register_one_name_at_once_exactly_one_gets_it(visitor: Ap
     assert sign_in(visitor, *attempts[winner]).status_code == 200
 
 
+@pytest.mark.requirement("3.1")
+@pytest.mark.own_stage("app/auth/")
 @pytest.mark.craft
 def test_of_those_whom_a_busy_database_lets_go_at_once_exactly_one_gets_the_name(
     visitor: Api, launched_server: LaunchedServer
@@ -179,6 +193,7 @@ def test_of_those_whom_a_busy_database_lets_go_at_once_exactly_one_gets_the_name
     assert sorted(answers.results) == [201] + [409] * (AT_ONCE - 1)
 
 
+@pytest.mark.requirement("3.1", "3.5")
 @pytest.mark.contract("U3", "U6")
 @pytest.mark.parametrize(
     "password",
@@ -199,6 +214,7 @@ def test_a_password_of_8_characters_to_72_bytes_signs_in(visitor: Api, password:
     assert sign_in(visitor, username, password.strip() + "?").status_code == 401
 
 
+@pytest.mark.requirement("3.1", "3.5")
 @pytest.mark.contract("E4", "U3")
 @pytest.mark.parametrize(
     "password",
@@ -225,6 +241,7 @@ def test_a_password_that_bcrypt_cannot_hold_or_that_is_short_is_422(
     assert not password or password not in answer.text
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.craft("U4")
 def test_the_length_of_a_password_is_that_of_its_composed_form(visitor: Api) -> None:
     """RFC 8265: `e` and a combining accent are one character, as `é` is."""
@@ -235,6 +252,7 @@ def test_the_length_of_a_password_is_that_of_its_composed_form(visitor: Api) -> 
     assert register(visitor, new_username(), too_short).status_code == 422
 
 
+@pytest.mark.requirement("3.1", "3.5")
 @pytest.mark.contract("U3", "U6")
 def test_every_byte_of_a_password_counts(visitor: Api) -> None:
     """bcrypt looks at 72 bytes: what is longer must be refused, not cut."""
@@ -252,6 +270,7 @@ def test_every_byte_of_a_password_counts(visitor: Api) -> None:
     assert sign_in(visitor, new_account(visitor, "12345678"), "1234567").status_code == 401
 
 
+@pytest.mark.requirement("3.1", "3.5")
 @pytest.mark.craft
 def test_a_wrong_password_is_401_however_long_it_is_also_with_a_nul(visitor: Api) -> None:
     longest = "p" * PASSWORD_LONGEST
@@ -263,6 +282,7 @@ def test_a_wrong_password_is_401_however_long_it_is_also_with_a_nul(visitor: Api
         assert sign_in(visitor, username, wrong).status_code == 401
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.craft("E9")
 @pytest.mark.parametrize(
     "extra",
@@ -282,6 +302,7 @@ def test_an_unknown_field_is_422(visitor: Api, extra: dict[str, Any]) -> None:
     assert sign_in(visitor, username).status_code == 401  # and nobody was registered
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.contract("E4", "U3")
 @pytest.mark.parametrize(
     "body",
@@ -304,6 +325,7 @@ def test_a_refusal_does_not_repeat_the_password(visitor: Api, body: Any) -> None
     assert MARKER not in answer.text
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.craft("E8")
 @pytest.mark.parametrize(
     "body",
@@ -336,6 +358,7 @@ def test_a_refusal_repeats_neither_the_name_nor_the_password(visitor: Api, body:
     assert MARKER not in answer.text
 
 
+@pytest.mark.requirement("3.1")
 @pytest.mark.contract("E4", "E6")
 @pytest.mark.parametrize(
     "text",

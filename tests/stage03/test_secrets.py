@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage03.accounts import FORM, new_account, new_username, register, sign_in, token_of
 
 pytestmark = pytest.mark.craft
@@ -33,6 +33,7 @@ def everything_stored(server: LaunchedServer) -> dict[str, bytes]:
     return stored | {"the database": server.database.text().encode()}
 
 
+@pytest.mark.requirement("3.5")
 def test_the_database_holds_a_bcrypt_hash_of_the_cost_that_is_set(
     visitor: Api, launched_server: LaunchedServer
 ) -> None:
@@ -41,6 +42,7 @@ def test_the_database_holds_a_bcrypt_hash_of_the_cost_that_is_set(
     assert len(found) == HASH_LENGTH
 
 
+@pytest.mark.requirement("3.5")
 def test_two_users_with_one_password_have_different_hashes(
     visitor: Api, launched_server: LaunchedServer
 ) -> None:
@@ -48,12 +50,14 @@ def test_two_users_with_one_password_have_different_hashes(
     assert len(hashes) == 3
 
 
+@pytest.mark.requirement("3.5")
 def test_the_hash_is_no_password(visitor: Api, launched_server: LaunchedServer) -> None:
     username = new_account(visitor)
     found = stored_hash(launched_server, username)
     assert sign_in(visitor, username, found).status_code == 401
 
 
+@pytest.mark.requirement("3.5")
 def test_no_answer_holds_a_hash(api: Api, visitor: Api, launched_server: LaunchedServer) -> None:
     username = new_username()
     registered = register(visitor, username)
@@ -71,6 +75,7 @@ def test_no_answer_holds_a_hash(api: Api, visitor: Api, launched_server: Launche
         assert "password_hash" not in answer.json()
 
 
+@pytest.mark.requirement("3.5")
 @pytest.mark.contract("U3")
 def test_no_password_and_no_token_is_in_the_log_or_in_any_file(
     visitor: Api, launched_server: LaunchedServer
@@ -113,6 +118,7 @@ def written_since(began: float, directory: Path) -> Iterator[tuple[Path, bytes]]
                     yield path, path.read_bytes()
 
 
+@pytest.mark.requirement("3.5")
 @pytest.mark.contract("U3")
 @pytest.mark.own_stage
 def test_no_file_and_no_log_line_holds_a_password(restartable: LaunchedServer) -> None:
@@ -130,6 +136,7 @@ def test_no_file_and_no_log_line_holds_a_password(restartable: LaunchedServer) -
         assert holding == []
 
 
+@pytest.mark.requirement("3.5")
 @pytest.mark.parametrize("setting", ["JWT_SECRET", "BCRYPT_ROUNDS", "DATABASE_URL"])
 def test_no_setting_is_in_the_log(launched_server: LaunchedServer, setting: str) -> None:
     value = launched_server.settings.get(setting)

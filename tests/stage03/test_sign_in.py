@@ -7,9 +7,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.waiting import in_parallel
 from tests.stage03.accounts import FORM, PASSWORD, new_account, new_username, sign_in
 
 Form = Literal["NFC", "NFD"]
@@ -21,6 +21,7 @@ MARKER = "hunter2-do-not-repeat-me"
 OWN_TO_EACH_ANSWER = {"date", "x-request-id", "x-ratelimit-remaining", "x-ratelimit-reset"}
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.contract("U6")
 def test_the_answer_is_a_bearer_token_and_how_long_it_lasts(visitor: Api) -> None:
     answer = sign_in(visitor, new_account(visitor))
@@ -33,6 +34,7 @@ def test_the_answer_is_a_bearer_token_and_how_long_it_lasts(visitor: Api) -> Non
     assert PASSWORD not in answer.text
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.craft
 def test_the_answer_is_not_kept_by_any_cache(visitor: Api) -> None:
     """RFC 6749, section 5.1, wants this header on any answer with a token in it."""
@@ -40,6 +42,7 @@ def test_the_answer_is_not_kept_by_any_cache(visitor: Api) -> None:
     assert "no-store" in answer.headers["cache-control"]
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.craft
 def test_a_name_signs_in_in_upper_and_lower_case(visitor: Api) -> None:
     username = new_account(visitor)
@@ -50,6 +53,7 @@ def test_a_name_signs_in_in_upper_and_lower_case(visitor: Api) -> None:
         assert me.json()["username"] == username
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.craft
 @pytest.mark.parametrize("pad", [" {}", "{} ", "{}\n", "{}\0", "{}%", "\ufeff{}"])
 def test_a_name_with_something_around_it_is_another_name(visitor: Api, pad: str) -> None:
@@ -57,6 +61,7 @@ def test_a_name_with_something_around_it_is_another_name(visitor: Api, pad: str)
     assert sign_in(visitor, pad.format(username)).status_code in (401, 422)
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.contract("U6")
 @pytest.mark.parametrize("wrong", [str.upper, str.title, str.strip, str.casefold])
 def test_the_password_must_be_exactly_the_same(visitor: Api, wrong: object) -> None:
@@ -70,6 +75,7 @@ def test_the_password_must_be_exactly_the_same(visitor: Api, wrong: object) -> N
 ACCENTED = "Éclair à la crème"
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.craft("U4")
 @pytest.mark.parametrize(("registered", "typed"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFD", "NFD")])
 def test_a_password_is_the_same_however_its_accents_are_encoded(
@@ -91,6 +97,7 @@ def visible(answer: httpx.Response) -> tuple[int, dict[str, str], dict[str, Any]
     return answer.status_code, headers, content
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.contract("U6", "E16", "E5")
 @pytest.mark.parametrize("wrong", ["wrong password", PASSWORD.upper(), PASSWORD + " "])
 def test_a_wrong_password_and_an_unknown_name_are_401(visitor: Api, wrong: str) -> None:
@@ -101,6 +108,7 @@ def test_a_wrong_password_and_an_unknown_name_are_401(visitor: Api, wrong: str) 
         assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.craft
 @pytest.mark.parametrize("wrong", ["wrong password", "", "p" * 73, "p" * 1000, "nul\0nul\0"])
 def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(visitor: Api, wrong: str) -> None:
@@ -115,6 +123,7 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(visitor: Api, 
     assert of_a_user.status_code in (401, 422)
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.craft
 def test_only_the_form_is_understood(visitor: Api) -> None:
     username = new_account(visitor)
@@ -128,6 +137,7 @@ def test_only_the_form_is_understood(visitor: Api) -> None:
     assert visitor.request("GET", "/auth/token", params=body).status_code == 405
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.contract("E4")
 @pytest.mark.parametrize("field", ["username", "password"])
 def test_a_form_without_a_field_is_refused_and_not_repeated(visitor: Api, field: str) -> None:
@@ -138,6 +148,7 @@ def test_a_form_without_a_field_is_refused_and_not_repeated(visitor: Api, field:
     assert MARKER not in answer.text
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.craft
 @pytest.mark.parametrize("field", ["username", "password"])
 def test_a_form_without_a_field_is_422(visitor: Api, field: str) -> None:
@@ -213,6 +224,7 @@ HOSTILE: dict[str, tuple[bytes, dict[str, str]]] = {
 }
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.craft("E7")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_form_is_refused_and_the_server_lives_on(visitor: Api, name: str) -> None:
@@ -225,6 +237,7 @@ def test_a_hostile_form_is_refused_and_the_server_lives_on(visitor: Api, name: s
     assert sign_in(visitor, new_account(visitor)).status_code == 200
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.contract("E22", since=4)
 @pytest.mark.parametrize("chunked", [False, True], ids=["at once", "in chunks"])
 @pytest.mark.parametrize(
@@ -237,6 +250,8 @@ def test_a_form_over_the_limit_is_413(visitor: Api, path: str, chunked: bool) ->
     assert answer.status_code == 413
 
 
+@pytest.mark.requirement("3.2")
+@pytest.mark.own_stage("app/auth/")
 @pytest.mark.contract("U6")
 def test_many_can_sign_in_at_once(visitor: Api) -> None:
     names = [new_account(visitor) for _ in range(20)]
@@ -248,6 +263,7 @@ def test_many_can_sign_in_at_once(visitor: Api) -> None:
     assert [user["username"] for user in whose] == names
 
 
+@pytest.mark.requirement("3.2")
 @pytest.mark.contract("U3", "U6")
 def test_a_password_is_read_as_utf_8_whether_escaped_or_not(visitor: Api) -> None:
     username = new_account(visitor, "пароль-🥛")

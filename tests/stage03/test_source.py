@@ -95,6 +95,7 @@ def reachable(start: set[str], graph: dict[str, set[str]]) -> set[str]:
     return found
 
 
+@pytest.mark.requirement("3.5", "3.6")
 def test_tokens_and_hashes_are_made_by_the_libraries_of_the_course_in_one_module(
     modules: dict[str, ast.Module],
 ) -> None:
@@ -102,6 +103,7 @@ def test_tokens_and_hashes_are_made_by_the_libraries_of_the_course_in_one_module
     assert {path: used for path, used in users.items() if used} == {SECURITY: TAUGHT}
 
 
+@pytest.mark.requirement("3.6")
 def test_a_token_is_read_with_its_algorithm_pinned(modules: dict[str, ast.Module]) -> None:
     decoding = [
         call
@@ -123,6 +125,7 @@ def test_a_token_is_read_with_its_algorithm_pinned(modules: dict[str, ast.Module
     assert "verify_" not in text.replace("verify_and_update", "")
 
 
+@pytest.mark.requirement("3.5")
 def test_passwords_are_hashed_by_bcrypt_off_the_event_loop(modules: dict[str, ast.Module]) -> None:
     used = names_used(modules[SECURITY])
     assert "passlib.context.CryptContext" in used
@@ -138,6 +141,7 @@ def test_passwords_are_hashed_by_bcrypt_off_the_event_loop(modules: dict[str, as
     assert limited
 
 
+@pytest.mark.requirement("3.7")
 def test_the_guard_is_a_dependency_that_every_protected_handler_asks_for(
     modules: dict[str, ast.Module],
 ) -> None:
@@ -159,6 +163,7 @@ def test_the_guard_is_a_dependency_that_every_protected_handler_asks_for(
         assert name in ast.unparse(modules["app/dependencies.py"])
 
 
+@pytest.mark.requirement("3.7")
 def test_no_handler_looks_for_a_token_by_itself(modules: dict[str, ast.Module]) -> None:
     """The header is read in one place: by the dependency that FastAPI brings."""
     readers = [

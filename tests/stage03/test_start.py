@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage02.reasons import reason_in
 
 pytestmark = pytest.mark.craft
@@ -49,6 +49,7 @@ def refused(launch_for_module: Launch) -> Refused:
     return servers
 
 
+@pytest.mark.requirement("3.3")
 @pytest.mark.parametrize("problem", WRONG)
 def test_it_does_not_start_and_one_line_names_the_setting(
     refused: Refused, problem: str, stage: int
@@ -60,6 +61,7 @@ def test_it_does_not_start_and_one_line_names_the_setting(
         assert name in reason
 
 
+@pytest.mark.requirement("3.3")
 @pytest.mark.parametrize("problem", WRONG)
 def test_no_secret_is_printed(refused: Refused, problem: str, default_secret: str) -> None:
     log = refused[problem].log_text()
@@ -67,5 +69,6 @@ def test_no_secret_is_printed(refused: Refused, problem: str, default_secret: st
     assert default_secret not in log
 
 
+@pytest.mark.requirement("3.3")
 def test_what_is_wrong_is_not_a_reason_to_touch_the_database(refused: Refused) -> None:
     assert [server for server in refused.values() if not server.database.is_untouched()] == []

@@ -9,11 +9,11 @@ from statistics import median
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.tokens import claims_of, forge, good_claims
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.tokens import claims_of, forge, good_claims
+from course.harness.waiting import eventually, in_parallel
 from tests.stage03.accounts import new_account, new_username, register, sign_in, token_of
 from tests.stage03.figures import measure_the_list
 
@@ -47,6 +47,7 @@ def api(visitor: Api, private_server: LaunchedServer) -> Api:
     return visitor.with_token(forge(good_claims(user_id), secret))
 
 
+@pytest.mark.requirement("3.2", "3.5")
 def test_the_list_is_fast_while_eight_sign_in(
     visitor: Api, api: Api, record_property: Callable[[str, object], None]
 ) -> None:
@@ -64,6 +65,7 @@ def test_the_list_is_fast_while_eight_sign_in(
     assert figures.busy_p95 < figures.idle_p95 + P95_BOUND, figures
 
 
+@pytest.mark.requirement("3.2")
 def test_an_answer_does_not_tell_by_its_time_who_is_registered(visitor: Api) -> None:
     """Whoever times sign-ins could otherwise collect names. The bounds leave room for noise."""
     username = new_account(visitor)
@@ -77,6 +79,7 @@ def test_an_answer_does_not_tell_by_its_time_who_is_registered(visitor: Api) -> 
     assert usual / 2 < of_nobody < usual * 2, took
 
 
+@pytest.mark.requirement("3.3")
 @pytest.mark.contract("U9", "E26")
 def test_a_token_lasts_as_long_as_it_is_set_and_not_much_longer(visitor: Api, api: Api) -> None:
     username = new_account(visitor)

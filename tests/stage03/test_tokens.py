@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.tokens import (
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.tokens import (
     claims_of,
     decode,
     encode,
@@ -18,7 +18,7 @@ from tests.harness.tokens import (
     header_of,
     is_signed_with,
 )
-from tests.harness.waiting import eventually
+from course.harness.waiting import eventually
 from tests.stage03.accounts import (
     PASSWORD,
     new_account,
@@ -46,6 +46,7 @@ def assert_refused(api: Api, token: str) -> None:
 # --- What anybody can see, and try, without the secret
 
 
+@pytest.mark.requirement("3.3", "3.6")
 @pytest.mark.contract("U6", "U8")
 def test_a_token_has_the_claims_of_the_contract(visitor: Api) -> None:
     answer = sign_in(visitor, new_account(visitor)).json()
@@ -59,6 +60,7 @@ def test_a_token_has_the_claims_of_the_contract(visitor: Api) -> None:
     assert PASSWORD not in str(claims)
 
 
+@pytest.mark.requirement("3.3", "3.6")
 @pytest.mark.craft
 def test_a_token_says_whose_it_is_and_until_when(visitor: Api) -> None:
     username = new_account(visitor)
@@ -76,6 +78,7 @@ def test_a_token_says_whose_it_is_and_until_when(visitor: Api) -> None:
     assert PASSWORD not in str(claims)
 
 
+@pytest.mark.requirement("3.3")
 @pytest.mark.contract("U8")
 def test_every_token_is_another_one(visitor: Api) -> None:
     username = new_account(visitor)
@@ -208,6 +211,7 @@ TAMPERINGS = [
 ]
 
 
+@pytest.mark.requirement("3.4", "3.6")
 @pytest.mark.contract("U9", "U10", "E16")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
@@ -258,6 +262,7 @@ TOO_MUCH_FOR_SOME = {
 }
 
 
+@pytest.mark.requirement("3.4", "3.6")
 @pytest.mark.contract("U9", "E16")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("name", variants(GARBAGE, craft=TOO_MUCH_FOR_SOME))
@@ -288,6 +293,7 @@ def user_id(visitor: Api) -> int:
     return registered
 
 
+@pytest.mark.requirement("3.3", "3.6")
 @pytest.mark.contract("U8", "E26")
 def test_a_token_is_signed_with_our_secret_just_now(visitor: Api, secret: str) -> None:
     asked = time.time()
@@ -296,6 +302,7 @@ def test_a_token_is_signed_with_our_secret_just_now(visitor: Api, secret: str) -
     assert abs(claims_of(token)["iat"] - asked) < 60
 
 
+@pytest.mark.requirement("3.6")
 @pytest.mark.craft
 def test_a_token_that_is_forged_well_is_believed(visitor: Api, secret: str, user_id: int) -> None:
     """The proof that the forgeries below are refused for what is wrong with them."""
@@ -341,6 +348,7 @@ WRONG_CLAIMS: dict[str, dict[str, Any]] = {
 NOT_VALID = {"expired", "expired long ago", "sub is nobody's"}
 
 
+@pytest.mark.requirement("3.4", "3.6")
 @pytest.mark.contract("U9")
 @pytest.mark.parametrize("name", variants(WRONG_CLAIMS, craft=WRONG_CLAIMS.keys() - NOT_VALID))
 def test_a_token_of_ours_with_a_wrong_claim_is_401(
@@ -349,6 +357,7 @@ def test_a_token_of_ours_with_a_wrong_claim_is_401(
     assert_refused(visitor, forge(claims | WRONG_CLAIMS[name], secret))
 
 
+@pytest.mark.requirement("3.6")
 @pytest.mark.contract("U10")
 @pytest.mark.parametrize(
     "spelling", [" {}", "{} ", " {} ", "+{}", "0{}", "{}\n", "{}.0", "{}_0"], ids=ascii
@@ -359,6 +368,7 @@ def test_another_spelling_of_sub_is_401(
     assert_refused(visitor, forge(claims | {"sub": spelling.format(claims["sub"])}, secret))
 
 
+@pytest.mark.requirement("3.6")
 @pytest.mark.contract("U10")
 @pytest.mark.parametrize("zero", ["\u0660", "\u0966", "\uff10"], ids=ascii)
 def test_sub_in_other_digits_is_401(
@@ -368,6 +378,7 @@ def test_sub_in_other_digits_is_401(
     assert_refused(visitor, forge(claims | {"sub": claims["sub"].translate(digits)}, secret))
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.craft
 @pytest.mark.parametrize("crit", [["unknown"], ["exp"], [], "unknown"], ids=str)
 def test_a_critical_header_that_is_not_understood_is_401(
@@ -378,6 +389,7 @@ def test_a_critical_header_that_is_not_understood_is_401(
     assert_refused(visitor, forge(good_claims(user_id), secret, header=header))
 
 
+@pytest.mark.requirement("3.6")
 @pytest.mark.craft
 @pytest.mark.parametrize("claim", ["sub", "iat", "exp", "jti"])
 def test_a_token_of_ours_without_one_of_its_claims_is_401(
@@ -388,6 +400,7 @@ def test_a_token_of_ours_without_one_of_its_claims_is_401(
     assert_refused(visitor, forge(claims, secret))
 
 
+@pytest.mark.requirement("3.6")
 @pytest.mark.craft
 @pytest.mark.parametrize(
     "payload",
@@ -399,6 +412,7 @@ def test_a_token_of_ours_that_holds_no_claims_is_401(
     assert_refused(visitor, forge(payload, secret))
 
 
+@pytest.mark.requirement("3.6")
 @pytest.mark.contract("U9")
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
 def test_the_right_secret_with_another_algorithm_is_401(
@@ -407,6 +421,7 @@ def test_the_right_secret_with_another_algorithm_is_401(
     assert_refused(visitor, forge(claims, secret, algorithm=algorithm))
 
 
+@pytest.mark.requirement("3.6")
 @pytest.mark.contract("U9")
 @pytest.mark.parametrize("algorithm", ["none", "RS256", "ES256", "hs256", "", None])
 def test_the_right_signature_under_another_name_is_401(
@@ -416,6 +431,7 @@ def test_the_right_signature_under_another_name_is_401(
     assert_refused(visitor, forge(claims, secret, header=header))
 
 
+@pytest.mark.requirement("3.4")
 @pytest.mark.contract("U9")
 def test_a_user_who_is_gone_is_401_and_whoever_comes_next_is_somebody_else(
     visitor: Api, launched_server: LaunchedServer, stage: int

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.server import LaunchedServer, Server
+from course.harness.server import LaunchedServer, Server
 from tests.stage04.storage import files_in, media_of
 
 

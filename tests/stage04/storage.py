@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.harness.server import LaunchedServer
+from course.harness.server import LaunchedServer
 
 ROWS = "SELECT path, size FROM images"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage02.reasons import reason_in
 from tests.stage02.unusable import IMPATIENT
 from tests.stage04.pictures import JPEG, exif, jpeg, png
@@ -21,6 +21,8 @@ from tests.stage04.uploads import list_images, new_image, upload
 pytestmark = pytest.mark.craft
 
 
+@pytest.mark.requirement("4.2")
+@pytest.mark.own_stage("app/images/")
 def test_a_database_that_stays_locked_leaves_no_file_and_takes_none(
     launch: Launch,
 ) -> None:
@@ -57,6 +59,7 @@ def away(media: Path) -> Iterator[None]:
         elsewhere.rename(media)
 
 
+@pytest.mark.requirement("4.2")
 def test_a_directory_that_goes_away_is_503_and_then_works_again(api: Api, media: Path) -> None:
     stored = new_image(api)
     with away(media):
@@ -72,6 +75,7 @@ def test_a_directory_that_goes_away_is_503_and_then_works_again(api: Api, media:
     assert new_image(api)["id"]
 
 
+@pytest.mark.requirement("4.2")
 @pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() == 0, reason="not checked: root may write anywhere"
 )
@@ -114,6 +118,8 @@ def refused(launch_for_module: Launch) -> dict[Spoil, LaunchedServer]:
     return servers
 
 
+@pytest.mark.requirement("4.2")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
 def test_without_a_place_for_pictures_it_does_not_start_and_one_line_says_why(
     refused: dict[Spoil, LaunchedServer], spoil: Spoil, stage: int

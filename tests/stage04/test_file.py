@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage04.pictures import JPEG, PNG, jpeg, opened, png, png_of_size
 from tests.stage04.uploads import Image, new_image
 
@@ -20,6 +20,7 @@ def stored(api: Api) -> Image:
     return new_image(api)
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("I6")
 @pytest.mark.parametrize(("content", "content_type"), [(png(), PNG), (jpeg(), JPEG)])
 def test_the_picture_is_shown_inline_with_its_type_and_a_tag(
@@ -36,6 +37,7 @@ def test_the_picture_is_shown_inline_with_its_type_and_a_tag(
     assert answer.headers["etag"].strip('"')
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.parametrize(("content", "content_type"), [(png(), PNG), (jpeg(), JPEG)])
 def test_the_picture_is_shown_in_its_place_and_as_nothing_else(
     api: Api, content: bytes, content_type: str
@@ -50,6 +52,7 @@ def test_the_picture_is_shown_in_its_place_and_as_nothing_else(
     assert answer.headers["etag"].strip('"')
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("I6")
 @pytest.mark.parametrize("token", [None, "expired"])
 def test_whoever_knows_the_address_sees_the_picture(
@@ -62,6 +65,7 @@ def test_whoever_knows_the_address_sees_the_picture(
     assert api.as_new_user().request("GET", stored["url"]).content == whole
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("I6")
 def test_a_picture_that_has_not_changed_is_304(api: Api, stored: Image) -> None:
     tag = api.request("GET", stored["url"]).headers["etag"]
@@ -72,6 +76,7 @@ def test_a_picture_that_has_not_changed_is_304(api: Api, stored: Image) -> None:
     assert opened(other.content).format == "PNG"
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.parametrize("template", ["{tag}", "W/{tag}", '"x", {tag}', '"x",{tag},"y"', "*"])
 def test_a_picture_that_a_browser_has_is_not_sent_again(
     api: Api, stored: Image, template: str
@@ -84,12 +89,14 @@ def test_a_picture_that_a_browser_has_is_not_sent_again(
     assert "content-type" not in answer.headers or answer.headers["content-type"] == PNG
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.parametrize("tag", ['"another"', 'W/"another"', "", "nonsense", '"' + "x" * 5000])
 def test_another_tag_gets_the_picture(api: Api, stored: Image, tag: str) -> None:
     answer = api.request("GET", stored["url"], headers={"If-None-Match": tag})
     assert (answer.status_code, answer.content) == (200, png())
 
 
+@pytest.mark.requirement("4.4")
 def test_a_tag_belongs_to_one_picture(api: Api, stored: Image) -> None:
     other = new_image(api, jpeg(), JPEG)
     tags = {api.request("GET", url).headers["etag"] for url in (stored["url"], other["url"])}
@@ -98,6 +105,7 @@ def test_a_tag_belongs_to_one_picture(api: Api, stored: Image) -> None:
     assert again in tags
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.craft("I10")
 @pytest.mark.parametrize(
     ("asked", "first", "last"),
@@ -120,6 +128,7 @@ def test_a_part_of_the_picture_can_be_asked_for(
     assert answer.content == png()[first : last + 1]
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.craft("I10")
 @pytest.mark.parametrize("asked", [f"{LENGTH}-", "99999-100000", "9" * 30 + "-", "-0"])
 def test_a_part_behind_the_end_is_416(api: Api, stored: Image, asked: str) -> None:
@@ -129,6 +138,7 @@ def test_a_part_behind_the_end_is_416(api: Api, stored: Image, asked: str) -> No
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.craft("I10")
 @pytest.mark.parametrize(
     "asked",
@@ -154,6 +164,7 @@ def test_a_range_that_is_not_understood_is_ignored(api: Api, stored: Image, aske
     assert (answer.status_code, answer.content) == (200, png())
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.craft("I10")
 @pytest.mark.parametrize("asked", ["BYTES=0-9", "bytes= 0-9"])
 def test_a_range_in_another_spelling_is_understood(api: Api, stored: Image, asked: str) -> None:
@@ -161,6 +172,7 @@ def test_a_range_in_another_spelling_is_understood(api: Api, stored: Image, aske
     assert (answer.status_code, answer.content) == (206, png()[:10])
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.craft("I10")
 @pytest.mark.parametrize(
     "asked",
@@ -174,6 +186,7 @@ def test_several_ranges_do_no_harm(api: Api, stored: Image, asked: str) -> None:
     assert len(answer.content) < 100 * LENGTH
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.craft("I10")
 def test_a_part_is_sent_only_of_the_picture_that_is_meant(api: Api, stored: Image) -> None:
     tag = api.request("GET", stored["url"]).headers["etag"]
@@ -184,6 +197,7 @@ def test_a_part_is_sent_only_of_the_picture_that_is_meant(api: Api, stored: Imag
     assert (other.status_code, other.content) == (200, png())
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("I7", "E3", "E5")
 def test_a_picture_that_was_deleted_is_404_even_to_a_browser_that_has_it(
     api: Api, stored: Image
@@ -195,6 +209,8 @@ def test_a_picture_that_was_deleted_is_404_even_to_a_browser_that_has_it(
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("4.4")
+@pytest.mark.own_stage("app/images/")
 def test_a_picture_that_is_deleted_meanwhile_is_sent_whole_or_404(
     api: Api, launched_server: LaunchedServer
 ) -> None:

@@ -5,9 +5,9 @@ import unicodedata
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage04.pictures import png
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import list_images, upload
@@ -28,6 +28,7 @@ PLAIN = [
 EVERYDAY = {"photo.png", "My photo (1).png", "кот.png", "写真.png", "no extension"}
 
 
+@pytest.mark.requirement("4.3")
 @pytest.mark.contract("I1", "I3")
 @pytest.mark.parametrize("name", variants(PLAIN, craft=set(PLAIN) - EVERYDAY))
 def test_a_name_comes_back_as_it_was_sent(api: Api, name: str) -> None:
@@ -82,6 +83,7 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
+@pytest.mark.requirement("4.3")
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
@@ -98,6 +100,7 @@ def test_what_nobody_sees_is_dropped_from_a_name(api: Api, name: str, shown: str
     assert upload(api, png(), filename=name).json()["filename"] == shown
 
 
+@pytest.mark.requirement("4.3")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_is_harmless_text_or_refused(
     api: Api, launched_server: LaunchedServer, name: str
@@ -129,6 +132,7 @@ def test_a_hostile_name_is_harmless_text_or_refused(
     assert launched_server.database.query(statement, stored) == [(shown,)]
 
 
+@pytest.mark.requirement("4.3")
 @pytest.mark.contract("E1")
 def test_an_answer_with_a_name_in_it_is_json_and_no_page(api: Api) -> None:
     answer = upload(api, png(), filename="<script>alert(1)</script>")

@@ -1,7 +1,7 @@
 """The gallery page in a real Chromium, used as people use it: mouse, keyboard, small screen, dark.
 
 Every visit also fails on an error in the console, a violation of the Content-Security-Policy, an
-alert, and a request that leaves the server (tests/browser/plugin.py).
+alert, and a request that leaves the server (course/harness/browser/plugin.py).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import httpx
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, Request, Route, expect
 
-from tests.browser.visit import Visit
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import AttachedServer, Server
-from tests.harness.waiting import eventually
+from course.harness.browser.visit import Visit
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import AttachedServer, Server
+from course.harness.waiting import eventually
 
-pytest_plugins = ["tests.browser.plugin"]
+pytest_plugins = ["course.harness.browser.plugin"]
 pytestmark = [pytest.mark.craft, pytest.mark.page("app/gallery")]
 
 PASSWORD = "correct horse"
@@ -168,6 +168,7 @@ def say_size(page: Page, size: int) -> None:
 # ---- Signing in and out
 
 
+@pytest.mark.requirement("4.4")
 def test_who_registers_is_in_and_finds_no_pictures(gallery: Gallery) -> None:
     expect(gallery.page.get_by_text(f"Signed in as {gallery.username}")).to_be_visible()
     expect(gallery.page.get_by_text("No pictures yet")).to_be_visible()
@@ -175,6 +176,7 @@ def test_who_registers_is_in_and_finds_no_pictures(gallery: Gallery) -> None:
     expect(gallery.form).to_be_hidden()
 
 
+@pytest.mark.requirement("4.4")
 def test_a_refusal_is_told_in_words_and_nothing_typed_is_lost(visit: Visit, address: str) -> None:
     gallery = Gallery(visit(address))
     problem = gallery.form.get_by_role("alert")
@@ -192,6 +194,7 @@ def test_a_refusal_is_told_in_words_and_nothing_typed_is_lost(visit: Visit, addr
     expect(gallery.heading).to_be_visible()
 
 
+@pytest.mark.requirement("4.4")
 def test_a_reload_keeps_the_session_and_a_new_tab_does_not(gallery: Gallery) -> None:
     gallery.add("kept.png")
     gallery.page.reload()
@@ -202,6 +205,7 @@ def test_a_reload_keeps_the_session_and_a_new_tab_does_not(gallery: Gallery) -> 
     expect(Gallery(other).form).to_be_visible()
 
 
+@pytest.mark.requirement("4.4")
 def test_signing_out_leaves_nothing_behind(gallery: Gallery) -> None:
     gallery.add("private.png")
     gallery.choose(picture_file("refused.png", GIF))
@@ -216,6 +220,7 @@ def test_signing_out_leaves_nothing_behind(gallery: Gallery) -> None:
     assert "refused.png" not in gallery.page.content()
 
 
+@pytest.mark.requirement("4.4")
 def test_an_expired_token_leads_back_to_the_form(visit: Visit, launch: Launch) -> None:
     server = launch(ACCESS_TOKEN_TTL="1")
     gallery = Gallery(visit(f"{server.base_url}/gallery"))
@@ -229,6 +234,7 @@ def test_an_expired_token_leads_back_to_the_form(visit: Visit, launch: Launch) -
     expect(gallery.page.get_by_label("Password")).to_be_focused()
 
 
+@pytest.mark.requirement("4.4")
 def test_an_upload_that_meets_the_end_of_the_session_goes_on_in_the_next(gallery: Gallery) -> None:
     detail = {"detail": "The access token is not valid: sign in again"}
     gallery.page.route("**/images", lambda route: route.fulfill(status=401, json=detail), times=1)
@@ -243,6 +249,7 @@ def test_an_upload_that_meets_the_end_of_the_session_goes_on_in_the_next(gallery
 # ---- Uploading
 
 
+@pytest.mark.requirement("4.4")
 def test_a_chosen_file_is_uploaded_and_displayed(gallery: Gallery) -> None:
     gallery.choose(picture_file("Озеро.png", png(640, 480)))
     expect(gallery.upload("Озеро.png")).to_contain_text("Uploaded")
@@ -258,6 +265,7 @@ def test_a_chosen_file_is_uploaded_and_displayed(gallery: Gallery) -> None:
     expect(gallery.page.get_by_text("No pictures yet")).to_be_hidden()
 
 
+@pytest.mark.requirement("4.4")
 def test_dropped_files_are_uploaded_wherever_they_are_dropped(
     gallery: Gallery, tmp_path: Path
 ) -> None:
@@ -269,6 +277,7 @@ def test_dropped_files_are_uploaded_wherever_they_are_dropped(
     eventually(lambda: is_displayed(gallery.picture("beside it.png")))
 
 
+@pytest.mark.requirement("4.4")
 def test_a_picture_can_be_pasted(gallery: Gallery) -> None:
     gallery.page.evaluate(
         """bytes => {
@@ -283,6 +292,7 @@ def test_a_picture_can_be_pasted(gallery: Gallery) -> None:
     expect(gallery.picture("pasted.png")).to_be_visible()
 
 
+@pytest.mark.requirement("4.4")
 def test_progress_is_that_of_the_upload(gallery: Gallery) -> None:
     throttle = {"offline": False, "latency": 0, "downloadThroughput": -1}
     session = gallery.page.context.new_cdp_session(gallery.page)
@@ -300,6 +310,7 @@ def test_progress_is_that_of_the_upload(gallery: Gallery) -> None:
     expect(gallery.upload("slow.png")).to_contain_text("Uploaded")
 
 
+@pytest.mark.requirement("4.4")
 def test_two_uploads_run_at_once_and_the_others_wait(gallery: Gallery) -> None:
     running: set[Request] = set()
     most = 0
@@ -319,6 +330,7 @@ def test_two_uploads_run_at_once_and_the_others_wait(gallery: Gallery) -> None:
     assert most == 2
 
 
+@pytest.mark.requirement("4.4")
 def test_a_refused_file_is_told_in_words_and_the_others_are_taken(gallery: Gallery) -> None:
     broken = png()[:-30]
     gallery.choose(
@@ -338,6 +350,7 @@ def test_a_refused_file_is_told_in_words_and_the_others_are_taken(gallery: Galle
     expect(gallery.files).to_be_focused()
 
 
+@pytest.mark.requirement("4.4")
 def test_a_file_that_is_too_large_is_told_in_words(gallery: Gallery) -> None:
     requests: list[str] = []
     gallery.page.on("request", lambda request: requests.append(request.method))
@@ -347,6 +360,7 @@ def test_a_file_that_is_too_large_is_told_in_words(gallery: Gallery) -> None:
     assert "POST" not in requests  # the trip was saved
 
 
+@pytest.mark.requirement("4.4")
 def test_the_server_decides_what_is_too_large(gallery: Gallery, tmp_path: Path) -> None:
     (tmp_path / "large.png").write_bytes(png(1400, 1300))
     say_size(gallery.page, 1)
@@ -355,6 +369,7 @@ def test_the_server_decides_what_is_too_large(gallery: Gallery, tmp_path: Path) 
     expect(gallery.pictures).to_have_count(0)
 
 
+@pytest.mark.requirement("4.4")
 def test_after_a_lost_connection_an_upload_can_be_tried_again(gallery: Gallery) -> None:
     gallery.page.context.set_offline(True)
     gallery.choose(picture_file("patient.png"))
@@ -365,6 +380,7 @@ def test_after_a_lost_connection_an_upload_can_be_tried_again(gallery: Gallery) 
     expect(gallery.upload("patient.png")).to_contain_text("Uploaded")
 
 
+@pytest.mark.requirement("4.4")
 def test_when_the_server_is_busy_an_upload_can_be_tried_again(gallery: Gallery) -> None:
     detail = {"detail": "The database is not available right now: try again"}
     gallery.page.route("**/images", lambda route: route.fulfill(status=503, json=detail), times=1)
@@ -377,6 +393,7 @@ def test_when_the_server_is_busy_an_upload_can_be_tried_again(gallery: Gallery) 
 # ---- Pictures
 
 
+@pytest.mark.requirement("4.4")
 def test_the_newest_picture_is_first_also_after_a_reload(gallery: Gallery) -> None:
     gallery.add("first.png", "second.png")
     assert gallery.names() == ["second.png", "first.png"]
@@ -385,6 +402,7 @@ def test_the_newest_picture_is_first_also_after_a_reload(gallery: Gallery) -> No
     assert gallery.names() == ["second.png", "first.png"]
 
 
+@pytest.mark.requirement("4.4")
 def test_a_picture_opens_in_full(gallery: Gallery) -> None:
     gallery.add("open.png")
     with gallery.page.expect_popup() as opened:
@@ -392,6 +410,7 @@ def test_a_picture_opens_in_full(gallery: Gallery) -> None:
     assert httpx.get(opened.value.url, trust_env=False).content == png()
 
 
+@pytest.mark.requirement("4.4")
 def test_a_deleted_picture_is_gone(gallery: Gallery) -> None:
     gallery.add("stays.png", "goes.png")
     link = gallery.picture("goes.png").get_by_role("link")
@@ -414,6 +433,7 @@ def test_a_deleted_picture_is_gone(gallery: Gallery) -> None:
     expect(gallery.pictures).to_have_count(1)
 
 
+@pytest.mark.requirement("4.4")
 def test_a_failed_deletion_is_told_and_can_be_tried_again(gallery: Gallery) -> None:
     gallery.add("stubborn.png")
     gallery.page.get_by_role("button", name="Delete stubborn.png").click()
@@ -427,6 +447,7 @@ def test_a_failed_deletion_is_told_and_can_be_tried_again(gallery: Gallery) -> N
     expect(gallery.heading).to_be_focused()
 
 
+@pytest.mark.requirement("4.4")
 def test_nobody_sees_the_pictures_of_somebody_else(
     gallery: Gallery, visit: Visit, address: str
 ) -> None:
@@ -437,6 +458,7 @@ def test_nobody_sees_the_pictures_of_somebody_else(
     assert "mine.png" not in other.page.content()
 
 
+@pytest.mark.requirement("4.4")
 def test_a_file_name_is_text_whatever_is_in_it(gallery: Gallery) -> None:
     gallery.add(MARKUP)
     expect(gallery.upload(MARKUP)).to_be_visible()
@@ -447,6 +469,7 @@ def test_a_file_name_is_text_whatever_is_in_it(gallery: Gallery) -> None:
     assert gallery.page.locator("[onerror], [src=x]").count() == 0
 
 
+@pytest.mark.requirement("4.4")
 def test_more_pictures_come_without_a_gap_or_a_repetition(gallery: Gallery, api: Api) -> None:
     with sign_in(api, gallery.username) as elsewhere:
         images = [upload(elsewhere, f"{number}.png") for number in range(2 * SHOWN_AT_FIRST)]
@@ -467,6 +490,7 @@ def test_more_pictures_come_without_a_gap_or_a_repetition(gallery: Gallery, api:
         assert names == [f"{number}.png" for number in reversed(range(2 * SHOWN_AT_FIRST))]
 
 
+@pytest.mark.requirement("4.4")
 def test_the_next_pictures_come_whatever_was_added_elsewhere(gallery: Gallery, api: Api) -> None:
     with sign_in(api, gallery.username) as elsewhere:
         for number in range(SHOWN_AT_FIRST + 1):
@@ -480,6 +504,7 @@ def test_the_next_pictures_come_whatever_was_added_elsewhere(gallery: Gallery, a
     assert len(set(gallery.names())) == len(gallery.names()) == SHOWN_AT_FIRST + 1
 
 
+@pytest.mark.requirement("4.4")
 def test_a_list_that_cannot_be_loaded_is_told_and_can_be_tried_again(gallery: Gallery) -> None:
     gallery.add("there.png")
 
@@ -497,6 +522,7 @@ def test_a_list_that_cannot_be_loaded_is_told_and_can_be_tried_again(gallery: Ga
 # ---- For everybody
 
 
+@pytest.mark.requirement("4.4")
 def test_the_keyboard_is_enough(visit: Visit, address: str) -> None:
     gallery = Gallery(visit(address))
     keyboard = gallery.page.keyboard
@@ -593,6 +619,7 @@ SHIFTS = """() => new Promise((resolve) => {
 })"""
 
 
+@pytest.mark.requirement("4.4")
 def test_screen_readers_find_what_they_need(visit: Visit, address: str) -> None:
     gallery = Gallery(visit(address))
     expect(gallery.form).to_be_visible()
@@ -604,6 +631,7 @@ def test_screen_readers_find_what_they_need(visit: Visit, address: str) -> None:
     assert gallery.page.evaluate(ACCESSIBILITY) == []
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_stands_out(
     visit: Visit, address: str, scheme: Literal["light", "dark"]
@@ -622,6 +650,7 @@ def test_every_text_stands_out(
     assert (int(re.findall(r"\d+", page_colour)[0]) < 128) is (scheme == "dark")
 
 
+@pytest.mark.requirement("4.4")
 def test_a_small_screen_is_never_scrolled_sideways(visit: Visit, address: str) -> None:
     gallery = Gallery(visit(address, width=360))
     sideways = "document.documentElement.scrollWidth - innerWidth"
@@ -641,6 +670,7 @@ def test_a_small_screen_is_never_scrolled_sideways(visit: Visit, address: str) -
     assert gallery.page.evaluate(sideways) == 0
 
 
+@pytest.mark.requirement("4.4")
 def test_nothing_jumps_when_the_pictures_come(gallery: Gallery) -> None:
     gallery.add("one.png", "two.png")
     # Both have come: none of the requests that are held is the earlier page's.
@@ -657,6 +687,7 @@ def test_nothing_jumps_when_the_pictures_come(gallery: Gallery) -> None:
     assert gallery.page.evaluate(SHIFTS) < 0.01
 
 
+@pytest.mark.requirement("4.4")
 def test_it_works_behind_a_path_prefix(visit: Visit, server: Server, address: str) -> None:
     page = visit(address)  # says which server is ours; what follows is what a proxy would do
     page.goto("about:blank")
@@ -679,6 +710,7 @@ def test_it_works_behind_a_path_prefix(visit: Visit, server: Server, address: st
 # ---- What is served
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.usefixtures("address")
 @pytest.mark.parametrize(
     ("path", "content_type"),
@@ -707,6 +739,7 @@ def test_the_page_is_served_strictly_and_only_once(api: Api, path: str, content_
     assert same.headers["content-security-policy"] == served.headers["content-security-policy"]
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.usefixtures("address")
 @pytest.mark.parametrize("path", ["/gallery", "/gallery/gallery.css", "/gallery/gallery.js"])
 def test_a_range_of_the_page_is_answered_in_the_usual_form(api: Api, path: str) -> None:
@@ -718,6 +751,7 @@ def test_a_range_of_the_page_is_answered_in_the_usual_form(api: Api, path: str) 
     assert isinstance(beyond.json()["detail"], str)
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.usefixtures("address")
 def test_nothing_else_of_the_directory_is_served(api: Api) -> None:
     for name in ("router.py", "__init__.py", "..%2Fmain.py", "%2e%2e/main.py", "gallery.html"):

@@ -5,9 +5,9 @@ from functools import partial
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.waiting import in_parallel
 from tests.stage04.pictures import png
 from tests.stage04.uploads import list_images, new_image
 
@@ -20,6 +20,7 @@ ODD_IDS = [
 ]
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("I4", "I5")
 def test_an_image_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
     stored = new_image(api)
@@ -27,18 +28,21 @@ def test_an_image_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
     assert list_images(api) == [stored]
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("E24")
 def test_an_id_is_a_uuid(api: Api) -> None:
     ids = [uuid.UUID(new_image(api)["id"]) for _ in range(3)]
     assert len(set(ids)) == 3
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.craft
 def test_an_id_is_a_random_uuid(api: Api) -> None:
     ids = [uuid.UUID(new_image(api)["id"]) for _ in range(3)]
     assert {image_id.version for image_id in ids} == {4}  # 122 random bits: nobody guesses one
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("I4", "E17")
 @pytest.mark.users
 def test_the_list_holds_ones_own_images_newest_first(api: Api) -> None:
@@ -49,6 +53,7 @@ def test_the_list_holds_ones_own_images_newest_first(api: Api) -> None:
     assert list_images(api.as_new_user()) == []
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("I4", "E21")
 @pytest.mark.users
 def test_the_list_comes_in_pages(api: Api) -> None:
@@ -64,6 +69,7 @@ def test_the_list_comes_in_pages(api: Api) -> None:
     assert list_images(api, offset=1000) == []
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("E4", "E21")
 @pytest.mark.parametrize(
     "query",
@@ -76,6 +82,7 @@ def test_a_query_that_makes_no_sense_is_422(api: Api, query: str) -> None:
     assert api.request("GET", f"/images?{query}").status_code == 422
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("E3", "E17", "I5", "I7")
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.users
@@ -91,6 +98,7 @@ def test_an_image_of_somebody_else_is_as_unknown_as_one_that_never_was(
     assert api.request("GET", stored["url"]).status_code == 200
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.craft
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.users
@@ -103,6 +111,7 @@ def test_404_for_somebody_elses_image_says_what_404_for_none_says(api: Api, meth
     assert api.request("GET", stored["url"]).content == png()
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("E3", "I5", "I6", "I7")
 @pytest.mark.parametrize(
     "image_id",
@@ -119,6 +128,7 @@ def test_an_unknown_or_odd_id_is_not_found_or_refused(api: Api, image_id: str) -
         assert answer.json()["detail"]
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.craft
 @pytest.mark.users
 def test_an_id_in_another_spelling_does_no_harm(api: Api) -> None:
@@ -131,6 +141,7 @@ def test_an_id_in_another_spelling_does_no_harm(api: Api) -> None:
     assert api.request("GET", stored["url"]).status_code == 200
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("E16", "E18")
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/images"), ("GET", "/images/{id}"), ("DELETE", "/images/{id}")]
@@ -147,6 +158,7 @@ def test_without_a_good_token_every_operation_is_401(
     assert api.request("GET", stored["url"]).status_code == 200
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("I7")
 @pytest.mark.users
 def test_a_deleted_image_is_gone_with_its_file(api: Api) -> None:
@@ -164,6 +176,7 @@ def status_of_delete(api: Api, path: str, _client: int) -> int:
     return api.request("DELETE", path).status_code
 
 
+@pytest.mark.requirement("4.4")
 @pytest.mark.contract("B13", since=7)
 @pytest.mark.users
 def test_of_two_who_delete_one_image_at_once_exactly_one_succeeds(api: Api) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.raw_http import connect, head
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.raw_http import connect, head
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.stage04.pictures import JPEG, PNG, jpeg, png
 from tests.stage04.storage import files_in, media_of, rows_of
 from tests.stage04.uploads import Image, disposition, form, list_images, new_image, part, upload
@@ -68,6 +68,8 @@ def half_an_upload(api: Api) -> socket.socket:
     return connection
 
 
+@pytest.mark.requirement("4.2")
+@pytest.mark.own_stage("app/images/")
 def test_a_kill_while_many_upload_loses_nothing_acknowledged(
     api: Api, private_server: LaunchedServer
 ) -> None:
@@ -94,6 +96,8 @@ def test_a_kill_while_many_upload_loses_nothing_acknowledged(
     assert new_image(api)["id"]
 
 
+@pytest.mark.requirement("4.2")
+@pytest.mark.own_stage("app/images/")
 def test_a_kill_at_the_moment_a_file_goes_leaves_both_or_neither(
     api: Api, private_server: LaunchedServer
 ) -> None:
@@ -113,6 +117,8 @@ def test_a_kill_at_the_moment_a_file_goes_leaves_both_or_neither(
     assert (there, api.request("GET", stored["url"]).status_code) in ((200, 200), (404, 404))
 
 
+@pytest.mark.requirement("4.2")
+@pytest.mark.own_stage("app/images/")
 def test_a_kill_between_file_and_row_leaves_neither(
     api: Api, private_server: LaunchedServer
 ) -> None:
@@ -131,6 +137,7 @@ def test_a_kill_between_file_and_row_leaves_neither(
     assert api.request("GET", kept["url"]).content == png()
 
 
+@pytest.mark.requirement("4.2")
 def test_the_next_start_keeps_what_has_a_row_and_all_that_is_not_ours(
     api: Api, private_server: LaunchedServer
 ) -> None:

@@ -6,7 +6,7 @@ import zlib
 import pytest
 from PIL import ExifTags, PngImagePlugin
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 from tests.stage04.pictures import (
     HEIGHT,
     JPEG,
@@ -127,6 +127,7 @@ AT_HOME: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.craft("I9")
 @pytest.mark.parametrize("name", AT_HOME)
 def test_the_place_is_taken_out_and_the_picture_stays_the_same(api: Api, name: str) -> None:
@@ -151,6 +152,7 @@ def test_the_place_is_taken_out_and_the_picture_stays_the_same(api: Api, name: s
         assert max(abs(new - old) for new, old in differences) < 16  # not to be seen
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.craft("I9")
 def test_exif_data_that_make_no_sense_are_dropped(api: Api) -> None:
     """Here they point before their own beginning. The picture is whole."""

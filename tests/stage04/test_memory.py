@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from tests.harness.driver import Api
-from tests.harness.memory import MIB, memory_of
-from tests.harness.plugin import Launch
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.memory import MIB, memory_of
+from course.harness.plugin import Launch
+from course.harness.waiting import in_parallel
 from tests.stage03.figures import measure_the_list
 from tests.stage04.pictures import (
     JPEG,
@@ -54,6 +54,7 @@ WAIT_BOUND = 1.0  # seconds
 Record = Callable[[str, object], None]
 
 
+@pytest.mark.requirement("4.6", "4.7")
 @pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
 def test_twenty_uploads_of_5_mib_at_once_take_less_than_80_mib(
     launch: Launch, record_property: Record
@@ -94,6 +95,7 @@ GREEDY: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
 @pytest.mark.parametrize("name", GREEDY)
 def test_no_picture_that_is_taken_needs_more_than_150_mb(
@@ -118,6 +120,7 @@ def test_no_picture_that_is_taken_needs_more_than_150_mb(
     assert growth < PICTURES_BOUND, growth
 
 
+@pytest.mark.requirement("4.7")
 @pytest.mark.craft("I11")
 @pytest.mark.slow
 @pytest.mark.alone
@@ -146,6 +149,7 @@ def test_somebody_else_s_picture_waits_for_less_than_a_second(
     assert max(waits) < WAIT_BOUND, waits
 
 
+@pytest.mark.requirement("4.7")
 @pytest.mark.slow
 @pytest.mark.alone
 def test_the_list_is_fast_while_a_large_picture_is_looked_at(

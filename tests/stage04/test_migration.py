@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
 from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.database import copy_database
 from tests.stage04.uploads import new_image
@@ -20,6 +20,7 @@ IMAGES = "SELECT count(*) FROM images"
 INDEXES = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'images'"
 
 
+@pytest.mark.requirement("4.3")
 def test_images_come_and_go_and_users_and_todos_are_untouched(
     api: Api, launched_server: LaunchedServer, launch: Launch, stage_directory: Path
 ) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.waiting import in_parallel
 from tests.stage04.pictures import png
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import list_images, new_image, upload
@@ -14,6 +14,8 @@ pytestmark = pytest.mark.craft
 MOST = 5
 
 
+@pytest.mark.requirement("4.6")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.craft("E20")
 @pytest.mark.users
 def test_no_more_than_so_many_pictures_are_kept_for_one_user(launch: Launch) -> None:

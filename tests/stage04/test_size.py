@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.raw_http import chunk, send_raw
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.raw_http import chunk, send_raw
 from tests.stage04.pictures import JPEG, PNG, jpeg, jpeg_of_size, png_of_size
 from tests.stage04.uploads import MAX_FILE_SIZE, disposition, form, new_image, part, upload
 
@@ -22,11 +22,13 @@ def take_away(api: Api, image_id: str) -> None:
     assert api.request("DELETE", f"/images/{image_id}").status_code == 204
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.contract("I3", "E22")
 def test_a_file_of_exactly_5_mib_is_taken(api: Api) -> None:
     take_away(api, new_image(api, png_of_size(MAX_FILE_SIZE))["id"])
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.craft
 def test_a_png_of_exactly_5_mib_is_taken(api: Api) -> None:
     content = png_of_size(MAX_FILE_SIZE)
@@ -36,6 +38,7 @@ def test_a_png_of_exactly_5_mib_is_taken(api: Api) -> None:
     take_away(api, stored["id"])
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.craft
 def test_a_jpeg_of_exactly_5_mib_is_taken_with_a_long_name(api: Api) -> None:
     content = jpeg_of_size(jpeg(), MAX_FILE_SIZE)
@@ -44,12 +47,14 @@ def test_a_jpeg_of_exactly_5_mib_is_taken_with_a_long_name(api: Api) -> None:
     take_away(api, answer.json()["id"])
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.contract("I3", "E22")
 @pytest.mark.parametrize("excess", [1, 2, 1000, 100_000])
 def test_a_picture_that_is_larger_is_413(api: Api, excess: int) -> None:
     assert upload(api, png_of_size(MAX_FILE_SIZE + excess)).status_code == 413
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.craft("E23")
 def test_a_413_says_why_in_json(api: Api) -> None:
     answer = upload(api, png_of_size(MAX_FILE_SIZE + 1))
@@ -57,6 +62,7 @@ def test_a_413_says_why_in_json(api: Api) -> None:
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.craft
 def test_what_is_larger_and_no_picture_is_413_too(api: Api) -> None:
     assert upload(api, b"x" * (MAX_FILE_SIZE + 1)).status_code == 413
@@ -71,6 +77,7 @@ def request_of(size: int) -> tuple[bytes, bytes, dict[str, str]]:
     return before, after, headers
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.contract("I3", "E22")
 @pytest.mark.parametrize(
     "size", variants([TOO_MUCH, 10**12, 2**63, 10**30], craft=[10**12, 2**63, 10**30])
@@ -83,6 +90,7 @@ def test_a_declared_length_over_the_limit_is_413_before_it_is_sent(api: Api, siz
     assert answer.status in (400, 413) if size > 2**62 else answer.status == 413
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.contract("I3", "E22")
 def test_chunks_over_the_limit_are_413(api: Api) -> None:
     before, after, headers = request_of(TOO_MUCH)
@@ -98,6 +106,7 @@ def test_chunks_over_the_limit_are_413(api: Api) -> None:
     assert send_raw(api.server, "POST", "/images", pieces(), headers=headers).status == 413
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.craft
 def test_a_picture_that_is_sent_in_chunks_is_taken(api: Api) -> None:
     content = png_of_size(MAX_FILE_SIZE // 2)
@@ -108,6 +117,7 @@ def test_a_picture_that_is_sent_in_chunks_is_taken(api: Api) -> None:
     take_away(api, answer.json()["id"])
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.craft
 @pytest.mark.parametrize("content_type", ["application/json", PNG, "text/plain"])
 def test_a_body_that_is_no_form_has_a_limit_too(api: Api, content_type: str) -> None:
@@ -117,6 +127,7 @@ def test_a_body_that_is_no_form_has_a_limit_too(api: Api, content_type: str) -> 
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.craft
 def test_a_text_in_the_form_has_a_limit_too(api: Api) -> None:
     text = part(b'form-data; name="description"', b"x" * (2 * MIB), None)
@@ -125,6 +136,7 @@ def test_a_text_in_the_form_has_a_limit_too(api: Api) -> None:
     assert answer.status_code in (413, 422)
 
 
+@pytest.mark.requirement("4.6")
 @pytest.mark.contract("E22")
 @pytest.mark.parametrize(
     "path",

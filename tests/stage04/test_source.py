@@ -32,6 +32,7 @@ def modules(stage_directory: Path) -> dict[str, ast.Module]:
     }
 
 
+@pytest.mark.requirement("4.7")
 def test_files_are_written_and_removed_by_aiofiles(modules: dict[str, ast.Module]) -> None:
     used = {
         ast.unparse(node.func)
@@ -42,6 +43,7 @@ def test_files_are_written_and_removed_by_aiofiles(modules: dict[str, ast.Module
     assert {"aiofiles.open", "aiofiles.os.unlink", "aiofiles.os.replace"} <= used
 
 
+@pytest.mark.requirement("4.7")
 def test_no_async_function_touches_the_disk_by_itself(modules: dict[str, ast.Module]) -> None:
     blocking = []
     for path, module in modules.items():
@@ -59,6 +61,7 @@ def test_no_async_function_touches_the_disk_by_itself(modules: dict[str, ast.Mod
     assert blocking == []
 
 
+@pytest.mark.requirement("4.5")
 def test_pictures_are_decoded_in_one_module_by_one_loader_and_off_the_event_loop(
     modules: dict[str, ast.Module],
 ) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage04.pictures import JPEG, jpeg, png
 from tests.stage04.storage import files_in
 from tests.stage04.uploads import Image, new_image
@@ -32,6 +32,7 @@ def path_of(server: LaunchedServer, stored: Image) -> str:
     return found
 
 
+@pytest.mark.requirement("4.3")
 @pytest.mark.contract("I2")
 def test_name_path_and_time_are_in_the_database(
     stored: Image, launched_server: LaunchedServer
@@ -47,6 +48,7 @@ def test_name_path_and_time_are_in_the_database(
     assert datetime.now(UTC) - in_utc < timedelta(minutes=5)
 
 
+@pytest.mark.requirement("4.2", "4.3")
 def test_the_path_leads_to_the_picture_below_the_directory_of_pictures(
     stored: Image, launched_server: LaunchedServer, media: Path
 ) -> None:
@@ -55,6 +57,7 @@ def test_the_path_leads_to_the_picture_below_the_directory_of_pictures(
     assert file.resolve().is_relative_to(media.resolve())
 
 
+@pytest.mark.requirement("4.2", "4.3")
 def test_the_stored_name_is_random_and_says_nothing(
     api: Api, launched_server: LaunchedServer
 ) -> None:
@@ -69,6 +72,7 @@ def test_the_stored_name_is_random_and_says_nothing(
         assert stored["filename"].partition(".")[0] not in path
 
 
+@pytest.mark.requirement("4.2")
 @pytest.mark.skipif(sys.platform == "win32", reason="not checked: Windows has no such bit")
 def test_a_stored_file_is_not_executable(
     stored: Image, launched_server: LaunchedServer, media: Path
@@ -77,6 +81,7 @@ def test_a_stored_file_is_not_executable(
     assert not mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
+@pytest.mark.requirement("4.2")
 def test_deleting_takes_row_and_file(
     api: Api, stored: Image, launched_server: LaunchedServer, media: Path
 ) -> None:
@@ -87,6 +92,7 @@ def test_deleting_takes_row_and_file(
     assert files_in(media) == {name: size for name, size in before.items() if name != path}
 
 
+@pytest.mark.requirement("4.2")
 def test_a_picture_whose_file_is_gone_is_404_and_can_be_deleted(
     api: Api, stored: Image, launched_server: LaunchedServer, media: Path
 ) -> None:

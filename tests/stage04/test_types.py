@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
+from course.harness.contract import variants
+from course.harness.driver import Api
 from tests.stage04.pictures import (
     END_OF_JPEG,
     GREY,
@@ -83,6 +83,7 @@ DOUBTFUL = {
 }
 
 
+@pytest.mark.requirement("4.5")
 @pytest.mark.contract("I3", "E5")
 @pytest.mark.parametrize("name", variants(OTHERS, craft=DOUBTFUL))
 def test_what_is_neither_jpeg_nor_png_is_415(api: Api, name: str) -> None:
@@ -92,6 +93,7 @@ def test_what_is_neither_jpeg_nor_png_is_415(api: Api, name: str) -> None:
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("4.5")
 @pytest.mark.contract("I3", "E5")
 @pytest.mark.parametrize(
     ("content", "declared"),
@@ -115,6 +117,7 @@ def test_what_is_declared_to_be_something_else_is_415(
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("4.5")
 @pytest.mark.contract("I1", "I3", "I6")
 def test_a_name_decides_nothing(api: Api) -> None:
     stored = upload(api, jpeg(), content_type=JPEG, filename="really.png").json()
@@ -243,6 +246,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.requirement("4.5")
 @pytest.mark.contract("I3")
 @pytest.mark.parametrize("name", ["half a JPEG", "half a PNG"])
 def test_half_a_picture_is_422(api: Api, name: str) -> None:
@@ -252,6 +256,7 @@ def test_half_a_picture_is_422(api: Api, name: str) -> None:
     assert answer.json()["detail"]
 
 
+@pytest.mark.requirement("4.5")
 @pytest.mark.contract("I3")
 @pytest.mark.parametrize(
     "name",
@@ -267,6 +272,7 @@ def test_the_first_bytes_alone_are_no_picture(api: Api, name: str) -> None:
     assert upload(api, content, content_type=declared).status_code in (415, 422)
 
 
+@pytest.mark.requirement("4.5")
 @pytest.mark.craft("I8")
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_picture_is_422(api: Api, name: str) -> None:
@@ -301,6 +307,8 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@pytest.mark.requirement("4.5", "4.6")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.contract("I3")
 @pytest.mark.parametrize(
     "name",
@@ -315,6 +323,8 @@ def test_a_picture_of_400_megapixels_and_more_is_422(api: Api, name: str) -> Non
     assert upload(api, make(), content_type=declared).status_code == 422
 
 
+@pytest.mark.requirement("4.5", "4.6")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.craft("I11")
 @pytest.mark.parametrize("name", BOMBS)
 def test_an_absurdly_large_picture_is_422_at_once(api: Api, name: str) -> None:
@@ -327,6 +337,8 @@ def test_an_absurdly_large_picture_is_422_at_once(api: Api, name: str) -> None:
     assert time.monotonic() - asked < AT_ONCE
 
 
+@pytest.mark.requirement("4.5")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.contract("I3")
 def test_a_camera_s_picture_is_not_absurdly_large(api: Api) -> None:
     stored = new_image(api, jpeg(4000, 3000), JPEG)
@@ -358,6 +370,7 @@ TWO_IN_ONE: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.requirement("4.5")
 @pytest.mark.craft
 @pytest.mark.parametrize("name", TWO_IN_ONE)
 def test_a_picture_that_is_something_else_too_is_422(api: Api, name: str) -> None:
@@ -397,6 +410,7 @@ WITHOUT_A_FILE = {
 }
 
 
+@pytest.mark.requirement("4.5")
 @pytest.mark.contract("E4", "I3")
 @pytest.mark.parametrize("name", variants(NO_FORMS, craft=NO_FORMS.keys() - WITHOUT_A_FILE))
 def test_a_form_without_exactly_one_file_is_422(api: Api, name: str) -> None:
@@ -406,6 +420,7 @@ def test_a_form_without_exactly_one_file_is_422(api: Api, name: str) -> None:
     assert answer.json()["detail"]
 
 
+@pytest.mark.requirement("4.5")
 @pytest.mark.contract("I3")
 def test_an_input_that_nobody_chose_a_file_in_is_refused(api: Api) -> None:
     """What a browser sends for an empty `<input type=file>`."""

@@ -5,9 +5,9 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.waiting import in_parallel
 from tests.stage04.pictures import (
     GREY,
     HEIGHT,
@@ -62,6 +62,7 @@ COMMON = {
 }
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.contract("I1", "I3", "I6", "E2")
 @pytest.mark.parametrize("name", variants(PICTURES, craft=PICTURES.keys() - COMMON))
 def test_a_picture_comes_back_complete(api: Api, name: str) -> None:
@@ -80,6 +81,7 @@ def test_a_picture_comes_back_complete(api: Api, name: str) -> None:
     assert opened(file.content).size == (WIDTH, HEIGHT)
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.craft
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_comes_back_byte_for_byte(api: Api, name: str) -> None:
@@ -90,6 +92,7 @@ def test_a_picture_comes_back_byte_for_byte(api: Api, name: str) -> None:
     assert api.request("GET", answer.json()["url"]).content == content
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.craft
 def test_of_several_pictures_in_one_jpeg_the_first_is_stored(api: Api) -> None:
     """What a browser shows. The others may hold anything, and most are previews."""
@@ -100,6 +103,7 @@ def test_of_several_pictures_in_one_jpeg_the_first_is_stored(api: Api) -> None:
     assert opened(served).tobytes() == opened(several).tobytes()
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.contract("E15", "I5")
 def test_the_location_of_a_new_image_leads_to_it(api: Api) -> None:
     answer = upload(api, png())
@@ -107,6 +111,7 @@ def test_the_location_of_a_new_image_leads_to_it(api: Api) -> None:
     assert api.request("GET", location).json() == answer.json()
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.craft("I9")
 @pytest.mark.parametrize(("content_type", "make"), [(JPEG, jpeg), (PNG, png)])
 @pytest.mark.parametrize("orientation", [1, 3, SIDEWAYS, 8])
@@ -121,6 +126,7 @@ def test_width_and_height_are_as_the_picture_is_shown(
     assert api.request("GET", stored["url"]).content == content  # nothing to take out of it
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.craft("I9")
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_is_none(api: Api, orientation: int) -> None:
@@ -128,6 +134,7 @@ def test_an_orientation_that_does_not_exist_is_none(api: Api, orientation: int) 
     assert (stored["width"], stored["height"]) == (WIDTH, HEIGHT)
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.contract("I3")
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
 def test_a_picture_may_be_tiny_or_thin(api: Api, size: tuple[int, int]) -> None:
@@ -135,12 +142,14 @@ def test_a_picture_may_be_tiny_or_thin(api: Api, size: tuple[int, int]) -> None:
     assert (stored["width"], stored["height"]) == size
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.craft
 @pytest.mark.parametrize("declared", ["IMAGE/PNG", "image/png; charset=binary", "Image/Png ; a=b"])
 def test_a_type_is_declared_in_any_spelling(api: Api, declared: str) -> None:
     assert upload(api, png(), content_type=declared).json()["content_type"] == PNG
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.craft
 def test_other_fields_of_the_form_do_no_harm(api: Api) -> None:
     text = part(b'form-data; name="description"', b"At the sea", None)
@@ -149,6 +158,7 @@ def test_other_fields_of_the_form_do_no_harm(api: Api) -> None:
     assert api.request("POST", "/images", content=body, headers=headers).status_code == 201
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.contract("I3", "I7")
 def test_the_same_picture_twice_is_two_images(api: Api) -> None:
     first, second = new_image(api), new_image(api)
@@ -158,6 +168,8 @@ def test_the_same_picture_twice_is_two_images(api: Api) -> None:
     assert api.request("GET", second["url"]).status_code == 200
 
 
+@pytest.mark.requirement("4.1")
+@pytest.mark.own_stage("app/images/")
 @pytest.mark.contract("I3")
 def test_many_uploads_at_once_are_an_image_each(api: Api) -> None:
     contents = [png(number + 1, 5) for number in range(20)]
@@ -170,6 +182,7 @@ def test_many_uploads_at_once_are_an_image_each(api: Api) -> None:
     assert len(list_images(api, limit=100)) == 20
 
 
+@pytest.mark.requirement("4.1")
 @pytest.mark.contract("E16", "E18", "I3")
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("token", [None, "garbage"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 from tests.stage04.pictures import PNG, png
 
 MAX_FILE_SIZE = 5 * 1024 * 1024  # bytes

@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from tests.harness.driver import Api
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.ledger import Ledger
+from course.harness.waiting import eventually, in_parallel
 from tests.stage05.cluster import Cluster
 from tests.stage05.faults import LONGEST_LEASE, Evidence
 from tests.stage05.jobs import (
     LONG,
     Job,
-    Ledger,
     Timer,
     ended,
     read,

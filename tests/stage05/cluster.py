@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.harness.driver import Api
-from tests.harness.queue import BEAT, WORKER, Process, Redis, celery_process
-from tests.harness.server import LaunchedServer
-from tests.stage05.jobs import Ledger
+from course.harness.driver import Api
+from course.harness.ledger import Ledger
+from course.harness.queue import BEAT, WORKER, Process, Redis, celery_process
+from course.harness.server import LaunchedServer
 
 
 class Cluster:

@@ -5,20 +5,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import httpx
 import pytest
 
-from tests.harness import profile
-from tests.harness.driver import Api
-from tests.harness.early import needs
-from tests.harness.plugin import Launch
-from tests.harness.queue import LOCAL, NO_REDIS, Queue, redis_is_available
-from tests.harness.server import AttachedServer, LaunchedServer, Server
+from course.harness.driver import Api
+from course.harness.early import needs
+from course.harness.plugin import Launch
+from course.harness.queue import LOCAL, NO_REDIS, Queue, redis_is_available
+from course.harness.server import LaunchedServer
 from tests.stage05.celery_faults import CELERY_FAULTS
 from tests.stage05.cluster import Cluster
 from tests.stage05.every_minute import Minute, read_later, watch_for_a_minute
 from tests.stage05.faults import FAULTS, Evidence
-from tests.stage05.jobs import FAR_AWAY, submit
 
 EVERY_MINUTE = "every_minute"  # the fixture
 LEASE = "3"  # seconds, where workers die
@@ -29,25 +26,6 @@ Evidences = Callable[[Callable[..., Evidence]], Evidence]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the test that has to wait for a minute at the end."""
     items.sort(key=lambda item: needs(item, EVERY_MINUTE))
-
-
-@pytest.fixture(scope="session")
-def streams(server: Server) -> bool:
-    """Whether the server streams what happens to a job, which the contract does not ask for."""
-    if not isinstance(server, AttachedServer):
-        return True
-    with Api(server) as visitor:
-        api = visitor.as_new_user()
-        path = f"/jobs/{submit(api, run_at=FAR_AWAY)['id']}"
-        with httpx.stream(
-            "GET",
-            api.base_url + profile.active().path(f"{path}/events"),
-            headers={"Authorization": f"Bearer {api.token}"},
-            trust_env=False,
-        ) as answer:
-            status = answer.status_code
-        api.request("DELETE", path)
-    return status != httpx.codes.NOT_FOUND
 
 
 @pytest.fixture(scope="session")

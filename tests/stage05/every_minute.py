@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.harness.driver import Api
-from tests.harness.queue import Queue
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.queue import Queue
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.jobs import FAR_AWAY, listed, submit
 
 Minute = Callable[[], dict[str, Any]]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.ledger import Ledger, lease_of
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.jobs import (
     FAR_AWAY,
     LONG,
-    Ledger,
     ended,
     has_status,
-    lease_of,
     read,
     seconds_from_now,
     submit,

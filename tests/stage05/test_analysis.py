@@ -4,8 +4,8 @@ import unicodedata
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.memory import MIB
+from course.harness.driver import Api
+from course.harness.memory import MIB
 from tests.stage05.jobs import analysed, submit_file, succeeded
 
 pytestmark = pytest.mark.craft
@@ -49,6 +49,7 @@ PLAIN: dict[str, tuple[str, int, set[int]]] = {
 }
 
 
+@pytest.mark.requirement("5.2")
 @pytest.mark.contract("J2", "J10")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("kind", PLAIN)
@@ -63,6 +64,7 @@ def test_words_and_lines_of_a_plain_text_are_counted(api: Api, kind: str) -> Non
     assert result["reading_time_seconds"] >= 0
 
 
+@pytest.mark.requirement("5.2")
 @pytest.mark.contract("J2")
 def test_the_most_frequent_words_come_first(api: Api) -> None:
     top = analysed(api, "мир мир peace мир peace war")["top_words"]
@@ -71,6 +73,7 @@ def test_the_most_frequent_words_come_first(api: Api) -> None:
     assert counts == sorted(counts, reverse=True)
 
 
+@pytest.mark.requirement("5.2")
 @pytest.mark.parametrize("kind", COUNTS)
 def test_words_sentences_and_lines_are_counted(api: Api, kind: str) -> None:
     text, expected = COUNTS[kind]
@@ -81,11 +84,13 @@ def test_words_sentences_and_lines_are_counted(api: Api, kind: str) -> None:
     assert sum(top["count"] for top in result["top_words"]) <= result["words"]
 
 
+@pytest.mark.requirement("5.2")
 def test_a_word_keeps_its_apostrophe_and_its_hyphen(api: Api) -> None:
     top = analysed(api, "Don't DON'T кто-то Кто-то Кто-ТО")["top_words"]
     assert top == [{"word": "кто-то", "count": 3}, {"word": "don't", "count": 2}]
 
 
+@pytest.mark.requirement("5.2")
 def test_a_letter_is_the_same_with_its_accent_in_one_piece_or_in_two(api: Api) -> None:
     text = "Café ёлка й Ångström, café Ёлка."
     together, apart = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
@@ -97,6 +102,7 @@ def test_a_letter_is_the_same_with_its_accent_in_one_piece_or_in_two(api: Api) -
     assert results[2]["top_words"][0]["count"] == 4
 
 
+@pytest.mark.requirement("5.2")
 def test_the_ten_most_frequent_words_come_in_order(api: Api) -> None:
     frequent = [f"w{chr(ord('a') + number)}" for number in range(12)]
     text = " ".join(word for number, word in enumerate(frequent) for _ in range(12 - number))
@@ -104,12 +110,14 @@ def test_the_ten_most_frequent_words_come_in_order(api: Api) -> None:
     assert top == [{"word": frequent[number], "count": 12 - number} for number in range(10)]
 
 
+@pytest.mark.requirement("5.2")
 def test_words_that_are_as_frequent_as_each_other_come_by_the_alphabet(api: Api) -> None:
     top = analysed(api, "pear apple Яблоко fig груша fig Apple pear")["top_words"]
     expected = [("apple", 2), ("fig", 2), ("pear", 2), ("груша", 1), ("яблоко", 1)]
     assert [(one["word"], one["count"]) for one in top] == expected
 
 
+@pytest.mark.requirement("5.2")
 @pytest.mark.parametrize(("words", "seconds"), [(1, 1), (3, 1), (4, 2), (200, 60), (201, 61)])
 def test_reading_takes_a_minute_for_200_words(api: Api, words: int, seconds: int) -> None:
     result = analysed(api, "word " * words)
@@ -117,10 +125,13 @@ def test_reading_takes_a_minute_for_200_words(api: Api, words: int, seconds: int
     assert result["reading_time_seconds"] == seconds
 
 
+@pytest.mark.requirement("5.2")
 def test_nothing_to_read_takes_no_time(api: Api) -> None:
     assert analysed(api, "…")["reading_time_seconds"] == 0
 
 
+@pytest.mark.requirement("5.2")
+@pytest.mark.own_stage("app/jobs/")
 def test_a_text_of_many_pieces_is_counted_as_one(api: Api) -> None:
     sentence = "Длинный don't-stop текст: 'раз' и \"два\".\r\n"
     times = 2 * MIB // len(sentence.encode())
@@ -132,10 +143,12 @@ def test_a_text_of_many_pieces_is_counted_as_one(api: Api) -> None:
     assert {top["count"] for top in result["top_words"]} == {times}
 
 
+@pytest.mark.requirement("5.2")
 def test_a_sentence_stays_one_however_much_comes_after_its_last_word(api: Api) -> None:
     assert analysed(api, "word " * 20_000 + "* " * 100_000)["sentences"] == 1
 
 
+@pytest.mark.requirement("5.2")
 def test_one_huge_word_is_one_word(api: Api) -> None:
     text = "ы" * 500_000
     result = analysed(api, text)

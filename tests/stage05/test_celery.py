@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.queue import BEAT, CELERY, WORKER, celery_process
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.queue import BEAT, CELERY, WORKER, celery_process
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
 from tests.stage05.celery_faults import (
     many_before_it,
     redis_killed_and_paused,
@@ -39,6 +39,7 @@ def came_to_one_end(seen: Evidence, jobs: list[Job]) -> None:
         assert job["attempts"] == len(seen["ledger"].claims(job["id"]))
 
 
+@pytest.mark.requirement("5.4")
 def test_a_worker_runs_the_jobs_and_not_the_server(launched_server: LaunchedServer) -> None:
     with Api(launched_server) as visitor:
         api = visitor.as_new_user()
@@ -47,6 +48,7 @@ def test_a_worker_runs_the_jobs_and_not_the_server(launched_server: LaunchedServ
     assert "REDIS_URL" in launched_server.settings
 
 
+@pytest.mark.requirement("5.4")
 def test_workers_take_no_orders_by_messages(
     launched_server: LaunchedServer, stage_directory: Path
 ) -> None:
@@ -60,6 +62,7 @@ def test_workers_take_no_orders_by_messages(
         succeeded(api, submit(api)["id"])
 
 
+@pytest.mark.requirement("5.5")
 @pytest.mark.own_stage
 def test_a_job_waits_in_redis_for_a_worker_that_comes_later(evidence: Evidences) -> None:
     seen = evidence(told_twice)
@@ -67,6 +70,7 @@ def test_a_job_waits_in_redis_for_a_worker_that_comes_later(evidence: Evidences)
     came_to_one_end(seen, seen["jobs"])
 
 
+@pytest.mark.requirement("5.4", "5.5")
 @pytest.mark.own_stage
 def test_two_workers_that_are_told_twice_run_no_job_twice(evidence: Evidences) -> None:
     seen = evidence(told_twice)
@@ -75,6 +79,7 @@ def test_two_workers_that_are_told_twice_run_no_job_twice(evidence: Evidences) -
     came_to_one_end(seen, seen["jobs"])
 
 
+@pytest.mark.requirement("5.4", "5.7")
 @pytest.mark.own_stage
 def test_without_beat_a_job_that_is_due_waits_and_then_runs(evidence: Evidences) -> None:
     seen = evidence(told_twice)
@@ -82,23 +87,27 @@ def test_without_beat_a_job_that_is_due_waits_and_then_runs(evidence: Evidences)
     came_to_one_end(seen, seen["with_beat"])
 
 
+@pytest.mark.requirement("5.4", "5.7")
 @pytest.mark.own_stage
 def test_a_job_that_is_due_joins_the_queue_however_long_it_is(evidence: Evidences) -> None:
     assert evidence(many_before_it)["waiting"]
 
 
+@pytest.mark.requirement("5.4")
 @pytest.mark.own_stage
 def test_a_restart_of_the_server_is_nothing_to_the_workers(evidence: Evidences) -> None:
     seen = evidence(told_twice)
     came_to_one_end(seen, seen["after"])
 
 
+@pytest.mark.requirement("5.4")
 @pytest.mark.own_stage
 def test_workers_and_beat_stop_in_good_order(evidence: Evidences) -> None:
     seen = evidence(told_twice)
     assert seen["exit_codes"] == [0, 0, 0], seen["logs"][-2000:]
 
 
+@pytest.mark.requirement("5.4", "5.5")
 @pytest.mark.own_stage
 def test_no_secret_is_logged(evidence: Evidences) -> None:
     seen = evidence(told_twice)
@@ -106,12 +115,14 @@ def test_no_secret_is_logged(evidence: Evidences) -> None:
         assert secret not in seen["logs"]
 
 
+@pytest.mark.requirement("5.4")
 @pytest.mark.own_stage
 def test_workers_and_beat_leave_no_files_behind(evidence: Evidences) -> None:
     names = evidence(told_twice)["files"]
     assert [name for name in names if "celery" in name or name.endswith(".pid")] == []
 
 
+@pytest.mark.requirement("5.4")
 @pytest.mark.own_stage
 def test_a_job_survives_the_child_process_that_ran_it(evidence: Evidences) -> None:
     seen = evidence(worker_processes_killed)
@@ -122,6 +133,7 @@ def test_a_job_survives_the_child_process_that_ran_it(evidence: Evidences) -> No
     assert all(attempts[job_id] >= 2 for job_id in seen["killed_child"])
 
 
+@pytest.mark.requirement("5.4")
 @pytest.mark.own_stage
 def test_a_job_survives_the_worker_that_ran_it(evidence: Evidences) -> None:
     seen = evidence(worker_processes_killed)
@@ -131,6 +143,7 @@ def test_a_job_survives_the_worker_that_ran_it(evidence: Evidences) -> None:
     assert all(attempts[job_id] >= 2 for job_id in seen["killed_worker"])
 
 
+@pytest.mark.requirement("5.5")
 @pytest.mark.own_stage
 def test_jobs_survive_a_redis_that_lost_everything(evidence: Evidences) -> None:
     seen = evidence(redis_restarted)
@@ -140,6 +153,7 @@ def test_jobs_survive_a_redis_that_lost_everything(evidence: Evidences) -> None:
     assert {job["attempts"] for job in seen["jobs"]} == {1}
 
 
+@pytest.mark.requirement("5.5")
 @pytest.mark.own_stage
 def test_jobs_are_accepted_quickly_without_redis(evidence: Evidences) -> None:
     seen = evidence(redis_restarted)
@@ -147,6 +161,7 @@ def test_jobs_are_accepted_quickly_without_redis(evidence: Evidences) -> None:
     assert seen["each_took"] < ASKING_TAKES
 
 
+@pytest.mark.requirement("5.5")
 @pytest.mark.own_stage
 def test_workers_and_beat_stop_in_time_without_redis(evidence: Evidences) -> None:
     for name, (exit_code, seconds) in evidence(redis_restarted)["ends"].items():
@@ -154,12 +169,14 @@ def test_workers_and_beat_stop_in_time_without_redis(evidence: Evidences) -> Non
         assert seconds < STOPS_WITHIN, name
 
 
+@pytest.mark.requirement("5.5")
 @pytest.mark.own_stage
 def test_jobs_survive_a_redis_that_was_killed(evidence: Evidences) -> None:
     seen = evidence(redis_killed_and_paused)
     came_to_one_end(seen, seen["after_kill"])
 
 
+@pytest.mark.requirement("5.4", "5.5")
 @pytest.mark.own_stage
 def test_jobs_are_accepted_while_redis_hangs_and_run_afterwards(evidence: Evidences) -> None:
     seen = evidence(redis_killed_and_paused)
@@ -189,6 +206,7 @@ def without_redis_url(launch_for_module: Launch) -> list[tuple[int | None, str]]
     return in_parallel(len(processes), run).results
 
 
+@pytest.mark.requirement("5.4", "5.5")
 @pytest.mark.own_stage
 def test_without_a_redis_url_they_do_not_start_and_one_line_says_why(
     without_redis_url: list[tuple[int | None, str]],

@@ -9,9 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually
+from course.harness.driver import Api
+from course.harness.ledger import MAX_ATTEMPTS, lease_of
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
 from tests.stage05.conftest import LEASE, Evidences
 from tests.stage05.faults import (
     fails_every_time,
@@ -20,13 +21,19 @@ from tests.stage05.faults import (
     stopped_after_the_job_was_taken_over,
     stopped_in_mid_job,
 )
-from tests.stage05.jobs import LONG, MAX_ATTEMPTS, Job, lease_of, submit_file, succeeded
+from tests.stage05.jobs import (
+    LONG,
+    Job,
+    submit_file,
+    succeeded,
+)
 
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage, pytest.mark.queue("local")]
 
 TRACES = ("Traceback", "sqlite", "SELECT", "jobs.text", "secret", "codec")
 
 
+@pytest.mark.requirement("5.2", "5.4")
 @pytest.mark.contract("J11")
 def test_after_a_kill_every_job_comes_to_one_end(evidence: Evidences) -> None:
     seen = evidence(killed_in_mid_job)
@@ -38,6 +45,7 @@ def test_after_a_kill_every_job_comes_to_one_end(evidence: Evidences) -> None:
         assert seen["ledger"].ends(job_id) == ["succeeded"]
 
 
+@pytest.mark.requirement("5.2", "5.4")
 def test_after_a_kill_a_job_that_was_running_had_another_attempt(evidence: Evidences) -> None:
     seen = evidence(killed_in_mid_job)
     for job_id, status in seen["statuses"].items():
@@ -46,10 +54,12 @@ def test_after_a_kill_a_job_that_was_running_had_another_attempt(evidence: Evide
         assert len(claims) == (2 if status == "running" else 1), status
 
 
+@pytest.mark.requirement("5.2", "5.7")
 def test_after_a_kill_what_is_scheduled_still_waits(evidence: Evidences) -> None:
     assert evidence(killed_in_mid_job)["waits"]["status"] == "scheduled"
 
 
+@pytest.mark.requirement("5.2", "5.4")
 def test_a_stop_in_mid_job_gives_the_job_back(evidence: Evidences) -> None:
     seen = evidence(stopped_in_mid_job)
     assert seen["exit_code"] != -9
@@ -60,17 +70,20 @@ def test_a_stop_in_mid_job_gives_the_job_back(evidence: Evidences) -> None:
     assert "Traceback" not in seen["log"]
 
 
+@pytest.mark.requirement("5.4")
 def test_a_job_that_somebody_else_has_taken_over_stays_theirs(evidence: Evidences) -> None:
     seen = evidence(stopped_after_the_job_was_taken_over)
     assert seen["status"] == "running"
     assert "LeaseLost" not in seen["log"], seen["log"]
 
 
+@pytest.mark.requirement("5.7")
 def test_what_has_ended_is_kept_for_its_time_whatever_happens(evidence: Evidences) -> None:
     before, after = evidence(stopped_in_mid_job)["done"]
     assert before == after
 
 
+@pytest.mark.requirement("5.2")
 @pytest.mark.contract("J12")
 def test_a_job_that_fails_is_tried_again_a_bounded_number_of_times(evidence: Evidences) -> None:
     seen = evidence(fails_every_time)
@@ -81,6 +94,7 @@ def test_a_job_that_fails_is_tried_again_a_bounded_number_of_times(evidence: Evi
     assert seen["ledger"].ends(job["id"]) == ["failed"]
 
 
+@pytest.mark.requirement("5.2")
 def test_a_job_that_fails_waits_longer_each_time(evidence: Evidences) -> None:
     seen = evidence(fails_every_time)
     first, second, third = seen["ledger"].claims(seen["job"]["id"])
@@ -88,6 +102,7 @@ def test_a_job_that_fails_waits_longer_each_time(evidence: Evidences) -> None:
     assert third - second > 1.2 * (second - first)
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("J12")
 def test_a_failure_is_told_in_words_that_give_nothing_away(evidence: Evidences) -> None:
     seen = evidence(fails_every_time)
@@ -98,11 +113,13 @@ def test_a_failure_is_told_in_words_that_give_nothing_away(evidence: Evidences) 
     assert not re.search(r"[A-Z]\w*(Error|Exception)\b", error), error
 
 
+@pytest.mark.requirement("5.2")
 def test_a_job_that_fails_keeps_nobody_else_waiting(evidence: Evidences) -> None:
     seen = evidence(fails_every_time)
     assert seen["other"]["finished_at"] < seen["job"]["finished_at"]
 
 
+@pytest.mark.requirement("5.2")
 @pytest.mark.contract("J11")
 def test_a_job_whose_server_dies_each_time_fails_in_the_end(evidence: Evidences) -> None:
     seen = evidence(killed_in_the_last_attempt)
@@ -114,6 +131,7 @@ def test_a_job_whose_server_dies_each_time_fails_in_the_end(evidence: Evidences)
     assert len(seen["ledger"].claims(job["id"])) == 1
 
 
+@pytest.mark.requirement("5.2", "5.4")
 def test_a_lease_lasts_ten_seconds_unless_set_otherwise(
     api: Api, launched_server: LaunchedServer
 ) -> None:
@@ -124,6 +142,7 @@ def test_a_lease_lasts_ten_seconds_unless_set_otherwise(
     succeeded(api, job_id)
 
 
+@pytest.mark.requirement("5.2", "5.4")
 def test_a_lease_lasts_as_long_as_it_is_set(evidence: Evidences) -> None:
     leases = evidence(killed_in_mid_job)["leases"]
     assert leases

@@ -10,13 +10,13 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.memory import MIB
-from tests.harness.plugin import Launch
-from tests.harness.problems import field_errors, reason
-from tests.harness.raw_http import chunk, send_raw
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.memory import MIB
+from course.harness.plugin import Launch
+from course.harness.problems import field_errors, reason
+from course.harness.raw_http import chunk, send_raw
+from course.harness.waiting import in_parallel
 from tests.stage05.jobs import (
     FAR_AWAY,
     FIELDS,
@@ -38,6 +38,7 @@ ROUNDS = 5
 SERVED_WITHIN = 1.0  # seconds: much, but a job that runs where requests are answered takes longer
 
 
+@pytest.mark.requirement("5.2")
 @pytest.mark.contract("J11", "E27")
 def test_others_are_served_while_a_job_runs(api: Api) -> None:
     """The first test of all: where this fails, jobs of the others would keep everybody waiting."""
@@ -61,6 +62,7 @@ def test_others_are_served_while_a_job_runs(api: Api) -> None:
     assert slowest < SERVED_WITHIN
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J1", "J3", "E24")
 def test_a_text_is_accepted_at_once_and_its_location_leads_to_the_job(api: Api) -> None:
     answer = ask(api, text="Hello world.")
@@ -75,6 +77,7 @@ def test_a_text_is_accepted_at_once_and_its_location_leads_to_the_job(api: Api) 
     ended(api, job["id"])
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("J1", "J3", "E2")
 def test_a_job_that_waits_has_no_result_yet(api: Api) -> None:
     job = submit(api, run_at=FAR_AWAY)
@@ -87,6 +90,7 @@ def test_a_job_that_waits_has_no_result_yet(api: Api) -> None:
     assert api.request("DELETE", f"/jobs/{job['id']}").status_code == 200
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("J1", "J2", "E2")
 def test_a_job_that_succeeded_is_complete(api: Api) -> None:
     job = succeeded(api, submit(api)["id"])
@@ -98,6 +102,8 @@ def test_a_job_that_succeeded_is_complete(api: Api) -> None:
     assert read(api, job["id"]) == job  # and stays so
 
 
+@pytest.mark.requirement("5.6")
+@pytest.mark.own_stage("app/jobs/")
 @pytest.mark.contract("J1", "J7")
 def test_a_long_job_is_seen_running_and_cannot_be_cancelled_any_more(api: Api) -> None:
     job_id = submit_file(api, LONG)["id"]
@@ -111,6 +117,7 @@ def test_a_long_job_is_seen_running_and_cannot_be_cancelled_any_more(api: Api) -
     succeeded(api, job_id)
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("J1", "J5")
 def test_a_status_is_one_of_six_words(api: Api) -> None:
     job = submit(api)
@@ -121,6 +128,7 @@ def test_a_status_is_one_of_six_words(api: Api) -> None:
     assert [job["status"] for job in listed(api)] == ["succeeded"]
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("J7")
 def test_a_job_that_has_ended_cannot_be_cancelled(api: Api) -> None:
     job = succeeded(api, submit(api)["id"])
@@ -128,6 +136,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(api: Api) -> None:
     assert read(api, job["id"]) == job
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("J7")
 def test_a_scheduled_job_can_be_cancelled_once(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
@@ -145,6 +154,7 @@ def test_a_scheduled_job_can_be_cancelled_once(api: Api) -> None:
     assert read(api, job_id)["status"] == "cancelled"
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("J7", "J11")
 @pytest.mark.slow
 def test_a_queued_job_can_be_cancelled_and_never_runs(api: Api) -> None:
@@ -165,6 +175,7 @@ def test_a_queued_job_can_be_cancelled_and_never_runs(api: Api) -> None:
     assert (cancelled["attempts"], cancelled["result"]) == (0, None)
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.craft
 def test_of_many_who_cancel_a_job_one_succeeds(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
@@ -172,6 +183,7 @@ def test_of_many_who_cancel_a_job_one_succeeds(api: Api) -> None:
     assert sorted(answers.results) == [200] + [409] * 9
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("J5", "E21")
 def test_the_list_comes_in_pages_in_a_stable_order(api: Api) -> None:
     jobs = [submit(api, run_at=FAR_AWAY)["id"] for _ in range(5)]
@@ -184,6 +196,7 @@ def test_the_list_comes_in_pages_in_a_stable_order(api: Api) -> None:
         api.request("DELETE", f"/jobs/{job_id}")
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.craft
 def test_the_list_has_the_newest_first_in_pages(api: Api) -> None:
     jobs = [submit(api, run_at=FAR_AWAY)["id"] for _ in range(5)]
@@ -197,6 +210,7 @@ def test_the_list_has_the_newest_first_in_pages(api: Api) -> None:
         api.request("DELETE", f"/jobs/{job_id}")
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("J5", "E21")
 def test_a_page_has_20_jobs_unless_asked_otherwise(api: Api) -> None:
     jobs = [submit(api, run_at=FAR_AWAY)["id"] for _ in range(21)]
@@ -206,6 +220,7 @@ def test_a_page_has_20_jobs_unless_asked_otherwise(api: Api) -> None:
         api.request("DELETE", f"/jobs/{job_id}")
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("J5")
 def test_the_list_can_be_filtered_by_status(api: Api) -> None:
     done = succeeded(api, submit(api)["id"])["id"]
@@ -219,6 +234,7 @@ def test_the_list_can_be_filtered_by_status(api: Api) -> None:
     api.request("DELETE", f"/jobs/{waits}")
 
 
+@pytest.mark.requirement("5.6")
 @pytest.mark.contract("E4", "E21", "J5")
 @pytest.mark.parametrize(
     "query",
@@ -233,6 +249,7 @@ def test_a_list_that_makes_no_sense_is_422(api: Api, query: str) -> None:
     assert field_errors(answer)
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("E4", "J3")
 @pytest.mark.parametrize(
     "fields",
@@ -268,6 +285,8 @@ def body_of(size: int) -> bytes:
     return start + b"word " * ((size - len(start) - len(end)) // 5) + end
 
 
+@pytest.mark.requirement("5.1")
+@pytest.mark.own_stage("app/jobs/")
 @pytest.mark.contract("J2", "J3")
 def test_a_text_of_a_little_under_one_mib_is_analysed(api: Api) -> None:
     body = body_of(MIB - 10)
@@ -278,6 +297,7 @@ def test_a_text_of_a_little_under_one_mib_is_analysed(api: Api) -> None:
     assert result["characters"] == len(body) - len(b'{"text":""}')
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J3", "E22")
 def test_a_body_over_one_mib_is_413(api: Api) -> None:
     answer = api.request("POST", "/jobs", content=body_of(MIB + 10))
@@ -285,6 +305,7 @@ def test_a_body_over_one_mib_is_413(api: Api) -> None:
     assert listed(api) == []
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J3", "E22")
 def test_a_body_over_one_mib_is_413_in_chunks_too(api: Api) -> None:
     body = body_of(MIB + 100_000)
@@ -295,6 +316,7 @@ def test_a_body_over_one_mib_is_413_in_chunks_too(api: Api) -> None:
     assert listed(api) == []
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.craft("E23")
 def test_a_413_says_why_in_json(api: Api) -> None:
     assert reason(api.request("POST", "/jobs", content=body_of(MIB + 10)))
@@ -303,19 +325,13 @@ def test_a_413_says_why_in_json(api: Api) -> None:
 OPERATIONS = [
     ("GET", ""),
     ("GET", "/report"),
-    ("GET", "/events"),
     ("DELETE", ""),
 ]
 
 
-EACH_OPERATION = [
-    pytest.param(*operation, marks=pytest.mark.craft("J8") if operation[1] == "/events" else ())
-    for operation in OPERATIONS
-]
-
-
+@pytest.mark.requirement("5.3", "5.6")
 @pytest.mark.contract("E17", "J5", "J6", "J7")
-@pytest.mark.parametrize(("method", "path"), EACH_OPERATION)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
 @pytest.mark.users
 def test_a_job_of_somebody_else_is_404(api: Api, method: str, path: str) -> None:
     other = api.as_new_user()
@@ -329,8 +345,9 @@ def test_a_job_of_somebody_else_is_404(api: Api, method: str, path: str) -> None
     api.request("DELETE", f"/jobs/{waits['id']}")
 
 
+@pytest.mark.requirement("5.3", "5.6")
 @pytest.mark.contract("E3", "J5", "J6", "J7")
-@pytest.mark.parametrize(("method", "path"), EACH_OPERATION)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_an_unknown_job_is_404_and_an_impossible_id_404_or_422(
     api: Api, method: str, path: str
 ) -> None:
@@ -340,22 +357,23 @@ def test_an_unknown_job_is_404_and_an_impossible_id_404_or_422(
         assert answer.status_code in (404, 422), impossible
 
 
+@pytest.mark.requirement("5.3", "5.6")
 @pytest.mark.craft("E7")
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_a_nul_for_an_id_is_404_or_422(api: Api, method: str, path: str) -> None:
     assert api.request(method, f"/jobs/%00{path}").status_code in (404, 422)
 
 
+@pytest.mark.requirement("5.1", "5.6")
 @pytest.mark.contract("E16", "E18")
 @pytest.mark.users
-def test_nobody_gets_in_without_a_token(api: Api, streams: bool) -> None:
-    operations = [(method, path) for method, path in OPERATIONS if streams or path != "/events"]
+def test_nobody_gets_in_without_a_token(api: Api) -> None:
     job = submit(api, run_at=FAR_AWAY)
     for visitor in (api.with_token(None), api.with_token("no.valid.token")):
         answers = [ask(visitor, text="Hello"), upload(visitor, b"Hello")]
         answers += [visitor.request("GET", "/jobs")]
         answers += [
-            visitor.request(method, f"/jobs/{job['id']}{path}") for method, path in operations
+            visitor.request(method, f"/jobs/{job['id']}{path}") for method, path in OPERATIONS
         ]
         for answer in answers:
             assert answer.status_code == 401, answer.url
@@ -364,6 +382,8 @@ def test_nobody_gets_in_without_a_token(api: Api, streams: bool) -> None:
     api.request("DELETE", f"/jobs/{job['id']}")
 
 
+@pytest.mark.requirement("5.1")
+@pytest.mark.own_stage("app/jobs/")
 @pytest.mark.craft("E20")
 @pytest.mark.queue("local")
 def test_a_user_may_have_a_limited_number_of_waiting_jobs(launch: Launch) -> None:
@@ -385,6 +405,8 @@ def test_a_user_may_have_a_limited_number_of_waiting_jobs(launch: Launch) -> Non
         succeeded(user, submit(user)["id"])  # the one that has ended does not count
 
 
+@pytest.mark.requirement("5.6")
+@pytest.mark.own_stage("app/jobs/")
 @pytest.mark.craft
 def test_of_several_cancellations_at_once_exactly_one_cancels(api: Api) -> None:
     for _ in range(ROUNDS):

@@ -10,12 +10,12 @@ from statistics import quantiles
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.memory import MIB
-from tests.harness.server import LaunchedServer, Server
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.ledger import FINISHED
+from course.harness.memory import MIB
+from course.harness.server import LaunchedServer, Server
+from course.harness.waiting import in_parallel
 from tests.stage05.jobs import (
-    FINISHED,
     LONG,
     SLOWEST,
     Timer,
@@ -61,6 +61,7 @@ def has_ended(api: Api, job_id: str) -> bool:
     return read(api, job_id)["status"] in FINISHED
 
 
+@pytest.mark.requirement("5.2", "5.4")
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.slow
 @pytest.mark.alone
@@ -99,6 +100,7 @@ def test_the_list_is_fast_while_a_large_text_is_counted(
     assert p95(busy) < P95_BOUND, figures
 
 
+@pytest.mark.requirement("5.2", "5.4")
 @pytest.mark.slow
 def test_a_hundred_jobs_at_once_all_succeed_each_once(api: Api, server: Server) -> None:
     def ask_for_some(client: int) -> list[str]:

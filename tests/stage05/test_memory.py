@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.memory import MIB, memory_of
-from tests.harness.plugin import Launch
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.memory import MIB, memory_of
+from course.harness.plugin import Launch
+from course.harness.waiting import in_parallel
 from tests.stage05.jobs import MAX_FILE_SIZE, seconds_from_now, submit_file, upload
 
 pytestmark = pytest.mark.craft
@@ -21,6 +21,7 @@ MEMORY_BOUND = 320 * MIB
 WIDE = b"a " * (MAX_FILE_SIZE // 2 - 2) + "\N{GRINNING FACE}".encode()
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.own_stage
 @pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
 def test_twenty_texts_of_5_mib_at_once_do_not_all_lie_in_memory(launch: Launch) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 from tests.stage05.jobs import FAR_AWAY, submit, submit_file, succeeded
 
 pytestmark = pytest.mark.craft
@@ -21,6 +21,7 @@ def report_of(api: Api, job_id: str) -> str:
     return answer.content.decode()
 
 
+@pytest.mark.requirement("5.3")
 @pytest.mark.contract("J6")
 def test_the_report_is_markdown_about_the_text(api: Api) -> None:
     job = succeeded(api, submit(api, TEXT)["id"])
@@ -28,12 +29,14 @@ def test_the_report_is_markdown_about_the_text(api: Api) -> None:
     assert str(job["result"]["words"]) in report
 
 
+@pytest.mark.requirement("5.3")
 def test_the_report_is_utf_8_and_says_so(api: Api) -> None:
     job = succeeded(api, submit(api, TEXT)["id"])
     answer = api.request("GET", f"/jobs/{job['id']}/report")
     assert answer.headers["content-type"].replace(" ", "") == "text/markdown;charset=utf-8"
 
 
+@pytest.mark.requirement("5.3")
 def test_the_report_has_every_total(api: Api) -> None:
     job = succeeded(api, submit(api, TEXT * 50)["id"])
     numbers = re.findall(r"\d+", report_of(api, job["id"]))
@@ -41,6 +44,7 @@ def test_the_report_has_every_total(api: Api) -> None:
         assert str(job["result"][name]) in numbers, name
 
 
+@pytest.mark.requirement("5.3")
 def test_the_report_begins_with_a_heading_and_has_a_table_of_top_words(api: Api) -> None:
     job = succeeded(api, submit(api, TEXT)["id"])
     lines = report_of(api, job["id"]).splitlines()
@@ -51,6 +55,7 @@ def test_the_report_begins_with_a_heading_and_has_a_table_of_top_words(api: Api)
     assert any(re.fullmatch(r"\|[\s:|-]+\|", line) for line in lines)
 
 
+@pytest.mark.requirement("5.3")
 def test_the_report_has_a_bar_for_each_top_word_as_long_as_it_is_frequent(api: Api) -> None:
     job = succeeded(api, submit(api, TEXT)["id"])
     bars = [line for line in report_of(api, job["id"]).splitlines() if BAR in line]
@@ -63,6 +68,7 @@ def test_the_report_has_a_bar_for_each_top_word_as_long_as_it_is_frequent(api: A
     assert len({bar.index(BAR) for bar in bars}) == 1  # they begin below each other
 
 
+@pytest.mark.requirement("5.3")
 def test_a_text_without_words_has_a_report_too(api: Api) -> None:
     job = succeeded(api, submit(api, "... !!! ???")["id"])
     report = report_of(api, job["id"])
@@ -70,6 +76,7 @@ def test_a_text_without_words_has_a_report_too(api: Api) -> None:
     assert BAR not in report
 
 
+@pytest.mark.requirement("5.3")
 def test_the_report_of_huge_words_is_no_larger_than_the_text(api: Api) -> None:
     text = " ".join("abcdefghi") + " " + "z" * 900_000
     job = succeeded(api, submit_file(api, text.encode())["id"])
@@ -77,6 +84,7 @@ def test_the_report_of_huge_words_is_no_larger_than_the_text(api: Api) -> None:
     assert len(report_of(api, job["id"])) < 2 * len(text)
 
 
+@pytest.mark.requirement("5.3")
 @pytest.mark.contract("J6")
 def test_before_there_is_a_report_it_is_409(api: Api) -> None:
     job = submit(api, run_at=FAR_AWAY)
@@ -86,6 +94,7 @@ def test_before_there_is_a_report_it_is_409(api: Api) -> None:
     api.request("DELETE", f"/jobs/{job['id']}")
 
 
+@pytest.mark.requirement("5.3")
 def test_a_cancelled_job_has_no_report_either(api: Api) -> None:
     job = submit(api, run_at=FAR_AWAY)
     api.request("DELETE", f"/jobs/{job['id']}")

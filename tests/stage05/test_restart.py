@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage05.jobs import (
     FAR_AWAY,
     LONG,
@@ -21,6 +21,7 @@ SOON = 1.5  # seconds
 AFTER_A_KILL = 30.0  # seconds in which a job must have been taken up again and have ended
 
 
+@pytest.mark.requirement("5.5")
 @pytest.mark.contract("J11")
 @pytest.mark.queue("local")
 @pytest.mark.slow
@@ -39,6 +40,7 @@ def test_every_job_survives_a_restart(restartable: LaunchedServer) -> None:
         assert read(api, done["id"]) == done
 
 
+@pytest.mark.requirement("5.5")
 @pytest.mark.contract("J11")
 @pytest.mark.queue("local")
 @pytest.mark.slow

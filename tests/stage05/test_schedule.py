@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.problems import named
-from tests.harness.waiting import eventually, in_parallel
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.problems import named
+from course.harness.waiting import eventually, in_parallel
 from tests.stage05.every_minute import Minute
 from tests.stage05.jobs import (
     FAR_AWAY,
@@ -32,6 +32,7 @@ AFTER_ITS_TIME = 12.0  # seconds until a job for a time in two seconds must have
 ON_TIME = 2.0  # seconds after its time in which a job must have begun
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.contract("J3")
 def test_a_scheduled_job_waits_for_its_time_and_then_runs(api: Api) -> None:
     run_at = seconds_from_now(2)
@@ -42,6 +43,8 @@ def test_a_scheduled_job_waits_for_its_time_and_then_runs(api: Api) -> None:
     assert abs(moment(job["run_at"]) - moment(run_at)) <= A_TICK
 
 
+@pytest.mark.requirement("5.7")
+@pytest.mark.own_stage("app/jobs/")
 def test_a_scheduled_job_begins_on_time(api: Api) -> None:
     run_at = seconds_from_now(2)
     job = submit(api, run_at=run_at)
@@ -52,6 +55,7 @@ def test_a_scheduled_job_begins_on_time(api: Api) -> None:
     assert moment(job["run_at"]) == moment(run_at)
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.contract("J3", "J11")
 @pytest.mark.slow
 def test_many_jobs_for_the_same_time_all_run(api: Api) -> None:
@@ -62,6 +66,7 @@ def test_many_jobs_for_the_same_time_all_run(api: Api) -> None:
         assert moment(succeeded(api, job_id)["started_at"]) >= moment(run_at) - A_TICK
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.parametrize("run_at", ["1999-12-31T23:59:59Z", "2020-02-29T12:00:00+05:30"])
 def test_a_job_for_a_time_that_has_passed_runs_at_once(api: Api, run_at: str) -> None:
     job = submit(api, run_at=run_at)
@@ -70,6 +75,7 @@ def test_a_job_for_a_time_that_has_passed_runs_at_once(api: Api, run_at: str) ->
     succeeded(api, job["id"])
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.contract("E2")
 def test_a_time_in_another_zone_is_told_in_utc(api: Api) -> None:
     job = submit(api, run_at="2099-06-01T12:00:00+05:30")
@@ -83,6 +89,7 @@ FAR_OUT = [
 NO_JSON = [float("nan"), float("inf"), -1e300]
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.contract("E4", "J3")
 @pytest.mark.parametrize(
     "run_at",
@@ -116,6 +123,7 @@ NUMBERS_AS_TEXT = ["0", "4070908800", "30000000000", "-1", "0.5", "1e10", " 4070
 ODD_NUMBERS = ["-1", "0.5", "1e10", " 4070908800"]
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.contract("J9")
 @pytest.mark.parametrize(
     "run_at",
@@ -128,6 +136,7 @@ def test_a_number_is_not_a_time(api: Api, run_at: Any) -> None:
     assert "run_at" in named(answer)
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.contract("J9")
 @pytest.mark.parametrize("run_at", variants(NUMBERS_AS_TEXT, craft=ODD_NUMBERS), ids=repr)
 def test_a_number_is_not_a_time_in_a_form_either(api: Api, run_at: str) -> None:
@@ -136,6 +145,8 @@ def test_a_number_is_not_a_time_in_a_form_either(api: Api, run_at: str) -> None:
     assert "run_at" in named(answer)
 
 
+@pytest.mark.requirement("5.7")
+@pytest.mark.own_stage("app/jobs/")
 @pytest.mark.contract("J7")
 def test_a_cancelled_job_does_not_run_when_its_time_comes(api: Api) -> None:
     cancelled, control = (submit(api, run_at=seconds_from_now(1.5))["id"] for _ in range(2))
@@ -145,6 +156,7 @@ def test_a_cancelled_job_does_not_run_when_its_time_comes(api: Api) -> None:
     assert (job["status"], job["attempts"], job["result"]) == ("cancelled", 0, None)
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.slow
 @pytest.mark.alone
 def test_it_runs_on_time_while_large_texts_are_analysed(api: Api) -> None:
@@ -157,6 +169,7 @@ def test_it_runs_on_time_while_large_texts_are_analysed(api: Api) -> None:
     succeeded(api, large)
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.own_stage
 @pytest.mark.queue("local")
 def test_what_has_ended_long_ago_is_removed_when_the_server_starts(launch: Launch) -> None:
@@ -176,6 +189,8 @@ def test_what_has_ended_long_ago_is_removed_when_the_server_starts(launch: Launc
         assert api.request("GET", f"/jobs/{done}").status_code == 404
 
 
+@pytest.mark.requirement("5.7")
+@pytest.mark.own_stage("app/jobs/")
 def test_what_has_ended_is_removed_by_the_periodic_schedule(every_minute: Minute) -> None:
     seen = every_minute()
     assert seen["left"] == [[seen["waits"], "scheduled"]]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage02.reasons import reason_in
 
 # Settings by what is wrong with them, and the name that the line must say.
@@ -26,6 +26,7 @@ def refused(launch_for_module: Launch) -> Refused:
     return servers
 
 
+@pytest.mark.requirement("5.7")
 @pytest.mark.parametrize("problem", WRONG)
 def test_it_does_not_start_and_one_line_names_the_setting(
     refused: Refused, problem: str, stage: int

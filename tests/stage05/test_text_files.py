@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.problems import field_errors
-from tests.harness.raw_http import chunk, send_raw
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.problems import field_errors
+from course.harness.raw_http import chunk, send_raw
 from tests.stage04.uploads import form, part
 from tests.stage05.jobs import (
     FAR_AWAY,
@@ -28,6 +28,7 @@ TEXT = "Съешь же ещё этих мягких французских бу
 PIECE = b"words " * 10_000
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "J2")
 def test_a_file_gives_the_result_that_its_text_gives(api: Api) -> None:
     answer = upload(api, TEXT.encode())
@@ -37,16 +38,19 @@ def test_a_file_gives_the_result_that_its_text_gives(api: Api) -> None:
     assert succeeded(api, job["id"])["result"] == analysed(api, TEXT)
 
 
+@pytest.mark.requirement("5.1")
 def test_the_location_of_a_file_s_job_leads_to_it(api: Api) -> None:
     answer = upload(api, TEXT.encode())
     assert answer.headers["location"] == f"/jobs/{answer.json()['id']}"
 
 
+@pytest.mark.requirement("5.1")
 def test_a_byte_order_mark_is_no_part_of_the_text(api: Api) -> None:
     marked = submit_file(api, TEXT.encode("utf-8-sig"))
     assert succeeded(api, marked["id"])["result"] == analysed(api, TEXT)
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4")
 def test_a_file_can_be_for_later(api: Api) -> None:
     job = submit_file(api, TEXT.encode(), run_at=FAR_AWAY)
@@ -54,6 +58,7 @@ def test_a_file_can_be_for_later(api: Api) -> None:
     assert api.request("DELETE", f"/jobs/{job['id']}").status_code == 200
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("E4", "J4")
 @pytest.mark.parametrize(
     "run_at", variants(["2099-01-01T00:00:00", "tomorrow", "NaN"], craft=["NaN"])
@@ -64,6 +69,7 @@ def test_a_time_that_cannot_be_is_422(api: Api, run_at: str) -> None:
     assert listed(api) == []
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "E5")
 @pytest.mark.parametrize(
     "content",
@@ -89,6 +95,7 @@ def test_what_is_no_text_in_utf_8_is_415(api: Api, content: bytes) -> None:
     assert listed(api) == []
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "E4")
 @pytest.mark.parametrize(
     "content",
@@ -105,6 +112,7 @@ def test_a_file_with_nothing_to_analyse_is_422(api: Api, content: bytes) -> None
     assert listed(api) == []
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "E4")
 def test_without_a_file_it_is_422(api: Api) -> None:
     for parts in ([], [part(b'form-data; name="file"', b"no file name", None)]):
@@ -113,10 +121,12 @@ def test_without_a_file_it_is_422(api: Api) -> None:
         assert answer.status_code == 422
 
 
+@pytest.mark.requirement("5.1")
 def test_json_for_a_file_is_422(api: Api) -> None:
     assert api.request("POST", "/jobs/file", json={"file": "text"}).status_code == 422
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "E22")
 @pytest.mark.slow
 def test_a_file_of_exactly_5_mib_is_analysed(api: Api) -> None:
@@ -125,6 +135,7 @@ def test_a_file_of_exactly_5_mib_is_analysed(api: Api) -> None:
     assert result["characters"] == len(LARGE.decode())
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "E22")
 def test_a_file_of_one_byte_more_is_413(api: Api) -> None:
     answer = upload(api, LARGE + b"x")
@@ -132,10 +143,12 @@ def test_a_file_of_one_byte_more_is_413(api: Api) -> None:
     assert listed(api) == []
 
 
+@pytest.mark.requirement("5.1")
 def test_a_413_says_why_in_json(api: Api) -> None:
     assert isinstance(upload(api, LARGE + b"x").json()["detail"], str)
 
 
+@pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "E22")
 @pytest.mark.parametrize("endless", variants([False, True], craft=[True]))
 def test_a_file_that_is_too_large_is_413_in_chunks_too(api: Api, endless: bool) -> None:

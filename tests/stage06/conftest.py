@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.learners import NEEDS_CMD
-from tests.harness.plugin import Launch, start_another
-from tests.harness.server import AttachedServer, LaunchedServer, Server
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.learners import NEEDS_CMD
+from course.harness.plugin import Launch, start_another
+from course.harness.server import AttachedServer, LaunchedServer, Server
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import BRIEF, ENDPOINTS, KEY, PATIENCE, ask, new_city
 
 OTHER_PROVIDER = "not checked: this server asks the other provider"

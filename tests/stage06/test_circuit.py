@@ -10,12 +10,12 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.problems import reason
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import eventually, in_parallel
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.problems import reason
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually, in_parallel
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import KEY, ask, new_city, outcome
 
 pytestmark = pytest.mark.craft
@@ -52,6 +52,7 @@ def asked_in(seconds: list[float], api: Api, city: str) -> httpx.Response:
     return answer
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 @pytest.mark.parametrize("provider", KEYS)
 def test_nobody_asks_until_the_time_that_a_429_names_is_over(
@@ -76,6 +77,8 @@ def test_nobody_asks_until_the_time_that_a_429_names_is_over(
         assert outcome(ask(api, refused)) == "MISS"
 
 
+@pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 def test_a_503_with_a_retry_after_is_heeded_as_a_429_is(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
@@ -87,6 +90,7 @@ def test_a_503_with_a_retry_after_is_heeded_as_a_429_is(
         assert [fake_weather.questions(city), fake_weather.questions(other)] == [1, 0]
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 def test_nobody_waits_again_for_a_provider_that_took_too_long(
     launch: Launch, fake_weather: FakeWeather
@@ -151,6 +155,7 @@ def wishful(launch_for_module: Launch) -> dict[str, LaunchedServer]:
     return servers
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 @pytest.mark.parametrize("name", WISHES)
 def test_the_wait_is_what_the_provider_wishes_within_reason(
@@ -167,6 +172,8 @@ def test_the_wait_is_what_the_provider_wishes_within_reason(
     assert "Traceback" not in wishful[name].log_text()
 
 
+@pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.parametrize(("mode", "status"), [("not-found", 404), ("html", 502)])
 def test_an_answer_of_any_kind_closes_the_circuit(
     launch: Launch, fake_weather: FakeWeather, mode: str, status: int
@@ -180,6 +187,7 @@ def test_an_answer_of_any_kind_closes_the_circuit(
             assert outcome(ask(api, new_city())) == "MISS"
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 def test_lookups_are_limited_and_answers_that_are_kept_are_not(
     launch: Launch, fake_weather: FakeWeather
@@ -202,6 +210,7 @@ def test_lookups_are_limited_and_answers_that_are_kept_are_not(
         eventually(lambda: ask(api, more[-1]).status_code == 200, within=60 / LOOKUPS + 3)
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 def test_an_older_answer_is_given_when_no_lookup_is_left(
     launch: Launch, fake_weather: FakeWeather

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.problems import reason
-from tests.harness.server import LaunchedServer, Server
-from tests.harness.waiting import eventually
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.problems import reason
+from course.harness.server import LaunchedServer, Server
+from course.harness.waiting import eventually
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import (
     BROKEN_CONNECTION,
     BUSY,
@@ -32,6 +32,7 @@ at_every_endpoint = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.requirement("6.5")
 def test_every_way_to_fail_is_tried(fake_weather: FakeWeather) -> None:
     assert set(fake_weather.modes()) == {"ok", "not-found", *QUICK, *SLOW, *BUSY}
 
@@ -40,6 +41,7 @@ def test_every_way_to_fail_is_tried(fake_weather: FakeWeather) -> None:
 PLAIN = ["html", "error-500", "rejected-key", "truncated", "close", "missing-fields", "error-503"]
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.contract("W5")
 @pytest.mark.every_variant
 @at_every_endpoint
@@ -54,6 +56,7 @@ def test_a_failure_of_the_provider_is_502(
     assert reason(answer)
 
 
+@pytest.mark.requirement("6.5")
 @at_every_endpoint
 @pytest.mark.parametrize("mode", QUICK)
 def test_a_failure_is_told_and_not_kept(
@@ -71,6 +74,7 @@ def test_a_failure_is_told_and_not_kept(
     assert outcome(ask(weather, city)) == "MISS"
 
 
+@pytest.mark.requirement("6.5")
 @at_every_endpoint
 @pytest.mark.parametrize("mode", ["close", "error-500"])
 def test_a_failure_that_passes_is_not_noticed(
@@ -82,6 +86,7 @@ def test_a_failure_that_passes_is_not_noticed(
     assert fake_weather.calls(city, endpoint) == 2
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.contract("W6")
 @at_every_endpoint
 def test_a_rate_limit_of_the_provider_is_503(
@@ -98,6 +103,7 @@ def test_a_rate_limit_of_the_provider_is_503(
         eventually(lambda: ask(weather, city).status_code == 200, within=3)
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.craft("W2")
 @at_every_endpoint
 def test_a_rate_limit_is_503_and_says_when_to_come_back(
@@ -127,6 +133,7 @@ def peak_memory(server: LaunchedServer) -> int:
     return int(line.split()[1])
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.parametrize("mode", ["huge", "gzip-bomb"])
 def test_an_enormous_answer_costs_no_memory(
     weather: Api, weather_server: Server, fake_weather: FakeWeather, mode: str

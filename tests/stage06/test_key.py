@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import BUSY, KEY, QUICK, ask, new_city
 
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage]
@@ -36,6 +36,7 @@ def talkative(launch: Launch) -> LaunchedServer:
     return server
 
 
+@pytest.mark.requirement("6.5")
 def test_the_key_is_nowhere_whatever_goes_wrong(
     talkative: LaunchedServer, fake_weather: FakeWeather
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.server import LaunchedServer
+from course.harness.server import LaunchedServer
 
 pytestmark = pytest.mark.craft
 
@@ -89,6 +89,7 @@ async def check():
 }
 
 
+@pytest.mark.requirement("6.4")
 @pytest.mark.parametrize("promise", CHECKS)
 def test_the_cache_keeps_its_promises(
     launched_server: LaunchedServer, stage_directory: Path, promise: str

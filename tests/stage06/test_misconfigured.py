@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
+from course.harness.weather import FakeWeather
 from tests.stage02.reasons import reason_in
 from tests.stage06.weather import KEY, ask
 
@@ -52,6 +52,7 @@ def servers(launch_for_module: Launch, fake_weather: FakeWeather) -> dict[str, L
     return servers
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_provider_that_cannot_be_reached_is_502(
     servers: dict[str, LaunchedServer], name: str
@@ -64,6 +65,7 @@ def test_a_provider_that_cannot_be_reached_is_502(
     assert KEY not in log + answer.text
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_a_proxy_that_cannot_be_used_stops_the_start_with_one_line(
     servers: dict[str, LaunchedServer], name: str, stage: int

@@ -10,12 +10,12 @@ from statistics import median
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.problems import reason
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.problems import reason
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import (
     BRIEF,
     EVERY_ENDPOINT,
@@ -106,6 +106,8 @@ def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWe
     )
 
 
+@pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W7")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_provider_that_takes_too_long_is_504_and_is_not_asked_again(
@@ -118,6 +120,8 @@ def test_a_provider_that_takes_too_long_is_504_and_is_not_asked_again(
     assert waited.calls == 1
 
 
+@pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_an_older_answer_is_given_when_the_provider_takes_too_long(
@@ -130,17 +134,22 @@ def test_an_older_answer_is_given_when_the_provider_takes_too_long(
     assert waited.seconds < LONGEST
 
 
+@pytest.mark.requirement("6.3", "6.5")
+@pytest.mark.own_stage("app/weather/")
 def test_while_the_provider_hangs_everyone_else_is_served(afternoon: Afternoon) -> None:
     assert len(afternoon.others) >= 10
     assert median(afternoon.others) < AT_ONCE
 
 
+@pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 def test_waiting_leaves_no_traceback_and_no_key_in_the_log(afternoon: Afternoon) -> None:
     assert "/weather" in afternoon.log
     assert "Traceback" not in afternoon.log
     assert KEY not in afternoon.log
 
 
+@pytest.mark.requirement("6.5")
 @pytest.mark.slow
 def test_a_provider_has_five_seconds_for_each_piece_and_ten_in_all(
     launch: Launch, fake_weather: FakeWeather

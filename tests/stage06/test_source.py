@@ -23,6 +23,7 @@ def modules(stage_directory: Path) -> dict[str, ast.Module]:
     }
 
 
+@pytest.mark.requirement("6.3")
 def test_the_provider_is_asked_through_an_async_client(modules: dict[str, ast.Module]) -> None:
     assert "httpx.AsyncClient" in set().union(*map(names_used, modules.values()))
     for path, module in modules.items():
@@ -31,6 +32,7 @@ def test_the_provider_is_asked_through_an_async_client(modules: dict[str, ast.Mo
         assert not names_used(module) & {"httpx.get", "httpx.Client", "time.sleep"}, path
 
 
+@pytest.mark.requirement("6.3")
 def test_the_handler_is_async_and_gets_what_it_needs_as_a_dependency(
     modules: dict[str, ast.Module],
 ) -> None:
@@ -39,6 +41,7 @@ def test_the_handler_is_async_and_gets_what_it_needs_as_a_dependency(
     assert "fastapi.Depends" in names_used(modules["app/weather/router.py"])
 
 
+@pytest.mark.requirement("6.4")
 def test_the_cache_is_cachetools_and_has_an_end(modules: dict[str, ast.Module]) -> None:
     assert "cachetools.TTLCache" in set().union(*map(names_used, modules.values()))
     made = [call for module in modules.values() for call in calls(module, "TTLCache")]

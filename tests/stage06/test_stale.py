@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.problems import reason
-from tests.harness.server import LaunchedServer
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.problems import reason
+from course.harness.server import LaunchedServer
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import (
     BRIEF,
     ENDPOINTS,
@@ -65,6 +65,8 @@ def stories(
     return stories
 
 
+@pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_an_older_answer_is_given_while_the_provider_fails(
@@ -78,6 +80,8 @@ def test_an_older_answer_is_given_while_the_provider_fails(
     assert max_age(story.failing) == 0
 
 
+@pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_provider_that_has_recovered_is_asked_at_once(
     stories: dict[Case, Story], case: Case
@@ -89,6 +93,8 @@ def test_a_provider_that_has_recovered_is_asked_at_once(
     assert fetched == sorted(set(fetched))
 
 
+@pytest.mark.requirement("6.5")
+@pytest.mark.own_stage("app/weather/")
 def test_a_city_that_is_gone_is_404_and_not_its_older_weather(
     provider: str, forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather
 ) -> None:

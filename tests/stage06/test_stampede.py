@@ -7,11 +7,11 @@ from contextlib import closing
 import httpx
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.raw_http import connect
-from tests.harness.server import Server
-from tests.harness.waiting import eventually, in_parallel
-from tests.harness.weather import FakeWeather
+from course.harness.driver import Api
+from course.harness.raw_http import connect
+from course.harness.server import Server
+from course.harness.waiting import eventually, in_parallel
+from course.harness.weather import FakeWeather
 from tests.stage06.weather import ask, new_city, outcome, weather_of
 
 pytestmark = pytest.mark.craft
@@ -29,6 +29,8 @@ def crowd(weather_server: Server) -> Iterator[Api]:
         yield api
 
 
+@pytest.mark.requirement("6.2", "6.4")
+@pytest.mark.own_stage("app/weather/", "app/single_flight.py")
 @pytest.mark.contract("W9")
 @pytest.mark.parametrize(
     ("provider", "people"),
@@ -47,6 +49,7 @@ def test_many_who_ask_at_once_make_one_call_and_get_one_answer(
     assert fake_weather.questions(city) == 1
 
 
+@pytest.mark.requirement("6.2")
 def test_many_who_ask_while_the_provider_is_down_do_not_make_it_worse(
     crowd: Api, fake_weather: FakeWeather
 ) -> None:
@@ -57,6 +60,7 @@ def test_many_who_ask_while_the_provider_is_down_do_not_make_it_worse(
     assert fake_weather.calls(city) < people / 5
 
 
+@pytest.mark.requirement("6.2", "6.3")
 @pytest.mark.contract("E27")
 def test_cities_do_not_wait_for_each_other(crowd: Api, fake_weather: FakeWeather) -> None:
     cities = [new_city() for _ in range(DIFFERENT)]
@@ -69,6 +73,8 @@ def test_cities_do_not_wait_for_each_other(crowd: Api, fake_weather: FakeWeather
     assert waited < SOON
 
 
+@pytest.mark.requirement("6.2")
+@pytest.mark.own_stage("app/weather/", "app/single_flight.py")
 def test_one_who_gives_up_takes_the_answer_from_nobody_else(
     crowd: Api, weather_server: Server, fake_weather: FakeWeather
 ) -> None:

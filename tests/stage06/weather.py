@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 
 KEY = f"key-of-the-tests-{secrets.token_hex(8)}"
 TTL = 600  # seconds, the default

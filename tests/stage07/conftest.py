@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer, Server
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer, Server
 from tests.stage07.people import Person, first_admin, new_person, person
 
 NO_ADMIN = "not checked: needs an administrator (--admin-username and --admin-password)"

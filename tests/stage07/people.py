@@ -6,8 +6,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from tests.harness.driver import Api
-from tests.harness.server import FIRST_ADMIN, LaunchedServer
+from course.harness.driver import Api
+from course.harness.server import FIRST_ADMIN, LaunchedServer
 from tests.stage03.accounts import new_username, register, token_of
 
 ROLES = ("user", "author", "admin")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
 from tests.stage07.people import (
     IMPOSSIBLE_ID,
     NO_SUCH_ID,
@@ -24,6 +24,7 @@ from tests.stage07.test_posts import TIME, ids, moment
 COMMENT_FIELDS = {"id", "post_id", "body", "author", "created_at", "updated_at"}
 
 
+@pytest.mark.requirement("7.2")
 @pytest.mark.contract("B4", "B9", "E15", "E2")
 def test_a_new_comment_is_answered_as_it_is_listed(
     author: Person, user: Person, visitor: Api
@@ -42,6 +43,7 @@ def test_a_new_comment_is_answered_as_it_is_listed(
     assert answer.headers["location"]
 
 
+@pytest.mark.requirement("7.2")
 @pytest.mark.craft
 def test_the_location_of_a_new_comment_leads_to_it(
     author: Person, user: Person, visitor: Api
@@ -55,6 +57,7 @@ def test_the_location_of_a_new_comment_leads_to_it(
     assert found == comment or comment in found
 
 
+@pytest.mark.requirement("7.2")
 @pytest.mark.contract("B9", "E21")
 def test_comments_keep_their_order_page_by_page(author: Person, user: Person, visitor: Api) -> None:
     post = author.write_post()
@@ -65,6 +68,7 @@ def test_comments_keep_their_order_page_by_page(author: Person, user: Person, vi
     assert pages == [whole[:2], whole[2:4], whole[4:], []]
 
 
+@pytest.mark.requirement("7.2")
 @pytest.mark.contract("B9", "E3")
 def test_a_post_that_is_not_there_has_no_comments(user: Person) -> None:
     path = f"/posts/{NO_SUCH_ID}/comments"
@@ -72,6 +76,7 @@ def test_a_post_that_is_not_there_has_no_comments(user: Person) -> None:
     expect(404, user.api, "GET", path)
 
 
+@pytest.mark.requirement("7.6")
 @pytest.mark.contract("B4")
 def test_posts_and_comments_name_their_author(author: Person, user: Person, visitor: Api) -> None:
     post = author.write_post()
@@ -82,6 +87,7 @@ def test_posts_and_comments_name_their_author(author: Person, user: Person, visi
     assert comment["author"] == {"id": user.id, "username": user.username}
 
 
+@pytest.mark.requirement("7.6")
 @pytest.mark.contract("E28")
 @pytest.mark.slow
 @pytest.mark.timeout(60)
@@ -95,6 +101,7 @@ def test_posts_and_comments_survive_a_restart(restartable: LaunchedServer) -> No
         assert comments(visitor, post) == [comment]
 
 
+@pytest.mark.requirement("7.2", "7.6")
 @pytest.mark.contract("B4", "B9")
 def test_a_comment_belongs_to_one_post(author: Person, user: Person, visitor: Api) -> None:
     first, second = author.write_post(), author.write_post()
@@ -107,6 +114,7 @@ def test_a_comment_belongs_to_one_post(author: Person, user: Person, visitor: Ap
     )
 
 
+@pytest.mark.requirement("7.2", "7.6")
 @pytest.mark.contract("B4", "B7", "B8", "B10")
 def test_the_count_is_right_after_each_step(
     author: Person, user: Person, admin: Person, visitor: Api
@@ -137,6 +145,7 @@ def test_the_count_is_right_after_each_step(
     assert counts() == {1}
 
 
+@pytest.mark.requirement("7.2")
 @pytest.mark.contract("B1", "B10")
 def test_an_edited_comment_keeps_its_author(author: Person, user: Person, admin: Person) -> None:
     post = author.write_post()
@@ -166,6 +175,7 @@ WRONG: dict[str, Json | None] = {
 PLAINLY_WRONG = {"null", "null body", "a number"}
 
 
+@pytest.mark.requirement("7.2")
 @pytest.mark.contract("B9", "B10", "E4")
 @pytest.mark.parametrize("problem", variants(WRONG, craft=WRONG.keys() - PLAINLY_WRONG))
 def test_a_comment_that_is_not_valid_is_422(author: Person, user: Person, problem: str) -> None:
@@ -180,6 +190,7 @@ def test_a_comment_that_is_not_valid_is_422(author: Person, user: Person, proble
     assert comments(user.api, post) == [comment]
 
 
+@pytest.mark.requirement("7.2")
 @pytest.mark.contract("B9", "E4")
 def test_a_new_comment_needs_a_body(author: Person, user: Person) -> None:
     post = author.write_post()
@@ -187,6 +198,7 @@ def test_a_new_comment_needs_a_body(author: Person, user: Person) -> None:
     assert answer.status_code == 422
 
 
+@pytest.mark.requirement("7.2")
 @pytest.mark.contract("E3", "E25")
 @pytest.mark.parametrize("comment_id", [IMPOSSIBLE_ID, -1, 0, "x"])
 def test_an_id_that_no_comment_can_have_is_no_error_of_ours(
@@ -197,6 +209,7 @@ def test_an_id_that_no_comment_can_have_is_no_error_of_ours(
         assert answer.status_code in (404, 422)
 
 
+@pytest.mark.requirement("7.2")
 @pytest.mark.contract("B1", "B10")
 def test_a_user_who_becomes_an_author_keeps_the_comments(
     author: Person, admin: Person, visitor: Api

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import FIRST_ADMIN, LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import FIRST_ADMIN, LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage02.reasons import reason_in
 from tests.stage07.people import Json, Person, expect, first_admin, give_role, new_person
 from tests.stage07.test_roles import everybody
@@ -44,6 +44,7 @@ def refused(launch_for_module: Launch) -> Refused:
     return servers
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.parametrize("problem", WRONG)
 def test_it_does_not_start_and_one_line_names_the_setting(
     refused: Refused, problem: str, stage: int
@@ -79,6 +80,7 @@ def twins(launch_for_module: Launch) -> Twins:
     return Twins(first, second)
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B3", "E26")
 def test_two_processes_that_start_at_once_make_one_administrator(twins: Twins) -> None:
     found = twins.first.database.query("SELECT username FROM users WHERE role = 'admin'")
@@ -88,6 +90,7 @@ def test_two_processes_that_start_at_once_make_one_administrator(twins: Twins) -
             assert first_admin(server, visitor).username == FIRST_ADMIN[NAME]
 
 
+@pytest.mark.requirement("7.3")
 def test_the_password_and_its_hash_are_not_in_the_log(twins: Twins) -> None:
     ((password_hash,),) = twins.first.database.query(
         "SELECT password_hash FROM users WHERE username = ?",
@@ -113,6 +116,7 @@ def only_admin(twins: Twins) -> Iterator[Person]:
                 expect(200, administrator.api, "PUT", path, json={"role": "user"})
 
 
+@pytest.mark.requirement("7.3")
 def test_a_restart_undoes_nothing_while_there_is_an_administrator(
     twins: Twins, only_admin: Person
 ) -> None:
@@ -131,6 +135,7 @@ def test_a_restart_undoes_nothing_while_there_is_an_administrator(
         give_role(successor, only_admin, "admin")
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B11")
 def test_the_last_administrator_cannot_be_demoted(only_admin: Person) -> None:
     path = f"/users/{only_admin.id}/role"
@@ -141,6 +146,7 @@ def test_the_last_administrator_cannot_be_demoted(only_admin: Person) -> None:
     assert [somebody["id"] for somebody in admins(only_admin)] == [only_admin.id]
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B11")
 @pytest.mark.own_stage
 def test_the_only_administrator_cannot_step_down(restartable: LaunchedServer) -> None:
@@ -153,6 +159,7 @@ def test_the_only_administrator_cannot_step_down(restartable: LaunchedServer) ->
         assert expect(200, administrator.api, "GET", "/users/me")["role"] == "admin"
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B11")
 def test_with_another_administrator_there_one_may_step_down(only_admin: Person) -> None:
     second = new_person(only_admin.api, only_admin, "admin")
@@ -160,6 +167,8 @@ def test_with_another_administrator_there_one_may_step_down(only_admin: Person) 
     expect(409, only_admin.api, "PUT", f"/users/{only_admin.id}/role", json={"role": "user"})
 
 
+@pytest.mark.requirement("7.3")
+@pytest.mark.own_stage("app/users/", "app/auth/")
 @pytest.mark.parametrize("each", ["the other", "themselves"])
 def test_two_administrators_who_demote_at_once_leave_one(
     twins: Twins, only_admin: Person, each: str

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.harness.driver import NO_BODY, Api
+from course.harness.driver import NO_BODY, Api
 from tests.stage07.people import (
     NO_SUCH_ID,
     Json,
@@ -234,6 +234,7 @@ def play(cast: Cast, row: str, *, strict: bool) -> list[str]:
     return wrong
 
 
+@pytest.mark.requirement("7.3", "7.5")
 @pytest.mark.contract("B1", "B5", "B6", "B7", "B8", "B9", "B10", "B11", "E16", "E17")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("row", ROWS)
@@ -242,6 +243,7 @@ def test_every_role_may_do_what_the_table_says(cast: Cast, row: str) -> None:
     assert wrong == [], f"{row}: {wrong}"
 
 
+@pytest.mark.requirement("7.3", "7.5")
 @pytest.mark.parametrize("row", [row for row in ROWS if any(also_right(row, who) for who in WHO)])
 def test_where_the_contract_leaves_it_open_the_table_says_what_we_do(cast: Cast, row: str) -> None:
     wrong = play(cast, row, strict=True)
@@ -258,6 +260,7 @@ BAD_BODIES: dict[str, bytes] = {
 }
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("E18")
 @pytest.mark.parametrize("name", ["wrong fields", "no object"])
 @pytest.mark.parametrize("row", ["create post live", "edit post live", "set role live"])
@@ -272,6 +275,7 @@ def test_a_role_that_may_never_do_it_is_403_before_422(cast: Cast, row: str, nam
         assert answer.status_code == expected, who
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.craft("E19")
 @pytest.mark.parametrize("name", BAD_BODIES)
 @pytest.mark.parametrize("row", [row for row in ROWS if row.rsplit(" ", 1)[0] in BODIES])
@@ -292,6 +296,7 @@ def test_401_403_and_404_take_precedence_over_422(cast: Cast, row: str, name: st
     assert wrong == []
 
 
+@pytest.mark.requirement("7.4")
 @pytest.mark.contract("E16", "E18")
 def test_who_did_not_sign_in_hears_that_before_anything_else(cast: Cast) -> None:
     post = cast.owner.write_post()
@@ -316,6 +321,7 @@ def test_who_did_not_sign_in_hears_that_before_anything_else(cast: Cast) -> None
         assert wrong_token.status_code == 401, (method, path)
 
 
+@pytest.mark.requirement("7.3", "7.5")
 @pytest.mark.contract("E17", "E18")
 def test_who_may_not_do_it_hears_that_before_what_is_wrong_with_the_input(cast: Cast) -> None:
     for method, path in [("POST", "/posts"), ("PUT", f"/users/{cast.user.id}/role")]:
@@ -324,6 +330,7 @@ def test_who_may_not_do_it_hears_that_before_what_is_wrong_with_the_input(cast: 
         assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B1", "B6", "B9")
 def test_authors_write_posts_and_everybody_comments(cast: Cast) -> None:
     """The other tests here build on that, so it is asked for by itself."""
@@ -336,6 +343,7 @@ def test_authors_write_posts_and_everybody_comments(cast: Cast) -> None:
     assert [answer.status_code for answer in answers] == [201, 201, 201]
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B1", "B10", "E17")
 def test_an_author_may_not_touch_what_others_wrote_below_the_post(cast: Cast) -> None:
     post = cast.owner.write_post()
@@ -347,6 +355,7 @@ def test_an_author_may_not_touch_what_others_wrote_below_the_post(cast: Cast) ->
     assert comments(cast.nobody, post) == [comment]
 
 
+@pytest.mark.requirement("7.3")
 def test_a_refusal_says_nothing_about_who_wrote_it(cast: Cast) -> None:
     post = cast.owner.write_post(body="private until it is read")
     answer = cast.author.api.request("PATCH", f"/posts/{post['id']}", json={"title": "Mine"})

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.harness.database import SQLiteFile
-from tests.harness.driver import Api, Todo
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer, stage_server
+from course.catalog.stages import find_stage, load_course
+from course.harness.database import SQLiteFile
+from course.harness.driver import Api, Todo
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer, stage_server
 from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.accounts import PASSWORD, new_account, sign_in, token_of
 from tests.stage03.database import copy_database
 from tests.stage07.people import expect, give_role, person
-from tools.course import find_stage, load_course
 
 # what stages before it had: a file
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage, pytest.mark.deployment("plain")]
@@ -96,15 +96,18 @@ def visitor(moved: Moved) -> Iterator[Api]:
         yield visitor
 
 
+@pytest.mark.requirement("7.6")
 def test_nothing_is_lost_and_nothing_is_changed(moved: Moved) -> None:
     assert len(moved.before["users"]) == 3
     assert moved.after == moved.before
 
 
+@pytest.mark.requirement("7.3")
 def test_everybody_who_was_there_is_a_user(moved: Moved) -> None:
     assert moved.roles == [(username, "user") for username in moved.usernames]
 
 
+@pytest.mark.requirement("7.3")
 def test_a_name_that_somebody_has_is_not_promoted_without_the_password(
     moved: Moved, visitor: Api
 ) -> None:
@@ -114,6 +117,7 @@ def test_a_name_that_somebody_has_is_not_promoted_without_the_password(
     assert sign_in(visitor, moved.usernames[2], WRONG_PASSWORD).status_code == 401
 
 
+@pytest.mark.requirement("7.3")
 def test_with_the_password_the_user_who_was_there_is_the_first_administrator(
     moved: Moved, visitor: Api
 ) -> None:
@@ -125,6 +129,7 @@ def test_with_the_password_the_user_who_was_there_is_the_first_administrator(
         assert secret not in moved.server.log_text()
 
 
+@pytest.mark.requirement("7.4")
 def test_a_token_from_before_still_signs_in(moved: Moved, visitor: Api) -> None:
     api = visitor.with_token(moved.token)
     me = api.request("GET", "/users/me").json()
@@ -132,6 +137,7 @@ def test_a_token_from_before_still_signs_in(moved: Moved, visitor: Api) -> None:
     assert api.list_todos() == moved.todos
 
 
+@pytest.mark.requirement("7.3")
 def test_a_user_from_before_can_become_an_author(moved: Moved, visitor: Api) -> None:
     somebody = person(visitor, moved.usernames[1], PASSWORD)
     admin = person(visitor, moved.usernames[2], PASSWORD)
@@ -140,6 +146,7 @@ def test_a_user_from_before_can_become_an_author(moved: Moved, visitor: Api) -> 
     give_role(admin, somebody, "user")
 
 
+@pytest.mark.requirement("7.6")
 def test_the_way_back_and_forth_keeps_everything_that_stage_6_knows(
     moved: Moved, stage_directory: Path
 ) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.problems import field_errors
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.problems import field_errors
 from tests.stage03.accounts import PASSWORD, register
 from tests.stage07.people import (
     IMPOSSIBLE_ID,
@@ -45,6 +45,7 @@ def ids(page: list[Json]) -> list[int]:
     return [post["id"] for post in page]
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("B4", "B5", "B6", "B15", "E2")
 def test_a_new_post_is_answered_as_it_is_read(author: Person, visitor: Api) -> None:
     answer = post_request(author, title="Привет 🥛", body="Line one\nline two")
@@ -61,6 +62,7 @@ def test_a_new_post_is_answered_as_it_is_read(author: Person, visitor: Api) -> N
     assert posts(visitor, author=author.id) == [post]
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("E15", "B5")
 def test_the_location_of_a_new_post_leads_to_it(author: Person, visitor: Api) -> None:
     answer = post_request(author, title="Here", body="It is")
@@ -68,6 +70,7 @@ def test_the_location_of_a_new_post_leads_to_it(author: Person, visitor: Api) ->
     assert expect(200, visitor, "GET", answer.headers["location"]) == answer.json()
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("B5", "E21")
 def test_posts_come_newest_first_page_by_page(author: Person, visitor: Api) -> None:
     written = [author.write_post()["id"] for _ in range(7)]
@@ -80,6 +83,7 @@ def test_posts_come_newest_first_page_by_page(author: Person, visitor: Api) -> N
     assert everybodys == newest_first
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("B5", "B7")
 def test_a_change_moves_no_post(author: Person, visitor: Api) -> None:
     first, second = author.write_post(), author.write_post()
@@ -87,6 +91,7 @@ def test_a_change_moves_no_post(author: Person, visitor: Api) -> None:
     assert ids(posts(visitor, author=author.id)) == [second["id"], first["id"]]
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("B5", "E21")
 def test_the_list_has_20_posts_unless_asked(author: Person, visitor: Api) -> None:
     for _ in range(21):
@@ -95,12 +100,14 @@ def test_the_list_has_20_posts_unless_asked(author: Person, visitor: Api) -> Non
     assert len(posts(visitor, author=author.id, limit=100)) == 21
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("E4", "E21")
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "offset=-1", "offset=x"])
 def test_a_page_that_cannot_be_is_422(visitor: Api, query: str) -> None:
     assert visitor.request("GET", f"/posts?{query}").status_code == 422
 
 
+@pytest.mark.requirement("7.1", "7.6")
 @pytest.mark.contract("B5", "B14")
 def test_the_list_is_narrowed_to_an_author_by_id_or_by_name(
     author: Person, visitor: Api, admin: Person
@@ -112,6 +119,7 @@ def test_the_list_is_narrowed_to_an_author_by_id_or_by_name(
     assert posts(visitor, author=other.username) == [theirs]
 
 
+@pytest.mark.requirement("7.1", "7.6")
 @pytest.mark.craft
 def test_an_author_is_found_by_the_name_in_upper_and_lower_case(
     author: Person, visitor: Api
@@ -121,6 +129,7 @@ def test_an_author_is_found_by_the_name_in_upper_and_lower_case(
         assert posts(visitor, author=name) == [mine]
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("B14")
 def test_an_author_whose_name_is_digits_is_found_unless_they_are_an_id(
     author: Person, visitor: Api, admin: Person
@@ -142,6 +151,7 @@ def test_an_author_whose_name_is_digits_is_found_unless_they_are_an_id(
     assert posts(visitor, author=rival) == [mine]
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.craft
 @pytest.mark.parametrize(
     "name", ["nobody-of-that-name", NO_SUCH_ID, "0", "9" * 50, "%", "' OR 1=1 --", "\0", "²", "😀"]
@@ -151,6 +161,7 @@ def test_an_author_who_is_not_there_wrote_nothing(visitor: Api, name: str | int)
     assert (answer.status_code, answer.json()) == (200, [])
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("B14")
 @pytest.mark.parametrize("name", ["nobody-of-that-name", NO_SUCH_ID])
 def test_an_author_who_is_not_there_has_no_posts(visitor: Api, name: str | int) -> None:
@@ -159,6 +170,7 @@ def test_an_author_who_is_not_there_has_no_posts(visitor: Api, name: str | int) 
     assert answer.status_code == 404 or answer.json() == []
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("B7")
 def test_only_what_is_sent_changes(author: Person, visitor: Api) -> None:
     post = author.write_post(body="First")
@@ -171,6 +183,7 @@ def test_only_what_is_sent_changes(author: Person, visitor: Api) -> None:
     assert read(visitor, post) == again
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.craft
 def test_an_edit_moves_updated_at_and_an_empty_one_does_not(author: Person) -> None:
     post = author.write_post()
@@ -184,6 +197,7 @@ def test_an_edit_moves_updated_at_and_an_empty_one_does_not(author: Person) -> N
     assert moment(changed["updated_at"]) > moment(comment["updated_at"])
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("B7")
 def test_an_empty_patch_changes_nothing(author: Person, visitor: Api) -> None:
     post = author.write_post()
@@ -192,6 +206,7 @@ def test_an_empty_patch_changes_nothing(author: Person, visitor: Api) -> None:
     assert read(visitor, post) == answered
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("B1", "B7")
 def test_an_administrator_changes_anyones_post_and_it_stays_theirs(
     author: Person, admin: Person
@@ -201,6 +216,7 @@ def test_an_administrator_changes_anyones_post_and_it_stays_theirs(
     assert changed["author"] == post["author"]
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.craft
 def test_a_title_is_trimmed_and_counted_after_that(author: Person) -> None:
     longest = "ю" * TITLE_LONGEST
@@ -232,6 +248,7 @@ WRONG: dict[str, Json] = {
 PLAINLY_WRONG = {"no title", "no body", "title is a number", "title is null", "body is a list"}
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("B6", "B7", "E4")
 @pytest.mark.parametrize("problem", variants(WRONG, craft=WRONG.keys() - PLAINLY_WRONG))
 def test_a_post_that_is_not_valid_is_422(author: Person, visitor: Api, problem: str) -> None:
@@ -250,6 +267,7 @@ def test_a_post_that_is_not_valid_is_422(author: Person, visitor: Api, problem: 
     assert read(visitor, post) == post
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("E3", "E25")
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 @pytest.mark.parametrize("post_id", [IMPOSSIBLE_ID, -1, 0, "x"])
@@ -260,6 +278,7 @@ def test_an_id_that_no_post_can_have_is_no_error_of_ours(
     assert answer.status_code in (404, 422)
 
 
+@pytest.mark.requirement("7.1")
 @pytest.mark.contract("E22")
 def test_a_body_of_a_mebibyte_is_too_large(author: Person) -> None:
     assert post_request(author, title="t", body="b" * 1024 * 1024).status_code == 413

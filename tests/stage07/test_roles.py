@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.tokens import claims_of
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.tokens import claims_of
 from tests.stage03.accounts import PASSWORD, new_account, new_username, register, token_of
 from tests.stage07.people import (
     IMPOSSIBLE_ID,
@@ -32,6 +32,7 @@ def everybody(admin: Person) -> list[Json]:
     return found
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B2", "U1")
 def test_who_registers_is_a_user(visitor: Api) -> None:
     answer = register(visitor, new_username())
@@ -40,6 +41,7 @@ def test_who_registers_is_a_user(visitor: Api) -> None:
     assert answer.json()["role"] == "user"
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B2")
 @pytest.mark.parametrize("extra", [{"role": "admin"}, {"is_admin": True}], ids=str)
 def test_nobody_becomes_an_administrator_by_registering(visitor: Api, extra: Json) -> None:
@@ -53,6 +55,7 @@ def test_nobody_becomes_an_administrator_by_registering(visitor: Api, extra: Jso
         assert me["role"] == "user"
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.craft("E9")
 def test_nobody_registers_with_a_role(visitor: Api) -> None:
     for extra in ({"role": "admin"}, {"role": "user"}, {"is_admin": True}):
@@ -60,6 +63,7 @@ def test_nobody_registers_with_a_role(visitor: Api) -> None:
         assert visitor.request("POST", "/auth/register", json=body).status_code == 422
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B3", "B11", "U1", "U3", "E2")
 def test_the_list_shows_every_user_with_a_role_and_no_secret(
     admin: Person, author: Person, user: Person
@@ -76,6 +80,7 @@ def test_the_list_shows_every_user_with_a_role_and_no_secret(
         assert shown == expect(200, somebody.api, "GET", "/users/me")
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.craft
 @pytest.mark.usefixtures("author", "user")
 def test_the_list_of_users_is_in_the_order_of_ids(admin: Person) -> None:
@@ -83,6 +88,7 @@ def test_the_list_of_users_is_in_the_order_of_ids(admin: Person) -> None:
     assert ids == sorted(ids)
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B11", "E21")
 def test_users_come_page_by_page(admin: Person, user: Person) -> None:
     assert len(expect(200, admin.api, "GET", "/users", params={"limit": 1})) == 1
@@ -94,6 +100,7 @@ def test_users_come_page_by_page(admin: Person, user: Person) -> None:
         assert admin.api.request("GET", f"/users?{query}").status_code == 422
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B11")
 @pytest.mark.parametrize("role", ROLES)
 def test_giving_a_role_answers_with_the_user(admin: Person, user: Person, role: str) -> None:
@@ -104,6 +111,7 @@ def test_giving_a_role_answers_with_the_user(admin: Person, user: Person, role: 
     give_role(admin, user, "user")
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("B11", "E4")
 @pytest.mark.parametrize(
     "body",
@@ -133,6 +141,7 @@ def test_a_role_that_does_not_exist_is_422(admin: Person, user: Person, body: Js
     assert expect(200, user.api, "GET", "/users/me")["role"] == "user"
 
 
+@pytest.mark.requirement("7.3")
 @pytest.mark.contract("E3", "E25")
 @pytest.mark.parametrize("user_id", [IMPOSSIBLE_ID, 0, -1, "x"])
 def test_an_id_that_no_user_can_have_is_no_error_of_ours(admin: Person, user_id: int | str) -> None:
@@ -140,6 +149,7 @@ def test_an_id_that_no_user_can_have_is_no_error_of_ours(admin: Person, user_id:
     assert answer.status_code in (404, 422)
 
 
+@pytest.mark.requirement("7.3", "7.4")
 @pytest.mark.contract("B1", "B12")
 def test_a_promotion_holds_at_once_with_the_same_token(admin: Person, user: Person) -> None:
     post = {"title": "t", "body": "b"}
@@ -152,6 +162,7 @@ def test_a_promotion_holds_at_once_with_the_same_token(admin: Person, user: Pers
     give_role(admin, user, "user")
 
 
+@pytest.mark.requirement("7.3", "7.4")
 @pytest.mark.contract("B1", "B12")
 def test_a_demotion_holds_at_once_with_the_same_token(
     admin: Person, author: Person, visitor: Api
@@ -171,6 +182,7 @@ def test_a_demotion_holds_at_once_with_the_same_token(
     expect(204, author.api, "DELETE", path)
 
 
+@pytest.mark.requirement("7.4")
 @pytest.mark.craft
 def test_the_token_says_nothing_about_the_role(visitor: Api, admin: Person) -> None:
     username = new_account(visitor)

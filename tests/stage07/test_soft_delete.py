@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage07.people import Json, Person, comments, expect, posts, read
 from tests.stage07.test_posts import TIME, ids, moment
 
@@ -27,6 +27,7 @@ def row_of(server: LaunchedServer, table: str, thing: Json) -> tuple[str, str | 
     return body, deleted_at
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.contract("B7")
 def test_a_deleted_post_is_hidden_everywhere(
     author: Person, user: Person, admin: Person, visitor: Api
@@ -45,6 +46,7 @@ def test_a_deleted_post_is_hidden_everywhere(
     expect(404, author.api, "PATCH", f"/posts/{post['id']}", json={"title": "Still?"})
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.craft
 def test_the_comments_of_a_deleted_post_are_hidden_with_it(
     author: Person, user: Person, admin: Person
@@ -59,6 +61,7 @@ def test_the_comments_of_a_deleted_post_are_hidden_with_it(
         expect(404, api, "POST", f"/posts/{post['id']}/comments", json={"body": "Still?"})
 
 
+@pytest.mark.requirement("7.7")
 def test_the_row_of_a_deleted_post_stays_and_so_do_its_comments(
     author: Person, user: Person, admin: Person, launched_server: LaunchedServer
 ) -> None:
@@ -72,6 +75,7 @@ def test_the_row_of_a_deleted_post_stays_and_so_do_its_comments(
     assert row_of(launched_server, "posts", post) == ("kept", None)
 
 
+@pytest.mark.requirement("7.7")
 def test_the_row_of_a_deleted_comment_stays(
     author: Person, user: Person, launched_server: LaunchedServer
 ) -> None:
@@ -81,6 +85,7 @@ def test_the_row_of_a_deleted_comment_stays(
     assert (body, bool(deleted_at)) == ("kept", True)
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.contract("B8")
 def test_a_restored_post_is_as_it_was_with_its_comments(
     author: Person, user: Person, admin: Person, visitor: Api
@@ -99,6 +104,7 @@ def test_a_restored_post_is_as_it_was_with_its_comments(
     assert sorted(ids(listed)) == [first["id"], last["id"]]
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.parametrize("kind", ["posts", "comments"])
 def test_restoring_is_no_edit(author: Person, admin: Person, kind: str) -> None:
     post = author.write_post()
@@ -107,6 +113,7 @@ def test_restoring_is_no_edit(author: Person, admin: Person, kind: str) -> None:
     assert admin.restore(kind, thing) == thing
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.contract("B10")
 def test_a_restored_comment_is_as_it_was(
     author: Person, user: Person, admin: Person, visitor: Api
@@ -120,6 +127,7 @@ def test_a_restored_comment_is_as_it_was(
     assert list(map(lasting, comments(visitor, post))) == list(map(lasting, before))
 
 
+@pytest.mark.requirement("7.7")
 def test_a_comment_restored_under_a_deleted_post_waits_for_the_post(
     author: Person, user: Person, admin: Person, visitor: Api
 ) -> None:
@@ -134,6 +142,7 @@ def test_a_comment_restored_under_a_deleted_post_waits_for_the_post(
     assert comments(visitor, post) == [comment]
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.contract("B13")
 @pytest.mark.parametrize("kind", ["posts", "comments"])
 def test_of_several_deletes_at_once_exactly_one_deletes(
@@ -154,6 +163,8 @@ def test_of_several_deletes_at_once_exactly_one_deletes(
             assert read(visitor, post)["comments_count"] == 0
 
 
+@pytest.mark.requirement("7.7")
+@pytest.mark.own_stage("app/blog/")
 @pytest.mark.contract("B4")
 def test_the_number_of_comments_is_right_after_concurrent_changes(
     author: Person, user: Person, admin: Person, visitor: Api
@@ -176,6 +187,7 @@ def test_the_number_of_comments_is_right_after_concurrent_changes(
         assert len(comments(visitor, post, limit=100)) == expected
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.parametrize("kind", ["posts", "comments"])
 def test_several_restores_at_once_bring_one_thing_back(
     author: Person, admin: Person, visitor: Api, kind: str
@@ -190,6 +202,7 @@ def test_several_restores_at_once_bring_one_thing_back(
     assert read(visitor, post) == before
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.contract("B13", "E3")
 @pytest.mark.parametrize("kind", ["posts", "comments"])
 def test_deleting_twice_is_404(author: Person, admin: Person, kind: str) -> None:
@@ -202,6 +215,7 @@ def test_deleting_twice_is_404(author: Person, admin: Person, kind: str) -> None
     author.delete(kind, thing)  # it is a thing like any other again
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.parametrize("kind", ["posts", "comments"])
 def test_deleting_twice_is_404_and_restoring_twice_is_no_harm(
     author: Person, admin: Person, kind: str
@@ -216,6 +230,7 @@ def test_deleting_twice_is_404_and_restoring_twice_is_no_harm(
     author.delete(kind, thing)  # it is a thing like any other again
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.contract("B1", "B5", "B15")
 def test_an_administrator_sees_what_was_deleted_and_when(
     author: Person, admin: Person, user: Person
@@ -234,12 +249,14 @@ def test_an_administrator_sees_what_was_deleted_and_when(
     assert posts(admin.api, author=author.id, include_deleted="false") == [kept]
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.parametrize("value", ["2", "x", "maybe", ""])
 def test_include_deleted_is_yes_or_no(admin: Person, value: str) -> None:
     answer = admin.api.request("GET", "/posts", params={"include_deleted": value})
     assert answer.status_code == 422
 
 
+@pytest.mark.requirement("7.7")
 @pytest.mark.contract("E24")
 def test_the_id_of_a_deleted_post_is_not_given_out_again(author: Person) -> None:
     post = author.write_post()

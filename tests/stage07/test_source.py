@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.server import LaunchedServer
+from course.harness.server import LaunchedServer
 from tests.stage02.test_source import handlers
 from tests.stage03.test_source import calls, leads_to, needed, parameters, reachable
 
@@ -25,12 +25,14 @@ def modules(stage_directory: Path) -> dict[str, ast.Module]:
     }
 
 
+@pytest.mark.requirement("7.6")
 def test_a_post_has_one_author_and_a_comment_one_post(launched_server: LaunchedServer) -> None:
     database = launched_server.database
     assert database.foreign_keys("posts") == {"author_id": "users"}
     assert database.foreign_keys("comments") == {"author_id": "users", "post_id": "posts"}
 
 
+@pytest.mark.requirement("7.6")
 def test_no_relation_loads_by_itself(modules: dict[str, ast.Module]) -> None:
     relations = [call for module in modules.values() for call in calls(module, "relationship")]
     assert len(relations) >= 3  # a user's posts, a post's author, a post's comments
@@ -39,6 +41,7 @@ def test_no_relation_loads_by_itself(modules: dict[str, ast.Module]) -> None:
         assert given.get("lazy") in ("'raise'", "'raise_on_sql'"), ast.unparse(relation)
 
 
+@pytest.mark.requirement("7.5")
 def test_every_handler_that_is_not_open_asks_for_a_guard(modules: dict[str, ast.Module]) -> None:
     graph = leads_to(modules)
     unguarded, found = set(), 0
@@ -61,6 +64,7 @@ def test_every_handler_that_is_not_open_asks_for_a_guard(modules: dict[str, ast.
     assert "Depends" in ast.unparse(modules["app/dependencies.py"])
 
 
+@pytest.mark.requirement("7.5")
 def test_no_handler_looks_at_a_role_by_itself(modules: dict[str, ast.Module]) -> None:
     looking = [
         f"{path}: {handler.name}"

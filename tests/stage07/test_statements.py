@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.statements import Statements
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.statements import Statements
 from tests.stage07.people import Person, comments, first_admin, new_person, posts, read
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # plans are those of SQLite
@@ -102,6 +102,7 @@ def costs(
 Costs = tuple[dict[str, list[list[str]]], LaunchedServer]
 
 
+@pytest.mark.requirement("7.6")
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_a_list_costs_the_same_statements_whatever_its_length(
     costs: Costs, request_name: str
@@ -111,6 +112,8 @@ def test_a_list_costs_the_same_statements_whatever_its_length(
     assert few == more == many
 
 
+@pytest.mark.requirement("7.6")
+@pytest.mark.own_stage("app/blog/")
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_a_list_reads_no_table_from_end_to_end_and_sorts_nothing(
     costs: Costs, request_name: str, stage: int

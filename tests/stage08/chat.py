@@ -15,9 +15,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from tests.harness import driver, profile
-from tests.harness.driver import Api
-from tests.harness.exchange import FrameLog
+from course.harness import driver, profile
+from course.harness.driver import Api
+from course.harness.exchange import FrameLog
 
 Frame = dict[str, Any]
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 from tests.stage08.chat import Person, person
 
 Join = Callable[[], Person]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 from tests.stage08.chat import PATIENCE, Frame, who_is
 
 SMALL = 4096  # bytes that the system takes for it: more than enough is what it does by itself

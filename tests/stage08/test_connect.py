@@ -11,11 +11,11 @@ from urllib.parse import quote
 import pytest
 from websockets.sync.client import ClientConnection
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.tokens import claims_of, forge
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.tokens import claims_of, forge
 from tests.stage08.chat import PATIENCE, REFUSED, Person, new_text, open_socket, refusal
 from tests.stage08.conftest import Join
 
@@ -30,6 +30,7 @@ def assert_is_open(socket: ClientConnection, api: Api) -> None:
     Person(api, socket).tell(text)
 
 
+@pytest.mark.requirement("8.1")
 @pytest.mark.contract("C1")
 def test_a_token_in_the_header_opens_a_socket(api: Api) -> None:
     with open_socket(api, header=f"Bearer {api.token}") as socket:
@@ -37,6 +38,7 @@ def test_a_token_in_the_header_opens_a_socket(api: Api) -> None:
         assert socket.subprotocol is None
 
 
+@pytest.mark.requirement("8.1")
 @pytest.mark.contract("C1")
 def test_a_browser_brings_the_token_as_a_subprotocol(api: Api) -> None:
     assert api.token is not None
@@ -45,18 +47,21 @@ def test_a_browser_brings_the_token_as_a_subprotocol(api: Api) -> None:
         assert_is_open(socket, api)
 
 
+@pytest.mark.requirement("8.6")
 @pytest.mark.contract("C1")
 def test_a_token_in_the_query_opens_a_socket(api: Api) -> None:
     with open_socket(api, query=f"?token={api.token}") as socket:
         assert_is_open(socket, api)
 
 
+@pytest.mark.requirement("8.1")
 @pytest.mark.craft
 def test_who_comes_in_is_told_so_first(api: Api) -> None:
     with open_socket(api, header=f"Bearer {api.token}") as socket:
         assert '"joined"' in socket.recv(timeout=PATIENCE, decode=True)
 
 
+@pytest.mark.requirement("8.6")
 @pytest.mark.contract("C2")
 def test_without_a_token_nobody_comes_in(api: Api) -> None:
     assert refusal(api.server) in REFUSED
@@ -107,6 +112,7 @@ BAD_TOKENS = [
 ]
 
 
+@pytest.mark.requirement("8.6")
 @pytest.mark.contract("C2", "U9", "U10")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("make", BAD_TOKENS)
@@ -123,6 +129,7 @@ def test_a_bad_token_opens_nothing(
     assert refusal(api, query=f"?token={quote(token)}") in REFUSED
 
 
+@pytest.mark.requirement("8.6")
 @pytest.mark.contract("C2", "U9")
 def test_a_token_with_another_signature_opens_nothing(api: Api) -> None:
     claims = claims_of(api.token or "")
@@ -131,18 +138,21 @@ def test_a_token_with_another_signature_opens_nothing(api: Api) -> None:
         assert refusal(api, query=f"?token={quote(token)}") in REFUSED
 
 
+@pytest.mark.requirement("8.6")
 @pytest.mark.contract("C2")
 def test_nonsense_for_a_token_opens_nothing(api: Api) -> None:
     for token in ("x", "a.b.c", "x" * 400):
         assert refusal(api, query=f"?token={token}") in REFUSED
 
 
+@pytest.mark.requirement("8.6")
 @pytest.mark.craft
 def test_what_is_hardly_a_token_opens_nothing_either(api: Api) -> None:
     for token in ("%00", "x" * 4000):
         assert refusal(api, query=f"?token={token}") in REFUSED
 
 
+@pytest.mark.requirement("8.1")
 @pytest.mark.contract("C3")
 @pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
 def test_a_foreign_page_is_refused_whatever_token_it_has(api: Api, origin: str) -> None:
@@ -150,11 +160,13 @@ def test_a_foreign_page_is_refused_whatever_token_it_has(api: Api, origin: str) 
     assert refusal(api, query=f"?token={api.token}", origin=origin) in REFUSED
 
 
+@pytest.mark.requirement("8.1")
 @pytest.mark.contract("C3")
 def test_our_own_page_is_let_in(api: Api) -> None:
     assert refusal(api, query=f"?token={api.token}", origin=api.base_url) == 0
 
 
+@pytest.mark.requirement("8.1")
 @pytest.mark.contract("C3", "E26")
 def test_other_pages_can_be_allowed(launch: Launch) -> None:
     server = launch(CHAT_ALLOWED_ORIGINS="https://a.example, https://b.example:8443")
@@ -166,6 +178,7 @@ def test_other_pages_can_be_allowed(launch: Launch) -> None:
         assert refusal(server, query=query, origin=origin) in REFUSED
 
 
+@pytest.mark.requirement("8.6")
 @pytest.mark.contract("C1")
 def test_no_token_is_ever_logged(api: Api, launched_server: LaunchedServer) -> None:
     mark = launched_server.log_mark()
@@ -187,6 +200,7 @@ def test_no_token_is_ever_logged(api: Api, launched_server: LaunchedServer) -> N
     assert signature not in log
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.contract("C5", "C6")
 def test_whoever_hangs_up_harms_nobody(join: Join) -> None:
     stays, goes = join(), join()

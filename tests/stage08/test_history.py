@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.driver import Api
-from tests.harness.problems import field_errors
+from course.harness.contract import variants
+from course.harness.driver import Api
+from course.harness.problems import field_errors
 from tests.stage08.chat import Frame, Person, cores, everything_after, history, new_text
 
 COUNT = 12
@@ -25,6 +25,7 @@ def page(api: Api, **query: int) -> list[Frame]:
     return cores(history(api, **query))
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.contract("C11", "E21")
 def test_without_a_cursor_it_is_the_newest_page(api: Api, said: list[Frame]) -> None:
     assert page(api)[-COUNT:] == said
@@ -32,23 +33,27 @@ def test_without_a_cursor_it_is_the_newest_page(api: Api, said: list[Frame]) -> 
     assert page(api, limit=5) == said[-5:]
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.contract("C11")
 def test_before_leads_back(api: Api, said: list[Frame]) -> None:
     assert page(api, before=said[8]["id"], limit=4) == said[4:8]
     assert page(api, before=said[4]["id"], limit=4) == said[:4]
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.craft
 def test_before_everything_there_is_nothing(api: Api) -> None:
     assert page(api, before=0) == []
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.craft
 def test_a_message_is_in_the_history_as_it_was_sent(api: Api, ada: Person) -> None:
     sent = ada.tell(new_text(), client_id="mine")
     assert history(api, limit=1) == [sent]
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.contract("C11", "C12")
 def test_after_closes_a_gap(api: Api, said: list[Frame]) -> None:
     assert page(api, after=said[0]["id"], limit=4) == said[1:5]
@@ -57,6 +62,7 @@ def test_after_closes_a_gap(api: Api, said: list[Frame]) -> None:
     assert cores(everything_after(api, said[0]["id"] - 1)) == said
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.craft
 def test_both_cursors_are_a_window(api: Api, said: list[Frame]) -> None:
     window = {"after": said[2]["id"], "before": said[6]["id"]}
@@ -65,6 +71,7 @@ def test_both_cursors_are_a_window(api: Api, said: list[Frame]) -> None:
     assert page(api, after=said[6]["id"], before=said[2]["id"]) == []
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.contract("E21", "E4")
 def test_a_page_has_1_to_100_messages(api: Api, said: list[Frame]) -> None:
     assert page(api, limit=1) == said[-1:]
@@ -73,6 +80,7 @@ def test_a_page_has_1_to_100_messages(api: Api, said: list[Frame]) -> None:
         assert api.request("GET", "/chat/messages", params={"limit": limit}).status_code == 422
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.contract("E4")
 @pytest.mark.parametrize(
     "cursor", variants([-1, "x", "", 1.5, 2**63, 10**30], craft=[-1, "", 1.5, 2**63, 10**30])
@@ -84,12 +92,14 @@ def test_a_bad_cursor_is_refused(api: Api, name: str, cursor: Any) -> None:
     assert field_errors(answer)
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.craft
 def test_the_largest_cursor_is_a_number_like_any_other(api: Api, said: list[Frame]) -> None:
     assert page(api, after=2**63 - 1) == []
     assert page(api, before=2**63 - 1, limit=1) == said[-1:]
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.craft
 def test_only_signed_in_users_read_it(api: Api) -> None:
     for token in (None, "x"):
@@ -98,6 +108,7 @@ def test_only_signed_in_users_read_it(api: Api) -> None:
         assert answer.headers["www-authenticate"].split()[0] == "Bearer"
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.contract("C5", "C11")
 def test_it_holds_what_everybody_said(api: Api, ada: Person, bob: Person) -> None:
     first, second = ada.tell(new_text()), bob.tell(new_text())

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer
-from tests.harness.tokens import forge, good_claims
-from tests.harness.waiting import in_parallel
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer
+from course.harness.tokens import forge, good_claims
+from course.harness.waiting import in_parallel
 from tests.stage08.chat import everything_after, history, new_text, person, who_is
 
 pytestmark = pytest.mark.craft
@@ -39,6 +39,7 @@ def server(private_server: LaunchedServer) -> Iterator[LaunchedServer]:
     assert "Traceback" not in private_server.log_since(mark)
 
 
+@pytest.mark.requirement("8.6")
 @pytest.mark.contract("C14")
 def test_the_socket_closes_when_the_token_expires(api: Api, server: LaunchedServer) -> None:
     expires_at = int(time.time()) + LIFETIME
@@ -50,6 +51,7 @@ def test_the_socket_closes_when_the_token_expires(api: Api, server: LaunchedServ
         assert expires_at - 0.5 < time.time() < expires_at + 10
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.contract("C14")
 def test_the_server_stops_soon_and_says_so_to_everybody(server: LaunchedServer) -> None:
     with ExitStack() as stack:
@@ -63,6 +65,7 @@ def test_the_server_stops_soon_and_says_so_to_everybody(server: LaunchedServer) 
     server.start()
 
 
+@pytest.mark.requirement("8.3")
 @pytest.mark.contract("C5", "C12")
 def test_what_was_acknowledged_survives_a_kill(server: LaunchedServer) -> None:
     with Api(server) as visitor:
@@ -82,6 +85,7 @@ def test_what_was_acknowledged_survives_a_kill(server: LaunchedServer) -> None:
             assert again in [message["text"] for message in history(api)]
 
 
+@pytest.mark.requirement("8.3")
 def test_a_kill_while_everybody_talks_loses_and_doubles_nothing(server: LaunchedServer) -> None:
     with Api(server) as visitor:
         apis = [visitor.as_new_user() for _ in range(5)]
@@ -107,6 +111,7 @@ def test_a_kill_while_everybody_talks_loses_and_doubles_nothing(server: Launched
         assert ours == [f"{run} {number} {count}" for number in range(5) for count in range(10)]
 
 
+@pytest.mark.requirement("8.4")
 def test_a_locked_database_is_an_error_and_not_a_dead_socket(server: LaunchedServer) -> None:
     with Api(server) as visitor, person(visitor.as_new_user()) as ada:
         text, before = new_text(), history(ada.api)
@@ -118,6 +123,7 @@ def test_a_locked_database_is_an_error_and_not_a_dead_socket(server: LaunchedSer
         assert history(ada.api, limit=1) == [stored]
 
 
+@pytest.mark.requirement("8.6")
 def test_who_was_deleted_is_shown_out(server: LaunchedServer) -> None:
     with Api(server) as visitor:
         api, other = visitor.as_new_user(), visitor.as_new_user()
@@ -131,6 +137,7 @@ def test_who_was_deleted_is_shown_out(server: LaunchedServer) -> None:
             assert bob.tell(new_text())
 
 
+@pytest.mark.requirement("8.7")
 def test_what_is_stored_is_heard_by_all_also_when_its_author_has_left(
     server: LaunchedServer,
 ) -> None:

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.harness import driver
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import LaunchedServer, Server
-from tests.harness.waiting import eventually, in_parallel
+from course.harness import driver
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import LaunchedServer, Server
+from course.harness.waiting import eventually, in_parallel
 from tests.stage08.chat import (
     PATIENCE,
     REFUSED,
@@ -81,6 +81,7 @@ def flood(client: socket.socket, first: bytes, repeated: bytes) -> None:
         client.sendall(repeated * CHUNK)
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.craft("C17")
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_client_that_floods_and_does_not_read_is_cut_off(launch: Launch, kind: str) -> None:
@@ -102,11 +103,13 @@ def test_a_client_that_floods_and_does_not_read_is_cut_off(launch: Launch, kind:
     assert "socket.send() raised" not in log
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.contract("C16")
 def test_a_ping_is_answered(ada: Person) -> None:
     assert ada.socket.ping(secrets.token_bytes(4)).wait(driver.ANSWER_WITHIN), "no pong came"
 
 
+@pytest.mark.requirement("8.4")
 def test_a_client_that_pings_and_reads_gets_its_pongs(ada: Person) -> None:
     pongs = [ada.socket.ping(secrets.token_bytes(4)) for _ in range(500)]
     assert all(pong.wait(PATIENCE) for pong in pongs)
@@ -127,6 +130,7 @@ def replies_to(somebody: Person, texts: list[str]) -> list[Frame]:
     return [somebody.receive(lambda got: got.get("client_id") in ids) for _ in texts]
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.craft("C9")
 def test_the_limit_on_messages_is_for_a_user_and_not_for_a_socket(
     api: Api, server: Server, join: Join
@@ -161,6 +165,7 @@ def test_the_limit_on_messages_is_for_a_user_and_not_for_a_socket(
     assert end["id"]
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.craft("C9")
 def test_a_user_who_connects_again_gets_no_new_burst(api: Api) -> None:
     began, stored = time.monotonic(), 0
@@ -173,6 +178,7 @@ def test_a_user_who_connects_again_gets_no_new_burst(api: Api) -> None:
     assert BURST <= stored <= BURST + A_SECOND * (time.monotonic() - began) + 2
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.craft("C18")
 def test_a_user_has_a_limited_number_of_sockets(launch: Launch) -> None:
     server = launch(CHAT_SOCKETS_PER_USER="3")
@@ -194,6 +200,7 @@ def test_a_user_has_a_limited_number_of_sockets(launch: Launch) -> None:
         assert "ERROR" not in log
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.craft("C18")
 def test_twenty_sockets_are_allowed_and_one_more_is_not(api: Api, server: Server) -> None:
     with sockets_of(api, server, SOCKETS):
@@ -211,6 +218,7 @@ BAD_WITH_AN_ID = {
 }
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.craft("C8")
 @pytest.mark.parametrize("fields", BAD_WITH_AN_ID.values(), ids=BAD_WITH_AN_ID)
 def test_an_error_names_the_frame_that_it_refuses(ada: Person, fields: dict[str, object]) -> None:
@@ -219,6 +227,7 @@ def test_an_error_names_the_frame_that_it_refuses(ada: Person, fields: dict[str,
     assert ada.error().get("client_id") == client_id
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.craft("C10")
 def test_a_client_id_with_another_text_is_an_error(ada: Person, bob: Person) -> None:
     client_id, first, other = new_text(), new_text(), new_text()
@@ -234,6 +243,7 @@ def test_a_client_id_with_another_text_is_an_error(ada: Person, bob: Person) -> 
     assert [got for got in bob.received if got.get("text") == other] == []
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.craft("C10")
 def test_client_ids_that_are_sent_at_once_are_answered_each(api: Api, server: Server) -> None:
     """Two sockets, one id, two texts: one is stored, the other one is refused, none is lost."""
@@ -264,6 +274,7 @@ NOT_UTF_8 = {
 }
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.parametrize("frames", NOT_UTF_8.values(), ids=NOT_UTF_8)
 def test_a_text_that_is_not_utf_8_closes_the_socket_cleanly(
     api: Api, launched_server: LaunchedServer, join: Join, frames: list[bytes]
@@ -284,6 +295,7 @@ def test_a_text_that_is_not_utf_8_closes_the_socket_cleanly(
     assert '"error"' not in log
 
 
+@pytest.mark.requirement("8.4")
 def test_a_refused_handshake_is_no_error_in_the_log(
     api: Api, launched_server: LaunchedServer
 ) -> None:

@@ -17,9 +17,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import Server
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import Server
 from tests.stage08.chat import LARGE, new_text, socket_address, who_is
 from tests.stage08.stuck import stuck_client
 
@@ -134,6 +134,7 @@ def tokens_of(visitor: Api, count: int) -> list[str]:
     return [visitor.as_new_user().token or "" for _ in range(count)]
 
 
+@pytest.mark.requirement("8.7")
 def test_a_crowd_hears_everything_and_one_who_does_not_read_delays_none(
     launch: Launch, record_property: Record, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_crowd_hears_everything_and_one_who_does_not_read_delays_none(
     assert "Traceback" not in server.log_text()
 
 
+@pytest.mark.requirement("8.7")
 @pytest.mark.contract("C15")
 def test_a_client_that_never_reads_is_cut_off_and_delays_no_one(
     launch: Launch, record_property: Record, capsys: pytest.CaptureFixture[str]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.contract import variants
-from tests.harness.server import LaunchedServer
-from tests.harness.waiting import in_parallel
+from course.harness.contract import variants
+from course.harness.server import LaunchedServer
+from course.harness.waiting import in_parallel
 from tests.stage08.chat import LONGEST_TEXT, Person, core, cores, history, new_text, person
 from tests.stage08.conftest import Join
 
@@ -20,6 +20,7 @@ A_DOZEN = 12  # people
 A_SECOND = 5  # messages of one user, which every server takes
 
 
+@pytest.mark.requirement("8.2")
 @pytest.mark.contract("C4", "C5")
 def test_a_message_goes_to_everybody_the_sender_too(ada: Person, bob: Person, join: Join) -> None:
     carol = join()
@@ -29,6 +30,7 @@ def test_a_message_goes_to_everybody_the_sender_too(ada: Person, bob: Person, jo
     assert sent == bob.message(text, within=AT_ONCE) == carol.message(text, within=AT_ONCE)
 
 
+@pytest.mark.requirement("8.2", "8.3")
 @pytest.mark.contract("C5", "E2")
 def test_a_message_says_who_said_it_and_when(ada: Person) -> None:
     text = new_text()
@@ -43,11 +45,13 @@ def test_a_message_says_who_said_it_and_when(ada: Person) -> None:
     assert abs(datetime.now(UTC) - sent_at) < timedelta(minutes=1)
 
 
+@pytest.mark.requirement("8.3")
 @pytest.mark.contract("C4")
 def test_a_client_id_is_not_needed(ada: Person) -> None:
     assert ada.tell(new_text()).get("client_id") is None
 
 
+@pytest.mark.requirement("8.2")
 @pytest.mark.contract("C4", "C5", "E1")
 @pytest.mark.parametrize(
     "text",
@@ -66,6 +70,7 @@ def test_a_text_arrives_as_it_was_sent(ada: Person, bob: Person, text: str) -> N
     assert cores(history(bob.api, after=sent["id"] - 1)) == [core(sent)]
 
 
+@pytest.mark.requirement("8.3")
 @pytest.mark.contract("C5")
 def test_a_message_is_stored_before_anybody_gets_it(ada: Person, bob: Person) -> None:
     for number in range(A_SECOND):
@@ -75,6 +80,7 @@ def test_a_message_is_stored_before_anybody_gets_it(ada: Person, bob: Person) ->
         assert core(message) in cores(history(bob.api))
 
 
+@pytest.mark.requirement("8.3")
 @pytest.mark.craft
 def test_the_database_ties_a_message_to_its_user(
     ada: Person, launched_server: LaunchedServer
@@ -88,6 +94,7 @@ def test_the_database_ties_a_message_to_its_user(
     assert launched_server.database.foreign_keys("messages") == {"user_id": "users"}
 
 
+@pytest.mark.requirement("8.7")
 @pytest.mark.contract("C5")
 @pytest.mark.parametrize("messages", [A_SECOND, pytest.param(MESSAGES, marks=pytest.mark.craft)])
 def test_all_get_everything_in_one_order(join: Join, messages: int) -> None:
@@ -124,6 +131,7 @@ def test_all_get_everything_in_one_order(join: Join, messages: int) -> None:
         assert own == [f"{run} {number} {count}" for count in range(messages)]
 
 
+@pytest.mark.requirement("8.3")
 @pytest.mark.craft("C10")
 def test_a_message_that_is_sent_twice_is_stored_once(ada: Person, bob: Person) -> None:
     text = new_text()
@@ -136,6 +144,7 @@ def test_a_message_that_is_sent_twice_is_stored_once(ada: Person, bob: Person) -
     assert [each["text"] for each in history(ada.api, after=first["id"] - 1)] == [text, end]
 
 
+@pytest.mark.requirement("8.7")
 @pytest.mark.contract("C5")
 def test_a_message_reaches_everybody_however_many_they_are(join: Join) -> None:
     people = [join() for _ in range(A_DOZEN)]
@@ -144,6 +153,7 @@ def test_a_message_reaches_everybody_however_many_they_are(join: Join) -> None:
         somebody.receive(lambda frame: frame.get("text") == text)
 
 
+@pytest.mark.requirement("8.7")
 @pytest.mark.contract("C5")
 def test_every_window_of_a_user_hears_a_message(ada: Person, bob: Person) -> None:
     with person(ada.api) as second_window:
@@ -152,6 +162,7 @@ def test_every_window_of_a_user_hears_a_message(ada: Person, bob: Person) -> Non
             window.receive(lambda frame: frame == sent)
 
 
+@pytest.mark.requirement("8.3")
 @pytest.mark.craft("C10")
 def test_a_message_that_is_sent_again_from_another_socket_is_stored_once(ada: Person) -> None:
     text = new_text()
@@ -160,6 +171,7 @@ def test_a_message_that_is_sent_again_from_another_socket_is_stored_once(ada: Pe
         assert again.tell(text, client_id=text) == first
 
 
+@pytest.mark.requirement("8.3")
 @pytest.mark.craft("C10")
 def test_a_client_id_is_its_users_own(ada: Person, bob: Person) -> None:
     client_id, hers, his = new_text(), new_text(), new_text()
@@ -198,6 +210,7 @@ PLAINLY_BAD = {
 }
 
 
+@pytest.mark.requirement("8.2")
 @pytest.mark.contract("C7")
 @pytest.mark.every_variant
 @pytest.mark.parametrize(
@@ -222,6 +235,7 @@ def test_a_bad_frame_is_answered_with_an_error_and_the_socket_stays_open(
     assert [frame for frame in bob.received if frame["type"] == "error"] == []
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.craft("C9")
 def test_who_is_too_fast_gets_errors_and_not_a_dead_socket(ada: Person, bob: Person) -> None:
     run = new_text()

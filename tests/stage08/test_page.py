@@ -1,7 +1,7 @@
 """The chat's page in a real Chromium, with two people: live, through a kill, by keyboard, small.
 
 Every visit also fails on an error in the console, a violation of the Content-Security-Policy, an
-alert, and a request that leaves the server (tests/browser/plugin.py).
+alert, and a request that leaves the server (course/harness/browser/plugin.py).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.visit import Visit
-from tests.harness.driver import Api
-from tests.harness.plugin import Launch
-from tests.harness.server import AttachedServer, Server
+from course.harness.browser.visit import Visit
+from course.harness.driver import Api
+from course.harness.plugin import Launch
+from course.harness.server import AttachedServer, Server
 from tests.stage08.chat import everything_after, history, new_text, person
 
-pytest_plugins = ["tests.browser.plugin"]
+pytest_plugins = ["course.harness.browser.plugin"]
 pytestmark = [pytest.mark.craft, pytest.mark.page("app/chat")]
 
 PASSWORD = "correct horse"
@@ -104,6 +104,7 @@ def bob(visit: Visit, address: str) -> ChatPage:
     return bob
 
 
+@pytest.mark.requirement("8.2")
 def test_two_people_see_each_others_messages_live(ada: ChatPage, bob: ChatPage) -> None:
     hello, answer = new_text("hello "), new_text("answer ")
     ada.say(hello)
@@ -119,6 +120,7 @@ def test_two_people_see_each_others_messages_live(ada: ChatPage, bob: ChatPage) 
     expect(ada.online.filter(has_text=bob.username)).to_have_count(0)
 
 
+@pytest.mark.requirement("8.2")
 def test_an_own_message_is_there_at_once_and_confirmed_later(ada: ChatPage) -> None:
     text = new_text()
     ada.page.context.set_offline(True)
@@ -130,6 +132,7 @@ def test_an_own_message_is_there_at_once_and_confirmed_later(ada: ChatPage) -> N
     ada.is_confirmed(text)
 
 
+@pytest.mark.requirement("8.5")
 def test_a_server_that_is_killed_loses_and_doubles_nothing(launch: Launch, visit: Visit) -> None:
     server = launch()
     ada, bob = (ChatPage(visit(f"{server.base_url}/chat")) for _ in range(2))
@@ -161,6 +164,7 @@ def test_a_server_that_is_killed_loses_and_doubles_nothing(launch: Launch, visit
         assert [text for text in page.texts(run) if text != meanwhile] == own
 
 
+@pytest.mark.requirement("8.2")
 def test_a_text_is_text_whatever_is_in_it(ada: ChatPage, bob: ChatPage) -> None:
     ada.say(MARKUP)
     for page in (ada, bob):
@@ -168,6 +172,7 @@ def test_a_text_is_text_whatever_is_in_it(ada: ChatPage, bob: ChatPage) -> None:
         assert page.page.locator("[onerror], [src=x], article b").count() == 0
 
 
+@pytest.mark.requirement("8.2")
 def test_the_keyboard_is_enough(visit: Visit, address: str) -> None:
     ada = ChatPage(visit(address))
     keyboard = ada.page.keyboard
@@ -198,6 +203,7 @@ def test_the_keyboard_is_enough(visit: Visit, address: str) -> None:
     assert ada.page.evaluate(within), "what was focused has not vanished"
 
 
+@pytest.mark.requirement("8.2")
 def test_history_comes_page_by_page_and_stays_in_place(ada: ChatPage, api: Api) -> None:
     run = new_text()
     with person(api) as carol:
@@ -234,6 +240,7 @@ def test_history_comes_page_by_page_and_stays_in_place(ada: ChatPage, api: Api) 
     assert ada.page.evaluate(bottom) < 2
 
 
+@pytest.mark.requirement("8.2")
 def test_a_gap_of_more_than_one_page_is_filled(ada: ChatPage, api: Api) -> None:
     run = new_text()
     ada.page.context.set_offline(True)
@@ -248,6 +255,7 @@ def test_a_gap_of_more_than_one_page_is_filled(ada: ChatPage, api: Api) -> None:
     assert ada.texts(run) == said
 
 
+@pytest.mark.requirement("8.2")
 def test_a_refused_message_says_why_and_can_be_tried_again(launch: Launch, visit: Visit) -> None:
     server = launch()
     ada = ChatPage(visit(f"{server.base_url}/chat"))
@@ -261,6 +269,7 @@ def test_a_refused_message_says_why_and_can_be_tried_again(launch: Launch, visit
     expect(ada.message(text)).not_to_contain_text("Not sent")
 
 
+@pytest.mark.requirement("8.2")
 @pytest.mark.alone
 def test_a_message_that_came_too_fast_is_sent_again_by_itself(ada: ChatPage, api: Api) -> None:
     received: list[str] = []
@@ -290,6 +299,7 @@ def test_a_message_that_came_too_fast_is_sent_again_by_itself(ada: ChatPage, api
     assert any("Too fast" in frame and "client_id" in frame for frame in received)
 
 
+@pytest.mark.requirement("8.2")
 def test_a_tab_too_many_says_why_it_is_not_connected(launch: Launch, visit: Visit) -> None:
     server = launch(CHAT_SOCKETS_PER_USER="1")
     first, second = (ChatPage(visit(f"{server.base_url}/chat")) for _ in range(2))
@@ -302,6 +312,7 @@ def test_a_tab_too_many_says_why_it_is_not_connected(launch: Launch, visit: Visi
     second.is_connected()
 
 
+@pytest.mark.requirement("8.2")
 def test_an_expired_token_leads_to_the_form_and_keeps_the_draft(
     launch: Launch, visit: Visit
 ) -> None:
@@ -316,6 +327,7 @@ def test_an_expired_token_leads_to_the_form_and_keeps_the_draft(
     expect(ada.text).to_have_value("half a thought")
 
 
+@pytest.mark.requirement("8.2")
 def test_a_long_text_is_counted_and_not_sent(ada: ChatPage, api: Api) -> None:
     before = history(api, limit=1)
     ada.text.fill("😀" * 1990)
@@ -327,6 +339,7 @@ def test_a_long_text_is_counted_and_not_sent(ada: ChatPage, api: Api) -> None:
     assert history(api, limit=1) == before
 
 
+@pytest.mark.requirement("8.2")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_small_screen_is_never_scrolled_sideways(
     visit: Visit, address: str, scheme: Literal["light", "dark"], ada: ChatPage
@@ -346,6 +359,7 @@ def test_a_small_screen_is_never_scrolled_sideways(
     assert small.page.evaluate(SIDEWAYS) == 0
 
 
+@pytest.mark.requirement("8.2")
 def test_a_second_tab_is_no_second_person(ada: ChatPage, visit: Visit, address: str) -> None:
     second = ChatPage(visit(address))
     second.username = ada.username
@@ -358,6 +372,7 @@ def test_a_second_tab_is_no_second_person(ada: ChatPage, visit: Visit, address: 
         expect(tab.online.filter(has_text=ada.username)).to_have_count(1)
 
 
+@pytest.mark.requirement("8.2")
 @pytest.mark.contract("C13")
 def test_there_is_a_page_to_chat_by(api: Api) -> None:
     served = api.with_token(None).request("GET", "/chat", follow_redirects=True)
@@ -365,6 +380,7 @@ def test_there_is_a_page_to_chat_by(api: Api) -> None:
     assert served.headers["content-type"].partition(";")[0] == "text/html"
 
 
+@pytest.mark.requirement("8.2")
 @pytest.mark.usefixtures("address")
 @pytest.mark.parametrize("path", ["/chat", "/chat/chat.css", "/chat/chat.js", "/chat/chat.svg"])
 def test_the_page_is_served_strictly(api: Api, path: str) -> None:

@@ -15,6 +15,7 @@ def ids(frame: Frame) -> list[int]:
     return [user["id"] for user in frame["online"]]
 
 
+@pytest.mark.requirement("8.1")
 @pytest.mark.contract("C6")
 def test_everybody_is_told_that_somebody_comes_and_goes(ada: Person, join: Join) -> None:
     """Whether `online` is a list or a number the contract leaves open."""
@@ -27,6 +28,7 @@ def test_everybody_is_told_that_somebody_comes_and_goes(ada: Person, join: Join)
     assert ada.presence("left", bob.user)["user"] == bob.user
 
 
+@pytest.mark.requirement("8.1")
 def test_everybody_is_told_who_comes_and_goes(ada: Person, join: Join) -> None:
     bob = join()
     came = ada.presence("joined", bob.user)
@@ -40,12 +42,14 @@ def test_everybody_is_told_who_comes_and_goes(ada: Person, join: Join) -> None:
     assert bob.user not in went["online"]
 
 
+@pytest.mark.requirement("8.1")
 def test_who_comes_is_told_who_is_there(ada: Person, bob: Person) -> None:
     (joined,) = [frame for frame in bob.received if frame["type"] == "presence"]
     assert {ada.user["id"], bob.user["id"]} <= set(ids(joined))
     assert len(ids(joined)) == len(set(ids(joined)))
 
 
+@pytest.mark.requirement("8.1")
 def test_two_tabs_of_one_user_are_one_person(ada: Person, bob: Person) -> None:
     ada.presence("joined", bob.user)
     mark = len(ada.received)
@@ -66,6 +70,7 @@ def test_two_tabs_of_one_user_are_one_person(ada: Person, bob: Person) -> None:
     assert bob.user["id"] not in ids(ada.presence("left", bob.user))
 
 
+@pytest.mark.requirement("8.1")
 def test_a_user_whose_first_tab_is_closed_is_still_there(ada: Person, bob: Person) -> None:
     with person(bob.api) as second_tab:
         bob.socket.close()

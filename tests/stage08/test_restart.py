@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import LaunchedServer
-from tests.harness.tokens import claims_of, forge
+from course.harness.driver import Api
+from course.harness.server import LaunchedServer
+from course.harness.tokens import claims_of, forge
 from tests.stage08.chat import (
     Person,
     cores,
@@ -26,6 +26,7 @@ LIFETIME = 2  # seconds of a token
 TOLERANCE = 5.0  # seconds after its end in which the socket must be closed
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.contract("C14")
 def test_a_stop_is_said_to_everybody(restartable: LaunchedServer) -> None:
     with (
@@ -38,6 +39,7 @@ def test_a_stop_is_said_to_everybody(restartable: LaunchedServer) -> None:
         assert {ada.close_code(), bob.close_code()} <= STOPPED
 
 
+@pytest.mark.requirement("8.5")
 @pytest.mark.contract("C5", "C11", "E28")
 def test_the_history_survives_a_restart(restartable: LaunchedServer) -> None:
     with Api(restartable) as visitor:
@@ -48,6 +50,7 @@ def test_the_history_survives_a_restart(restartable: LaunchedServer) -> None:
         assert cores(everything_after(api, said[0]["id"] - 1)) == cores(said)
 
 
+@pytest.mark.requirement("8.3")
 @pytest.mark.contract("C5", "E28")
 def test_a_broadcast_message_survives_a_kill(restartable: LaunchedServer) -> None:
     with Api(restartable) as visitor:
@@ -59,6 +62,7 @@ def test_a_broadcast_message_survives_a_kill(restartable: LaunchedServer) -> Non
         assert cores(everything_after(api, said[0]["id"] - 1)) == cores(said)
 
 
+@pytest.mark.requirement("8.6")
 @pytest.mark.contract("C1")
 def test_a_token_in_the_address_is_not_in_the_log(restartable: LaunchedServer) -> None:
     with Api(restartable) as visitor:
@@ -70,6 +74,7 @@ def test_a_token_in_the_address_is_not_in_the_log(restartable: LaunchedServer) -
     assert api.token.rpartition(".")[2] not in restartable.log_since(mark)
 
 
+@pytest.mark.requirement("8.6")
 @pytest.mark.contract("C14")
 def test_a_socket_closes_when_its_token_expires(api: Api, secret: str) -> None:
     expires_at = int(time.time()) + LIFETIME

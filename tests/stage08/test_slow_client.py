@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.harness.driver import Api
-from tests.harness.server import Server
+from course.harness.driver import Api
+from course.harness.server import Server
 from tests.stage08.chat import new_text, who_is
 from tests.stage08.stuck import stuck_client
 from tests.stage08.test_load import crowd, tokens_of
@@ -19,6 +19,7 @@ ROUND = 0.05  # seconds from one message of everybody to the next
 LONG = "😀" * 1900  # four bytes each
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.contract("C15")
 @pytest.mark.slow
 @pytest.mark.timeout(90)

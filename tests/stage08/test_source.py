@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.driver import Api
+from course.harness.driver import Api
 from tests.stage08.chat import Person, new_text
 
 pytestmark = pytest.mark.craft
@@ -17,6 +17,7 @@ SAID, READS = 5, 6  # a server need not take more messages at once
 SERVED_WITHIN = 3.0  # seconds for all reads: much, but a handler that blocks takes longer
 
 
+@pytest.mark.requirement("8.4")
 def test_the_handler_of_the_socket_is_async(stage_directory: Path) -> None:
     handlers = [
         node
@@ -34,6 +35,7 @@ def test_the_handler_of_the_socket_is_async(stage_directory: Path) -> None:
     assert all(isinstance(handler, ast.AsyncFunctionDef) for handler in handlers)
 
 
+@pytest.mark.requirement("8.4")
 def test_an_open_socket_holds_up_nobody(api: Api, ada: Person, bob: Person) -> None:
     """Both handlers wait for their clients, and the same process answers others meanwhile."""
     assert api.request("GET", "/todos").status_code == 200
@@ -42,6 +44,7 @@ def test_an_open_socket_holds_up_nobody(api: Api, ada: Person, bob: Person) -> N
     assert bob.message(text)
 
 
+@pytest.mark.requirement("8.4")
 @pytest.mark.contract("E27")
 def test_others_are_served_while_somebody_is_heard(api: Api, ada: Person) -> None:
     texts = [new_text() for _ in range(SAID)]
@@ -56,6 +59,7 @@ def test_others_are_served_while_somebody_is_heard(api: Api, ada: Person) -> Non
     assert took < SERVED_WITHIN
 
 
+@pytest.mark.requirement("8.4")
 def test_half_open_peers_are_looked_for(stage_directory: Path) -> None:
     """uvicorn pings every 20 seconds and closes what does not answer, unless it is told not to."""
     for path in [*stage_directory.rglob("*.py"), *stage_directory.glob("*.md")]:

@@ -1,10 +1,10 @@
 """Breaks the production topology in eight ways while it is used; nothing may be lost or doubled.
 
-    nox -s drill                      all eight, in about five minutes
-    nox -s drill -- 3 5               only those
-    nox -s drill -- --seconds 30      each at least that long
+    python3 noxfile.py drill                      all eight, in about five minutes
+    python3 noxfile.py drill 3 5               only those
+    python3 noxfile.py drill --seconds 30      each at least that long
 
-A stack like that of `nox -s stack` is started on free ports, with data of its own. What ends there
+A stack like that of `python3 noxfile.py stack` is started on free ports, with data of its own. What ends there
 is started again, as by Compose. Meanwhile clients write, read, ask for jobs and chat, and note
 everything that was acknowledged; afterwards all of it has to be there, once. Exit code 1 if not.
 
@@ -24,7 +24,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.command import INTERRUPTED, run
+from course.catalog.command import INTERRUPTED, run
 from tools.drill.drills import DRILLS, HANDLED
 from tools.drill.report import Result, as_markdown, as_text
 from tools.drill.scene import supervised
@@ -36,7 +36,7 @@ FAILED = 1
 def main(arguments: Sequence[str], _root: Path) -> int:
     """Run the drills; `CourseError` when the stack cannot be started."""
     parser = argparse.ArgumentParser(
-        prog="nox -s drill --",
+        prog="python3 noxfile.py drill",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from tests.stage05.jobs import FINISHED, prose
+from course.harness.ledger import FINISHED, prose
 from tools.drill.clients import Clients
 from tools.drill.scene import Drill, Scene
 

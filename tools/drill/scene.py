@@ -11,9 +11,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from tests.harness.database import PostgresDatabase
-from tests.harness.waiting import eventually
-from tests.stage05.jobs import Ledger
+from course.harness.database import PostgresDatabase
+from course.harness.ledger import Ledger
+from course.harness.waiting import eventually
 from tools.drill.clients import Clients, Gateway
 from tools.drill.record import CHAT, JOB, JOB_DONE, WRITE, Difference, Record, compare
 from tools.stack.part import Part

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from tools import command
-from tools.course import CourseError
+from course.catalog import command
+from course.catalog.requirements import load_requirements
+from course.catalog.stages import CourseError
 from tools.grade import (
     report_html,
     report_json,
@@ -28,7 +29,6 @@ from tools.grade.progress import Progress
 from tools.grade.results import Grade, Row, due
 from tools.grade.roster import Learner, matrix_csv, read_roster
 from tools.grade.words import say
-from tools.requirements import load_requirements
 
 OUR_FAULT = 2
 

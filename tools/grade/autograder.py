@@ -20,11 +20,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tools import command
-from tools.course import CourseError, Stage, find_stage, load_course
+from course.catalog import command
+from course.catalog.requirements import load_requirements
+from course.catalog.stages import CourseError, Stage, find_stage, load_course
 from tools.grade.results import due
 from tools.grade.weights import read_weights
-from tools.requirements import load_requirements
 
 TEMPLATES = Path(__file__).with_name("templates")
 DEFAULT_COMMAND = "uvicorn app.main:app --port {port}"
@@ -32,10 +32,10 @@ SCRIPTS = ("setup.sh", "run_autograder")
 FILE, PROGRAM = 0o100644 << 16, 0o100755 << 16  # as a zip file keeps it
 _FILES = (
     *("stages.toml", "constraints.txt", "pyproject.toml", "docs/contract.md"),
-    *("tests/requirements.toml", "tests/requirements.txt", "tests/grading/hints.toml"),
-    "tests/grading/test-hints.toml",
+    *("conftest.py", "course/__init__.py", "tools/__init__.py"),
+    "tests/requirements.txt",
 )
-_FOLDERS = ("tools", "tests/harness")
+_FOLDERS = ("course/catalog", "course/harness", "tools/grade")
 _LEFT_OUT = ("__pycache__", ".mypy_cache")
 
 

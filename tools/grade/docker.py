@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.course import CourseError
+from course.catalog.stages import CourseError
 from tools.grade.limits import MIB, Limits
 
 NOBODY = 65534  # who a solution is where root grades

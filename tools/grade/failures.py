@@ -13,8 +13,8 @@ from http import HTTPStatus
 
 import httpx
 
-from tests.harness import driver
-from tests.harness.exchange import FRAMES, RECENT, UNANSWERED, Exchange, path_of
+from course.harness import driver
+from course.harness.exchange import FRAMES, RECENT, UNANSWERED, Exchange, path_of
 
 LONGEST = 300  # characters of anything that is shown
 

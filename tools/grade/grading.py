@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tools.course import CourseError, load_course
+from course.catalog.requirements import load_requirements
+from course.catalog.stages import CourseError, load_course
 from tools.grade import words
 from tools.grade.hints import Hints, load_hints
 from tools.grade.learner import NotReached, Running, absent_stages, attached, launched
@@ -22,7 +23,6 @@ from tools.grade.results import Grade, Row, due, judge
 from tools.grade.suite import Target, run_suite
 from tools.grade.unbegun import not_begun
 from tools.grade.words import say
-from tools.requirements import load_requirements
 
 Tell = Callable[[str], None]
 OWN_PORT = 8000  # where a curl line finds a solution that took any port here
@@ -180,7 +180,7 @@ def _tell_what_it_was_given(options: Options, running: Running, tell: Tell) -> N
     if stage >= 6 and running.weather is None:
         no_weather = (
             "Rows that need control of the weather are not checked. To check them: start "
-            "`python3 noxfile.py -s fake-weather`, and your server as that says; then this again."
+            "`python3 noxfile.py fake-weather`, and your server as that says; then this again."
         )
         tell(say(no_weather, options.language))
     if stage >= 7 and options.admin is None:

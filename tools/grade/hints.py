@@ -1,6 +1,6 @@
 """Hints: one for the test that failed, then for its requirement a question, the concept, a place.
 
-`tests/grading/test-hints.toml` holds one for each test that grades. `tests/grading/hints.toml`
+`tools/grade/test-hints.toml` holds one for each test that grades. `tools/grade/hints.toml`
 holds those of the requirements and the Russian text of each. All are in English and Russian.
 How far somebody is, is kept in `.grade/hints.json`: a row gets its next hint when it fails in
 another way than when the last one was shown, so that looking twice uses none up. A row that passes
@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.course import ROOT, load_course
+from course.catalog.stages import load_course
 from tools.grade.outcomes import Outcome
 from tools.grade.results import Row
 from tools.grade.words import LANGUAGES, say
 
-HINTS = ROOT / "tests" / "grading" / "hints.toml"
-TEST_HINTS = ROOT / "tests" / "grading" / "test-hints.toml"
+HINTS = Path(__file__).with_name("hints.toml")
+TEST_HINTS = Path(__file__).with_name("test-hints.toml")
 KINDS = ("question", "concept", "pointer")
 
 _ANSWERED = re.compile(r"^→ .*", re.MULTILINE)

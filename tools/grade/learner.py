@@ -19,10 +19,11 @@ from pathlib import Path
 
 import httpx
 
-from tests.harness.exchange import mask
-from tests.harness.learners import LearnersServer, Solution
-from tests.harness.profile import Profile
-from tests.harness.server import (
+from course.catalog.stages import ROOT, CourseError
+from course.harness.exchange import mask
+from course.harness.learners import LearnersServer, Solution
+from course.harness.profile import Profile
+from course.harness.server import (
     FIRST_ADMIN,
     FIRST_STAGE_WITH_A_DATABASE,
     FIRST_STAGE_WITH_LIMITS,
@@ -31,12 +32,11 @@ from tests.harness.server import (
     LaunchedServer,
     ServerDidNotStart,
 )
-from tests.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
-from tools.course import ROOT, CourseError
+from course.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
 from tools.grade.outcomes import log_end
 from tools.grade.sandbox import Sandbox
 
-FAKE_WEATHER = "http://127.0.0.1:8090"  # where `nox -s fake-weather` is unless told otherwise
+FAKE_WEATHER = "http://127.0.0.1:8090"  # where `python3 noxfile.py fake-weather` is unless told otherwise
 ANSWERS_WITHIN = 5.0  # seconds, for a server that is said to be up
 MOST_RESTARTS = 20
 LOG_LINES = 20
@@ -143,7 +143,7 @@ def launched(
         settings = settings_for(stage, data)
         weather = None
         if stage >= FIRST_STAGE_WITH_WEATHER:
-            weather = stack.enter_context(_fake_weather(workplace / "weather"))
+            weather = stack.enter_context(fake_weather(workplace / "weather"))
             settings |= FakeWeather(weather).settings()
         settings = {name: value for name, value in settings.items() if name not in changes}
         settings |= {name: value for name, value in changes.items() if value is not None}
@@ -246,8 +246,9 @@ def _is_fake(url: str) -> bool:
 
 
 @contextmanager
-def _fake_weather(directory: Path) -> Iterator[str]:
-    command = (sys.executable, "-m", "tools.fake_weather", "--port", "{port}")
+def fake_weather(directory: Path) -> Iterator[str]:
+    """Run a weather provider; yield its address."""
+    command = (sys.executable, "-m", "course.harness.fake_weather", "--port", "{port}")
     provider = LaunchedServer(command, directory, working_directory=ROOT)
     try:
         provider.start()

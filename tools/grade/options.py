@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.learners import split_command
-from tests.harness.profile import Profile, ProfileError, load_profile
-from tests.harness.server import START_DEADLINE
-from tools.course import CourseError, Stage, find_stage, load_course
+from course.catalog.stages import CourseError, Stage, find_stage, load_course
+from course.harness.learners import split_command
+from course.harness.profile import Profile, ProfileError, load_profile
+from course.harness.server import START_DEADLINE
 from tools.grade import platforms, sandbox
 from tools.grade.words import LANGUAGES
 

@@ -72,7 +72,7 @@ class Outcome:
 
     @property
     def function(self) -> str:
-        """The node id without parameters, as `tests/requirements.toml` has it."""
+        """The node id without parameters, as the map of requirements has it."""
         return self.test.partition("[")[0]
 
     @property

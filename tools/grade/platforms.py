@@ -1,7 +1,7 @@
 """Grades in the forms of learning platforms: Gradescope, Classroom 50, Moodle's VPL and CodeRunner.
 
-Each form is published by its platform; `tests/grading/test_platforms.py` names the page and checks
-what is written here against it. Where nothing could be counted, a platform that has a form for it
+Each platform publishes its form; `tools/tests/grade/test_platforms.py` names the page and checks
+the results against it. Where nothing could be counted, a platform that has a form for it
 gets that: no grade in VPL and CodeRunner, 0 of 0 in Classroom 50. Late days are the platform's.
 """
 
@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tools.course import CourseError
+from course.catalog.requirements import load_requirements
+from course.catalog.stages import CourseError
 from tools.grade.report_terminal import because, facts, hints_of, status_word, total_line
 from tools.grade.results import Grade, Row, due
 from tools.grade.weights import Points, Weights, points_of, read_weights, rounded
 from tools.grade.words import say
-from tools.requirements import load_requirements
 
 # Of what Classroom 50's runner tells an autograder, what a result must repeat.
 CLASSROOM50 = {

@@ -18,23 +18,23 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.harness import driver
-from tests.harness.contract import Kind, MarkerError, kind_of
-from tests.harness.exchange import (
+from course.catalog.requirements import load_requirements
+from course.catalog.stages import CourseError, find_stage, load_course
+from course.harness import driver
+from course.harness.contract import Kind, MarkerError, kind_of
+from course.harness.exchange import (
     FRAMES,
     Exchange,
     mask,
     show_throw_away_passwords,
     throw_away,
 )
-from tests.harness.learners import NEEDS_CMD, Solution
-from tests.harness.selection import opens_a_browser, spread, takes_long
-from tools.course import CourseError, find_stage, load_course
+from course.harness.learners import NEEDS_CMD, Solution
+from course.harness.selection import opens_a_browser, spread, takes_long
 from tools.grade.failures import exchange_of, expected_of, explain, got_of, sent_of, short
 from tools.grade.outcomes import Outcome, Verdict, log_end, write_event, write_outcome
 from tools.grade.steps import step_of
 from tools.grade.tracebacks import exception_in
-from tools.requirements import load_requirements
 
 MOST_HANGS = 5  # in a suite
 MOST_LATER_HANGS = 2  # in each suite after one that was given up
@@ -58,7 +58,12 @@ _OURS = (
 )
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.EADDRNOTAVAIL)
 _OUR_WORDS = ("previous item was not torn down properly", "Executable doesn't exist")
-_OUR_FILES = ("tools/environment.py", "tools/course.py", "harness/forks.py", "harness/postgres.py")
+_OUR_FILES = (
+    "course/catalog/environment.py",
+    "course/catalog/stages.py",
+    "harness/forks.py",
+    "harness/postgres.py",
+)
 _FOR_OURS = {
     *("stage_directory", "launched_server", "launch", "launch_for_module", "launch_for_session"),
 }

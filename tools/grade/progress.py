@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from course.catalog.requirements import Requirement
 from tools.grade.words import say, tell
-from tools.requirements import Requirement
 
 EVERY = 5.0  # seconds between two lines where they stay
 WIDTH = 78

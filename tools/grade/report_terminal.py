@@ -11,7 +11,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from tests.harness.contract import load_sentences
+from course.harness.contract import load_sentences
 from tools.grade.outcomes import Outcome
 from tools.grade.results import Change, Grade, Row, Score, Status, Suggestion
 from tools.grade.words import say, say_value, tell

@@ -23,9 +23,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tests.harness.learners import NEEDS_CMD
+from course.catalog.requirements import Requirement
+from course.harness.learners import NEEDS_CMD
 from tools.grade.outcomes import Outcome, Suite
-from tools.requirements import Requirement
 
 Status = Literal["pass", "fail", "blocked", "not_checked", "error"]
 CHECKABLE = ("pass", "fail", "blocked")

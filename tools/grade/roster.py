@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.course import CourseError
+from course.catalog.stages import CourseError
 from tools.grade.options import Subject, make_subject
 from tools.grade.results import Grade
 

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tools.course import ROOT, CourseError
+from course.catalog.stages import ROOT, CourseError
 from tools.grade import docker
 from tools.grade.confine import too_much
 from tools.grade.limits import LIMITS, MIB, Limits

@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.server import PROCESSES, end_noted_processes
-from tests.harness.signals import interrupts_deferred
-from tools.course import ROOT, Stage
+from course.catalog.stages import ROOT, Stage
+from course.harness.server import PROCESSES, end_noted_processes
+from course.harness.signals import interrupts_deferred
 from tools.grade.outcomes import Suite, read_suite
 from tools.grade.progress import Progress
 
@@ -55,6 +55,7 @@ class Target:
     admin: tuple[str, str] | None = None
     first: tuple[str, ...] = ()  # rows whose tests run before all others
     craft: bool = True  # whether the tests that grade nobody run, too
+    starts_within: float = 0.0  # seconds: the server may still be starting
     most_failures: int = 0  # after which it ends (0: never), for whoever wants to know of one
 
     def arguments(self, events: Path) -> list[str]:
@@ -78,6 +79,8 @@ class Target:
             arguments.append("--grade-strict")
         if not self.craft:
             arguments.append("--grade-no-craft")
+        if self.starts_within:
+            arguments.append(f"--base-url-within={self.starts_within}")
         if self.most_failures:
             arguments.append(f"--maxfail={self.most_failures}")
         optional = {

@@ -2,7 +2,7 @@
 
 A server tells it only where it answers 501. Without the fields of a schema it answers 422, and
 without a guard 200: the source tells those apart from mistakes. Only a directory that was made by
-`tools/starter.py` is looked at.
+`tools/learn/starter.py` is looked at.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.course import ROOT, Stage
-from tools.starter import Part, read_parts
+from course.catalog.parts import Part, read_parts
+from course.catalog.stages import ROOT, Stage
 
 MADE_BY_US = Path("app", "unfinished.py")
 

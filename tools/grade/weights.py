@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.course import CourseError
+from course.catalog.stages import CourseError
 from tools.grade.results import CHECKABLE, Grade, Row
 
 VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")

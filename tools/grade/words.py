@@ -33,9 +33,9 @@ _RUSSIAN = {
         "В команде нет {{port}}: порт сервер должен был взять из PORT."
     ),
     "Rows that need control of the weather are not checked. To check them: start "
-    "`python3 noxfile.py -s fake-weather`, and your server as that says; then this again.": (
+    "`python3 noxfile.py fake-weather`, and your server as that says; then this again.": (
         "Требования, которым нужно управлять погодой, не проверены. Чтобы проверить: запустите "
-        "`python3 noxfile.py -s fake-weather` и свой сервер, как там сказано; затем это снова."
+        "`python3 noxfile.py fake-weather` и свой сервер, как там сказано; затем это снова."
     ),
     "Rows that need an administrator are not checked. To check them: start your server "
     "with FIRST_ADMIN_USERNAME and FIRST_ADMIN_PASSWORD, and say --admin-username and "

@@ -1,8 +1,8 @@
 """Runs the production topology on this machine, without Docker, until Ctrl-C.
 
-    nox -s stack                          the API on ports 8000 and 8001
-    nox -s stack -- --port 9000           six ports from 9000 on
-    nox -s stack -- --data DIRECTORY      kept there, instead of in .stack
+    python3 noxfile.py stack                          the API on ports 8000 and 8001
+    python3 noxfile.py stack --port 9000           six ports from 9000 on
+    python3 noxfile.py stack --data DIRECTORY      kept there, instead of in .stack
 
 PostgreSQL and a Redis-compatible server (both from PyPI), the migration, two API processes, a
 worker, beat, and Prometheus if it is installed. There is no gateway: two addresses are the same
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from tools.command import run
+from course.catalog.command import run
 from tools.stack.stack import Stack
 from tools.stack.terminal import Terminal
 
@@ -64,7 +64,7 @@ class Wishes:
 def main(arguments: Sequence[str], root: Path) -> int:
     """Run until asked to end; `CourseError` when it cannot start."""
     parser = argparse.ArgumentParser(
-        prog="nox -s stack --",
+        prog="python3 noxfile.py stack",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.harness.queue import Process
+from course.harness.queue import Process
 
 
 @dataclass

@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from tests.harness.postgres import Postgres, postgres_is_available
-from tests.harness.queue import Process, Redis, redis_is_available
-from tools.course import ROOT, CourseError, find_stage, load_course
-from tools.environment import stage_python
+from course.catalog.environment import stage_python
+from course.catalog.stages import ROOT, CourseError, find_stage, load_course
+from course.harness.postgres import Postgres, postgres_is_available
+from course.harness.queue import Process, Redis, redis_is_available
 from tools.stack.part import Part
 from tools.stack.place import Place
 from tools.stack.prometheus import prometheus_part

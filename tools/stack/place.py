@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tools.course import CourseError
+from course.catalog.stages import CourseError
 
 _SECRETS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "JWT_SECRET", "FIRST_ADMIN_PASSWORD")
 _FIRST_LINES = """\

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import httpx
 import yaml
 
-from tests.harness.queue import Process
-from tools.course import ROOT
+from course.catalog.stages import ROOT
+from course.harness.queue import Process
 from tools.stack.part import Part
 from tools.stack.place import Place
 

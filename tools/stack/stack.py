@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
-from tools.course import CourseError
+from course.catalog.stages import CourseError
 from tools.stack.part import Part
 from tools.stack.parts import APPLICATION, MIGRATION, MONITORING, SERVERS, Parts, Ports
 from tools.stack.place import Place
@@ -40,7 +40,7 @@ class Stack:
     """All parts, in a directory, on ports from `first_port` on (0: on any).
 
     `hurry` tells when not to wait any more: a start is given up, an end is at once. With `forked`
-    the application's processes are forks, which start quickly (`tests/harness/forks.py`).
+    the application's processes are forks, which start quickly (`course/harness/forks.py`).
     """
 
     def __init__(

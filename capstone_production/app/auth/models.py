@@ -2,7 +2,6 @@
 
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     ColumnElement,
@@ -13,14 +12,11 @@ from sqlalchemy import (
     literal_column,
     text,
 )
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column
 
 from app.auth.roles import Role
 from app.auth.schemas import UserRead
 from app.database import Base
-
-if TYPE_CHECKING:
-    from app.blog.models import Post
 
 HASH_COST: ColumnElement[str] = literal_column("substr(password_hash, 5, 2)")  # of $2b$12$…
 
@@ -48,8 +44,6 @@ class User(Base):
     def cached_in(self) -> str:
         """Return where the cache keeps what a change of this user changes."""
         return namespace(self.id)
-
-    posts: Mapped[list["Post"]] = relationship(lazy="raise", back_populates="author")
 
 
 # Somebody who owns things: as a row, or as the cache keeps them.

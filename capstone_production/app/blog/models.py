@@ -47,7 +47,7 @@ class Post(Base):
         """Return where the cache keeps what a change of this changes."""
         return CACHED_IN
 
-    author: Mapped[User] = relationship(lazy="raise", back_populates="posts")
+    author: Mapped[User] = relationship(lazy="raise")
     comments: Mapped[list["Comment"]] = relationship(lazy="raise", back_populates="post")
     # Not a column: the statement that wants it says how to count.
     comments_count: Mapped[int] = query_expression()

@@ -1,14 +1,14 @@
 """Everyone who is connected to this process, and how a frame gets to all of them.
 
 Nobody waits for anybody. A frame is written at once to a client that has taken all before it. For
-any other it waits in a short queue of that client's own, and a task sends what is in there. Who
-lets the queue fill up is cut off.
+any other it waits in a short queue of that client's own, and a task sends what is in there. A
+client whose queue fills up is cut off.
 """
 
 import asyncio
 from collections import deque
 
-from fastapi import WebSocket, status
+from fastapi import WebSocket, WebSocketDisconnect, status
 from pydantic import BaseModel
 from starlette.types import Message
 
@@ -28,11 +28,12 @@ def as_frame(content: BaseModel) -> Frame:
 class Connection:
     """One socket: a browser tab, or a program."""
 
-    def __init__(self, websocket: WebSocket, user: ChatUser) -> None:
+    def __init__(self, websocket: WebSocket, user: ChatUser, seconds: float) -> None:
         self.user = user
         self.websocket = websocket
-        # When the server has a reason to end it: the code to close with.
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        # The visit ends after so many seconds, when the token expires, or earlier: see `end`.
+        self.visit = asyncio.timeout(seconds)
+        self.close_code = status.WS_1008_POLICY_VIOLATION
         self._server_side: ServerSide = websocket.scope[SERVER_SIDE]
         self._waiting: deque[Frame] = deque()
         self._has_waiting = asyncio.Event()
@@ -51,19 +52,26 @@ class Connection:
             self.end(status.WS_1013_TRY_AGAIN_LATER)
 
     def end(self, code: int) -> None:
-        """Have the socket closed with this code, unless it has been ended before."""
-        if not self.ended.done():
-            self.ended.set_result(code)
+        """Have the socket closed with this code, unless its visit has ended already."""
+        if not self.visit.expired():
+            self.close_code = code
+            self.visit.reschedule(0)  # a time that is past
 
     async def send_queued(self) -> None:
-        """Send what is in the queue, one frame after the other, until cancelled."""
-        while True:
-            await self._has_waiting.wait()
-            self._has_waiting.clear()
-            while self._waiting:
-                await self._server_side.send(self._waiting[0])
-                # Only now, so that no later frame gets ahead of it.
-                self._waiting.popleft()
+        """Send what is in the queue, one frame after the other, until cancelled.
+
+        Raises `WebSocketDisconnect` when the client is gone.
+        """
+        try:
+            while True:
+                await self._has_waiting.wait()
+                self._has_waiting.clear()
+                while self._waiting:
+                    await self._server_side.send(self._waiting[0])
+                    # Only now, so that no later frame gets ahead of it.
+                    self._waiting.popleft()
+        except (OSError, RuntimeError):  # the server has closed the socket
+            raise WebSocketDisconnect from None
 
     def _has_taken_all(self) -> bool:
         """Return whether all that was sent is out of our hands: waking a task would be in vain."""

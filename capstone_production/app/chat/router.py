@@ -1,10 +1,10 @@
-"""The socket, and the history for those who were away."""
+"""The socket, and the history for clients that were away."""
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect, status
 from pydantic import ValidationError
@@ -54,52 +54,37 @@ async def chat(websocket: WebSocket) -> None:
         await websocket.close(status.WS_1008_POLICY_VIOLATION)  # before accept: the client gets 403
         return
     websocket.state.user_id = principal.user.id  # for the log
-    connection = Connection(websocket, principal.user)
+    remaining = (principal.expires_at - datetime.now(UTC)).total_seconds()
+    connection = Connection(websocket, principal.user, remaining)
     room: Room = websocket.state.chat_room
-    wants_subprotocol = SUBPROTOCOL in websocket.scope["subprotocols"]
-    with suppress(WebSocketDisconnect):  # it was gone before it was let in
-        async with room.joined(connection, SUBPROTOCOL if wants_subprotocol else None):
-            problem = await stay(connection, room, until=principal.expires_at)
-        if connection.ended.done():
-            # It may be gone already, or not read its goodbye either.
-            with suppress(TimeoutError, RuntimeError):
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await websocket.close(connection.ended.result())
-        if problem:
-            raise problem
-
-
-async def stay(connection: Connection, room: Room, *, until: datetime) -> Exception | None:
-    """Send and receive until one side ends it; return what went wrong while receiving, if anything.
-
-    An error while sending only says that the client is gone.
-    """
-    remaining = (until - datetime.now(UTC)).total_seconds()
-    expiry = asyncio.get_running_loop().call_later(
-        remaining, connection.end, status.WS_1008_POLICY_VIOLATION
-    )
-    tasks = [
-        asyncio.create_task(receive_messages(connection, room)),
-        asyncio.create_task(connection.send_queued()),
-    ]
-    ends: list[asyncio.Future[Any]] = [*tasks, connection.ended]
+    subprotocol = SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None
     try:
-        # Whichever ends first ends the visit.
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        expiry.cancel()
-        for task in tasks:
-            task.cancel()
-        received, _ = await asyncio.gather(*tasks, return_exceptions=True)
-    return received if isinstance(received, Exception) else None
+        # An error in one task of the group ends the other one, and so does the visit's timeout.
+        async with (
+            connection.visit,
+            room.joined(connection, subprotocol),
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(receive_messages(connection, room))
+            tasks.create_task(connection.send_queued())
+    except* WebSocketDisconnect:
+        pass  # the client has left, or was gone before it was let in
+    except* TimeoutError:
+        # It may be gone already, or not read its goodbye either.
+        with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await websocket.close(connection.close_code)
 
 
 async def receive_messages(connection: Connection, room: Room) -> None:
-    """Take the client's frames until it leaves: store each, then send it to everyone."""
+    """Take the client's frames: store each, then send it to everyone.
+
+    Raises `WebSocketDisconnect` when the client leaves.
+    """
     while True:
         received = await connection.websocket.receive()
         if received["type"] == "websocket.disconnect":
-            return
+            raise WebSocketDisconnect
         text = received.get("text")
         if await room.limits.is_too_fast(connection.user):
             problem: str | None = f"Too fast: {MESSAGES_A_SECOND} messages a second are enough"

@@ -1,6 +1,6 @@
 """Running jobs: what every worker does, in the server's process or in one of Celery's.
 
-Who may run a job is decided by one conditional UPDATE, so two workers never have the same one. A
+One conditional UPDATE decides which worker runs a job, so two workers never have the same one. A
 worker holds a job on a lease that it renews while it works. When it is killed, the lease runs out
 and the job is queued again. Only who still holds the lease writes a result: nothing counts twice.
 
@@ -33,10 +33,6 @@ RENEWALS = 10  # of a lease in the time that it lasts
 CHANGED_AT_ONCE = 1000
 
 logger = logging.getLogger(__name__)
-
-
-class WorkerStops(Exception):
-    """The worker is about to stop: another one begins anew."""
 
 
 class LeaseLost(Exception):
@@ -87,25 +83,20 @@ async def claim(
 async def run(
     engine: AsyncEngine, claimed: Claim, *, stopping: Callable[[], bool] = lambda: False
 ) -> None:
-    """Run a job to its end, or to its next attempt; or give it back when `stopping` says so."""
+    """Run a job to its end, or to its next attempt; or release it when `stopping` says so."""
     began = time.monotonic()
     try:
         result = await analyse(engine, claimed, stopping)
+        if result is None:
+            await release(engine, claimed)
+            return
         report = write_report(JobResult.model_validate(result))
         await finish(
-            engine,
-            claimed,
-            status=JobStatus.SUCCEEDED,
-            progress=100,
-            result=result,
-            report=report,
-            error=None,
+            engine, claimed, status=JobStatus.SUCCEEDED, progress=100, result=result, report=report
         )
         JOB_DURATION.observe(time.monotonic() - began)
     except LeaseLost:
         logger.warning("Job %s: the lease ran out, somebody else has it", claimed.job_id)
-    except WorkerStops:
-        await release(engine, claimed)
     except Exception as error:  # whatever it is, the job must come to an end
         logger.error("Job %s, attempt %d: %r", claimed.job_id, claimed.attempts, error)
         await retry_or_fail(engine, claimed)
@@ -122,10 +113,10 @@ async def release(engine: AsyncEngine, claimed: Claim) -> None:
 
 async def analyse(
     engine: AsyncEngine, claimed: Claim, stopping: Callable[[], bool]
-) -> dict[str, object]:
+) -> dict[str, object] | None:
     """Count the job's text in a thread, renewing the lease and telling the progress meanwhile.
 
-    Raises `WorkerStops`.
+    Return None when the worker is about to stop: another one begins anew.
     """
     async with AsyncSession(engine) as session:
         text = await session.scalar(select(Job.text).where(Job.id == claimed.job_id))
@@ -135,7 +126,7 @@ async def analyse(
     renewed_at = datetime.now(UTC)
     for piece in pieces(text):
         if stopping():
-            raise WorkerStops
+            return None
         await to_thread.run_sync(counts.add, piece)
         now = datetime.now(UTC)
         if now - renewed_at > claimed.duration / RENEWALS:
@@ -191,7 +182,7 @@ def waiting_again(delay: timedelta) -> dict[str, Any]:
 
 
 async def requeue_due_and_expired(engine: AsyncEngine) -> None:
-    """Queue the jobs whose time has come, and those whose worker has died."""
+    """Queue the jobs whose time has come, and the jobs whose worker has died."""
     now = datetime.now(UTC)
     is_due = (Job.status == JobStatus.SCHEDULED) & (Job.due_at <= now)
     is_abandoned = (Job.status == JobStatus.RUNNING) & (Job.lease_until < now)

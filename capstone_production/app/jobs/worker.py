@@ -30,10 +30,9 @@ from app.database import create_engine
 from app.exceptions import StartupError
 from app.idempotency import service as idempotency
 from app.jobs import execution
-from app.jobs.models import JobStatus
+from app.jobs.models import Job, JobStatus
 from app.jobs.queue import RUN_JOB, create_celery, send
 from app.migrate import prepare_schema
-from app.models import Job
 from app.observability.worker import observe_worker
 from app.watchdog import CeleryWatchdog
 from app.workarounds.kombu_redis import survive_lost_redis

@@ -1,7 +1,7 @@
 """Asking a server on the internet, which may be slow, down, overloaded or out of its mind.
 
-Whatever happens there becomes one of the errors of this file, and none of them holds the request's
-URL: our key is in it.
+Each fault there becomes one of the errors of this file, and none of them holds the request's URL:
+our key is in it.
 """
 
 import asyncio
@@ -35,25 +35,28 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 class UpstreamError(HTTPException):
     """The provider could not be asked, or its answer not be used: answered with 502."""
 
-    def __init__(self, detail: str, *, status_code: int = 502) -> None:
-        super().__init__(status_code, detail)
+    def __init__(
+        self, detail: str, *, status_code: int = 502, retry_after: int | None = None
+    ) -> None:
+        headers = {"Retry-After": str(retry_after)} if retry_after else None
+        super().__init__(status_code, detail, headers)
 
 
 class UpstreamTimeout(UpstreamError):
     """The provider took too long: answered with 504."""
 
     def __init__(self, retry_after: int = 1) -> None:
-        super().__init__("The weather provider did not answer in time", status_code=504)
-        self.headers = {"Retry-After": str(retry_after)}
+        detail = "The weather provider did not answer in time"
+        super().__init__(detail, status_code=504, retry_after=retry_after)
 
 
 class UpstreamBusy(UpstreamError):
     """The provider wants fewer requests from us: answered with 503."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__("The weather provider is asked too often right now", status_code=503)
         self.retry_after = retry_after
-        self.headers = {"Retry-After": str(retry_after)}
+        detail = "The weather provider is asked too often right now"
+        super().__init__(detail, status_code=503, retry_after=retry_after)
 
 
 class TooManyLookups(UpstreamError):
@@ -61,8 +64,7 @@ class TooManyLookups(UpstreamError):
 
     def __init__(self, retry_after: int) -> None:
         detail = "Too many cities are being looked up right now: try again in a moment"
-        super().__init__(detail, status_code=503)
-        self.headers = {"Retry-After": str(retry_after)}
+        super().__init__(detail, status_code=503, retry_after=retry_after)
 
 
 @dataclass(frozen=True)

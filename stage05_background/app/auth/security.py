@@ -110,14 +110,6 @@ class PasswordHasher:
             return await to_thread.run_sync(function, *arguments, limiter=self._threads)
 
 
-def check_secret(secret: str) -> None:
-    """Return when tokens can be signed with it; raises `ValueError`."""
-    try:
-        jwk.construct(secret, ALGORITHM)
-    except JOSEError:
-        raise ValueError("Input should not look like a public key or a certificate") from None
-
-
 def create_access_token(user_id: int, *, secret: str, ttl: int) -> str:
     """Return a signed JWT (RFC 7519) that is good for `ttl` seconds."""
     now = datetime.now(UTC)

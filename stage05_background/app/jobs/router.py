@@ -1,19 +1,17 @@
 """The operations on jobs: each reads the input, asks the service and answers."""
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response, UploadFile
 from fastapi import status as http_status
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.dependencies import CurrentUser, SessionDep, SettingsDep
 from app.exceptions import errors
 from app.jobs.models import Job, JobStatus
 from app.jobs.schemas import JobCreate, JobRead, RunAt
 from app.jobs.service import JobService
-from app.jobs.streams import JobStream, JobStreams
 from app.params import FORM_OVERHEAD, MAX_FILE_SIZE, MAX_LONG_TEXT, Limit, Offset
 from app.routing import GuardFirstRoute
 
@@ -88,24 +86,6 @@ async def read_job(job_id: uuid.UUID, service: JobServiceDep) -> Job:
 async def read_job_report(job_id: uuid.UUID, service: JobServiceDep) -> Response:
     """Return the report of a job that succeeded, in Markdown."""
     return Response(await service.read_report(job_id), media_type="text/markdown")
-
-
-async def open_stream(job_id: uuid.UUID, service: JobServiceDep, request: Request) -> JobStream:
-    """Return a stream of the job: an error is still an answer here, later it can only cut off."""
-    return await service.open_stream(job_id, request.state.job_streams)
-
-
-@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=errors(404, 429))
-async def watch_job(
-    stream: Annotated[JobStream, Depends(open_stream)], request: Request
-) -> AsyncIterator[ServerSentEvent]:
-    """Send the job each time it changes, as server-sent events, until it has ended.
-
-    The stream closes after `ACCESS_TOKEN_TTL`; the client reconnects.
-    """
-    streams: JobStreams = request.state.job_streams
-    async for event in streams.events(stream, request.state.settings.access_token_ttl):
-        yield event
 
 
 @router.delete("/{job_id}", response_model=JobRead, responses=errors(404, 409))

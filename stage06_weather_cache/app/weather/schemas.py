@@ -23,7 +23,7 @@ City = Annotated[
 class Weather(BaseModel):
     """The weather in a city; times are in UTC."""
 
-    # A provider's NaN is nonsense, not weather. What is cached must not change.
+    # A provider's NaN is nonsense, not weather. A cached answer must not change.
     model_config = ConfigDict(allow_inf_nan=False, frozen=True)
 
     city: str

@@ -14,7 +14,6 @@ from app.auth.models import User
 from app.jobs.models import WAITING, Job, JobStatus
 from app.jobs.queue import JobQueue
 from app.jobs.schemas import check_text
-from app.jobs.streams import JobStream, JobStreams
 from app.params import MAX_FILE_SIZE
 
 FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
@@ -120,13 +119,6 @@ class JobService:
             raise HTTPException(409, f"There is no report: the job is {row.status}")
         report: str = row.report
         return report
-
-    async def open_stream(self, job_id: uuid.UUID, streams: JobStreams) -> JobStream:
-        """Return a stream of the job; raises `JobNotFound` and `TooManyStreams`."""
-        job = await self.get(job_id)
-        # At the end of the dependencies the stream has begun: an error could not be answered then.
-        await self._session.commit()
-        return streams.open(job)
 
     async def _check_waiting(self) -> None:
         """Raise `TooManyJobs`; requests at one moment may all see one job less."""

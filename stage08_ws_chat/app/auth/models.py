@@ -1,16 +1,12 @@
 """The table of users."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, String, literal_column
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column
 
 from app.auth.roles import Role
 from app.database import Base
-
-if TYPE_CHECKING:
-    from app.blog.models import Post
 
 HASH_COST: ColumnElement[str] = literal_column("substr(password_hash, 5, 2)")  # of $2b$12$…
 
@@ -31,5 +27,3 @@ class User(Base):
     role: Mapped[str] = mapped_column(
         String(20), default=Role.USER, server_default=Role.USER, index=True
     )
-
-    posts: Mapped[list["Post"]] = relationship(lazy="raise", back_populates="author")

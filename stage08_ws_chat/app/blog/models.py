@@ -39,7 +39,7 @@ class Post(Base):
     updated_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
 
-    author: Mapped[User] = relationship(lazy="raise", back_populates="posts")
+    author: Mapped[User] = relationship(lazy="raise")
     comments: Mapped[list["Comment"]] = relationship(lazy="raise", back_populates="post")
     # Not a column: the statement that wants it says how to count.
     comments_count: Mapped[int] = query_expression()

@@ -1,7 +1,8 @@
 """Everyone who is connected to this process, and how a frame gets to all of them.
 
 Nobody waits for anybody: each connection has a short queue of its own, and a task that sends what
-is in it. Who lets the queue fill up is cut off. Limits: one process; the capstone connects several.
+is in it. A client whose queue fills up is cut off. Limits: one process; the capstone connects
+several.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from cachetools import TTLCache
-from fastapi import WebSocket, status
+from fastapi import WebSocket, WebSocketDisconnect, status
 from pydantic import BaseModel
 
 from app.chat.schemas import ChatUser, Presence
@@ -27,11 +28,12 @@ BUCKET_TTL = 60  # seconds; a bucket is full again long before
 class Connection:
     """One socket: a browser tab, or a program."""
 
-    def __init__(self, websocket: WebSocket, user: ChatUser) -> None:
+    def __init__(self, websocket: WebSocket, user: ChatUser, seconds: float) -> None:
         self.user = user
         self.websocket = websocket
-        # When the server has a reason to end it: the code to close with.
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        # The visit ends after so many seconds, when the token expires, or earlier: see `end`.
+        self.visit = asyncio.timeout(seconds)
+        self.close_code = status.WS_1008_POLICY_VIOLATION
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_SIZE)
 
     def send(self, frame: str) -> None:
@@ -42,14 +44,21 @@ class Connection:
             self.end(status.WS_1013_TRY_AGAIN_LATER)
 
     def end(self, code: int) -> None:
-        """Have the socket closed with this code, unless it has been ended before."""
-        if not self.ended.done():
-            self.ended.set_result(code)
+        """Have the socket closed with this code, unless its visit has ended already."""
+        if not self.visit.expired():
+            self.close_code = code
+            self.visit.reschedule(0)  # a time that is past
 
     async def send_queued(self) -> None:
-        """Send what is in the queue, one frame after the other, until cancelled."""
-        while True:
-            await self.websocket.send_text(await self._queue.get())
+        """Send what is in the queue, one frame after the other, until cancelled.
+
+        Raises `WebSocketDisconnect` when the client is gone.
+        """
+        try:
+            while True:
+                await self.websocket.send_text(await self._queue.get())
+        except RuntimeError:  # the server has closed the socket
+            raise WebSocketDisconnect from None
 
 
 class Hub:

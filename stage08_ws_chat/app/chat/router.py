@@ -1,10 +1,10 @@
-"""The socket, and the history for those who were away."""
+"""The socket, and the history for clients that were away."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect, status
 from pydantic import ValidationError
@@ -50,7 +50,6 @@ async def chat(websocket: WebSocket) -> None:
         await websocket.accept(SUBPROTOCOL if wants_subprotocol else None)
     except OSError:  # the client is gone already
         return
-    connection = Connection(websocket, principal.user)
     hub: Hub = websocket.state.hub
     most = websocket.state.settings.chat_sockets_per_user
     if hub.sockets_of(principal.user) >= most:
@@ -59,39 +58,30 @@ async def chat(websocket: WebSocket) -> None:
             await websocket.close(status.WS_1013_TRY_AGAIN_LATER, reason)
         return
     remaining = (principal.expires_at - datetime.now(UTC)).total_seconds()
-    expiry = asyncio.get_running_loop().call_later(
-        remaining, connection.end, status.WS_1008_POLICY_VIOLATION
-    )
-    async with hub.joined(connection):
-        tasks = [
-            asyncio.create_task(receive_messages(connection, hub)),
-            asyncio.create_task(connection.send_queued()),
-        ]
-        ends: list[asyncio.Future[Any]] = [*tasks, connection.ended]
-        try:
-            # Whichever ends first ends the visit.
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            expiry.cancel()
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-    if connection.ended.done():
+    connection = Connection(websocket, principal.user, remaining)
+    try:
+        # An error in one task of the group ends the other one, and so does the visit's timeout.
+        async with connection.visit, hub.joined(connection), asyncio.TaskGroup() as tasks:
+            tasks.create_task(receive_messages(connection, hub))
+            tasks.create_task(connection.send_queued())
+    except* WebSocketDisconnect:
+        pass  # the client has left
+    except* TimeoutError:
         # It may be gone already, or not read its goodbye either.
         with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                await websocket.close(connection.ended.result())
-    received, _ = results  # an error while sending only says that the client is gone
-    if isinstance(received, Exception):
-        raise received
+                await websocket.close(connection.close_code)
 
 
 async def receive_messages(connection: Connection, hub: Hub) -> None:
-    """Take the client's frames until it leaves: store each, then send it to everyone."""
+    """Take the client's frames: store each, then send it to everyone.
+
+    Raises `WebSocketDisconnect` when the client leaves.
+    """
     while True:
         received = await connection.websocket.receive()
         if received["type"] == "websocket.disconnect":
-            return
+            raise WebSocketDisconnect
         text = received.get("text")
         if hub.is_too_fast(connection.user):
             problem: str | None = f"Too fast: {MESSAGES_A_SECOND} messages a second are enough"
@@ -116,9 +106,8 @@ async def finish(saying: Coroutine[None, None, str | None]) -> str | None:
     task = asyncio.create_task(saying)
     try:
         return await asyncio.shield(task)
-    except asyncio.CancelledError:
+    finally:
         await asyncio.wait([task])
-        raise
 
 
 async def say(frame: str, connection: Connection, hub: Hub) -> str | None:

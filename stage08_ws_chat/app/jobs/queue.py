@@ -14,7 +14,6 @@ from typing import Protocol
 
 from anyio import CapacityLimiter, fail_after, to_thread
 from celery import Celery
-from celery.schedules import crontab
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import Settings
@@ -88,16 +87,14 @@ class LocalQueue:
         while not self._stopping.is_set():
             try:
                 await execution.requeue_due_and_expired(self._engine)
-                if datetime.now(UTC) >= cleanup_at:
+                if (now := datetime.now(UTC)) >= cleanup_at:
                     await execution.clean_up(self._engine, self._retention)
-                    cleanup_at = next_time(self._cleanup)
+                    cleanup_at = now + self._cleanup.remaining_estimate(now)
             except Exception as error:
                 logger.error("Job scheduler: %r", error)
             await self._pause(self._stopping, POLL_EVERY)
 
     async def _pause(self, until: asyncio.Event, seconds: float) -> None:
-        if self._stopping.is_set():
-            return
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await until.wait()
@@ -138,9 +135,9 @@ def create_celery(redis_url: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        # Whoever reaches Redis could stop the workers by a message, and nothing here needs that.
+        # A program that reaches Redis could stop the workers by a message; nothing here needs that.
         worker_enable_remote_control=False,
-        # What beat sends has a queue of its own: behind many jobs it would be too old to be done.
+        # Messages of beat have their own queue: behind many jobs they would be too old to be done.
         # Workers serve both in turn.
         task_queues={JOBS: {}, MAINTENANCE: {}},
         task_routes={"dispatch": {"queue": MAINTENANCE}, "clean_up": {"queue": MAINTENANCE}},
@@ -161,10 +158,3 @@ def create_celery(redis_url: str) -> Celery:
 def send(celery: Celery, job_id: uuid.UUID) -> None:
     """Send the message that tells a worker of a job; raises what kombu raises."""
     celery.send_task(RUN_JOB, [str(job_id)], retry=False)
-
-
-def next_time(schedule: crontab) -> datetime:
-    """Return when the schedule is due next."""
-    now = datetime.now(UTC)
-    remaining: timedelta = schedule.remaining_estimate(now)
-    return now + remaining

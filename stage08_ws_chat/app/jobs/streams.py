@@ -37,20 +37,13 @@ class JobStream:
     def __init__(self, job: Job) -> None:
         self.job_id, self.owner_id = job.id, job.owner_id
         self.job: JobRead | None = as_read(job)
-        self._changed = asyncio.Event()
+        self.changed = asyncio.Event()
 
     def show(self, job: JobRead | None) -> None:
         """Tell the client of the job if it has changed."""
         if job != self.job:
             self.job = job
-            self._changed.set()
-
-    async def changed(self, within: float) -> None:
-        """Return when the job has changed, or after so many seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                await self._changed.wait()
-        self._changed.clear()
+            self.changed.set()
 
 
 class JobStreams:
@@ -79,7 +72,9 @@ class JobStreams:
                 yield ServerSentEvent(event=job.status, data=job)
                 if job.status in FINISHED:
                     return
-                await stream.changed(ends_at - time.monotonic())
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stream.changed.wait(), ends_at - time.monotonic())
+                stream.changed.clear()
         finally:
             self._open.discard(stream)
 

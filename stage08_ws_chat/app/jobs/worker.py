@@ -19,10 +19,9 @@ from app.config import load_settings
 from app.database import create_engine
 from app.exceptions import StartupError
 from app.jobs import execution
-from app.jobs.models import JobStatus
+from app.jobs.models import Job, JobStatus
 from app.jobs.queue import RUN_JOB, create_celery, send
 from app.migrate import upgrade_schema
-from app.models import Job
 from app.workarounds.kombu_redis import survive_lost_redis
 
 NOTIFIED_AT_ONCE = 500

@@ -29,7 +29,7 @@ def bound_memory(protocol: object) -> None:
 
     def handle_ping() -> None:
         nonlocal unread
-        # What the system does not take any more stays in the buffer: the client does not read.
+        # The buffer holds only bytes that the system does not take: the client does not read.
         unread = unread + 1 if transport.get_write_buffer_size() else 0
         if unread > MAX_UNREAD_PONGS:
             transport.abort()

@@ -1,0 +1,3 @@
+"""Loads the harness: its options, fixtures and failure reports (`course/harness/plugin.py`)."""
+
+pytest_plugins = ["course.harness.plugin"]

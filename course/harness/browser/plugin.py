@@ -1,0 +1,59 @@
+"""Fixtures: a browser for a test module, and `visit`, which opens pages and watches them.
+
+A test fails, whatever else it found, when a page that it visited made a mistake: an error in the
+console, a violation of its Content-Security-Policy, an alert, a request to another server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from course.harness.browser.chromium import ARGUMENTS, NONE_FOUND, find_chromium
+from course.harness.browser.visit import Visit, Watch
+
+PATIENCE = 5_000  # milliseconds
+HEIGHT = 740  # pixels
+
+
+# Of a module, not of the session: while Playwright runs, `asyncio.run` works in no other test.
+# Tabs of one context instead of a context a test, and one that stays open: takes half the time.
+@pytest.fixture(scope="module")
+def browser_context() -> Iterator[BrowserContext]:
+    """A headless browser with an empty profile; the test is skipped where there is none."""
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip(NONE_FOUND)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        context = browser.new_context(locale="en-GB", timezone_id="UTC", reduced_motion="reduce")
+        context.set_default_timeout(PATIENCE)
+        context.new_page()
+        yield context
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser_context: BrowserContext) -> Iterator[Visit]:
+    """Opens pages and, at the end, fails when one of them did something wrong."""
+    watches: list[Watch] = []
+
+    def open_page(
+        url: str, *, color_scheme: Literal["light", "dark"] = "light", width: int = 1280
+    ) -> Page:
+        page = browser_context.new_page()
+        watches.append(Watch(page, url))
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        page.emulate_media(color_scheme=color_scheme)
+        page.goto(url)
+        return page
+
+    yield open_page
+    for page in browser_context.pages[1:]:
+        page.close()
+    browser_context.set_offline(False)
+    problems = [problem for watch in watches for problem in watch.problems]
+    assert not problems, "\n".join(problems)

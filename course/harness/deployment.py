@@ -1,0 +1,218 @@
+"""The form of the app under test: everything in one process, or at full size.
+
+    pytest --stage 9                       SQLite, and what else an app needs in its own process
+    pytest --stage 9 --deployment full     PostgreSQL, Redis, two API processes, a worker and beat
+
+In the full form a private server is one process, with a database and a Redis of its own and no
+worker. Its database is a copy of one that was migrated once, or an empty one for a test that starts
+the server itself. All workers of `pytest-xdist` make their databases on one PostgreSQL. The
+environment may name servers: `DATABASE_URL` one to make databases on, `REDIS_URL` the Redis of the
+shared server. A test marked `deployment("plain")` or `deployment("full")` runs in that form only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+import pytest
+
+from course.catalog.stages import find_stage, load_course
+from course.harness.postgres import (
+    NO_POSTGRES,
+    Postgres,
+    create_database,
+    drop_database,
+    postgres_is_available,
+)
+from course.harness.queue import CELERY, NO_REDIS, Redis, redis_is_available
+from course.harness.server import LaunchedServer, ServerDidNotStart
+
+FULL_SIZE_STAGE = 9
+PLAIN, FULL = "plain", "full"
+
+
+class Deployment(Protocol):
+    """What the form of the app means to whoever launches servers."""
+
+    processes: int  # of the shared server
+
+    def prepare(self, server: LaunchedServer) -> None:
+        """Give the shared server what it needs before it starts."""
+
+    def surroundings(
+        self, directory: Path, *, migrated: bool
+    ) -> AbstractContextManager[dict[str, str]]:
+        """Return settings for a private server; what they name lives as long as the `with`.
+
+        Its database has all tables when it is `migrated`, else none.
+        """
+
+
+class Plain:
+    """One process, which has all that it needs."""
+
+    processes = 1
+
+    def prepare(self, server: LaunchedServer) -> None:
+        """Do nothing: the server makes its database when it starts."""
+
+    def surroundings(
+        self,
+        directory: Path,  # noqa: ARG002
+        *,
+        migrated: bool,  # noqa: ARG002 - SQLite's file is migrated in a tenth of a second
+    ) -> AbstractContextManager[dict[str, str]]:
+        """Return no settings."""
+        return nullcontext({})
+
+
+class Full:
+    """Several processes on one PostgreSQL; each server has a database there and its own Redis.
+
+    Servers cannot share a Redis: what is published there reaches everybody, whatever the number of
+    the database in the address.
+    """
+
+    processes = 2
+
+    def __init__(self, postgres_url: str, stage_directory: Path) -> None:
+        self._postgres_url = postgres_url
+        self._stage_directory = stage_directory
+        self._databases = ExitStack()
+        self._template = ""  # until the shared server is prepared
+
+    def prepare(self, server: LaunchedServer) -> None:
+        """Make a database and migrate it by command, as an operator does: the queue has a Redis.
+
+        A copy of that database, made before anybody uses it, is the template of all others.
+        """
+        template = self._databases.enter_context(self._database())
+        server.settings["DATABASE_URL"] = template
+        done = server.run("alembic", "upgrade", "head", cwd=self._stage_directory)
+        if done.returncode != 0:
+            raise ServerDidNotStart(["alembic"], done.returncode, done.stdout)
+        self._template = template
+        server.settings["DATABASE_URL"] = self._databases.enter_context(self._database(template))
+
+    @contextmanager
+    def surroundings(self, directory: Path, *, migrated: bool) -> Iterator[dict[str, str]]:
+        """Yield the addresses of a new database and of a new Redis."""
+        redis = Redis(directory / "redis")
+        with self._database(self._template if migrated else "") as database_url:
+            redis.start()
+            try:
+                yield {"DATABASE_URL": database_url, "REDIS_URL": redis.url}
+            finally:
+                redis.process.end()
+
+    def end(self) -> None:
+        """Take the database of the shared server away."""
+        self._databases.close()
+
+    @contextmanager
+    def _database(self, template: str = "") -> Iterator[str]:
+        url = create_database(self._postgres_url, template)
+        yield url
+        with suppress(psycopg.OperationalError):  # gone already: somebody pressed Ctrl-C
+            drop_database(url)
+
+
+def is_full(config: pytest.Config) -> bool:
+    """Return whether the app is tested at full size."""
+    return bool(config.getoption("deployment") == FULL)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that chooses the form."""
+    parser.getgroup("the app under test").addoption(
+        "--deployment",
+        choices=(PLAIN, FULL),
+        default=PLAIN,
+        help="all in one process, or PostgreSQL, Redis and several processes (default: plain)",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # by then it is certain that there is such a stage
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle the marker; a usage error for a full size that cannot be had."""
+    config.addinivalue_line(
+        "markers", "deployment(mode): runs with `--deployment` set to that mode only."
+    )
+    if not is_full(config):
+        return
+    wanted = config.getoption("stage")
+    if wanted and find_stage(load_course(), wanted).number < FULL_SIZE_STAGE:
+        raise pytest.UsageError(f"--deployment={FULL}: only stage {FULL_SIZE_STAGE} has it")
+    if config.getoption("base_url"):
+        raise pytest.UsageError(f"--deployment={FULL} launches servers: leave --base-url out")
+    if not (postgres_is_available() or os.environ.get("DATABASE_URL")):
+        raise pytest.UsageError(f"--deployment={FULL}: {NO_POSTGRES}")
+    if not redis_is_available():
+        raise pytest.UsageError(f"--deployment={FULL}: {NO_REDIS}")
+    config.option.queue = CELERY
+    if not os.environ.get("DATABASE_URL") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SharedPostgres())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out what belongs to the other form."""
+    form = config.getoption("deployment")
+    modes = {item: item.get_closest_marker("deployment") for item in items}
+    other = {item for item, mode in modes.items() if mode and mode.args != (form,)}
+    if other:
+        items[:] = [item for item in items if item not in other]
+        config.hook.pytest_deselected(items=list(other))
+
+
+class SharedPostgres:
+    """In the process that hands tests to workers: one PostgreSQL for all of them."""
+
+    def __init__(self) -> None:
+        self._postgres: Postgres | None = None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Start the server with the first worker, and tell each worker its address."""
+        if self._postgres is None:
+            self._postgres = Postgres()
+            self._postgres.start()
+        node.workerinput["postgres_url"] = self._postgres.url
+
+    def pytest_unconfigure(self) -> None:
+        """Stop the server."""
+        if self._postgres is not None:
+            self._postgres.end()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a PostgreSQL server where databases can be made: ours, or `DATABASE_URL`."""
+    shared = getattr(request.config, "workerinput", {}).get("postgres_url")
+    existing = os.environ.get("DATABASE_URL") or shared
+    if existing:
+        yield existing
+        return
+    if not postgres_is_available():
+        pytest.skip(NO_POSTGRES)
+    postgres = Postgres()
+    try:
+        postgres.start()
+        yield postgres.url
+    finally:
+        postgres.end()
+
+
+@pytest.fixture(scope="session")
+def deployment(request: pytest.FixtureRequest, stage_directory: Path) -> Iterator[Deployment]:
+    """The form of the app under test."""
+    if not is_full(request.config):
+        yield Plain()
+        return
+    full = Full(request.getfixturevalue("postgres_url"), stage_directory)
+    yield full
+    full.end()

@@ -1,0 +1,139 @@
+"""Which tests run: all of a stage's own suite, and of earlier suites all or a quick selection.
+
+    pytest --stage 4                       stage 4's own suite whole, of stages 1 to 3 a selection
+    pytest --stage 4 --inherited full      the suites of stages 1 to 4, whole
+
+The quick selection holds one variant of each earlier test. It leaves out the tests that are marked
+`slow`, `alone` or `own_stage`, and browser tests of pages that the stage under test does not
+change. A mark `own_stage("app/jobs/")` names the code that the test is about: a later stage that
+adds or changes a file there runs the test. Tests that are marked `nightly` run only with `full`.
+
+With `pytest -n N` each file of tests goes to one worker, the files that take longest first. Tests
+that are marked `alone` measure time or memory: `-m "not alone"` leaves them for a run of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import pytest
+
+from course.catalog.stages import Stage, load_course
+
+T = TypeVar("T")
+QUICK, FULL = "quick", "full"
+
+# A test that asks for one of these fixtures starts processes of its own.
+_STARTS_PROCESSES = {
+    "launch",
+    "launch_for_module",
+    "launch_for_session",
+    "restartable",
+    "own_postgres",
+    "postgres_url",
+}
+_BROWSER = "browser_context"
+# What a test costs, compared with one that only sends requests: measured roughly, not in seconds.
+_COST = {"browser": 8, "processes": 15, "slow": 30}
+
+
+MARKERS = (
+    "slow: takes seconds; the quick selection leaves it to the stage that it belongs to.",
+    "own_stage(*paths): is expensive; a later stage runs it only if it changes a file in `paths`.",
+    "nightly: takes minutes, and tests of its kind are in the default run: only a full run has it.",
+    "alone: measures time or memory, so no other test runs beside it.",
+    "every_variant: a quick grade takes all variants at the stages whose rows name the test.",
+    "page(directory): tests a page whose files are in that directory of the stage.",
+)
+
+
+def quick_selection(items: Sequence[pytest.Item], stage: Stage) -> list[pytest.Item]:
+    """Return the items without what the quick selection leaves out of earlier suites."""
+    earlier = {other.name for other in load_course() if other.number < stage.number}
+    groups: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.path.parent.name in earlier:
+            groups[item.nodeid.partition("[")[0]].append(item)
+    # The first as they are written: the order in which they come may be a random one.
+    kept = {id(min(group, key=_number_of_variant)) for group in groups.values()}
+    return [
+        item
+        for item in items
+        if not item.get_closest_marker("nightly")
+        and (
+            item.path.parent.name not in earlier
+            or (
+                id(item) in kept
+                and not takes_long(item)
+                and not _is_left_to_its_own_stage(item, stage)
+                and not _is_of_unchanged_page(item, stage)
+            )
+        )
+    ]
+
+
+def takes_long(item: pytest.Item) -> bool:
+    """Return whether the test is marked `slow` or `alone`."""
+    return any(item.get_closest_marker(name) for name in ("slow", "alone"))
+
+
+def opens_a_browser(item: pytest.Item) -> bool:
+    """Return whether the test opens pages in a browser."""
+    return _BROWSER in getattr(item, "fixturenames", ())
+
+
+def spread(group: Sequence[T], most: int) -> Sequence[T]:
+    """Return up to `most` of a group, such as the variants of a test, evenly spread (0: all)."""
+    if most <= 0 or len(group) <= most:
+        return group
+    if most == 1:
+        return group[:1]
+    step = (len(group) - 1) / (most - 1)
+    return [group[round(number * step)] for number in range(most)]
+
+
+def longest_file_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Return the items file by file, the file with the most expensive tests first.
+
+    The workers of `pytest-xdist` take files in this order. Every worker computes the same order:
+    it depends on the items only.
+    """
+    in_order = list(items)
+    cost = Counter[str]()
+    for item in in_order:
+        cost[str(item.path)] += _cost(item)
+    return sorted(in_order, key=lambda item: (-cost[str(item.path)], str(item.path)))
+
+
+def _number_of_variant(item: pytest.Item) -> tuple[int, ...]:
+    callspec = getattr(item, "callspec", None)
+    return tuple(callspec.indices.values()) if callspec else ()
+
+
+def _cost(item: pytest.Item) -> int:
+    if takes_long(item):
+        return _COST["slow"]
+    if not _STARTS_PROCESSES.isdisjoint(getattr(item, "fixturenames", ())):
+        return _COST["processes"]
+    return _COST["browser"] if opens_a_browser(item) else 1
+
+
+def _is_of_unchanged_page(item: pytest.Item, stage: Stage) -> bool:
+    if not opens_a_browser(item):
+        return False
+    page = item.get_closest_marker("page")
+    if page is None:
+        return True
+    return not _changes(stage, f"{page.args[0]}/")
+
+
+def _is_left_to_its_own_stage(item: pytest.Item, stage: Stage) -> bool:
+    mark = item.get_closest_marker("own_stage")
+    return mark is not None and not _changes(stage, *mark.args)
+
+
+def _changes(stage: Stage, *beginnings: str) -> bool:
+    """Return whether the stage adds, changes or removes a file whose path begins so."""
+    return any(path.startswith(beginnings) for path in stage.adds + stage.changes + stage.removes)

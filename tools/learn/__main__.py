@@ -1,0 +1,110 @@
+"""`python3 noxfile.py learn 3`: write a stage yourself, one requirement at a time."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from course.catalog.command import run
+from course.catalog.environment import build
+from course.catalog.stages import ROOT, CourseError, Stage, find_stage, load_course
+from course.harness.learners import split_command
+from tools.grade.words import LANGUAGES
+from tools.learn.keys import typed
+from tools.learn.loop import Loop, watch
+from tools.learn.runs import Bench
+from tools.learn.starter import LAST_STAGE, make_starter
+from tools.learn.state import State, last_directory, read_state, remember_directory, write_state
+
+COMMAND = "uvicorn app.main:app --port {port}"
+
+
+def main(arguments: Sequence[str], root: Path = ROOT) -> int:
+    """Make the learner's directory if it is not there, and run the loop; return 0."""
+    given = _parser().parse_args(arguments)
+    stages = load_course(root)
+    directory = _directory(given, stages, root)
+    state = read_state(directory)
+    if state is None:
+        stage = find_stage(stages, given.stage) if given.stage else None
+        if stage is None:
+            raise CourseError(f"{directory} has no .learn.json: name the stage, as in `learn 1`")
+        state = State(stage.number, given.cmd or COMMAND)
+        _prepare(stages, stage, directory, own_command=bool(given.cmd))
+    stage = stages[state.stage - 1]
+    if given.stage and find_stage(stages, given.stage).number != state.stage:
+        raise CourseError(f"{directory} holds stage {state.stage}: name another one with --in")
+    state.command = given.cmd or state.command
+    state.language = given.lang or state.language
+    write_state(directory, state)
+    remember_directory(directory)
+    events: queue.Queue[str] = queue.Queue()
+    stop = threading.Event()
+    threading.Thread(target=watch, args=[directory, events, stop], daemon=True).start()
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    try:
+        with (
+            typed(events) as by_key,
+            Bench(stage, directory, split_command(state.command)) as bench,
+        ):
+            loop = Loop(stage, directory, state, events, _show, colour=colour)
+            loop.greet(by_key=by_key)
+            loop.run(bench)
+    finally:
+        stop.set()
+    return 0
+
+
+def _directory(given: argparse.Namespace, stages: Sequence[Stage], root: Path) -> Path:
+    """Return the learner's directory: the one that is named, the stage's, or the last one."""
+    if given.place:
+        return Path(given.directory, given.place).resolve()
+    if given.stage:
+        return root.parent / f"my-stage{find_stage(list(stages), given.stage).number}"
+    last = last_directory()
+    if last is None or not last.is_dir():
+        raise CourseError("name a stage to begin with, as in `python3 noxfile.py learn 1`")
+    return last
+
+
+def _prepare(stages: Sequence[Stage], stage: Stage, directory: Path, *, own_command: bool) -> None:
+    """Make the starter and its environment, unless the directory holds a solution already."""
+    if directory.exists() and any(directory.iterdir()):
+        return  # a solution that was begun without this loop, or in another language
+    if own_command:
+        directory.mkdir(parents=True, exist_ok=True)
+        return
+    print(f"Making {directory} …", flush=True)
+    make_starter(stages, stage, directory)
+    build(directory / ".venv", directory / "requirements.txt")
+    (directory / ".venv.lock").unlink(missing_ok=True)
+
+
+def _show(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 noxfile.py learn",
+        description="Write a stage yourself: one requirement, one failure, one hint at a time.",
+    )
+    parser.add_argument("stage", nargs="?", help=f"1 to {LAST_STAGE}; without it, the last one")
+    parser.add_argument(
+        "--in", dest="place", metavar="DIR", help="your directory (default: ../my-stageN)"
+    )
+    parser.add_argument("--lang", choices=LANGUAGES, help="the language of hints and messages")
+    parser.add_argument(
+        "--cmd", help="how your server starts, in any language; {port} becomes a free port"
+    )
+    parser.add_argument("--directory", type=Path, default=Path(), help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,57 @@
+"""What the learner types: single keys in a terminal, words on lines of their own in a pipe."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+COMMANDS = ("hint", "all", "list", "lesson", "compare", "reset", "quit")
+BY_KEY = {command[0]: command for command in COMMANDS if command != "list"} | {
+    "i": "list",
+    "q": "quit",
+}
+
+
+@contextmanager
+def typed(events: queue.Queue[str]) -> Iterator[bool]:
+    """Put each command into the queue while the block runs; yield whether single keys work.
+
+    The end of the input is no command: in a pipe, the loop goes on without it.
+    """
+    with _single_keys() as by_key:
+        reader = _read_keys if by_key else _read_lines
+        threading.Thread(target=reader, args=[events], daemon=True).start()
+        yield by_key
+
+
+def _read_lines(events: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        if word := line.strip().lower():
+            events.put(next((one for one in COMMANDS if one == word), word))
+
+
+def _read_keys(events: queue.Queue[str]) -> None:
+    while key := sys.stdin.read(1):
+        if command := BY_KEY.get(key.lower()):
+            events.put(command)
+
+
+@contextmanager
+def _single_keys() -> Iterator[bool]:
+    """Let a key count without Enter, where standard input is a terminal of Linux or macOS."""
+    if not sys.stdin.isatty() or sys.platform == "win32":
+        yield False
+        return
+    import termios
+    import tty
+
+    number = sys.stdin.fileno()
+    before = termios.tcgetattr(number)
+    try:
+        tty.setcbreak(number)
+        yield True
+    finally:
+        termios.tcsetattr(number, termios.TCSADRAIN, before)

@@ -1,0 +1,408 @@
+"""The loop: one row, one failure, one hint; after each save only the tests of the current row.
+
+A row that passes is told in a line, and the next begins. Then the rows that passed before are
+looked at again; one that fails now becomes the current row.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import textwrap
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import watchfiles
+
+from course.catalog.requirements import Requirement, load_requirements
+from course.catalog.stages import ROOT, Stage, load_course
+from tools.grade.hints import KINDS, load_hints
+from tools.grade.outcomes import Outcome
+from tools.grade.report_terminal import facts, sentences
+from tools.grade.results import Row
+from tools.grade.unbegun import not_begun
+from tools.learn import parts
+from tools.learn.keys import COMMANDS
+from tools.learn.runs import Bench, Interrupted, Look
+from tools.learn.starter import LAST_STAGE
+from tools.learn.state import State, write_state
+from tools.learn.words import say
+
+SAVED = "saved"  # an event beside the commands of `keys.py`
+WIDTH = 96
+_IGNORED = re.compile(r"(^|/)(\.[^/]+|__pycache__|media|[^/]*\.db(-\w+)?|[^/]*\.tmp)(/|$)")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+Print = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Colours, where they are wanted."""
+
+    colour: bool
+
+    def __call__(self, code: str, text: str) -> str:
+        """Return the text in a colour."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+
+class Loop:
+    """Goes through the rows of a stage with a learner, until all pass or they quit."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        directory: Path,
+        state: State,
+        events: queue.Queue[str],
+        show: Print,
+        *,
+        colour: bool = False,
+    ) -> None:
+        self._stage = stage
+        self._directory = directory
+        self._state = state
+        self._events = events
+        self._show = show
+        self._paint = Paint(colour)
+        self._hints = load_hints()
+        known = {row.id: row for row in load_requirements()}
+        self._rows = [known[row] for row in parts.rows_in_order(stage)]
+        self._waits: dict[str, str] = {}  # rows that need another one first
+        self._failure: Outcome | None = None
+        self._asked_to_compare = ""
+        self._last_passed = ""
+        self._told = ""
+
+    # What is said
+
+    def _say(self, text: str, **values: object) -> str:
+        return say(text, self._state.language, **values)
+
+    def _tell(self, text: str, **values: object) -> None:
+        self._show(self._say(text, **values))
+
+    def greet(self, *, by_key: bool) -> None:
+        """Say where everything is, and what can be typed."""
+        titles = self._hints.titles(self._state.language)
+        title = titles.get(self._stage.number, self._stage.title)
+        self._show(
+            self._paint(
+                "1", self._say("Stage {number}: {title}", number=self._stage.number, title=title)
+            )
+        )
+        self._show(f"{self._say('Your directory')}: {self._directory}")
+        self._show(f"{self._say('The lesson')}: {self._stage.directory}/README.md")
+        self.list_rows()
+        keys = "  ".join(f"{key} {command}" for key, command in _shown_keys())
+        words = f"{', '.join(COMMANDS)} ({self._say('type a word and Enter')})"
+        self._show(f"{self._say('keys')}: {keys if by_key else words}")
+
+    def list_rows(self) -> None:
+        """Show each row with its state."""
+        left = {row for todo in parts.todos_in(self._directory) for row in todo.rows}
+        current = self.current
+        for row in self._rows:
+            if row.id in self._state.passed:
+                mark, word, code = "✓", "passed", "32"
+            elif row.id in left:
+                mark, word, code = "·", "to do", "2"
+            else:
+                mark, word, code = "…", "in work", "33"
+            if current is not None and row.id == current.id:
+                mark = ">"
+            state = self._paint(code, f"{self._say(word):<10}")
+            self._show(f" {mark} {row.id:<4} {state} {self._text(row)}")
+
+    def _text(self, row: Requirement) -> str:
+        return self._hints.text(row.id, self._state.language, row.text)
+
+    # Which row it is
+
+    @property
+    def current(self) -> Requirement | None:
+        """The row to work on: the first that has not passed and waits for no other."""
+        open_rows = [row for row in self._rows if row.id not in self._state.passed]
+        free = [row for row in open_rows if self._waits.get(row.id) not in _ids(open_rows)]
+        return next(iter(free or open_rows), None)
+
+    def announce(self) -> None:
+        """Show the current row and what is to be written for it, once."""
+        row = self.current
+        if row is None or row.id == self._told:
+            return
+        self._told = row.id
+        self._show("")
+        self._show(self._paint("1", f"{self._say('Now')}: {row.id} {self._text(row)}"))
+        for todo in parts.todos_in(self._directory):
+            if row.id in todo.rows:
+                self._show(f"  {self._say('Write')}: {todo.path}:{todo.line}")
+
+    # The loop
+
+    def run(self, bench: Bench) -> bool:
+        """Go on until all rows pass (true) or the learner quits (false)."""
+        self.announce()
+        anew = True
+        while True:
+            if anew:
+                anew = self._after_a_save(bench)
+                if self.current is None:
+                    self._finished()
+                    return True
+                if anew:
+                    continue
+            event = self._events.get()
+            if event == "quit":
+                return False
+            if event == SAVED:
+                anew = True
+            else:
+                self._command(event, bench)
+
+    def _after_a_save(self, bench: Bench) -> bool:
+        """Look at the current row, then at what passed before; return whether a save came."""
+        try:
+            anew = True
+            while (row := self.current) is not None:
+                if row.id in self._not_begun():
+                    break  # nothing to look at: its TODOs are told already
+                look = bench.look([row], self._is_interrupted, anew=anew)
+                anew = False
+                if not self._take(row, look):
+                    break
+                self.announce()
+            self._look_again(bench)
+        except Interrupted:
+            return self._take_saves()
+        return False
+
+    def _is_interrupted(self) -> bool:
+        with self._events.mutex:
+            return any(event in (SAVED, "quit") for event in self._events.queue)
+
+    def _take_saves(self) -> bool:
+        """Take the saves from the queue, leave the commands in it; return whether there was one."""
+        kept, saved = [], False
+        while True:
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                break
+            saved |= event == SAVED
+            if event != SAVED:
+                kept.append(event)
+        for event in kept:
+            self._events.put(event)
+        return saved
+
+    def _take(self, row: Requirement, look: Look) -> bool:
+        """Show how the tests of the current row ended; return whether to go on to another row."""
+        found = look.row(row.id)
+        if look.problem or found is None:
+            self._tell("The server does not start ({seconds:.1f} s)", seconds=look.seconds)
+            self._show(textwrap.indent(_plain(look.problem), "  "))
+            return False
+        if found.status == "pass":
+            self._pass(row, look.seconds)
+            return True
+        other = found.waiting_for or found.blocked_by or ""
+        if other and other != row.id and other in _ids(self._open()):
+            self._waits[row.id] = other
+            self._tell("{row} waits for {other}: go on with {other}", row=row.id, other=other)
+            return self.current is not None and self.current.id != row.id
+        self._fail(row, found, look.seconds)
+        return False
+
+    def _not_begun(self) -> set[str]:
+        """Return the rows of which every part is as the starter has it."""
+        return not_begun(self._directory, load_course(), self._stage)
+
+    def _open(self) -> list[Requirement]:
+        return [row for row in self._rows if row.id not in self._state.passed]
+
+    def _pass(self, row: Requirement, seconds: float) -> None:
+        self._state.passed.append(row.id)
+        self._state.hints.pop(row.id, None)
+        self._waits = {name: other for name, other in self._waits.items() if other != row.id}
+        self._failure, self._last_passed = None, row.id
+        write_state(self._directory, self._state)
+        text = self._say("{row} passes ({seconds:.1f} s)", row=row.id, seconds=seconds)
+        self._show(self._paint("32", f"✓ {text}"))
+
+    def _fail(self, row: Requirement, found: Row, seconds: float) -> None:
+        self._failure = found.failures[0] if found.failures else None
+        if found.todo or (self._failure is not None and self._failure.todo):
+            self._failure = None
+            self._tell("{row} is not begun ({seconds:.1f} s)", row=row.id, seconds=seconds)
+            return
+        text = "{row} does not pass yet ({passed} of {of} tests, {seconds:.1f} s)"
+        passed = found.run - found.failing
+        self._show(
+            self._paint("31", "✗ ")
+            + self._say(text, row=row.id, passed=passed, of=found.run, seconds=seconds)
+        )
+        if self._failure is None:
+            self._show(f"  {found.reason}")
+            return
+        language = self._state.language
+        self._show(f"  {self._say('must hold')}: {self._failure.sentence}")
+        for sentence in sentences(self._failure)[:1]:
+            self._show(self._paint("2", f"  {sentence}"))
+        for title, value in facts(self._failure, language):
+            self._show(f"  {title}: " + _plain(value).replace("\n", "\n    "))
+
+    def _look_again(self, bench: Bench) -> None:
+        """Look at the rows that have passed; the first that fails now is the current row again."""
+        passed = [row for row in self._rows if row.id in self._state.passed]
+        if not passed:
+            return
+        look = bench.look(passed, self._is_interrupted, anew=False)
+        if look.problem:
+            return
+        for found in look.rows:
+            if found.status == "fail":
+                self._state.passed.remove(found.id)
+                write_state(self._directory, self._state)
+                self._tell("{row} was passed and fails now", row=found.id)
+                self.announce()
+                row = next(row for row in self._rows if row.id == found.id)
+                self._fail(row, found, look.seconds)
+                return
+
+    def _finished(self) -> None:
+        number = self._stage.number
+        self._show("")
+        if number < LAST_STAGE:
+            text = "All rows of stage {number} pass. Next: python3 noxfile.py learn {next}"
+            self._show(self._paint("1;32", self._say(text, number=number, next=number + 1)))
+        else:
+            text = "All rows of stage {number} pass. That was the last starter."
+            self._show(self._paint("1;32", self._say(text, number=number)))
+
+    # Commands
+
+    def _command(self, word: str, bench: Bench) -> None:
+        match word:
+            case "hint":
+                self._hint()
+            case "all":
+                self._look_at_all(bench)
+            case "list":
+                self.list_rows()
+            case "lesson":
+                self._show(self._place_in_lesson())
+            case "compare":
+                self._compare()
+            case "reset":
+                self._reset()
+            case _:
+                self._tell("There is no command {word}.", word=_plain(word))
+        if word != "compare":
+            self._asked_to_compare = ""
+
+    def _hint(self) -> None:
+        row = self.current
+        if row is None:
+            return
+        shown = self._state.hints.get(row.id, 0)
+        language = self._state.language
+        texts = [self._hints.of_test(self._failure, language) if self._failure else ""]
+        texts += [self._hints.hint(row.id, n, language) for n in range(1, len(KINDS) + 1)]
+        texts = list(dict.fromkeys(text for text in texts if text))
+        if shown >= len(texts):
+            text = "No further hint. The lesson explains it: {place}"
+            self._tell(text, place=self._place_in_lesson())
+            return
+        self._state.hints[row.id] = shown + 1
+        write_state(self._directory, self._state)
+        self._show(
+            textwrap.fill(
+                f"{self._say('hint')} {shown + 1}/{len(texts)}: {texts[shown]}",
+                WIDTH,
+                subsequent_indent="  ",
+            )
+        )
+
+    def _look_at_all(self, bench: Bench) -> None:
+        self._tell("Checking all rows …")
+        try:
+            look = bench.look(self._rows, self._is_interrupted, anew=False)
+        except Interrupted:
+            return
+        for row in look.rows:
+            passes = row.status == "pass"
+            mark = self._paint("32", "✓") if passes else self._paint("31", "✗")
+            tests = "" if passes else f" ({row.run - row.failing}/{row.run})"
+            self._show(f" {mark} {row.id:<4} {row.text}{tests}")
+
+    def _place_in_lesson(self) -> str:
+        """Return the line of the lesson that speaks most of the current row's files."""
+        lesson = f"{self._stage.directory}/README.md"
+        row = self.current
+        if row is None:
+            return lesson
+        names = [
+            name.rpartition(".")[2]
+            for part in parts.parts_of(self._stage, row.id)
+            for name in (*part.names, part.path)
+        ]
+        heading = number = 0
+        for number, line in enumerate((ROOT / lesson).read_text(encoding="utf-8").splitlines(), 1):
+            if line.startswith("## "):
+                heading = number
+            elif heading and any(f"`{name}" in line for name in names):
+                return f"{lesson}:{number}"
+        return lesson
+
+    def _compare(self) -> None:
+        row = self._last_passed
+        if self._failure is not None or not row:
+            current = self.current
+            row = current.id if current else self._last_passed
+            if self._asked_to_compare != row:
+                self._asked_to_compare = row
+                self._tell("To see the solution before the row passes, ask once more.")
+                return
+        for line in parts.compare(self._stage, self._directory, [row]):
+            self._show(line)
+
+    def _reset(self) -> None:
+        row = self.current
+        paths = parts.reset(self._stage, self._directory, row.id) if row else []
+        if not paths:
+            self._tell("Nothing to put back.")
+            return
+        text = "Put back as the starter has it: {paths}. Your text is in {kept}."
+        self._tell(text, paths=", ".join(paths), kept=parts.KEPT.as_posix())
+
+
+def _ids(rows: Sequence[Requirement]) -> set[str]:
+    return {row.id for row in rows}
+
+
+def _shown_keys() -> list[tuple[str, str]]:
+    return [
+        ("h", "hint"), ("a", "all"), ("i", "list"), ("l", "lesson"), ("c", "compare"),
+        ("r", "reset"), ("q", "quit"),
+    ]  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Return the text without characters that would move the cursor."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def watch(directory: Path, events: queue.Queue[str], stop: threading.Event) -> None:
+    """Put an event into the queue after each save of a file that belongs to the learner's code."""
+
+    def is_theirs(_: watchfiles.Change, path: str) -> bool:
+        return not _IGNORED.search(Path(path).relative_to(directory).as_posix())
+
+    for _ in watchfiles.watch(
+        directory, watch_filter=is_theirs, stop_event=stop, debounce=200, step=20, rust_timeout=500
+    ):
+        events.put(SAVED)

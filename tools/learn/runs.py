@@ -1,0 +1,192 @@
+"""The learner's server, started anew after each save, and the tests of some rows against it.
+
+Server and tests start at the same time: the tests wait until the server answers.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from course.catalog.requirements import Requirement
+from course.catalog.stages import Stage
+from course.harness.learners import LearnersServer, Solution
+from course.harness.ports import free_port
+from course.harness.server import FIRST_ADMIN, ServerDidNotStart
+from course.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
+from tools.grade.learner import environment_of, fake_weather, settings_for
+from tools.grade.outcomes import log_end
+from tools.grade.progress import Progress
+from tools.grade.results import Row, judge
+from tools.grade.suite import Target, run_suite
+
+START_WITHIN = 20.0  # seconds
+LOG_LINES = 12
+
+
+class Interrupted(Exception):
+    """Something happened that matters more than these tests, such as a save."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The end of a run of tests: its rows, or why the server did not start."""
+
+    rows: tuple[Row, ...] = ()
+    problem: str = ""
+    seconds: float = 0.0
+
+    def row(self, row_id: str) -> Row | None:
+        """Return one of its rows, None when it was not looked at."""
+        return next((row for row in self.rows if row.id == row_id), None)
+
+
+class _Interrupting(Progress):
+    """Ends the tests when the server does not start, or when somebody asks for it."""
+
+    def __init__(self, is_over: Callable[[], bool]) -> None:
+        super().__init__((), None)
+        self._is_over = is_over
+
+    def follow(self, events: Path) -> None:  # noqa: ARG002 - it looks elsewhere
+        if self._is_over():
+            raise Interrupted
+
+
+class Bench:
+    """Runs a learner's server in their directory, with a database and files of its own."""
+
+    def __init__(self, stage: Stage, directory: Path, command: Sequence[str]) -> None:
+        self._stage = stage
+        self._directory = directory
+        self._command = tuple(command)
+        self._server: LearnersServer | None = None
+        self._weather: str | None = None
+
+    def __enter__(self) -> Self:
+        self._stack = ExitStack()
+        name = tempfile.TemporaryDirectory(prefix="learn-", ignore_cleanup_errors=True)
+        self._place = Path(self._stack.enter_context(name))
+        if self._stage.number >= FIRST_STAGE_WITH_WEATHER:
+            self._weather = self._stack.enter_context(fake_weather(self._place / "weather"))
+        self._number = 0
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+        self._stack.close()
+
+    def look(
+        self, rows: Sequence[Requirement], interrupted: Callable[[], bool], *, anew: bool
+    ) -> Look:
+        """Run the tests of these rows, against a server that is started anew if wanted.
+
+        Raises `Interrupted` as soon as `interrupted()` is true.
+        """
+        began = time.monotonic()
+        start = self._start() if anew or self._server is None else None
+        if self._server is None:
+            raise RuntimeError("no server")
+        target = Target(
+            self._stage,
+            self._tests_of(rows),
+            self._server.base_url,
+            solution=self._solution_file,
+            log=self._server.log_file,
+            weather=self._weather,
+            admin=self._admin,
+            craft=False,
+            starts_within=START_WITHIN,
+        )
+        try:
+            suite = run_suite(
+                target,
+                _Interrupting(lambda: interrupted() or (start is not None and start.failed)),
+            )
+        except Interrupted:
+            if start is not None and start.failed:
+                return Look(problem=start.problem, seconds=time.monotonic() - began)
+            raise
+        if start is not None and start.failed:
+            return Look(problem=start.problem, seconds=time.monotonic() - began)
+        found = tuple(judge(rows, suite))
+        return Look(found, suite.broken, time.monotonic() - began)
+
+    def log_tail(self) -> str:
+        """Return the last lines of the server's log."""
+        return "" if self._server is None else log_end(self._server.log_tail(LOG_LINES), LOG_LINES)
+
+    def _tests_of(self, rows: Sequence[Requirement]) -> tuple[str, ...]:
+        suites = tuple(f"tests/stage{number:02}/" for number in range(1, self._stage.number + 1))
+        tests = [test for row in rows for test in row.tests if test.startswith(suites)]
+        return tuple(dict.fromkeys(tests))
+
+    def _start(self) -> _Start:
+        self._end()
+        self._number += 1
+        workplace = self._place / str(self._number)
+        workplace.mkdir()
+        settings = settings_for(self._stage.number, workplace)
+        if self._weather is not None:
+            settings |= FakeWeather(self._weather).settings()
+        environment = environment_of(self._directory, os.environ) | settings
+        # Compiled code is kept, but not in the learner's directory: a restart is quicker so.
+        environment |= {
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(self._place / "bytecode"),
+        }
+        solution = Solution(self._command, str(self._directory), environment, free_port())
+        self._solution_file = workplace / "solution.json"
+        solution.write(self._solution_file)
+        names = [settings[name] for name in FIRST_ADMIN if name in settings]
+        self._admin = (names[0], names[1]) if len(names) == len(FIRST_ADMIN) else None
+        self._server = LearnersServer(solution, workplace)
+        start = _Start(self._server, self._command[0], self._directory)
+        start.start()
+        return start
+
+    def _end(self) -> None:
+        if self._server is not None:
+            self._server.end()
+
+
+class _Start(threading.Thread):
+    """Starts the server while the tests start."""
+
+    def __init__(self, server: LearnersServer, program: str, directory: Path) -> None:
+        super().__init__(daemon=True)
+        self._server = server
+        self._program = program
+        self._directory = directory
+        self.problem = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the server did not start."""
+        return bool(self.problem)
+
+    def run(self) -> None:
+        try:
+            self._server.start(within=START_WITHIN)
+        except ServerDidNotStart as error:
+            self.problem = log_end(error.log, LOG_LINES) or str(error)
+        except FileNotFoundError:
+            self.problem = (
+                f"there is no command {self._program}: make a `.venv` in {self._directory}, or"
+                " name a command with --cmd"
+            )
+        except OSError as error:
+            self.problem = f"{self._program}: {error.strerror or error}"

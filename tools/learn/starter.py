@@ -1,0 +1,289 @@
+"""Make a starter: the finished stage in which the lesson's own parts are left to do.
+
+    python3 noxfile.py starter 3 ../my-stage3
+
+`starter` in `stages.toml` lists these parts, each with the rows of the requirements that it earns:
+
+    "3.2 app/auth/router.py: sign_in"     a function without its body, or a class without its fields
+    "3.4 app/todos/service.py"              a file as the stage before has it, or none at all
+
+The order of the list is a good one to work in. A starter imports cleanly and starts. What is left
+to do answers 501, and says which row it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import indent, shorten, wrap
+
+from course.catalog.command import run
+from course.catalog.parts import Part, read_parts
+from course.catalog.requirements import Requirement, load_requirements
+from course.catalog.stages import ROOT, CourseError, Stage, find_stage, load_course
+from course.catalog.trees import listed
+
+LAST_STAGE = 8  # the capstone is no exercise
+LINE_LENGTH = 100
+# Tests that restart a solution: they need to have started it.
+RESTARTING = ("tests/stage01/test_memory.py::", "tests/stage02/test_persistence.py::test_a_")
+# What these do at start: the server is to start, whatever is left to do.
+AT_START = {
+    "lifespan": "yield {}  # type: ignore[typeddict-item]",
+    "find_highest_cost": "return 0",
+}
+# A line of `app/main.py`, and the line that follows it in a starter.
+ADDED_TO_MAIN = (
+    ("from fastapi import FastAPI", "from app.unfinished import answer_unfinished"),
+    ("add_error_handlers(app)", "answer_unfinished(app)"),
+)
+# The lesson is named, not copied; pictures are the lesson's.
+LEFT_OUT = ("README.md", "gallery.png", "chat.png")
+
+UNFINISHED = '''"""What is left to do answers 501 and says so. Delete this file when nothing is."""
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+
+def answer_unfinished(app: FastAPI) -> None:
+    """Give the application an answer for what raises `NotImplementedError`."""
+
+    @app.exception_handler(NotImplementedError)
+    async def answer_todo(_request: Request, error: NotImplementedError) -> Response:
+        return JSONResponse({"detail": str(error)}, 501)
+'''
+
+
+def make_starter(stages: Sequence[Stage], stage: Stage, target: Path, root: Path = ROOT) -> None:
+    """Make a stage's starter in `target`, a directory that is empty or does not exist.
+
+    Raises `CourseError` and leaves `target` as it was when there is something in it, or when a part
+    that is left to do is not in the stage.
+    """
+    if stage.number > LAST_STAGE:
+        raise CourseError(
+            f"{stage.directory} has no starter: choose a stage from 1 to {LAST_STAGE}"
+        )
+    with tempfile.TemporaryDirectory() as directory:
+        made = Path(directory) / stage.name
+        try:
+            if target.exists() and any(target.iterdir()):
+                raise CourseError(f"{target} is not empty: name a new directory")
+            _write(stages, stage, made, _seen_from(root, target), root)
+            shutil.copytree(made, target, dirs_exist_ok=True)
+        except OSError as error:
+            raise CourseError(str(error)) from error
+
+
+def _seen_from(root: Path, target: Path) -> str:
+    """Return the path of `target` for commands that run in `root`, such as `../my-stage3`."""
+    try:
+        return Path(os.path.relpath(target, root)).as_posix()
+    except ValueError:  # another drive of Windows
+        return target.resolve().as_posix()
+
+
+def _write(
+    stages: Sequence[Stage], stage: Stage, made: Path, place: str, root: Path = ROOT
+) -> None:
+    """Write a starter to `made`; its page calls that directory `place`."""
+    finished = root / stage.directory
+    for path in listed(root, stage.directory):
+        name = path.removeprefix(f"{stage.directory}/")
+        if name not in LEFT_OUT:
+            _copy(finished / name, made / name)
+    texts = {row.id: row.text for row in load_requirements()}
+    parts = read_parts(stage)
+    for part in parts:
+        if not (made / part.path).exists():
+            raise CourseError(f"stages.toml, starter: {stage.directory} has no {part.path}")
+        if not part.names:
+            (made / part.path).unlink()
+            before = root / stages[stage.number - 2].directory / part.path
+            if stage.number > 1 and before.exists():
+                _copy(before, made / part.path)
+    for path in dict.fromkeys(part.path for part in parts if part.names):
+        of_the_file = [part for part in parts if part.path == path]
+        source = (made / path).read_text(encoding="utf-8")
+        (made / path).write_text(blanked(source, of_the_file, texts), encoding="utf-8")
+    _answer_unfinished(made / "app")
+    (made / "README.md").write_text(readme(stage, parts, place), encoding="utf-8")
+    _tidy(made)
+
+
+def blanked(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
+    """Return a module's source with a TODO for the body of every function or class named."""
+    lines = source.splitlines()
+    known = dict(definitions(ast.parse(source)))
+    todo = [(name, part.rows) for part in parts for name in part.names]
+    unknown = [name for name, _ in todo if name not in known]
+    if unknown:
+        raise CourseError(f"stages.toml, starter: {parts[0].path} has no {', '.join(unknown)}")
+    # From the end of the file, so that the numbers of the lines before stay right.
+    for name, rows in sorted(todo, key=lambda item: -known[item[0]].lineno):
+        definition = known[name]
+        has_docstring = ast.get_docstring(definition) is not None
+        first = definition.body[0]
+        # A comment may stand between the docstring and the body: it goes, too.
+        start = first.end_lineno if has_docstring else first.lineno - 1
+        margin = " " * first.col_offset
+        words = todo_lines(rows, texts, LINE_LENGTH - len(margin))
+        body = [f"# {line}" for line in words]
+        if not isinstance(definition, ast.ClassDef):
+            body.append(_placeholder(definition, shorten(" ".join(words), 60, placeholder=" …")))
+        elif not has_docstring:
+            body.append("...")
+        lines[start : definition.end_lineno] = indent("\n".join(body), margin).splitlines()
+    return "\n".join(lines) + "\n"
+
+
+def todo_lines(rows: Sequence[str], texts: dict[str, str], width: int) -> list[str]:
+    """Return `TODO 3.1: Registration` in lines of a comment."""
+    said = "; ".join(texts[row] for row in rows)
+    return wrap(f"TODO {', '.join(rows)}: {said}", width - len("# "))
+
+
+def _placeholder(function: ast.FunctionDef | ast.AsyncFunctionDef, words: str) -> str:
+    return AT_START.get(function.name, f'raise NotImplementedError("{words}")')
+
+
+def definitions(
+    node: ast.AST, prefix: str = ""
+) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
+    """Yield functions and classes by name; one in another as `outer.inner`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield prefix + child.name, child
+            yield from definitions(child, f"{prefix}{child.name}.")
+
+
+def _answer_unfinished(app: Path) -> None:
+    (app / "unfinished.py").write_text(UNFINISHED, encoding="utf-8")
+    main = app / "main.py"
+    source = main.read_text(encoding="utf-8")
+    for line, added in ADDED_TO_MAIN:
+        if f"\n{line}\n" not in source:
+            raise CourseError(
+                f"app/main.py has no line {line!r}: change it in tools/learn/starter.py too"
+            )
+        # ruff puts the import in its place.
+        source = source.replace(f"\n{line}\n", f"\n{line}\n{added}\n")
+    main.write_text(source, encoding="utf-8")
+
+
+def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
+    """Return the page of a starter: what to do, what it earns, and how to check it.
+
+    The commands run in the course's directory, where `place` is the path of the starter.
+    """
+    known = {row.id: row for row in load_requirements()}
+    rows = [known[row_id] for row_id in dict.fromkeys(row for part in parts for row in part.rows)]
+    restarting = [row.id for row in rows if any(test.startswith(RESTARTING) for test in row.tests)]
+    only_so = f" Rows that need a restart pass in no other way: {', '.join(restarting)}."
+    quoted = shlex.quote(place)
+    grade = f"python3 noxfile.py grade --stage {stage.number}"
+    lines = [
+        f"# Do it yourself: {stage.title[0].lower()}{stage.title[1:]}",
+        "",
+        stage.goal,
+        "",
+        f"This directory holds stage {stage.number} without the parts that its lesson is about."
+        f" It starts, and each missing part answers 501. The lesson,"
+        f" `{stage.directory}/README.md` in the course, explains everything that you need."
+        f" Start all commands in the course's directory.",
+        "",
+        "```bash",
+        f"cd {quoted}",
+        "python3 -m venv .venv && . .venv/bin/activate  # Windows: .venv\\Scripts\\activate",
+        "pip install -r requirements.txt",
+        "uvicorn app.main:app --reload",
+        "```",
+        "",
+        "## What to do",
+        "",
+        "Search for `TODO`. The table is in a good order: each row builds on the rows above it."
+        " Some rows can be checked only when another row is done too: both turn green together."
+        " Delete `app/unfinished.py` last.",
+        "",
+        "| row | what it asks | where |",
+        "|---|---|---|",
+        *(f"| {row.id} | {row.text} | {_where(row, parts)} |" for row in rows),
+        "",
+        "## Check it",
+        "",
+        "In a second terminal, while the server runs (stop any other server first, or use"
+        " `--port 8001` here and in the address):",
+        "",
+        "```bash",
+        f"{grade} --base-url http://127.0.0.1:8000",
+        "```",
+        "",
+        "Or let the grader start the server; it checks more then."
+        + (only_so if restarting else ""),
+        "",
+        "```bash",
+        f'{grade} --cmd "uvicorn app.main:app --port {{port}}" --cwd {quoted}',
+        "```",
+        "",
+        "Compare with the whole stage when you are done:",
+        "",
+        "```bash",
+        f"git diff --no-index {shlex.quote(place + '/app')} {stage.directory}/app",
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _where(row: Requirement, parts: Sequence[Part]) -> str:
+    places = []
+    for part in parts:
+        if row.id in part.rows:
+            names = ", ".join(f"`{name}`" for name in part.names)
+            places.append(f"`{part.path}`: {names}" if names else f"`{part.path}`, all of it")
+    return "<br>".join(places)
+
+
+def _tidy(target: Path) -> None:
+    """Take out the imports that nothing uses any more, and format what is left."""
+    config = ["--quiet", "--no-cache", "--config", str(ROOT / "pyproject.toml"), str(target)]
+    for command in (["check", "--fix", "--select", "F401,I"], ["format"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *config], capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise CourseError(f"ruff {command[0]}: {done.stdout}{done.stderr}")
+
+
+def _copy(original: Path, copy: Path) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(original, copy)
+
+
+def main(arguments: Sequence[str], root: Path = ROOT) -> int:
+    """Make the starter that the command line asks for; return 0."""
+    parser = argparse.ArgumentParser(
+        prog="python3 noxfile.py starter",
+        description="Make a stage without the parts that its lesson is about.",
+    )
+    parser.add_argument("stage", help=f"1 to {LAST_STAGE}")
+    parser.add_argument("target", help="a directory that is empty or does not exist yet")
+    parser.add_argument("--directory", type=Path, default=Path(), help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    stages = load_course(root)
+    stage = find_stage(stages, given.stage)
+    make_starter(stages, stage, given.directory / given.target, root)
+    print(f"The starter of stage {stage.number} is in {given.target}. Next: read its README.md.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

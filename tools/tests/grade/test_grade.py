@@ -1,0 +1,314 @@
+"""The tester is tested: what is right scores, what is broken gets a report, never a traceback."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Set
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from course.catalog.command import INTERRUPTED
+from course.catalog.environment import stage_python
+from course.catalog.stages import ROOT, Stage, find_stage, load_course
+from course.harness.driver import Api
+from course.harness.ports import free_port
+from course.harness.server import LaunchedServer
+from course.harness.waiting import eventually
+from course.tests.odd_servers import MARKUP, odd_server
+from tools.grade import learner
+from tools.grade.changes import changes
+from tools.tests.grade.running import (
+    HERE,
+    Report,
+    grade,
+    grade_command,
+    grade_here,
+    judge_here,
+)
+
+# A whole grade may take a minute, on a machine that is busy a few.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+STAGES = load_course()
+FIRST = find_stage(STAGES, "1")
+REFERENCE = find_stage(STAGES, "3")  # the first one with users
+LAST = find_stage(STAGES, "8")  # what comes after it has no assignment of its own
+FOREIGN = 500  # todos of somebody else
+PATIENT = ("--answer-within=20",)  # other tests run beside it
+IMPATIENT = ("--answer-within=0.5", "--start-within=2")
+
+# The exit code that each kind of odd server leads to: 2 where nothing ever answered.
+ODD = {
+    **dict.fromkeys(["silent", "closes", "garbage"], 2),
+    **dict.fromkeys(["html", "redirects", "cut", "crashes", "hangs", "endless", "drips"], 1),
+}
+
+
+def reference(stage: Stage = FIRST) -> tuple[str, ...]:
+    """Return the arguments that grade a stage as somebody's solution."""
+    command = f"{stage_python(stage)} -m uvicorn app.main:app --port {{port}}"
+    return (f"--stage={stage.number}", f"--cmd={command}", f"--cwd={ROOT / stage.directory}")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report on a reference, started by a command: the one that several tests read."""
+    options = ("--markdown=report.md", "--strict", *PATIENT)  # craft counts, too
+    return grade(tmp_path_factory.mktemp("good"), *reference(REFERENCE), *options)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+def test_the_reference_of_the_last_stage_earns_every_row(tmp_path: Path) -> None:
+    """Other servers are graded up to stage 8 by default: see `test_solutions.py`."""
+    report = grade(tmp_path, *reference(LAST), "--strict", *PATIENT)
+    assert report.exit_code == 0, report.printed
+    assert set(report.statuses.values()) == {"pass", "not_checked"}
+    assert report.json["summary"]["earned"] == report.json["summary"]["checkable"] >= 40
+
+
+class TestTheReference:
+    """The reference of a stage, graded once."""
+
+    def test_the_reference_earns_every_row_up_to_its_stage(self, good: Report) -> None:
+        assert good.exit_code == 0, good.printed
+        assert set(good.statuses.values()) == {"pass", "not_checked"}
+        stages = {row[0] for row, status in good.statuses.items() if status == "pass"}
+        assert stages == {str(number) for number in range(1, REFERENCE.number + 1)}
+        summary = good.json["summary"]
+        assert summary["earned"] == summary["checkable"] >= 15
+        score = f"{summary['earned']} earned / {summary['checkable']} checkable"
+        assert f"Sum: {score} / {summary['total']} total" in good.printed
+
+    def test_the_report_for_programs_has_the_form_that_they_rely_on(self, good: Report) -> None:
+        content = good.json
+        assert (content["schema"], content["stage"]) == (1, REFERENCE.number)
+        first = [row for row in good.statuses if row.startswith("1.")]
+        assert first == [f"1.{row}" for row in range(1, 7)]  # 1.7 has ended
+        for row in content["requirements"]:
+            assert row["status"] in ("pass", "fail", "blocked", "not_checked", "error")
+            assert row["stage"] == int(row["id"][0])
+
+    def test_every_report_is_written(self, good: Report) -> None:
+        cases = ElementTree.fromstring(good.file("report.xml")).findall(".//testcase")  # noqa: S314
+        assert len(cases) == len(good.statuses) == good.json["summary"]["total"]
+        assert "| 1.3 | Add a task | ✅ pass |" in good.file("report.md")
+        assert '<th scope="row">1.3</th><td>Add a task</td><td>pass</td>' in good.file(
+            "report.html"
+        )
+
+    def test_without_colours_there_is_none(self, good: Report) -> None:
+        assert "\x1b" not in good.printed
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
+    """A reference that somebody started, full of somebody else's todos. Two tests grade it."""
+    command = [str(stage_python(FIRST)), "-m", "uvicorn", "app.main:app", "--port", "{port}"]
+    app = ["--app-dir", str(ROOT / FIRST.directory)]
+    server = LaunchedServer([*command, *app], tmp_path_factory.mktemp("up"))
+    server.start()
+    with Api(server) as somebody:
+        for number in range(FOREIGN):
+            somebody.create_todo(f"of somebody else {number}")
+    yield server
+    server.end()
+
+
+class TestAServerThatIsUp:
+    """One server, graded by its address twice, whatever is in it."""
+
+    def test_a_server_that_is_up_is_graded_whatever_is_in_it(
+        self, up: LaunchedServer, tmp_path: Path
+    ) -> None:
+        report = grade(tmp_path, "--stage=1", f"--base-url={up.base_url}")
+        assert up.exit_code is None
+        assert report.exit_code == 0, report.printed
+        assert report.json["summary"]["suggestions"] == 0
+        assert report.statuses["1.7"] == "not_checked"
+        assert "not looked at: needs --cmd" in report.printed
+
+    def test_a_roster_is_graded_to_its_end_and_becomes_a_matrix(
+        self, up: LaunchedServer, tmp_path: Path
+    ) -> None:
+        command = f"{stage_python(FIRST)} -m uvicorn app.main:app --port {{port}}"
+        with (tmp_path / "roster.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["name", "base_url", "cmd", "cwd"])
+            writer.writerow(["=Mallory()", "", f'{sys.executable} -c "def"', ""])
+            writer.writerow(["Nobody", "", "", ""])
+            writer.writerow(["Ада <b>", "", command, str(ROOT / FIRST.directory)])
+            writer.writerow(["Bob", up.base_url, "", ""])
+        report = grade(
+            tmp_path,
+            *("--stage=1", "--roster", "roster.csv", "--csv=matrix.csv", "--html=matrix.html"),
+        )
+        rows = list(csv.DictReader(io.StringIO(report.file("matrix.csv"))))
+        assert [row["name"] for row in rows] == ["'=Mallory()", "Nobody", "Ада <b>", "Bob"]
+        assert [row["earned"] for row in rows] == ["0", "0", "7", "6"]
+        assert [row["1.3"] for row in rows] == ["error", "error", "pass", "pass"]
+        assert [row["1.7"] for row in rows] == ["error", "error", "pass", "not_checked"]
+        assert "Ада &lt;b&gt;" in report.file("matrix.html")
+        assert (
+            "=Mallory(): 0 earned / 0 checkable / 7 total  (SyntaxError: invalid" in report.printed
+        )
+        assert report.exit_code == 2
+
+
+def odd(kind: str) -> tuple[str, ...]:
+    """Return the arguments that grade a server of this kind."""
+    # From stage 2 on it is asked first whether it has the earlier ones.
+    stage = {"broken-websocket": 8, "drips": 3}.get(kind, 1)
+    # In half a second an answer without an end is a gigabyte, which costs more than it shows.
+    more = ("--answer-within=0.1",) if kind == "endless" else ()
+    return (f"--stage={stage}", f"--cmd={odd_server(kind)}", *IMPATIENT, *more)
+
+
+def assert_it_has_a_report(kind: str, exit_code: int, statuses: Set[str], printed: str) -> None:
+    """Nothing passes; what is our own fault, or might be, costs nobody anything."""
+    assert exit_code == ODD[kind], printed
+    assert "pass" not in statuses
+    assert (statuses == {"error"}) == (ODD[kind] == 2)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ODD if kind not in ("html", "crashes")])
+def test_whatever_a_server_does_there_is_a_report(kind: str) -> None:
+    result, printed = judge_here(*odd(kind))
+    statuses = {row.status for row in result.rows}
+    assert_it_has_a_report(kind, result.exit_code, statuses, printed)
+    assert result.score.earned == 0
+    assert "torn down" not in printed  # a test that was left out makes the next one no failure
+
+
+def test_a_chat_that_speaks_no_websocket_has_a_report_with_what_it_said() -> None:
+    result, printed = judge_here(*odd("broken-websocket"))
+    assert result.exit_code == 1, printed
+    statuses = {row.id: row.status for row in result.rows}
+    assert "pass" not in {statuses[row] for row in ("8.1", "8.2", "8.3", "8.7")}
+    frames = [failure.frames for row in result.rows for failure in row.failures]
+    assert any("101 Switching Protocols" in text for text in frames)
+
+
+def test_what_broke_the_server_is_told_with_its_last_words() -> None:
+    result, printed = judge_here(*odd("crashes"))
+    assert_it_has_a_report("crashes", result.exit_code, {r.status for r in result.rows}, printed)
+    first = next(failure for row in result.rows for failure in row.failures)
+    assert first.curl.startswith("curl -i -X POST")
+    assert "this is the end" in first.log
+    assert "exit code 3" in printed
+
+
+def test_what_a_server_answers_is_no_markup_and_the_report_speaks_russian(tmp_path: Path) -> None:
+    report = grade(tmp_path, *odd("html"), "--lang=ru", "--hint=3")
+    assert_it_has_a_report("html", report.exit_code, {*report.statuses.values()}, report.printed)
+    assert report.json["summary"]["earned"] == 0
+
+    page = report.file("report.html")
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert MARKUP in report.printed
+
+    rows = {row["id"]: row for row in report.json["requirements"]}
+    assert rows["1.3"]["text"] == "Добавление задачи"
+    assert "Документация FastAPI" in rows["1.1"]["hint"]
+    assert "Подсказка: " in report.printed
+    assert "Этап 1: Список задач в памяти" in report.printed
+    assert json.loads(report.file(".grade/hints.json"))["1.1"]["hint"] == 1
+
+
+def test_where_nobody_listens_it_is_our_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learner, "ANSWERS_WITHIN", 0.2)
+    report = grade_here(tmp_path, "--stage=1", "--base-url=http://127.0.0.1:9")
+    assert (report.exit_code, set(report.statuses.values())) == (2, {"error"})
+    assert "nothing usable answers at http://127.0.0.1:9" in report.printed
+
+
+def test_a_command_that_is_not_there_says_where_it_is_looked_for(tmp_path: Path) -> None:
+    report = grade_here(tmp_path, "--stage=1", "--cmd=no-such-server {port}")
+    assert report.exit_code == 2
+    assert "there is no command no-such-server: make a `.venv` in" in report.printed
+
+
+def test_a_command_that_makes_no_sense_is_one_clear_line(tmp_path: Path) -> None:
+    report = grade_here(tmp_path, "--stage=99", "--base-url=http://127.0.0.1:9")
+    assert report.exit_code == 2
+    assert report.errors.startswith("stage '99' does not exist: choose one of 1")
+    assert len(report.errors.splitlines()) == 1
+
+
+def test_a_solution_with_names_and_a_port_of_its_own_is_graded_by_its_profile(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    profile = f'port = {port}\n[paths]\n"/todos" = "/api/v1/tasks"\n'
+    profile += '[fields.todos]\ntitle = "name"\n'
+    (tmp_path / "profile.toml").write_text(profile, encoding="utf-8")
+    result, printed = judge_here(
+        *("--stage=1", f"--cwd={HERE}", f"--profile={tmp_path / 'profile.toml'}"),
+        f"--cmd={stage_python(FIRST)} -m uvicorn renamed:app --port {port}",
+        *("--env", f"STAGE_DIRECTORY={ROOT / FIRST.directory}"),
+    )
+    assert result.score.earned == result.score.checkable == 6, printed
+    # It also breaks craft, and the report says so.
+    assert "head answers as get does" in printed
+    assert result.exit_code == 0
+    # It takes a second server, and there is one port.
+    assert {row.id: row.status for row in result.rows}["1.7"] == "not_checked"
+
+
+def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Path) -> None:
+    solution, report = tmp_path / "solution", tmp_path / "report.json"
+    shutil.copytree(ROOT / FIRST.directory, solution, ignore=shutil.ignore_patterns("__pycache__"))
+    service = solution / "app" / "todos" / "service.py"
+    right = service.read_text(encoding="utf-8")
+    service.write_text(f"{right}\ndef", encoding="utf-8")  # it does not start
+
+    def says(status: str) -> bool:
+        try:
+            rows = json.loads(report.read_text(encoding="utf-8"))["requirements"]
+        except (FileNotFoundError, ValueError):  # not there yet, or not all of it
+            return False
+        return bool({row["id"]: row["status"] for row in rows}["1.1"] == status)
+
+    arguments = [*reference()[:2], f"--cwd={solution}", "--watch", "--json=report.json"]
+    log = tmp_path / "printed.txt"
+    with log.open("wb") as file:
+        watching = subprocess.Popen(
+            grade_command(tmp_path, *arguments), cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
+        )
+    try:
+        eventually(lambda: says("error"), within=120)
+        service.write_text(right, encoding="utf-8")
+        eventually(lambda: says("pass"), within=120)
+    finally:
+        watching.terminate()
+        watching.wait(timeout=60)
+    printed = log.read_text(encoding="utf-8")
+    # It is interrupted if the signal comes between the report and its look for the next change.
+    assert watching.returncode in (0, INTERRUPTED), printed
+    assert "Changed: app/todos/service.py; grading again" in printed
+    assert "Sum: 7 earned / 7 checkable / 7 total" in printed
+
+
+def test_each_change_is_news_also_one_that_comes_while_it_grades(tmp_path: Path) -> None:
+    (tmp_path / "main.py").touch()
+    end = threading.Event()
+    news = changes(tmp_path, [tmp_path / "report.json"], end)
+
+    next(news)  # it looks: the first grade begins, whatever there is
+    (tmp_path / "main.py").write_text("edited = 1\n", encoding="utf-8")  # meanwhile
+    assert next(news)
+    (tmp_path / "report.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "main.py").write_text("edited = 2\n", encoding="utf-8")
+    changed = {Path(path).name for _, path in next(news)}
+    assert changed == {"main.py"}, "a report is no news"
+    end.set()
+    assert list(news) == []

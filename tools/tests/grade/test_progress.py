@@ -1,0 +1,159 @@
+"""A grading tells its progress, and remembers its result until the next one."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from watchfiles import Change
+
+from course.catalog.requirements import load_requirements
+from tools.grade import history, progress
+from tools.grade.changes import changed_files
+from tools.grade.outcomes import write_event
+from tools.grade.progress import Progress
+from tools.grade.report_terminal import change_line, render
+from tools.grade.results import Grade, Row
+from tools.tests.grade.test_plugin import names, run
+from tools.tests.grade.test_results import ADD, LIST, ROWS, failed, judged, passed
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def events_of(directory: Path, *tests: str, verdict: str = "passed") -> Path:
+    """Return a file in which pytest wrote down these tests, as the last of three."""
+    file = directory / "events.jsonl"
+    chosen = [*LIST.tests, *ADD.tests, "t.py::test_1.2"]
+    write_event(file, "chosen", chosen=chosen, left_out=[], craft=[])
+    for test in tests:
+        write_event(file, "began", test=test)
+        write_event(file, "outcome", test=test, verdict=verdict)
+    write_event(file, "began", test=ADD.tests[0])
+    return file
+
+
+def test_on_a_terminal_one_line_says_which_row_and_how_many(tmp_path: Path) -> None:
+    terminal = Terminal()
+    following = Progress(ROWS, terminal)
+    events = events_of(tmp_path, LIST.tests[0])
+    with events.open("a") as file:
+        file.write('{"event": "outc')  # half a line
+    following.follow(events)
+    assert terminal.getvalue().endswith("1 of 3 tests, 1.3 Add")
+    assert "\n" not in terminal.getvalue()
+    following.say("a line that stays")
+    assert terminal.getvalue().endswith("\r\x1b[Ka line that stays\n")
+
+
+def test_elsewhere_a_line_comes_from_time_to_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    following = Progress(ROWS, stream, "ru")
+    events = events_of(tmp_path, LIST.tests[0])
+    following.follow(events)
+    assert stream.getvalue() == ""
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    write_event(events, "began", test=LIST.tests[0])
+    following.follow(events)
+    assert stream.getvalue() == "1 из 3 проверок, 1.1 List\n"
+
+
+def test_the_rows_that_failed_before_are_told_before_the_rest(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    following = Progress(ROWS, stream)
+    following.look_first_at({"1.1": 48, "1.2": 2})
+    events = events_of(tmp_path, LIST.tests[0], verdict="failed")
+    following.follow(events)
+    assert stream.getvalue() == ""
+    write_event(events, "outcome", test="t.py::test_1.2", verdict="passed")
+    following.follow(events)
+    assert "Those rows now: 1.1 48 → 1 failing, 1.2 passes so far\n" in stream.getvalue()
+
+
+SUITE = """
+import pytest
+
+pytestmark = pytest.mark.contract("T1")
+
+def test_the_list_is_in_the_order_of_ids(): ...
+
+def test_other(): ...
+
+def test_a_new_todo_comes_back_complete(): ...
+"""
+
+
+def test_the_tests_of_the_rows_that_failed_run_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_row = [test for row in load_requirements() if row.id == "1.3" for test in row.tests]
+    assert any(test.endswith("::test_a_new_todo_comes_back_complete") for test in of_row)
+    place = tmp_path / "tests"
+    place.mkdir()
+    monkeypatch.setenv("PYTEST_ADDOPTS", "")
+    (place / "stage01").mkdir()
+    (place / "stage01" / "test_todos.py").write_text(SUITE, encoding="utf-8")
+    suite = run(tmp_path, "--stage=1", "--grade-first=1.3", "tests/stage01")
+    assert names(suite)[0] == "test_a_new_todo_comes_back_complete"
+    assert len(names(suite)) == 3
+
+
+def test_files_that_changed_are_named_from_the_directory(tmp_path: Path) -> None:
+    changed = {(Change.modified, str(tmp_path / "app" / "main.py")), (Change.added, "/else.py")}
+    assert changed_files(changed, tmp_path) == ["/else.py", "app/main.py"]
+
+
+def graded(*failing: int) -> Grade:
+    """Return a grade whose first row has so many failing tests."""
+    number = failing[0] if failing else 0
+    outcomes = [failed(LIST, variant=f"[{n}]") for n in range(number)] or [passed(LIST)]
+    rows = judged(*outcomes, passed(ROWS[1]), passed(ADD))
+    return Grade(1, tuple(rows.values()))
+
+
+def test_a_grade_says_what_changed_since_the_last_one(tmp_path: Path) -> None:
+    first = history.with_changes(graded(48), "s", "quick", tmp_path)
+    assert first.changes is None
+    second = history.with_changes(graded(28), "s", "quick", tmp_path)
+    assert second.changes is not None
+    assert [change_line(one, "en") for one in second.changes] == ["1.1: 48 → 28 failing"]
+    assert "Since the last grade\n  1.1: 48 → 28 failing\n" in render(second, colour=False)
+    assert history.failing_last(1, "s", "quick", tmp_path) == {"1.1": 28}
+    third = history.with_changes(graded(), "s", "quick", tmp_path)
+    assert [change_line(one, "ru") for one in third.changes or ()] == ["1.1: не проходит 28 → есть"]
+    same = history.with_changes(graded(), "s", "quick", tmp_path)
+    assert same.changes == ()
+    assert "Nothing has changed since the last grade." in render(same, colour=False)
+
+
+def test_another_look_or_another_solution_is_not_compared(tmp_path: Path) -> None:
+    history.with_changes(graded(48), "s", "quick", tmp_path)
+    assert history.with_changes(graded(28), "s", "thorough", tmp_path).changes is None
+    assert history.with_changes(graded(28), "other", "quick", tmp_path).changes is None
+    assert history.failing_last(1, "s", "quick", tmp_path) == {}
+
+
+def test_a_grade_that_found_nothing_out_is_not_remembered(tmp_path: Path) -> None:
+    history.with_changes(graded(48), "s", "quick", tmp_path)
+    lost = replace(graded(), rows=(Row("1.1", "List", 1, "error"),), problem="it is gone")
+    assert history.with_changes(lost, "s", "quick", tmp_path).changes is None
+    assert history.failing_last(1, "s", "quick", tmp_path) == {"1.1": 48}
+
+
+@pytest.mark.parametrize("kept", ["", "[]", '{"stage 1, quick": 3}', '{"stage 1, quick": {}}'])
+def test_a_history_that_cannot_be_read_is_none(tmp_path: Path, kept: str) -> None:
+    (tmp_path / ".grade").mkdir()
+    (tmp_path / history.FILE).write_text(kept, encoding="utf-8")
+    assert history.with_changes(graded(1), "s", "quick", tmp_path).changes is None
+    written = json.loads((tmp_path / history.FILE).read_text(encoding="utf-8"))
+    assert written["stage 1, quick"]["rows"]["1.1"] == {"status": "fail", "failing": 1}

@@ -1,0 +1,241 @@
+"""A starter is made where the learner wants it, starts, has its TODOs, and earns nothing yet."""
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from course.catalog.command import run
+from course.catalog.environment import stage_python
+from course.catalog.parts import read_parts
+from course.catalog.requirements import Requirement, load_requirements
+from course.catalog.stages import ROOT, CourseError, Stage, load_course
+from course.harness.selection import spread
+from tools.learn.starter import (
+    AT_START,
+    LAST_STAGE,
+    blanked,
+    definitions,
+    main,
+    make_starter,
+)
+from tools.mutate.workbench import run_tests, workbench
+
+STAGES = load_course()[:LAST_STAGE]
+TESTS_OF_A_ROW = 4  # a row is not earned when one of its tests fails: a few are enough
+AT_START_CODE = [line.partition("  #")[0] for line in AT_START.values()]
+TEXTS = {"1.1": "List all tasks", "1.2": "Read one"}
+
+IMPORT_EACH = """
+import importlib, sys
+for directory in sys.argv[1:]:
+    sys.path.insert(0, directory)
+    importlib.import_module("app.main")
+    sys.path.remove(directory)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
+        del sys.modules[name]
+"""
+
+every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+
+
+@pytest.fixture(scope="module")
+def starter_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Stage], Path]:
+    """Return where a stage's starter is; each is made on first use."""
+    home = tmp_path_factory.mktemp("starters")
+
+    def make(stage: Stage) -> Path:
+        target = home / stage.name
+        if not target.exists():
+            make_starter(STAGES, stage, target)
+        return target
+
+    return make
+
+
+def rows_of(stage: Stage) -> list[Requirement]:
+    """Return the rows that a stage adds to the course; the repository's own are no exercise."""
+    section = f"{stage.number}."
+    return [row for row in load_requirements() if row.id.startswith(section)]
+
+
+def test_the_command_makes_a_starter_where_the_learner_wants_it(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "noxfile.py"), "starter", "1", "mine/stage 1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "The starter of stage 1 is in mine/stage 1." in done.stdout
+    assert "answer_unfinished(app)" in (tmp_path / "mine/stage 1/app/main.py").read_text("utf-8")
+
+
+def test_a_directory_with_something_in_it_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "work.py").touch()
+    assert run(main, [f"--directory={tmp_path}", "3", "mine"], ROOT) == 2
+    assert "is not empty: name a new directory" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["work.py"]
+
+
+def test_a_file_is_no_place_for_a_starter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("work", encoding="utf-8")
+    assert run(main, [f"--directory={tmp_path}", "3", "mine"], ROOT) == 2
+    assert "Not a directory" in capsys.readouterr().err
+    assert (tmp_path / "mine").read_text(encoding="utf-8") == "work"
+
+
+def test_an_empty_directory_takes_a_starter(tmp_path: Path) -> None:
+    make_starter(STAGES, STAGES[0], tmp_path)
+    assert (tmp_path / "requirements.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "complaint"),
+    [
+        ("1.1 app/main.py: nothing", "stages.toml, starter: app/main.py has no nothing"),
+        (
+            "1.1 app/nothing.py",
+            f"stages.toml, starter: {STAGES[0].directory} has no app/nothing.py",
+        ),
+    ],
+)
+def test_a_part_that_is_not_in_the_stage_is_an_error_and_leaves_nothing(
+    part: str, complaint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CourseError, match=re.escape(complaint)):
+        make_starter(STAGES, replace(STAGES[0], starter=(part,)), tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_the_capstone_has_no_starter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(main, ["capstone", str(tmp_path / "mine")], ROOT) == 2
+    assert "has no starter: choose a stage from 1 to 8" in capsys.readouterr().err
+
+
+@every_stage
+def test_the_page_of_a_starter_names_places_that_exist(
+    stage: Stage, starter_of: Callable[[Stage], Path]
+) -> None:
+    place = starter_of(stage)
+    page = (place / "README.md").read_text("utf-8")
+    assert f"`{stage.directory}/README.md` in the course" in page
+    assert (ROOT / stage.directory / "README.md").exists()
+    (entered,) = re.findall(r"^cd (.+)$", page, re.MULTILINE)
+    (graded,) = re.findall(r"--cwd (.+)$", page, re.MULTILINE)
+    assert [(ROOT / path).resolve() for path in shlex.split(f"{entered} {graded}")] == [
+        place.resolve()
+    ] * 2
+    (compared,) = re.findall(r"^git diff --no-index (.+)$", page, re.MULTILINE)
+    assert [(ROOT / path).resolve() for path in shlex.split(compared)] == [
+        (place / "app").resolve(),
+        ROOT / stage.directory / "app",
+    ]
+
+
+def test_every_starter_imports_cleanly(tmp_path: Path, starter_of: Callable[[Stage], Path]) -> None:
+    # One process, since the import of the libraries is most of the work.
+    command = [str(stage_python(STAGES[-1])), "-B", "-W", "error", "-c", IMPORT_EACH]
+    command += [str(starter_of(stage)) for stage in STAGES]
+    # The stage's environment holds its bytecode; ours, elsewhere, has none of its packages.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPYCACHEPREFIX"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@every_stage
+def test_every_row_has_its_todo(stage: Stage, starter_of: Callable[[Stage], Path]) -> None:
+    code = "".join(path.read_text("utf-8") for path in starter_of(stage).rglob("*.py"))
+    named = {row for line in code.splitlines() if "# TODO " in line for row in _rows_in(line)}
+    assert {row.id for row in rows_of(stage)} <= named
+    page = (starter_of(stage) / "README.md").read_text("utf-8")
+    in_the_table = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines()]
+    listed = [row for row in in_the_table if row[:1].isdigit() or row[:2] == "D."]
+    assert sorted(listed) == [row.id for row in rows_of(stage)]
+    assert [row.text for row in rows_of(stage) if row.text not in page] == []
+
+
+def _rows_in(line: str) -> list[str]:
+    return line.partition("# TODO ")[2].partition(":")[0].split(", ")
+
+
+@every_stage
+def test_a_starter_has_nothing_of_the_solution_left(
+    stage: Stage, starter_of: Callable[[Stage], Path]
+) -> None:
+    for part in read_parts(stage):
+        if part.names:
+            source = (starter_of(stage) / part.path).read_text("utf-8")
+            known = dict(definitions(ast.parse(source)))
+            for name in part.names:
+                last = ast.unparse(known[name].body[-1])
+                if not isinstance(known[name], ast.ClassDef):
+                    assert last.startswith(("raise NotImplementedError", *AT_START_CODE)), name
+                else:
+                    assert len(known[name].body) == 1, name
+
+
+def test_every_starter_is_clean(starter_of: Callable[[Stage], Path]) -> None:
+    options = ["--no-cache", "--config=pyproject.toml", "--extend-ignore=ARG001"]  # for TODOs
+    places = [str(starter_of(stage)) for stage in STAGES]
+    command = [sys.executable, "-m", "ruff", "check", *options, *places]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES[:3], ids=lambda stage: stage.name)
+def test_a_starter_starts_and_earns_none_of_the_new_rows(
+    stage: Stage, starter_of: Callable[[Stage], Path]
+) -> None:
+    rows = rows_of(stage)
+    tests = sorted({test for row in rows for test in spread(row.tests, TESTS_OF_A_ROW)})
+    with workbench(stage, starter_of(stage)) as root:
+        earned = run_tests(root, stage, tests).rows(rows)
+    assert earned == {row.id: False for row in rows}
+
+
+def test_a_body_becomes_a_todo_and_what_is_around_it_stays() -> None:
+    source = '''"""A module."""
+
+
+class Store:
+    """A store."""
+
+    def get(self) -> int:
+        """Return it."""
+        # How it is done.
+        return 1
+
+    def put(self) -> None:
+        return None  # at once
+'''
+    (part, other) = read_parts(
+        Stage(1, "s", "t", "l", "g", 1, starter=("1.1+1.2 a.py: Store.get", "1.2 a.py: Store.put"))
+    )
+    assert (
+        blanked(source, [part, other], TEXTS)
+        == '''"""A module."""
+
+
+class Store:
+    """A store."""
+
+    def get(self) -> int:
+        """Return it."""
+        # TODO 1.1, 1.2: List all tasks; Read one
+        raise NotImplementedError("TODO 1.1, 1.2: List all tasks; Read one")
+
+    def put(self) -> None:
+        # TODO 1.2: Read one
+        raise NotImplementedError("TODO 1.2: Read one")
+'''
+    )
