@@ -11,9 +11,11 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 
 MAX_REPORTED_ERRORS = 10
 MAX_NAME = 100  # characters of a field's name that are repeated: a client may send any name
+RETRY_AFTER = "1"  # seconds
 
 # The body of every error except 422, for the documentation.
 ERROR: dict[str, Any] = {
@@ -44,6 +46,11 @@ def add_error_handlers(app: FastAPI) -> None:
     async def answer_unreadable_body(_request: Request, _error: HTTPException) -> Response:
         message = "The body could not be read: is it complete, in UTF-8 and not nested too deeply?"
         return unprocessable([{"type": "body_unreadable", "loc": ["body"], "msg": message}])
+
+
+def unavailable(detail: str) -> Response:
+    """Return a 503 that says when to try again."""
+    return JSONResponse({"detail": detail}, 503, {"Retry-After": RETRY_AFTER})
 
 
 def unprocessable(errors: Sequence[Any]) -> Response:

@@ -70,11 +70,12 @@ def add_error_handlers(app: FastAPI) -> None:
         if isinstance(error, IntegrityError | DataError | ProgrammingError):
             raise error  # a mistake in our code: trying again would not help
         logger.error("Database unavailable: %s", getattr(error, "orig", error))
-        return JSONResponse(
-            {"detail": "The database is not available right now: try again"},
-            status_code=503,
-            headers={"Retry-After": RETRY_AFTER},
-        )
+        return unavailable("The database is not available right now: try again")
+
+
+def unavailable(detail: str) -> Response:
+    """Return a 503 that says when to try again."""
+    return JSONResponse({"detail": detail}, 503, {"Retry-After": RETRY_AFTER})
 
 
 def unprocessable(errors: Sequence[Any]) -> Response:

@@ -4,24 +4,20 @@ import asyncio
 import logging
 
 from alembic import context
-from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from app.config import load_settings
 from app.database import create_engine
-from app.exceptions import StartupError
-from app.migrate import explained
 from app.models import Base  # not from app.database: this one knows every table
 
 
 def run_migrations(connection: Connection) -> None:
     """Migrate over this connection, all or nothing."""
-    if connection.dialect.name == "sqlite":
-        # Making a table anew drops the old one: what refers to its rows must not go with them.
-        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-        # The driver begins no transaction for CREATE TABLE. This one also makes a second process
-        # that starts at the same time wait, and then find nothing left to do.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    # Making a table anew drops the old one: what refers to its rows must not go with them.
+    connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    # The driver begins no transaction for CREATE TABLE. This one also makes a second process
+    # that starts at the same time wait, and then find nothing left to do.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -32,35 +28,16 @@ def run_migrations(connection: Connection) -> None:
         context.run_migrations()
 
 
-def print_migrations() -> None:
-    """Print the SQL that would run: `alembic upgrade head --sql`."""
-    context.configure(url=load_settings().database_url, target_metadata=Base.metadata)
-    with context.begin_transaction():
-        context.run_migrations()
-
-
-async def run_as_command() -> None:
-    """Connect to the configured database and migrate it."""
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
+async def connect_and_migrate() -> None:
+    """Migrate the configured database over a connection of its own."""
     engine = create_engine(load_settings())
     try:
         async with engine.begin() as connection:
             await connection.run_sync(run_migrations)
     finally:
         await engine.dispose()
-        # aiosqlite 0.22: after a file that it cannot open, its thread needs the loop a bit longer.
-        await asyncio.sleep(0.1)
 
 
-if (connection := context.config.attributes.get("connection")) is not None:
-    run_migrations(connection)  # called by the application when it starts
-else:
-    try:
-        with explained():
-            if context.is_offline_mode():
-                print_migrations()
-            else:
-                asyncio.run(run_as_command())
-    except StartupError as error:
-        raise CommandError(str(error)) from None  # which Alembic prints in one line
+logging.basicConfig(format="%(message)s")
+logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
+asyncio.run(connect_and_migrate())

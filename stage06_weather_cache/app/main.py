@@ -1,5 +1,6 @@
 """The application: what it is called, what it keeps while it runs, and which features it has."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -19,18 +20,16 @@ from app.images.service import sweep
 from app.images.storage import MediaStorage
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
-from app.logs import set_up_logs
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
-from app.migrate import prepare_schema
+from app.migrate import upgrade_schema
 from app.shutdown import limit_shutdown
 from app.todos.router import router as todos_router
 from app.weather.providers import choose_provider
 from app.weather.router import router as weather_router
 from app.weather.service import WeatherService
 from app.weather.upstream import open_client
-from app.workarounds.startup_errors import StartupErrorMiddleware
 
 
 class AppState(TypedDict):
@@ -49,7 +48,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     """Make what every request shares: the code before `yield` runs at start, after it at stop."""
     limit_shutdown()
     settings = load_settings()
-    await prepare_schema(settings, upgrade=settings.environment == "development")
+    if settings.environment == "development":
+        await upgrade_schema()
     engine = create_engine(settings)
     highest_cost = await find_highest_cost(engine)
     password_hasher = PasswordHasher(settings.bcrypt_rounds, highest_cost=highest_cost)
@@ -69,7 +69,9 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
-set_up_logs()
+# Our lines in the log look like those of the server.
+logging.basicConfig(format="%(levelname)s:     %(message)s")
+logging.getLogger("app").setLevel(logging.INFO)
 app = FastAPI(
     title="Todos, pictures, jobs and the weather",
     description="Todo lists, a gallery, background jobs, and the weather from a cache.",
@@ -80,7 +82,6 @@ app = FastAPI(
 )
 add_error_handlers(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
-app.add_middleware(StartupErrorMiddleware)
 app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.include_router(todos_router)

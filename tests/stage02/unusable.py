@@ -52,9 +52,9 @@ REASONS: dict[Spoil, str] = {
     garbage_instead: "not a database",
     nowhere: "unable to open database file",
     newer_than_the_code: "9999_from_the_future",
-    not_migrated_in_production: "alembic upgrade head",
     misspelled_in_dotenv: "ENVIRONMENT",
 }
+SPOILED = [*REASONS, not_migrated_in_production]
 
 
 @dataclass

@@ -3,15 +3,10 @@
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.exceptions import PROBLEM, problem
+from app.exceptions import problem
 
 MAX_BODY_SIZE = 128 * 1024  # bytes
-
-
-def is_plain_413(message: Message) -> bool:
-    """Return whether this is the start of Starlette's own answer to a body that is too large."""
-    our_type = (b"content-type", PROBLEM.encode())
-    return bool(message["status"] == 413) and our_type not in message["headers"]
+PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 def announces_body(scope: Scope) -> bool:
@@ -40,7 +35,7 @@ class BodyLimitMiddleware:
 
         async def send_problem(message: Message) -> None:
             nonlocal refused
-            if message["type"] == "http.response.start" and is_plain_413(message):
+            if message.get("status") == 413 and PLAIN_TEXT in message["headers"]:
                 refused = True
                 answer = problem(413, "The request body is too large")
                 await answer(scope, receive, send)

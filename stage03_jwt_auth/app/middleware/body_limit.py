@@ -5,12 +5,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_SIZE = 128 * 1024  # bytes
-
-
-def is_plain_413(message: Message) -> bool:
-    """Return whether this is the start of Starlette's own answer to a body that is too large."""
-    json_type = (b"content-type", b"application/json")
-    return bool(message["status"] == 413) and json_type not in message["headers"]
+PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 class BodyLimitMiddleware:
@@ -28,7 +23,7 @@ class BodyLimitMiddleware:
 
         async def send_json(message: Message) -> None:
             nonlocal refused
-            if message["type"] == "http.response.start" and is_plain_413(message):
+            if message.get("status") == 413 and PLAIN_TEXT in message["headers"]:
                 refused = True
                 answer = JSONResponse({"detail": "The request body is too large"}, 413)
                 await answer(scope, receive, send)

@@ -59,7 +59,7 @@ MAX_UNPACKED = 8 * MAX_PIXELS  # bytes: four channels of 16 bits
 UNPACK_SIZE = 1024 * 1024  # bytes that are unpacked at a time, and thrown away
 
 ORIENTATION, SHORT = 0x112, 3  # in EXIF data: how the picture is turned before it is shown
-UPRIGHT, ORIENTATIONS = 1, range(1, 9)
+UPRIGHT, ORIENTATIONS, SIDEWAYS = 1, range(1, 9), range(5, 9)  # the last ones turn it by 90°
 
 UNKNOWN_PART = "The picture is broken: it has a part of an unknown kind"
 MOVES_ODDLY = "The picture is broken: its frames are not as they should be"
@@ -73,12 +73,11 @@ class BrokenPicture(Exception):
 
 @dataclass
 class Cleaned:
-    """A picture file with harmless parts only; width and height in pixels, as they are stored."""
+    """A picture file with harmless parts only; width and height in pixels, as it is shown."""
 
     data: bytes
     width: int
     height: int
-    orientation: int
 
 
 def clean(data: bytes) -> Cleaned:
@@ -123,7 +122,7 @@ def _clean_jpeg(data: bytes) -> Cleaned:
     is_held = scans > 1 or frame[1] == PROGRESSIVE
     too_much = coefficients * scans > MAX_SCANNED or (is_held and coefficients > MAX_COEFFICIENTS)
     require(not too_much, "The picture is too much work: save it as a JPEG that is not progressive")
-    return Cleaned(b"".join(kept), width, height, orientation or UPRIGHT)
+    return Cleaned(b"".join(kept), *_shown(width, height, orientation))
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -187,7 +186,7 @@ def _clean_png(data: bytes) -> Cleaned:
     require(unpacked <= MAX_UNPACKED, "The picture has too many pixels")
     for (_, _, pixels), expected in zip(frames, rows, strict=True):
         _unpack(b"".join(pixels), expected)
-    return Cleaned(b"".join(kept), width, height, orientation or UPRIGHT)
+    return Cleaned(b"".join(kept), *_shown(width, height, orientation))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -250,6 +249,10 @@ def _only_orientation(exif: bytes) -> tuple[int, bytes]:
     except struct.error:
         pass  # the data end too early
     return UPRIGHT, b""
+
+
+def _shown(width: int, height: int, orientation: int) -> tuple[int, int]:
+    return (height, width) if orientation in SIDEWAYS else (width, height)
 
 
 def _require_size(width: int, height: int) -> None:

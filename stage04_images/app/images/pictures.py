@@ -4,8 +4,8 @@ Neither its name nor its declared type is believed: the bytes decide.
 """
 
 import asyncio
+import io
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,6 @@ from app.images.formats import JPEG_START, PNG_SIGNATURE, BrokenPicture, clean
 
 SIGNATURES = {"image/jpeg": JPEG_START + b"\xff", "image/png": PNG_SIGNATURE}
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png"}
-SIDEWAYS = range(5, 9)  # EXIF's orientations that turn a picture by 90°
-MAX_SECONDS = 10  # for decoding; less than one is enough, unless the machine is very busy
 SHRINK = 8  # a decoder that makes a picture this much smaller still reads all of the file
 MAX_UNREAD = 16  # bytes: a decoder may stop a little before the end
 
@@ -48,7 +46,7 @@ async def inspect_picture(path: Path, declared_type: str | None, user_id: int) -
 
     Raises 415 when it is not a JPEG or PNG or was declared to be something else, and 422 when it is
     broken, asks for too much memory or time, or is followed by something that is not a picture;
-    `Unavailable` when the file cannot be read, written or decoded now.
+    `Unavailable` when the file cannot be read or written now.
     """
     turn = _turns.setdefault(user_id, asyncio.Lock())
     try:
@@ -77,10 +75,7 @@ def _inspect(path: Path, declared_type: str | None) -> Picture:
             file.write(cleaned.data)
             file.flush()
             os.fsync(file.fileno())
-    width, height = cleaned.width, cleaned.height
-    if cleaned.orientation in SIDEWAYS:
-        width, height = height, width
-    return Picture(content_type, width, height)
+    return Picture(content_type, cleaned.width, cleaned.height)
 
 
 def _sniff(data: bytes) -> str:
@@ -90,31 +85,15 @@ def _sniff(data: bytes) -> str:
     raise HTTPException(415, "Only JPEG and PNG pictures can be uploaded")
 
 
-class Feed:
-    """Hands a file to a decoder, so that we can stop the decoder and know what it left."""
-
-    def __init__(self, data: bytes) -> None:
-        self.unread, self.is_late = memoryview(data), False
-        self._stop_at = time.monotonic() + MAX_SECONDS
-
-    def read(self, size: int) -> bytes | None:
-        """Return at most so many bytes, and half of the rest at most: the end comes bit by bit."""
-        self.is_late = time.monotonic() > self._stop_at
-        if self.is_late:
-            return None  # the decoder takes it for the end of the file
-        size = min(size, (len(self.unread) + 1) // 2)
-        piece, self.unread = self.unread[:size], self.unread[size:]
-        return bytes(piece)
-
-
 def _decode(data: bytes, shrink: int) -> None:
-    """Decode a JPEG from beginning to end; raises `BrokenPicture`, and `Unavailable` when too late.
+    """Decode a JPEG from beginning to end; raises `BrokenPicture`.
 
     libvips hears of what libjpeg calls a warning, a picture cut in half for example. It looks for
     warnings before each strip of rows, so those of the last one are still in its buffer at the end.
     """
-    feed, source = Feed(data), pyvips.SourceCustom()
-    source.on_read(feed.read)
+    file, source = io.BytesIO(data), pyvips.SourceCustom()
+    # At most half of the rest at a time: so we know how much the decoder did not want.
+    source.on_read(lambda size: file.read(min(size, (len(data) - file.tell() + 1) // 2)))
     try:
         image = pyvips.Image.jpegload_source(
             source, access="sequential", fail_on="warning", shrink=shrink
@@ -123,9 +102,7 @@ def _decode(data: bytes, shrink: int) -> None:
         warnings = pyvips.Error("").detail
     except pyvips.Error as error:
         warnings = error.detail
-    if feed.is_late:
-        raise Unavailable("Looking at the picture took too long: try again")
     if warnings:
         raise BrokenPicture("The picture is broken: not all of it can be decoded")
-    if len(feed.unread) > MAX_UNREAD:
+    if len(data) - file.tell() > MAX_UNREAD:
         raise BrokenPicture("The picture is broken: something is hidden behind its pixels")

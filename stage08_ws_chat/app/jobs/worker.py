@@ -21,7 +21,7 @@ from app.exceptions import StartupError
 from app.jobs import execution
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import RUN_JOB, create_celery, send
-from app.migrate import prepare_schema
+from app.migrate import upgrade_schema
 from app.workarounds.kombu_redis import survive_lost_redis
 
 NOTIFIED_AT_ONCE = 500
@@ -60,12 +60,9 @@ process = WorkerProcess()
 
 @worker_init.connect
 def prepare_worker(**_: Any) -> None:
-    """Check the database once, before there are several processes."""
-    try:
-        upgrade = settings.environment == "development"
-        asyncio.run(prepare_schema(settings, upgrade=upgrade))
-    except StartupError as error:
-        sys.exit(str(error))
+    """Migrate the database once, before there are several processes."""
+    if settings.environment == "development":
+        asyncio.run(upgrade_schema())
 
 
 @worker_process_init.connect

@@ -2,10 +2,9 @@
 
 import asyncio
 
-from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-RETRY_AFTER = "1"  # seconds
+from app.exceptions import unavailable
 
 
 class CancelledRequestMiddleware:
@@ -27,6 +26,5 @@ class CancelledRequestMiddleware:
             await self.app(scope, receive, send_noticed if scope["type"] == "http" else send)
         except asyncio.CancelledError:
             if scope["type"] == "http" and not started:
-                detail = "The server is stopping: send the request again"
-                answer = JSONResponse({"detail": detail}, 503, {"Retry-After": RETRY_AFTER})
+                answer = unavailable("The server is stopping: send the request again")
                 await answer(scope, receive, send)
