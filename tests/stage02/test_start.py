@@ -42,7 +42,9 @@ def unusable(launch_for_module: Launch) -> Unusable:
         for spoil in REASONS
     ],
 )
-def test_a_server_with_an_unusable_database_exits_and_says_why(unusable: Unusable, spoil: Spoil) -> None:
+def test_a_server_with_an_unusable_database_exits_and_says_why(
+    unusable: Unusable, spoil: Spoil
+) -> None:
     server, exit_code = unusable.refused[spoil]
     assert exit_code not in (0, None)
     assert REASONS[spoil] in server.log_text()

@@ -80,7 +80,7 @@ def grade(
 
 
 def _not_begun(subject: Subject, options: Options) -> set[str]:
-    return not_begun(subject.directory, load_course(), options.stage)
+    return not_begun(subject.directory, options.stage)
 
 
 def _start_by_hand(subject: Subject) -> str:

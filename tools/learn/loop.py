@@ -17,7 +17,7 @@ from pathlib import Path
 import watchfiles
 
 from course.catalog.requirements import Requirement, load_requirements
-from course.catalog.stages import ROOT, Stage, load_course
+from course.catalog.stages import ROOT, Stage
 from tools.grade.hints import KINDS, load_hints
 from tools.grade.outcomes import Outcome
 from tools.grade.report_terminal import facts, sentences
@@ -219,7 +219,7 @@ class Loop:
 
     def _not_begun(self) -> set[str]:
         """Return the rows of which every part is as the starter has it."""
-        return not_begun(self._directory, load_course(), self._stage)
+        return not_begun(self._directory, self._stage)
 
     def _open(self) -> list[Requirement]:
         return [row for row in self._rows if row.id not in self._state.passed]

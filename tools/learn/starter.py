@@ -5,7 +5,7 @@
 `starter` in `stages.toml` lists these parts, each with the rows of the requirements that it earns:
 
     "3.2 app/auth/router.py: sign_in"     a function without its body, or a class without its fields
-    "3.4 app/todos/service.py"              a file as the stage before has it, or none at all
+    "3.4 app/todos/service.py"              a file as the stage before has it, or an empty one
 
 The list is in a good working order. A starter imports cleanly and starts. A missing part answers
 501 and names its row.
@@ -30,6 +30,7 @@ from course.catalog.parts import Part, read_parts
 from course.catalog.requirements import Requirement, load_requirements
 from course.catalog.stages import ROOT, CourseError, Stage, find_stage, load_course
 from course.catalog.trees import listed
+from tools.learn.agents import agents_page
 
 LAST_STAGE = 8  # the capstone has no starter
 LINE_LENGTH = 100
@@ -40,10 +41,18 @@ AT_START = {
     "lifespan": "yield {}  # type: ignore[typeddict-item]",
     "find_highest_cost": "return 0",
 }
-# A line of `app/main.py`, and the line that a starter adds after it.
+# A line of `app/main.py`, and the lines that a starter adds after it. Without `app/unfinished.py`
+# they do nothing, so a learner may delete that file first.
 ADDED_TO_MAIN = (
-    ("from fastapi import FastAPI", "from app.unfinished import answer_unfinished"),
-    ("add_error_handlers(app)", "answer_unfinished(app)"),
+    (
+        "from fastapi import FastAPI",
+        "from contextlib import suppress\nfrom importlib import import_module",
+    ),
+    (
+        "add_error_handlers(app)",
+        "with suppress(ModuleNotFoundError):  # delete them with app/unfinished.py\n"
+        '    import_module("app.unfinished").answer_unfinished(app)',
+    ),
 )
 # The starter's page links to the lesson, so the lesson and its pictures are not copied.
 LEFT_OUT = ("README.md", "gallery.png", "chat.png")
@@ -109,14 +118,15 @@ def _write(
         if not part.names:
             (made / part.path).unlink()
             before = root / stages[stage.number - 2].directory / part.path
-            if stage.number > 1 and before.exists():
-                _copy(before, made / part.path)
+            old = before.read_text(encoding="utf-8") if stage.number > 1 and before.exists() else ""
+            (made / part.path).write_text(with_todo(old, part, texts), encoding="utf-8")
     for path in dict.fromkeys(part.path for part in parts if part.names):
         of_the_file = [part for part in parts if part.path == path]
         source = (made / path).read_text(encoding="utf-8")
         (made / path).write_text(blanked(source, of_the_file, texts), encoding="utf-8")
     _answer_unfinished(made / "app")
     (made / "README.md").write_text(readme(stage, parts, place), encoding="utf-8")
+    (made / "AGENTS.md").write_text(agents_page(stage, rows_of(parts)), encoding="utf-8")
     _tidy(made)
 
 
@@ -144,6 +154,16 @@ def blanked(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
             body.append("...")
         lines[start : definition.end_lineno] = indent("\n".join(body), margin).splitlines()
     return "\n".join(lines) + "\n"
+
+
+def with_todo(source: str, part: Part, texts: dict[str, str]) -> str:
+    """Return a module's source with a TODO for all of it, after its docstring."""
+    body = ast.parse(source).body
+    has_docstring = bool(body) and isinstance(body[0], ast.Expr)
+    after = (body[0].end_lineno or 0) if has_docstring else 0
+    todo = [f"# {line}" for line in todo_lines(part.rows, texts, LINE_LENGTH)]
+    lines = source.splitlines()
+    return "\n".join([*lines[:after], *([""] if after else []), *todo, *lines[after:]]) + "\n"
 
 
 def todo_lines(rows: Sequence[str], texts: dict[str, str], width: int) -> list[str]:
@@ -180,13 +200,18 @@ def _answer_unfinished(app: Path) -> None:
     main.write_text(source, encoding="utf-8")
 
 
+def rows_of(parts: Sequence[Part]) -> list[Requirement]:
+    """Return the requirements that these parts earn, in their order."""
+    known = {row.id: row for row in load_requirements()}
+    return [known[row_id] for row_id in dict.fromkeys(row for part in parts for row in part.rows)]
+
+
 def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
     """Return the page of a starter: the tasks, the rows that they earn, and how to check them.
 
     The commands run in the course's directory, where `place` is the path of the starter.
     """
-    known = {row.id: row for row in load_requirements()}
-    rows = [known[row_id] for row_id in dict.fromkeys(row for part in parts for row in part.rows)]
+    rows = rows_of(parts)
     restarting = [row.id for row in rows if any(test.startswith(RESTARTING) for test in row.tests)]
     only_so = f" Rows that need a restart pass only with `--cmd`: {', '.join(restarting)}."
     quoted = shlex.quote(place)
@@ -237,7 +262,7 @@ def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
         "Compare with the whole stage when you are done:",
         "",
         "```bash",
-        f"git diff --no-index {shlex.quote(place + '/app')} {stage.directory}/app",
+        f"python3 noxfile.py compare {stage.number} {quoted}",
         "```",
     ]
     return "\n".join(lines) + "\n"

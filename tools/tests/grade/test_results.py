@@ -134,13 +134,13 @@ def test_a_row_of_which_all_is_left_in_the_source_has_not_begun(tmp_path: Path) 
     starter = tmp_path / "starter"
     make_starter(stages, stage, starter)
     rows = {row for part in read_parts(stage) for row in part.rows}
-    assert not_begun(starter, stages, stage) == rows
+    assert not_begun(starter, stage) == rows
 
     part = next(part for part in read_parts(stage) if part.names)
     file, mark = starter / part.path, f"# TODO {', '.join(part.rows)}:"
     file.write_text(file.read_text("utf-8").replace(mark, "# done:", 1), "utf-8")
-    assert rows - not_begun(starter, stages, stage) == set(part.rows)
-    assert not_begun(ROOT / stage.directory, stages, stage) == set()
+    assert rows - not_begun(starter, stage) == set(part.rows)
+    assert not_begun(ROOT / stage.directory, stage) == set()
 
 
 def test_rows_that_have_not_begun_are_no_failures_and_others_wait_for_them() -> None:
