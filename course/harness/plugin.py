@@ -26,7 +26,14 @@ from course.harness.driver import Api
 from course.harness.exchange import forget, report_sections
 from course.harness.forks import share, shared_directory
 from course.harness.learners import NEEDS_CMD, LearnersServer, Solution
-from course.harness.selection import FULL, MARKERS, QUICK, longest_file_first, quick_selection
+from course.harness.selection import (
+    FULL,
+    MARKERS,
+    QUICK,
+    longest_file_first,
+    longest_first,
+    quick_selection,
+)
 from course.harness.server import (
     AttachedServer,
     LaunchedServer,
@@ -127,7 +134,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SUITES] = {stage.name: stage.number for stage in stages}
     config.stash[_ENDED] = []
     if hasattr(config, "workerinput"):  # set by pytest-xdist
-        config.pluginmanager.register(LongestFileFirst())
+        config.pluginmanager.register(LongestFirst(share_files=config.workerinput["share_files"]))
         share(Path(config.workerinput["fork_servers"]))
     else:
         config.pluginmanager.register(SharedForkServers())
@@ -204,17 +211,21 @@ class SharedForkServers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell each worker where the fork servers are."""
+        """Tell each worker where the fork servers are, and whether it has files to itself."""
         node.workerinput["fork_servers"] = str(shared_directory())
+        node.workerinput["share_files"] = node.config.getoption("dist") == "loadgroup"
 
 
-class LongestFileFirst:
-    """In a worker of `pytest-xdist`: puts the files that take longest first."""
+class LongestFirst:
+    """In a worker of `pytest-xdist`: puts the files, or the tests, that take longest first."""
+
+    def __init__(self, *, share_files: bool) -> None:
+        self._share_files = share_files
 
     @pytest.hookimpl(trylast=True)  # after the random order, which it keeps within each file
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Order the files."""
-        items[:] = longest_file_first(items)
+        """Order the tests."""
+        items[:] = longest_first(items) if self._share_files else longest_file_first(items)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
