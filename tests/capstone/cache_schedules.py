@@ -77,7 +77,7 @@ class World:
                 self.gates.remove(entry)
 
     async def call(self, label: str, effect: Callable[[], Any]) -> Any:
-        """Do the effect in Redis, unless a fault comes before or after it."""
+        """Apply the effect in Redis, unless a fault comes before or after it."""
         await self.gate(f"{label} {SENT}")
         fault = self.schedule.choose(3) if self.faults and not self.free else 0
         if fault:

@@ -10,7 +10,7 @@ import psycopg
 # ruff: noqa: S608 - no part of these statements comes from outside
 
 ROWS = 40_000
-IMAGES = 100_000  # their rows are short: PostgreSQL prefers to scan a smaller table
+IMAGES = 100_000  # their rows are short, so PostgreSQL would scan a smaller table
 OTHERS = 5_000  # other users
 BUSY = 25_000  # the position of a post outside of all tested pages; it gets many comments
 

@@ -39,7 +39,7 @@ def make_database(postgres: Postgres) -> str:
 def run_command_of_readme(
     page: str, begins: str, file: Path, *, postgres: Postgres, media: Path
 ) -> None:
-    """Run the README's command that starts like this, without its container, with `file`."""
+    """Run the README's command that starts with `begins`, without its container and with `file`."""
     line = rf"^docker compose .* ({begins} .+) ([<>]) \S+$"
     ((command, direction),) = re.findall(line, page, re.MULTILINE)
     program, *arguments = shlex.split(command.replace(MEDIA_IN_CONTAINER, str(media)))

@@ -58,7 +58,7 @@ def assert_refused(answer: httpx.Response) -> None:
     assert isinstance(answer.json()["detail"], str)
 
 
-# --- One use, one successor
+# --- Single use
 
 
 @pytest.mark.requirement("C.1")

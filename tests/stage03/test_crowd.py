@@ -59,7 +59,7 @@ def test_many_sign_ins_from_one_address_do_not_delay_another(visitor: Api) -> No
 
     def crowd(number: int) -> tuple[httpx.Response, float] | None:
         if number == CROWD:
-            time.sleep(4 * alone)  # the sign-ins from the other address start first
+            time.sleep(4 * alone)  # the many sign-ins start first
             beside.append(sign_in_from("127.0.0.2", visitor, username))
             return None
         asked = time.monotonic()
@@ -69,7 +69,7 @@ def test_many_sign_ins_from_one_address_do_not_delay_another(visitor: Api) -> No
     outcome = in_parallel(CROWD + 1, crowd)
     assert not outcome.errors
     assert {status for status, _ in beside} == {200}
-    # At worst, one running hash has to end first; the whole crowd would take 60 times as long.
+    # At worst, one running hash has to end first; waiting for all of them takes 60 times as long.
     assert beside[0][1] < 5 * alone + 0.5, (alone, beside)
     answers = [result for result in outcome.results if result is not None]
     refused = [(answer, took) for answer, took in answers if answer.status_code in (429, 503)]

@@ -88,7 +88,7 @@ def test_a_kill_during_many_uploads_loses_no_acknowledged_image(
     with ExitStack() as connections:
         for _ in range(3):
             connections.enter_context(half_an_upload(api))
-        in_parallel(WORKERS, work)  # requests after the kill fail, and may
+        in_parallel(WORKERS, work)  # requests after the kill may fail
     start_an_hour_later(private_server)
     assert_in_order(private_server)
     for url, content in acknowledged.items():

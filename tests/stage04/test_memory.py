@@ -36,8 +36,8 @@ from tests.stage04.uploads import MAX_FILE_SIZE, new_image, upload
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage]
 
 AT_ONCE = 20
-# The sum of: the first MiB of each of 20 files, one decoded picture (34 MiB), its profile (5 MiB)
-# twice. All twenty files together would take 100 MiB even before decoding.
+# 20 MiB for the first MiB of each file, 34 MiB for one decoded picture, and 10 MiB for its profile,
+# which is held twice. All twenty files together would take 100 MiB even before decoding.
 MEMORY_BOUND = 80 * MIB
 P95_BOUND = 150.0  # milliseconds more than idle
 CAMERA = (4000, 3000)  # pixels: 12 million, a typical photo of a phone

@@ -119,7 +119,7 @@ def test_a_running_job_cannot_be_cancelled(api: Api) -> None:
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.contract("J1", "J5")
-def test_a_status_is_one_of_six_words(api: Api) -> None:
+def test_a_status_is_one_of_six_values(api: Api) -> None:
     job = submit(api)
     seen = [job["status"]]
     while seen[-1] in ("queued", "running"):

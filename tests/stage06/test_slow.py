@@ -50,7 +50,7 @@ class Waited:
 
 
 @dataclass(frozen=True)
-class Afternoon:
+class SlowResults:
     """The results for unknown cities, for known cities, and for other requests."""
 
     cold: dict[Case, Waited]
@@ -60,7 +60,9 @@ class Afternoon:
 
 
 @pytest.fixture(scope="module")
-def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather) -> Afternoon:
+def slow_results(
+    forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather
+) -> SlowResults:
     """Try every slow mode with a known and with an unknown city."""
     apis = {provider: Api(server) for provider, server in forgetful_servers.items()}
     marks = {provider: server.log_mark() for provider, server in forgetful_servers.items()}
@@ -101,7 +103,7 @@ def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWe
     for api in apis.values():
         api.close()
     cold, known = waited.results[: len(CASES)], waited.results[len(CASES) :]
-    return Afternoon(
+    return SlowResults(
         dict(zip(CASES, cold, strict=True)), dict(zip(CASES, known, strict=True)), others, log
     )
 
@@ -111,9 +113,9 @@ def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWe
 @pytest.mark.contract("W7")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_timeout_of_the_provider_gets_504_without_a_retry(
-    afternoon: Afternoon, case: Case
+    slow_results: SlowResults, case: Case
 ) -> None:
-    waited = afternoon.cold[case]
+    waited = slow_results.cold[case]
     assert waited.answer.status_code == 504
     assert reason(waited.answer)
     assert waited.seconds < LONGEST
@@ -125,9 +127,9 @@ def test_a_timeout_of_the_provider_gets_504_without_a_retry(
 @pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_stale_answer_is_served_after_a_timeout_of_the_provider(
-    afternoon: Afternoon, case: Case
+    slow_results: SlowResults, case: Case
 ) -> None:
-    waited = afternoon.known[case]
+    waited = slow_results.known[case]
     assert outcome(waited.answer) == "STALE"
     assert age(waited.answer) >= BRIEF
     assert max_age(waited.answer) == 0
@@ -136,17 +138,17 @@ def test_a_stale_answer_is_served_after_a_timeout_of_the_provider(
 
 @pytest.mark.requirement("6.3", "6.5")
 @pytest.mark.own_stage("app/weather/")
-def test_other_requests_are_served_while_the_provider_hangs(afternoon: Afternoon) -> None:
-    assert len(afternoon.others) >= 10
-    assert median(afternoon.others) < AT_ONCE
+def test_other_requests_are_served_while_the_provider_hangs(slow_results: SlowResults) -> None:
+    assert len(slow_results.others) >= 10
+    assert median(slow_results.others) < AT_ONCE
 
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage("app/weather/")
-def test_a_timeout_logs_no_traceback_and_no_key(afternoon: Afternoon) -> None:
-    assert "/weather" in afternoon.log
-    assert "Traceback" not in afternoon.log
-    assert KEY not in afternoon.log
+def test_a_timeout_logs_no_traceback_and_no_key(slow_results: SlowResults) -> None:
+    assert "/weather" in slow_results.log
+    assert "Traceback" not in slow_results.log
+    assert KEY not in slow_results.log
 
 
 @pytest.mark.requirement("6.5")

@@ -30,11 +30,11 @@ pytestmark = pytest.mark.craft
 
 Case = tuple[str, str, str]  # mode, provider, endpoint
 CASES = [(mode, *where) for mode in QUICK for where in EVERY_ENDPOINT]
-AT_ONCE = 6  # stories at the same time
+AT_ONCE = 6  # cases at the same time
 
 
 @dataclass(frozen=True)
-class Story:
+class Answers:
     """The answers for a city: at first, while the provider failed, and after it recovered."""
 
     fresh: httpx.Response
@@ -43,26 +43,26 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def stories(
+def answers(
     forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather
-) -> dict[Case, Story]:
-    """Run all stories at once, because each waits until its first answer is stale."""
+) -> dict[Case, Answers]:
+    """Run all cases at once, because each waits until its first answer is stale."""
     apis = {provider: Api(server) for provider, server in forgetful_servers.items()}
     cities = {case: new_city() for case in CASES}
     fresh = {case: ask(apis[case[1]], city) for case, city in cities.items()}
     time.sleep(BRIEF + 0.1)  # all answers expire; a check would refresh them
 
-    def tell(case: Case) -> Story:
+    def tell(case: Case) -> Answers:
         (mode, provider, endpoint), city = case, cities[case]
         with fake_weather.failing(mode, city, endpoint=endpoint):
             failing = ask(apis[provider], city)
-        return Story(fresh[case], failing, ask(apis[provider], city))
+        return Answers(fresh[case], failing, ask(apis[provider], city))
 
     with ThreadPoolExecutor(AT_ONCE) as executor:
-        stories = dict(zip(CASES, executor.map(tell, CASES), strict=True))
+        answers = dict(zip(CASES, executor.map(tell, CASES), strict=True))
     for api in apis.values():
         api.close()
-    return stories
+    return answers
 
 
 @pytest.mark.requirement("6.5")
@@ -70,9 +70,9 @@ def stories(
 @pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_stale_answer_is_served_while_the_provider_fails(
-    stories: dict[Case, Story], case: Case
+    answers: dict[Case, Answers], case: Case
 ) -> None:
-    story = stories[case]
+    story = answers[case]
     assert outcome(story.fresh) == "MISS"
     assert outcome(story.failing) == "STALE"
     assert weather_of(story.failing) == weather_of(story.fresh)
@@ -83,8 +83,8 @@ def test_a_stale_answer_is_served_while_the_provider_fails(
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage("app/weather/")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_a_recovered_provider_is_asked_at_once(stories: dict[Case, Story], case: Case) -> None:
-    story = stories[case]
+def test_a_recovered_provider_is_asked_at_once(answers: dict[Case, Answers], case: Case) -> None:
+    story = answers[case]
     assert outcome(story.recovered) == "MISS"
     assert age(story.recovered) == 0
     fetched = [weather_of(answer)["fetched_at"] for answer in (story.fresh, story.recovered)]

@@ -39,13 +39,13 @@ class Person:
         comment: Json = expect(201, self.api, "POST", path, json={"body": body})
         return comment
 
-    def delete(self, kind: str, thing: Json) -> None:
+    def delete(self, kind: str, resource: Json) -> None:
         """Delete a post (`posts`) or a comment (`comments`)."""
-        expect(204, self.api, "DELETE", f"/{kind}/{thing['id']}")
+        expect(204, self.api, "DELETE", f"/{kind}/{resource['id']}")
 
-    def restore(self, kind: str, thing: Json) -> Json:
+    def restore(self, kind: str, resource: Json) -> Json:
         """Restore a post or a comment as an administrator, and return it."""
-        restored: Json = expect(200, self.api, "POST", f"/{kind}/{thing['id']}/restore")
+        restored: Json = expect(200, self.api, "POST", f"/{kind}/{resource['id']}/restore")
         return restored
 
 

@@ -15,15 +15,15 @@ AT_ONCE = 6
 ROUNDS = 5
 
 
-def lasting(thing: Json) -> Json:
+def lasting(resource: Json) -> Json:
     """Return the fields of a post or comment that deleting and restoring must not change."""
-    return {name: thing[name] for name in thing if name not in ("updated_at", "deleted_at")}
+    return {name: resource[name] for name in resource if name not in ("updated_at", "deleted_at")}
 
 
-def row_of(server: LaunchedServer, table: str, thing: Json) -> tuple[str, str | None]:
+def row_of(server: LaunchedServer, table: str, resource: Json) -> tuple[str, str | None]:
     """Return the body and the time of deletion from the database file."""
     statement = f"SELECT body, deleted_at FROM {table} WHERE id = ?"  # noqa: S608 - our own names
-    ((body, deleted_at),) = server.database.query(statement, thing["id"])
+    ((body, deleted_at),) = server.database.query(statement, resource["id"])
     return body, deleted_at
 
 
@@ -108,9 +108,9 @@ def test_restoring_a_post_restores_its_comments(
 @pytest.mark.parametrize("kind", ["posts", "comments"])
 def test_restoring_returns_the_unchanged_resource(author: Person, admin: Person, kind: str) -> None:
     post = author.write_post()
-    thing = post if kind == "posts" else author.comment_on(post)
-    author.delete(kind, thing)
-    assert admin.restore(kind, thing) == thing
+    resource = post if kind == "posts" else author.comment_on(post)
+    author.delete(kind, resource)
+    assert admin.restore(kind, resource) == resource
 
 
 @pytest.mark.requirement("7.7")
@@ -150,8 +150,8 @@ def test_concurrent_deletes_succeed_exactly_once(
 ) -> None:
     for _ in range(ROUNDS):
         post = author.write_post()
-        thing = post if kind == "posts" else author.comment_on(post)
-        path = f"/{kind}/{thing['id']}"
+        resource = post if kind == "posts" else author.comment_on(post)
+        path = f"/{kind}/{resource['id']}"
 
         def delete(number: int, path: str = path) -> int:
             return (author, admin)[number % 2].api.request("DELETE", path).status_code
@@ -193,10 +193,10 @@ def test_concurrent_restores_all_return_the_same_result(
     author: Person, admin: Person, visitor: Api, kind: str
 ) -> None:
     post = author.write_post()
-    thing = post if kind == "posts" else author.comment_on(post)
+    resource = post if kind == "posts" else author.comment_on(post)
     before = read(visitor, post)
-    author.delete(kind, thing)
-    restored = in_parallel(AT_ONCE, lambda _: admin.restore(kind, thing))
+    author.delete(kind, resource)
+    restored = in_parallel(AT_ONCE, lambda _: admin.restore(kind, resource))
     assert not restored.errors
     assert restored.results == [restored.results[0]] * AT_ONCE
     assert read(visitor, post) == before
@@ -207,12 +207,12 @@ def test_concurrent_restores_all_return_the_same_result(
 @pytest.mark.parametrize("kind", ["posts", "comments"])
 def test_a_second_delete_gets_404(author: Person, admin: Person, kind: str) -> None:
     post = author.write_post()
-    thing = post if kind == "posts" else author.comment_on(post)
-    author.delete(kind, thing)
+    resource = post if kind == "posts" else author.comment_on(post)
+    author.delete(kind, resource)
     for who in (author, admin):
-        expect(404, who.api, "DELETE", f"/{kind}/{thing['id']}")
-    admin.restore(kind, thing)
-    author.delete(kind, thing)  # it can be deleted again
+        expect(404, who.api, "DELETE", f"/{kind}/{resource['id']}")
+    admin.restore(kind, resource)
+    author.delete(kind, resource)  # it can be deleted again
 
 
 @pytest.mark.requirement("7.7")
@@ -221,13 +221,13 @@ def test_a_second_delete_gets_404_and_a_second_restore_succeeds(
     author: Person, admin: Person, kind: str
 ) -> None:
     post = author.write_post()
-    thing = post if kind == "posts" else author.comment_on(post)
-    author.delete(kind, thing)
+    resource = post if kind == "posts" else author.comment_on(post)
+    author.delete(kind, resource)
     for who in (author, admin):
-        expect(404, who.api, "DELETE", f"/{kind}/{thing['id']}")
-    restored = admin.restore(kind, thing)
-    assert admin.restore(kind, thing) == restored
-    author.delete(kind, thing)  # it can be deleted again
+        expect(404, who.api, "DELETE", f"/{kind}/{resource['id']}")
+    restored = admin.restore(kind, resource)
+    assert admin.restore(kind, resource) == restored
+    author.delete(kind, resource)  # it can be deleted again
 
 
 @pytest.mark.requirement("7.7")
