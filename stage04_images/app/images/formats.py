@@ -10,7 +10,6 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 MAX_PIXELS, MAX_SIDE = 50_000_000, 65_535
 MAX_PARTS = 20_000  # segments or chunks: each costs some microseconds
@@ -71,24 +70,21 @@ class BrokenPicture(Exception):
     """The file is not built as it should be, or asks for too much; the text is for the client."""
 
 
-@dataclass
-class Cleaned:
-    """A picture file with harmless parts only; width and height in pixels, as it is shown."""
-
-    data: bytes
-    width: int
-    height: int
+# The parts to keep; width and height as they are stored; EXIF's orientation, 0 for none.
+_Parts = tuple[list[bytes], int, int, int]
 
 
-def clean(data: bytes) -> Cleaned:
-    """Return a JPEG or PNG file with harmless parts only; raises `BrokenPicture`.
+def clean(data: bytes) -> tuple[bytes, int, int]:
+    """Return a JPEG or PNG file with harmless parts only, and width and height as it is shown.
 
-    The pixels of a PNG are all there then. Those of a JPEG only a decoder can check.
+    Raises `BrokenPicture`. A PNG's pixels are all there then; a JPEG's only a decoder can check.
     """
     try:
-        return _clean_jpeg(data) if data.startswith(JPEG_START) else _clean_png(data)
+        of_kind = _clean_jpeg if data.startswith(JPEG_START) else _clean_png
+        kept, width, height, orientation = of_kind(data)
     except (struct.error, zlib.error):
         raise BrokenPicture("The picture is broken: not all of it is there") from None
+    return b"".join(kept), *((height, width) if orientation in SIDEWAYS else (width, height))
 
 
 def require(condition: object, message: str) -> None:
@@ -97,7 +93,7 @@ def require(condition: object, message: str) -> None:
         raise BrokenPicture(message)
 
 
-def _clean_jpeg(data: bytes) -> Cleaned:
+def _clean_jpeg(data: bytes) -> _Parts:
     """Return the first picture of a JPEG file: some cameras write several, one after the other."""
     kept, orientation, frame, scans = [JPEG_START], 0, b"", 0
     for marker, segment in _segments(data):
@@ -122,7 +118,7 @@ def _clean_jpeg(data: bytes) -> Cleaned:
     is_held = scans > 1 or frame[1] == PROGRESSIVE
     too_much = coefficients * scans > MAX_SCANNED or (is_held and coefficients > MAX_COEFFICIENTS)
     require(not too_much, "The picture is too much work: save it as a JPEG that is not progressive")
-    return Cleaned(b"".join(kept), *_shown(width, height, orientation))
+    return kept, width, height, orientation
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -145,7 +141,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     raise BrokenPicture(TOO_MANY_PARTS)
 
 
-def _clean_png(data: bytes) -> Cleaned:
+def _clean_png(data: bytes) -> _Parts:
     """Return a PNG file, each picture of which unpacks to its end: a moving one has several."""
     kept, orientation, before, form, has_palette, moves = [PNG_SIGNATURE], 0, b"", b"", False, 0
     frames: list[tuple[int, int, list[bytes]]] = []  # width, height, and the packed pixels
@@ -186,7 +182,7 @@ def _clean_png(data: bytes) -> Cleaned:
     require(unpacked <= MAX_UNPACKED, "The picture has too many pixels")
     for (_, _, pixels), expected in zip(frames, rows, strict=True):
         _unpack(b"".join(pixels), expected)
-    return Cleaned(b"".join(kept), *_shown(width, height, orientation))
+    return kept, width, height, orientation
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -249,10 +245,6 @@ def _only_orientation(exif: bytes) -> tuple[int, bytes]:
     except struct.error:
         pass  # the data end too early
     return UPRIGHT, b""
-
-
-def _shown(width: int, height: int, orientation: int) -> tuple[int, int]:
-    return (height, width) if orientation in SIDEWAYS else (width, height)
 
 
 def _require_size(width: int, height: int) -> None:

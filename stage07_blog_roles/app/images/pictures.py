@@ -63,19 +63,19 @@ def _inspect(path: Path, declared_type: str | None) -> Picture:
     if declared_type and declared_type.partition(";")[0].strip().lower() != content_type:
         raise HTTPException(415, f"The picture is {content_type}, but was declared otherwise")
     try:
-        cleaned = clean(data)
-        is_as_sent = cleaned.data == data
+        cleaned, width, height = clean(data)
+        is_as_sent = cleaned == data
         del data  # megabytes: the decoder needs some, too
         if content_type == "image/jpeg":
-            _decode(cleaned.data, SHRINK if min(cleaned.width, cleaned.height) >= SHRINK else 1)
+            _decode(cleaned, SHRINK if min(width, height) >= SHRINK else 1)
     except BrokenPicture as error:
         raise HTTPException(422, str(error)) from None
     if not is_as_sent:
         with path.open("wb") as file:
-            file.write(cleaned.data)
+            file.write(cleaned)
             file.flush()
             os.fsync(file.fileno())
-    return Picture(content_type, cleaned.width, cleaned.height)
+    return Picture(content_type, width, height)
 
 
 def _sniff(data: bytes) -> str:
@@ -95,10 +95,9 @@ def _decode(data: bytes, shrink: int) -> None:
     # At most half of the rest at a time: so we know how much the decoder did not want.
     source.on_read(lambda size: file.read(min(size, (len(data) - file.tell() + 1) // 2)))
     try:
-        image = pyvips.Image.jpegload_source(
+        pyvips.Image.jpegload_source(
             source, access="sequential", fail_on="warning", shrink=shrink
-        )
-        image.avg()  # needs every pixel, and keeps none
+        ).avg()  # needs every pixel, and keeps none
         warnings = pyvips.Error("").detail
     except pyvips.Error as error:
         warnings = error.detail

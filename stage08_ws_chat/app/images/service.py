@@ -17,9 +17,8 @@ from app.images.pictures import EXTENSIONS, inspect_picture
 from app.images.storage import MediaStorage
 
 MAX_FILENAME = 255  # characters
-# Categories of Unicode: control, format (which way to write, joiners), half a surrogate pair, and
-# separators of lines and paragraphs. Then what a joiner may join: marks, symbols, letters without
-# case.
+# Categories of Unicode: control, format (joiners, too), half a surrogate pair, separators of lines
+# and paragraphs; then those that a joiner may join: marks, symbols, letters without case.
 INVISIBLE, JOINED = ("Cc", "Cf", "Cs", "Zl", "Zp"), ("Lo", "Mc", "Mn", "Sk", "So")
 JOINERS = "\u200c\u200d"  # zero width non-joiner, zero width joiner
 
