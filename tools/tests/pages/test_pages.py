@@ -47,6 +47,7 @@ WITH_COMMANDS = [*LESSONS, *GUIDES]
 # The blocks that are not run, and why.
 NOT_RUN = {
     "python3 noxfile.py serve 2\n": "it serves until Ctrl-C; tools/tests/run/test_sessions.py",
+    "python3 noxfile.py learn 3\n": "it runs until all rows pass; tools/tests/learn/test_learn.py",
     "python3 noxfile.py\n": "this test is a part of it",
     "python3 noxfile.py lock\n": "it asks an index of packages",
     "python3 -m pip install pre-commit\npre-commit install\n": (
