@@ -124,13 +124,13 @@ def stack(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def drill(session: nox.Session) -> None:
-    """Break the production topology in eight ways, under load (`drill 3 5`: only those two)."""
+    """Break the production topology in eight ways, under load (`drill 3 5`: only these)."""
     run_patiently(session, "tools.drill")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, spelling and CI with ruff, typos and zizmor (`lint --fix` corrects the style)."""
+    """Check style, spelling and CI with ruff, typos and zizmor (`lint --fix` corrects it)."""
     session.log(f"lint{place_in_run(session)}")
     run_module(session, "ruff", "check", *session.posargs)
     run_module(session, "ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
@@ -186,6 +186,12 @@ def diff(session: nox.Session) -> None:
 def propagate(session: nox.Session) -> None:
     """Carry an edit of a stage into every later one (`propagate stage01_memory_todo`)."""
     session.run(sys.executable, "-m", "tools.sync.propagate", *session.posargs, external=True)
+
+
+@nox.session(name="new-stage", default=False)
+def new_stage(session: nox.Session) -> None:
+    """Make a stage after the last one, green at once (`new-stage stage10_tags`)."""
+    run_module(session, "tools.sync.new_stage", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="uv|virtualenv", reuse_venv=True)
@@ -248,7 +254,7 @@ def wrong(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
-    """Break stages on purpose and see whether the tests notice (`mutants 1 2 --exhaustive`)."""
+    """Break stages on purpose and see whether the tests notice (`mutants 1 2`)."""
     for stage in STAGES:
         app_python(session, stage)
     run_module(session, "tools.mutate.mutants", *session.posargs)

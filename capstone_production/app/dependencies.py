@@ -1,10 +1,10 @@
 """The dependencies of handlers. One that asks for a `CurrentUser` is for signed-in users only."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, Header, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,20 +13,21 @@ from app.auth.models import User, namespace
 from app.auth.roles import Role
 from app.auth.schemas import UserRead
 from app.auth.security import InvalidToken
-from app.auth.verified_tokens import VerifiedTokens
+from app.auth.tokens import VerifiedTokens
 from app.cache.cache import Cache
 from app.cache.invalidation import publish_invalidations
 from app.config import Settings
 from app.exceptions import unauthorized
+from app.idempotency import MAX_KEY, Idempotency
+from app.quotas import Quotas
 
 # Reads the Authorization header, answers 401 without one, and gives /docs its "Authorize" button.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token")
 optional_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
 
 
-@asynccontextmanager
-async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
-    """Yield a session, and commit what it did. An error rolls all of it back."""
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """Give a request its session: all that it does is one transaction."""
     async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
         try:
             yield session
@@ -34,12 +35,6 @@ async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
         finally:
             # Before the answer: its reader may ask again at once, here or at another process.
             await publish_invalidations(session, request.state.cache)
-
-
-async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Give a request its session: all that it does is one transaction."""
-    async with transaction(request) as session:
-        yield session
 
 
 # scope="function" ends the session, and so commits, before the answer is sent: without it a client
@@ -80,7 +75,7 @@ async def get_current_user(
 async def get_cached_user(token: str, request: Request) -> UserRead:
     """Return the user whose token came with the request, as they were a moment ago: not a row.
 
-    For what belongs to them. What their role allows is not decided by this: ask `CurrentUser`.
+    For what belongs to them. Where the role decides, ask `CurrentUser`.
     """
     user_id = verify(token, request)
 
@@ -132,3 +127,49 @@ def require_role(role: Role) -> Callable[[User], Awaitable[User]]:
         return user
 
     return check_role
+
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=MAX_KEY,
+        pattern=r"^[\x20-\x7e]+$",  # what ASCII can print
+        description="A request with a key that was used before gets the first answer again",
+    ),
+]
+
+
+async def get_idempotency(
+    request: Request,
+    session: SessionDep,
+    token: Annotated[str, Depends(oauth2_scheme)],
+    key: Key = None,
+) -> Idempotency:
+    """Return what the request's key, if it has one, is good for.
+
+    The token is enough: the route's guard finds the user. To load the user here would take a second
+    connection while the guard holds the first, and a burst of requests would wait for itself.
+    """
+    return Idempotency(session, verify(token, request), request.url.path, key)
+
+
+async def refuse_key(key: Key = None) -> None:
+    """Answer 422 to a key: it belongs to a user, and here is none yet."""
+    if key is not None:
+        message = "Registering takes no key: sent again, it answers that the username is taken"
+        problem = {"type": "key_not_taken", "loc": ("header", "Idempotency-Key"), "msg": message}
+        raise RequestValidationError([problem])
+
+
+IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
+
+
+async def get_quotas(request: Request) -> Quotas:
+    """Return the quotas, which all requests share."""
+    quotas: Quotas = request.state.quotas
+    return quotas
+
+
+QuotasDep = Annotated[Quotas, Depends(get_quotas)]

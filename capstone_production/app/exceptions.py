@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.request_id import current_request_id
 
@@ -25,22 +26,22 @@ MAX_NAME = 100  # characters of a field's name that are repeated: a client may s
 RETRY_AFTER = "1"  # seconds
 PROBLEM = "application/problem+json"
 NO_BODY = (204, 304)
-# The body of every error, for the documentation.
-ERROR: dict[str, Any] = {
-    PROBLEM: {
-        "schema": {
-            "type": "object",
-            "properties": {
-                "type": {"type": "string"},
-                "title": {"type": "string"},
-                "status": {"type": "integer"},
-                "detail": {"type": "string"},
-                "request_id": {"type": "string"},
-                "errors": {"type": "array", "items": {"type": "object"}},
-            },
-            "required": ["type", "title", "status", "detail", "request_id"],
-        }
-    }
+# The body of every error, for the documentation: there once, and every operation refers to it.
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["type", "title", "status", "detail", "request_id"],
+}
+PROBLEM_RESPONSE: dict[str, Any] = {
+    "description": "A problem document (RFC 9457)",
+    "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 # SQLSTATE, or its first letters, of errors that are PostgreSQL's and not those of our code:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -87,10 +88,27 @@ def errors(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
 
     "default" stands for every error that is not named.
     """
-    named: dict[int | str, dict[str, Any]] = {status: {"content": ERROR} for status in statuses}
+    named: dict[int | str, dict[str, Any]] = {
+        status: {"$ref": "#/components/responses/Problem"} for status in statuses
+    }
     if "default" in named:
-        named["default"] |= {"description": "A problem document (RFC 9457)"}
+        named["default"]["description"] = PROBLEM_RESPONSE["description"]
     return named
+
+
+def describe_problems(app: FastAPI) -> None:
+    """Add to the description of the API what `errors` refers to."""
+    describe = app.openapi
+
+    def describe_with_problems() -> dict[str, Any]:
+        description = describe()
+        components = description["components"]
+        components["schemas"]["Problem"] = PROBLEM_SCHEMA
+        components["responses"] = {"Problem": PROBLEM_RESPONSE}
+        return description
+
+    # FastAPI's own way to extend it: https://fastapi.tiangolo.com/how-to/extending-openapi/
+    app.openapi = describe_with_problems  # type: ignore[method-assign]
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -127,6 +145,30 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Unavailable)
     async def answer_unavailable(_request: Request, error: Unavailable) -> Response:
         return unavailable(str(error))
+
+
+class UnexpectedErrorMiddleware:
+    """Answer a mistake of ours with a 500 that tells nothing of it, and write it to the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything through. When an answer has begun, the server has to cut it off."""
+        started = False
+
+        async def send_noticed(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noticed if scope["type"] == "http" else send)
+        except Exception:
+            if started or scope["type"] != "http":
+                raise
+            logger.exception("Unexpected error")
+            await problem(500, "Something went wrong on our side")(scope, receive, send)
 
 
 def may_work_later(error: Exception) -> bool:

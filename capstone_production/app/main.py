@@ -9,11 +9,10 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.auth.rate_limits import AuthLimits
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.auth.service import find_highest_cost
-from app.auth.verified_tokens import VerifiedTokens
+from app.auth.tokens import VerifiedTokens
 from app.blog.router import router as blog_router
 from app.cache.cache import Cache
 from app.cache.invalidation import watched as watched_by_cache
@@ -23,12 +22,15 @@ from app.chat.room import Room, open_room
 from app.chat.router import router as chat_router
 from app.config import Settings, load_settings
 from app.database import create_engine
-from app.docs import remove_docs
-from app.exceptions import add_error_handlers, errors
+from app.exceptions import (
+    UnexpectedErrorMiddleware,
+    add_error_handlers,
+    describe_problems,
+    errors,
+)
 from app.gallery.router import router as gallery_router
-from app.health.checks import DatabaseCheck, MediaCheck, RedisCheck
-from app.health.readiness import Readiness
 from app.health.router import router as health_router
+from app.health.service import DatabaseCheck, MediaCheck, Readiness, RedisCheck
 from app.images.router import router as images_router
 from app.images.service import sweep
 from app.images.storage import MediaStorage
@@ -37,25 +39,22 @@ from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
 from app.logs import set_up_server_logs
+from app.metrics import Gauges, expose_metrics
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
+from app.middleware.browsers import CrossOriginMiddleware, SecurityHeadersMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
-from app.middleware.cors import CrossOriginMiddleware
 from app.middleware.force_close import ForceCloseMiddleware
 from app.middleware.observe import ObserveMiddleware
 from app.middleware.paths import PathMiddleware
-from app.middleware.security_headers import SecurityHeadersMiddleware
-from app.middleware.unexpected_errors import UnexpectedErrorMiddleware
 from app.migrate import prepare_schema
-from app.observability.exposition import expose_metrics
-from app.observability.gauges import Gauges
 from app.quotas import Quotas
+from app.rate_limits import AuthLimits, LookupLimits
 from app.redis_client import open_redis
 from app.shutdown import Shutdown
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
 from app.watchdog import watched_event_loop
-from app.weather.limits import LookupLimits
 from app.weather.providers import choose_provider
 from app.weather.router import router as weather_router
 from app.weather.service import WeatherService
@@ -153,6 +152,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
+def remove_docs(app: FastAPI) -> None:
+    """Make the description and its pages answer 404."""
+    paths = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
+    app.router.routes[:] = [
+        route for route in app.router.routes if getattr(route, "path", None) not in paths
+    ]
+
+
 set_up_server_logs()
 hide_tokens_in_logs()
 log_clients_mistakes_quietly()
@@ -165,6 +172,7 @@ app = FastAPI(
     redirect_slashes=False,
 )
 add_error_handlers(app)
+describe_problems(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(UnexpectedErrorMiddleware)
 app.add_middleware(StartupErrorMiddleware)

@@ -4,7 +4,7 @@ from app.auth.models import RefreshToken, User
 from app.blog.models import Comment, Post
 from app.chat.models import Message
 from app.database import Base
-from app.idempotency.models import IdempotencyKey
+from app.idempotency import IdempotencyKey
 from app.images.models import Image
 from app.jobs.models import Job
 from app.todos.models import Todo

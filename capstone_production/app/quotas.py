@@ -6,7 +6,7 @@ the limit, and close to it every write counts. Writes at the same moment may exc
 """
 
 from cachetools import LRUCache
-from fastapi import HTTPException, Request
+from fastapi import HTTPException
 from sqlalchemy import func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -49,9 +49,3 @@ class Quotas:
                 raise QuotaExceeded(kind, limit)
             left = 1 + (limit - count) // SHARE
         self._left[kind, owner_id] = left - 1
-
-
-async def get_quotas(request: Request) -> Quotas:
-    """Return the quotas, which all requests share."""
-    quotas: Quotas = request.state.quotas
-    return quotas

@@ -16,7 +16,7 @@ from app.config import Settings
 
 ANSWERS_WITHIN = 0.5  # seconds, for connecting, for an answer, and for a free connection
 
-# What a call raises when Redis is down, slow, or has no connection left for us.
+# A call raises one of these when Redis is down, slow, or has no connection left for us.
 REDIS_ERRORS = (RedisError, OSError)
 
 

@@ -1,7 +1,7 @@
 """The name of the request that is being answered: in its answer, and in every line logged for it.
 
 A client or a gateway may give the name, so that one search finds a request in the logs of all who
-had a part in it. What is not well formed is not taken over: it goes into our log.
+had a part in it. An id that is not well formed is not taken over, since it goes into our log.
 """
 
 import random

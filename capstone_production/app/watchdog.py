@@ -3,8 +3,8 @@
 Docker starts a container again that has ended, and does nothing about one that hangs; nothing else
 can help a process whose event loop stands still, or a Celery whose connection is lost for good.
 `STUCK_AFTER` seconds without a sign of life are the end: the stacks of all threads go to the log.
-Whatever was being worked on is done again by others, as after any crash. That the database or Redis
-is down is no reason: a new process would not have them either.
+Others do its work again, as after any crash. A database or a Redis that is down does not end a
+process: a new one would not have them either.
 """
 
 import asyncio

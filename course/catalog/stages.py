@@ -8,7 +8,8 @@ it before any environment exists.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def load_course(root: Path = ROOT) -> list[Stage]:
     path = root / "stages.toml"
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8")).get("stage", [])
+        for row in rows:
+            _check_fields(row)
         stages = [Stage(**{key: _frozen(value) for key, value in row.items()}) for row in rows]
     except (OSError, ValueError, TypeError) as error:
         raise CourseError(f"stages.toml: {error}") from error
@@ -56,6 +59,16 @@ def load_course(root: Path = ROOT) -> list[Stage]:
     if [stage.number for stage in stages] != list(range(1, len(stages) + 1)):
         raise CourseError("stages.toml: number the stages 1, 2, 3, … in order")
     return stages
+
+
+def _check_fields(row: Mapping[str, Any]) -> None:
+    """Raise `CourseError` for a row that lacks a field or has one that no stage has."""
+    name = row.get("directory", f"stage {row.get('number', '?')}")
+    missing = [one.name for one in fields(Stage) if one.default is MISSING and one.name not in row]
+    if missing:
+        raise CourseError(f"stages.toml: {name} lacks {', '.join(missing)}")
+    if unknown := row.keys() - {one.name for one in fields(Stage)}:
+        raise CourseError(f"stages.toml: {name} has an unknown field: {', '.join(sorted(unknown))}")
 
 
 def _frozen(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 The statements of a test are SQL that SQLite and PostgreSQL both understand, with `?` for a
 parameter. A test that is about one of the two is marked `deployment(mode)`.
+
+psycopg is imported where PostgreSQL is asked: that takes longer than to import all of the harness.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-import psycopg
-from psycopg import sql
+if TYPE_CHECKING:
+    import psycopg
 
 Rows = list[tuple[Any, ...]]
 
@@ -109,6 +111,8 @@ class PostgresDatabase:
     @contextmanager
     def write_lock(self) -> Iterator[None]:
         """Hold a lock on every table: who reads does not wait, who writes does."""
+        from psycopg import sql
+
         with self._connect() as connection:
             tables = [sql.Identifier(table) for table in self.tables()]
             lock = sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE")
@@ -118,6 +122,8 @@ class PostgresDatabase:
     @contextmanager
     def read_lock(self, table: str) -> Iterator[None]:
         """Keep everybody away from a table, who reads, too, for as long as the `with` lasts."""
+        from psycopg import sql
+
         with self._connect() as connection:
             lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
             connection.execute(lock.format(sql.Identifier(table)))
@@ -149,6 +155,8 @@ class PostgresDatabase:
         return not self.tables()
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        import psycopg
+
         return psycopg.connect(self.url.replace("+asyncpg", ""))
 
 

@@ -18,10 +18,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import Any, Protocol
 
-import psycopg
 import pytest
+from filelock import FileLock
 
 from course.catalog.stages import find_stage, load_course
+from course.harness.forks import shared_directory
 from course.harness.postgres import (
     NO_POSTGRES,
     Postgres,
@@ -80,8 +81,9 @@ class Full:
 
     processes = 2
 
-    def __init__(self, postgres_url: str, stage_directory: Path) -> None:
+    def __init__(self, postgres_url: str, stage_directory: Path, shared: Path | None) -> None:
         self._postgres_url = postgres_url
+        self._shared = shared  # a directory of all workers, when they share the server
         self._stage_directory = stage_directory
         self._databases = ExitStack()
         self._template = ""  # until the shared server is prepared
@@ -91,13 +93,27 @@ class Full:
 
         A copy of that database, made before anybody uses it, is the template of all others.
         """
-        template = self._databases.enter_context(self._database())
-        server.settings["DATABASE_URL"] = template
+        self._template = self._migrated_database(server)
+        database = self._databases.enter_context(self._database(self._template))
+        server.settings["DATABASE_URL"] = database
+
+    def _migrated_database(self, server: LaunchedServer) -> str:
+        if self._shared is None:
+            return self._migrate(server, self._databases.enter_context(self._database()))
+        address = self._shared / "migrated-database"
+        with FileLock(address.with_suffix(".lock")):
+            if not address.exists():
+                # It goes with the server, which ends after the last worker.
+                database = create_database(self._postgres_url)
+                address.write_text(self._migrate(server, database), encoding="utf-8")
+        return address.read_text(encoding="utf-8")
+
+    def _migrate(self, server: LaunchedServer, database: str) -> str:
+        server.settings["DATABASE_URL"] = database
         done = server.run("alembic", "upgrade", "head", cwd=self._stage_directory)
         if done.returncode != 0:
             raise ServerDidNotStart(["alembic"], done.returncode, done.stdout)
-        self._template = template
-        server.settings["DATABASE_URL"] = self._databases.enter_context(self._database(template))
+        return database
 
     @contextmanager
     def surroundings(self, directory: Path, *, migrated: bool) -> Iterator[dict[str, str]]:
@@ -116,6 +132,8 @@ class Full:
 
     @contextmanager
     def _database(self, template: str = "") -> Iterator[str]:
+        import psycopg
+
         url = create_database(self._postgres_url, template)
         yield url
         with suppress(psycopg.OperationalError):  # gone already: somebody pressed Ctrl-C
@@ -189,11 +207,16 @@ class SharedPostgres:
             self._postgres.end()
 
 
+def _shared_postgres(config: pytest.Config) -> str | None:
+    """Return the address of the server that all workers share, in such a worker."""
+    address: str | None = getattr(config, "workerinput", {}).get("postgres_url")
+    return address
+
+
 @pytest.fixture(scope="session")
 def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a PostgreSQL server where databases can be made: ours, or `DATABASE_URL`."""
-    shared = getattr(request.config, "workerinput", {}).get("postgres_url")
-    existing = os.environ.get("DATABASE_URL") or shared
+    existing = os.environ.get("DATABASE_URL") or _shared_postgres(request.config)
     if existing:
         yield existing
         return
@@ -213,6 +236,8 @@ def deployment(request: pytest.FixtureRequest, stage_directory: Path) -> Iterato
     if not is_full(request.config):
         yield Plain()
         return
-    full = Full(request.getfixturevalue("postgres_url"), stage_directory)
+    postgres_url: str = request.getfixturevalue("postgres_url")
+    is_shared = postgres_url == _shared_postgres(request.config)
+    full = Full(postgres_url, stage_directory, shared_directory() if is_shared else None)
     yield full
     full.end()

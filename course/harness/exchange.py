@@ -409,4 +409,4 @@ def report_sections() -> list[tuple[str, str]]:
         *frames,
     ]
     log = mask(last.server.log_tail())
-    return [*sections, ("The server's log ends", log)] if log else sections
+    return [*sections, ("End of the server's log", log)] if log else sections

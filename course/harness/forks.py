@@ -29,6 +29,7 @@ from filelock import FileLock
 
 CAN_FORK = sys.platform == "linux"
 _SCRIPT = Path(__file__).with_name("fork_server.py")
+_END_DEADLINE = 5.0
 _PATIENCE = 60.0  # seconds for a first start on a busy machine
 
 
@@ -90,6 +91,11 @@ class ForkServer:
         with self._changed:
             self._changed.wait_for(lambda: pid in self._statuses, timeout)
             return self._statuses.get(pid)
+
+    def close(self) -> None:
+        """Close the connection: the fork server ends with its last one, its processes go on."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _listen(self) -> None:
         for line in self._socket.makefile():
@@ -181,6 +187,15 @@ def shared_directory() -> Path:
         share(Path(tempfile.mkdtemp(prefix="forks-")))  # only its owner may enter it
         atexit.register(shutil.rmtree, _directory[0], ignore_errors=True)
     return _directory[0]
+
+
+@atexit.register
+def _leave() -> None:
+    for server in _servers.values():
+        server.close()
+    for process in _fork_servers:  # the other workers leave, too
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_END_DEADLINE)
 
 
 def start_process(

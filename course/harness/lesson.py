@@ -29,6 +29,10 @@ from course.harness.server import LaunchedServer
 UVICORN = ["-P", str(Path(__file__).with_name("quick_reload.py"))]
 COMMAND_DEADLINE = 180.0
 RELOAD_DEADLINE = 20.0
+# The lesson of stage 3 shows what a hash costs. Later lessons only pay for it: at each start of a
+# server, sign-up and sign-in.
+STAGE_OF_HASHES = 3
+QUICK_HASHES = {"BCRYPT_ROUNDS": "4"}
 MISSED_EDIT = 3.0  # uvicorn does not see an edit in the first quarter of a second after a start
 # What uvicorn says at the end of a start, whichever way it went.
 RESTARTED = re.compile(r"Application startup (complete|failed)")
@@ -117,10 +121,13 @@ class Workplace:
         self.stage_directory = clone / stage.directory
         command = [str(stage_python(stage)), *UVICORN, "app.main:app", "--port", "{port}"]
         command += ["--reload", "--reload-dir", "app"]  # as `serve` does
-        self.server = LaunchedServer(command, directory, working_directory=self.stage_directory)
+        settings = QUICK_HASHES if stage.number > STAGE_OF_HASHES else {}
+        self.server = LaunchedServer(
+            command, directory, settings, working_directory=self.stage_directory
+        )
         self.server.start()
         ports = {"8000": self.server.base_url.rpartition(":")[2], "8001": str(free_port())}
-        self._shell = Shell(self.stage_directory, shell_environment(directory), ports)
+        self._shell = Shell(self.stage_directory, shell_environment(directory) | settings, ports)
 
     def close(self) -> None:
         """End the shell with whatever it started, and the server."""
@@ -253,6 +260,12 @@ def clone_course(directory: Path, *paths: str) -> Path:
         shutil.copy(ROOT / path, copy)
     (clone / ".nox").mkdir()
     (clone / ".nox" / "apps").symlink_to(ENVIRONMENTS)
+    # Else each clone would compile the tools and the standard library.
+    for compiled in (ENVIRONMENTS, Path(sys.base_prefix)):
+        place = Path("bytecode", *compiled.parts[1:])
+        if (ROOT / ".nox" / place).is_dir():
+            (clone / ".nox" / place).parent.mkdir(parents=True, exist_ok=True)
+            (clone / ".nox" / place).symlink_to(ROOT / ".nox" / place)
     if not paths and (ROOT / ".venv" / "made").exists():
         # A directory, since git does not ignore a link in its place.
         (clone / ".venv").mkdir()

@@ -8,6 +8,7 @@ Against a server that is up, tests that must own the process are skipped as *not
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -25,7 +26,14 @@ from course.harness.driver import Api
 from course.harness.exchange import forget, report_sections
 from course.harness.forks import share, shared_directory
 from course.harness.learners import NEEDS_CMD, LearnersServer, Solution
-from course.harness.selection import FULL, MARKERS, QUICK, longest_file_first, quick_selection
+from course.harness.selection import (
+    FULL,
+    MARKERS,
+    QUICK,
+    longest_file_first,
+    longest_first,
+    quick_selection,
+)
 from course.harness.server import (
     AttachedServer,
     LaunchedServer,
@@ -52,8 +60,10 @@ _POLL = 0.02  # seconds between two looks at a server that is starting
 SHORTENED = {"JOB_LEASE": "3"}  # seconds until a job of a killed server is taken up again
 OTHER_SECRET = "not checked: the server does not sign its tokens with the JWT_SECRET it was given"
 # With `--solution` a process can be had, but what is inside of it is somebody else's.
-NOT_INSIDE = "not checked: needs the course's own app, to look into its database and log"
-NOT_OTHERWISE = "not checked: needs the course's own app, to start it with other settings"
+NOT_INSIDE = "not checked: needs the course's own app, since the test reads its database and log"
+NOT_OTHERWISE = (
+    "not checked: needs the course's own app, since the test starts it with other settings"
+)
 NO_USERS = "not checked: needs users, and this server has none"
 
 _STAGE = pytest.StashKey[Stage]()
@@ -124,7 +134,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SUITES] = {stage.name: stage.number for stage in stages}
     config.stash[_ENDED] = []
     if hasattr(config, "workerinput"):  # set by pytest-xdist
-        config.pluginmanager.register(LongestFileFirst())
+        config.pluginmanager.register(LongestFirst(share_files=config.workerinput["share_files"]))
         share(Path(config.workerinput["fork_servers"]))
     else:
         config.pluginmanager.register(SharedForkServers())
@@ -158,6 +168,20 @@ def pytest_keyboard_interrupt() -> None:
     kill_running_servers()
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector: thousands of items stay, and it finds nothing.
+
+    It would look at all of them dozens of times, in each worker, and again at the end.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take out what the stage under test does not have yet, has no longer, or inherits in full."""
     stage, suites = config.stash[_STAGE], config.stash[_SUITES]
@@ -187,17 +211,21 @@ class SharedForkServers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell each worker where the fork servers are."""
+        """Tell each worker where the fork servers are, and whether it has files to itself."""
         node.workerinput["fork_servers"] = str(shared_directory())
+        node.workerinput["share_files"] = node.config.getoption("dist") == "loadgroup"
 
 
-class LongestFileFirst:
-    """In a worker of `pytest-xdist`: puts the files that take longest first."""
+class LongestFirst:
+    """In a worker of `pytest-xdist`: puts the files, or the tests, that take longest first."""
+
+    def __init__(self, *, share_files: bool) -> None:
+        self._share_files = share_files
 
     @pytest.hookimpl(trylast=True)  # after the random order, which it keeps within each file
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Order the files."""
-        items[:] = longest_file_first(items)
+        """Order the tests."""
+        items[:] = longest_first(items) if self._share_files else longest_file_first(items)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

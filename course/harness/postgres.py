@@ -2,6 +2,8 @@
 
 It listens on a free loopback port only, wants a password, and lives in a directory of its own that
 goes with it. The environment's `DATABASE_URL`, if there is one, names a server to use instead.
+
+psycopg is imported where it is used: every run of pytest imports this module, few need psycopg.
 """
 
 from __future__ import annotations
@@ -18,9 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
-
-import psycopg
-from psycopg import sql
 
 from course.harness.ports import free_port
 from course.harness.queue import Process
@@ -134,6 +133,8 @@ class Postgres:
 
     def promote(self) -> None:
         """Have a standby take changes from now on."""
+        import psycopg
+
         with psycopg.connect(_for_psycopg(self.url), autocommit=True) as connection:
             connection.execute("SELECT pg_promote()")
 
@@ -167,6 +168,8 @@ class Postgres:
         assert done.returncode == 0, done.stdout
 
     def _answers(self) -> bool:
+        import psycopg
+
         try:
             with psycopg.connect(_for_psycopg(self.url), connect_timeout=2):
                 return True
@@ -196,6 +199,9 @@ def create_database(server_url: str, template: str = "") -> str:
     It is a copy of the database at the address `template`, which nobody may be connected to, or
     empty.
     """
+    import psycopg
+    from psycopg import sql
+
     name = f"test_{secrets.token_hex(6)}"
     original = urlsplit(template).path.removeprefix("/") or "template1"
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
@@ -206,6 +212,9 @@ def create_database(server_url: str, template: str = "") -> str:
 
 def drop_database(url: str) -> None:
     """Take such a database away again, whoever is still connected to it."""
+    import psycopg
+    from psycopg import sql
+
     name = urlsplit(url).path.removeprefix("/")
     server_url = urlunsplit(urlsplit(url)._replace(path="/postgres"))
     with psycopg.connect(_for_psycopg(server_url), autocommit=True) as connection:

@@ -16,12 +16,7 @@ from typing import Any
 
 import pytest
 
-
-def scope_of(test: str) -> str:
-    """Return what is handed out as one: the class of a test, or the test itself."""
-    name, bracket, variant = test.partition("[")
-    owner, _, _ = name.rpartition("::")
-    return owner if "::" in owner else f"{name}{bracket}{variant}"
+from course.harness.selection import scope_of
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist may be switched off

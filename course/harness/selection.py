@@ -8,8 +8,9 @@ The quick selection holds one variant of each earlier test. It leaves out the te
 change. A mark `own_stage("app/jobs/")` names the code that the test is about: a later stage that
 adds or changes a file there runs the test. Tests that are marked `nightly` run only with `full`.
 
-With `pytest -n N` each file of tests goes to one worker, the files that take longest first. Tests
-that are marked `alone` measure time or memory: `-m "not alone"` leaves them for a run of their own.
+With `pytest -n N` each file of tests goes to one worker, the files that take longest first; with
+`--dist=loadgroup` each test goes to any worker, those that take longest first. Tests that are
+marked `alone` measure time or memory: `-m "not alone"` leaves them for a run of their own.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _STARTS_PROCESSES = {
 _BROWSER = "browser_context"
 # What a test costs, compared with one that only sends requests: measured roughly, not in seconds.
 _COST = {"browser": 8, "processes": 15, "slow": 30}
+_TIMEOUT_OF_ONE_COST = 10  # seconds
 
 
 MARKERS = (
@@ -107,6 +109,26 @@ def longest_file_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     return sorted(in_order, key=lambda item: (-cost[str(item.path)], str(item.path)))
 
 
+def scope_of(test: str) -> str:
+    """Return what is handed out as one: the class of a test, or the test itself."""
+    name, bracket, variant = test.partition("[")
+    owner, _, _ = name.rpartition("::")
+    return owner if "::" in owner else f"{name}{bracket}{variant}"
+
+
+def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Return the items with the most expensive scope first; those of one file stay close.
+
+    For workers that share the files: a test of a minute that begins last keeps one of them busy
+    while the others have nothing left to do.
+    """
+    in_order = list(items)
+    cost = Counter[str]()
+    for item in in_order:
+        cost[scope_of(item.nodeid)] += _cost(item)
+    return sorted(in_order, key=lambda item: (-cost[scope_of(item.nodeid)], str(item.path)))
+
+
 def _number_of_variant(item: pytest.Item) -> tuple[int, ...]:
     callspec = getattr(item, "callspec", None)
     return tuple(callspec.indices.values()) if callspec else ()
@@ -114,7 +136,10 @@ def _number_of_variant(item: pytest.Item) -> tuple[int, ...]:
 
 def _cost(item: pytest.Item) -> int:
     if takes_long(item):
-        return _COST["slow"]
+        # A test that may take long is given the time for it.
+        timeout = item.get_closest_marker("timeout")
+        seconds = timeout.args[0] if timeout and timeout.args else 0
+        return max(_COST["slow"], int(seconds / _TIMEOUT_OF_ONE_COST))
     if not _STARTS_PROCESSES.isdisjoint(getattr(item, "fixturenames", ())):
         return _COST["processes"]
     return _COST["browser"] if opens_a_browser(item) else 1

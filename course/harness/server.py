@@ -203,6 +203,10 @@ class LaunchedServer:
         """The exit code (negative: the signal that ended it), None while it runs."""
         return self._started().poll()
 
+    def choose_port(self) -> None:
+        """Choose a free port, so that `base_url` is known before the start."""
+        self._port = self._port or free_port()
+
     def start(self, *, within: float = START_DEADLINE) -> None:
         """Start the process and return once it answers HTTP; raise `ServerDidNotStart` else."""
         if self in _running:

@@ -11,6 +11,8 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 _POLL = 0.02
+_SLOWEST_POLL = 0.1
+_SHARE_OF_THE_WAIT = 0.05  # so much longer than needed a wait may take, and asks less often
 
 
 def eventually(check: Callable[[], Result], *, within: float = 5.0) -> Result:
@@ -19,7 +21,8 @@ def eventually(check: Callable[[], Result], *, within: float = 5.0) -> Result:
     An `AssertionError` out of `check` counts as "not yet". After `within` seconds the last one is
     raised, or one that says what `check` returned last.
     """
-    deadline = time.monotonic() + within
+    began = time.monotonic()
+    deadline = began + within
     while True:
         try:
             result = check()
@@ -28,9 +31,11 @@ def eventually(check: Callable[[], Result], *, within: float = 5.0) -> Result:
             failure = AssertionError(f"still {result!r} after {within} s")
         except AssertionError as error:
             failure = error
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             raise failure
-        time.sleep(_POLL)
+        poll = min(max(_POLL, (now - began) * _SHARE_OF_THE_WAIT), _SLOWEST_POLL)
+        time.sleep(min(poll, deadline - now))
 
 
 def held_up(call: Callable[[], object], *, at_once: int) -> float:

@@ -161,8 +161,8 @@ def test_file(launched_server):
     options = [f"--base-url={server.base_url}", "--solution=any.json", "-rs"]
     printed = run_pytest(tmp_path, source, *options)
     assert "2 skipped" in printed
-    assert "needs the course's own app, to start it with other settings" in printed
-    assert "needs the course's own app, to look into its database and log" in printed
+    assert "needs the course's own app, since the test starts it with other settings" in printed
+    assert "needs the course's own app, since the test reads its database and log" in printed
 
 
 def test_a_second_one_of_a_solution_is_restarted_and_left_running(

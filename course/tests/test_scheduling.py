@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from course.catalog.stages import ROOT
-from course.harness.scheduling import scope_of
+from course.harness.selection import scope_of
 from course.harness.waiting import eventually
 from course.tests.conftest import SAMPLE_SERVER
 

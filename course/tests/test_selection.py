@@ -121,10 +121,9 @@ def test_the_selection_does_not_depend_on_the_random_order(suites: Path) -> None
     assert len(chosen) == 1
 
 
-def test_workers_take_the_file_that_takes_longest_first(suites: Path) -> None:
-    cheap = "\n".join(f"def test_{number}(): ..." for number in range(10))
-    (suites / "stage05" / "test_a_cheap.py").write_text(cheap, encoding="utf-8")
-    workers = ("-n", "1", "--dist=loadfile", "--no-loadscope-reorder")
+def ran_first_and_last(suites: Path, dist: str) -> tuple[str, str]:
+    """Return what a worker ran first and last, as pytest prints it."""
+    workers = ("-n", "1", f"--dist={dist}", "--no-loadscope-reorder")
     # A whole process: its worker is another one.
     command = [sys.executable, "-m", "pytest", *HARNESS, "-v", *workers, "--stage=5", "stage05"]
     done = subprocess.run(
@@ -134,14 +133,33 @@ def test_workers_take_the_file_that_takes_longest_first(suites: Path) -> None:
         capture_output=True,
         text=True,
     )
-    printed = done.stdout
-    ran = [line for line in printed.splitlines() if "PASSED" in line]
-    assert "test_stage05.py" in ran[0]
-    assert "test_a_cheap.py" in ran[-1]
+    ran = [line for line in done.stdout.splitlines() if "PASSED" in line]
+    return ran[0], ran[-1]
+
+
+def test_workers_take_the_file_that_takes_longest_first(suites: Path) -> None:
+    cheap = "\n".join(f"def test_{number}(): ..." for number in range(10))
+    (suites / "stage05" / "test_a_cheap.py").write_text(cheap, encoding="utf-8")
+    first, last = ran_first_and_last(suites, "loadfile")
+    assert "test_stage05.py" in first
+    assert "test_a_cheap.py" in last
+
+
+def test_workers_that_share_files_take_the_test_that_takes_longest_first(suites: Path) -> None:
+    many = "\n".join(f"@pytest.mark.slow\ndef test_{number}(): ..." for number in range(10))
+    long = (
+        "@pytest.mark.slow\n@pytest.mark.timeout(600)\ndef test_long(): ...\ndef test_cheap(): ..."
+    )
+    for name, source in (("a_many", many), ("long", long)):
+        file = suites / "stage05" / f"test_{name}.py"
+        file.write_text(f"import pytest\n{source}\n", encoding="utf-8")
+    first, last = ran_first_and_last(suites, "loadgroup")
+    assert "test_long" in first
+    assert "test_a_many.py" not in last
 
 
 @pytest.mark.parametrize(
     ("most", "chosen"), [(0, "abcde"), (1, "a"), (2, "ae"), (3, "ace"), (9, "abcde")]
 )
 def test_variants_are_spread_evenly(most: int, chosen: str) -> None:
-    assert "".join(spread("abcde", most)) == chosen  # type: ignore[arg-type]
+    assert "".join(spread("abcde", most)) == chosen

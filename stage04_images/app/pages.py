@@ -9,6 +9,9 @@ from fastapi import Request, Response
 
 from app.files import file_response
 
+# A script that each page with a sign-in serves beside its own.
+SIGN_IN = Path(__file__).resolve().with_name("sign_in.js")
+
 # Said, not guessed: some systems have odd ideas of .js, and nosniff makes them final.
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",

@@ -1,12 +1,12 @@
-"""Run the capstone's cache through every order of its steps; `test_cache_schedules.py` starts this.
+"""Run the capstone's cache with every order of its steps; started by `test_cache_schedules.py`.
 
-It imports the app, so it runs in the app's environment. Redis, the database and the subscription
-are models: each call stops at a gate before its effect, and at another one before its answer
-arrives. A schedule says which of the closed gates opens next. All schedules of a scenario are run,
-each from its beginning: a depth-first search, which changes the last choice with an alternative.
+This file imports the app, so it runs in the app's environment. Redis, the database and the
+subscription are models. Each call stops at a gate before its effect, and at another gate before
+its answer arrives. A schedule chooses which closed gate opens next. The program runs all schedules
+of a scenario from the beginning: a depth-first search that varies the last choice first.
 
-In every schedule: a read that starts after a write was acknowledged by the same process returns
-this write or a newer one; when all is done, every connected process returns the newest.
+Every schedule must keep two rules. A read that starts after its process has acknowledged a write
+returns that write or a newer one. At the end every connected process returns the newest write.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from app.cache.cache import LOOK_EVERY, Cache
-from app.cache.shared import EVERYTHING, Found
+from app.cache.levels import EVERYTHING, Found
 from app.config import Settings
 
 NAMESPACE, KEY = "todos:1", "one:1"
@@ -31,31 +31,31 @@ real_sleep = asyncio.sleep
 
 
 class Schedule:
-    """The choices of one run: first those that are given, then always the first alternative."""
+    """The choices of one run: first the given ones, then always the first alternative."""
 
     def __init__(self, given: list[int]) -> None:
         self._given = deque(given)
-        self.taken: list[tuple[int, int]] = []  # the choice, of how many
+        self.taken: list[tuple[int, int]] = []  # pairs: the choice, the number of alternatives
 
     def choose(self, alternatives: int) -> int:
-        """Return one of so many."""
+        """Return the number of the chosen alternative."""
         choice = self._given.popleft() if self._given else 0
         self.taken.append((choice, alternatives))
         return choice
 
 
 class World:
-    """What all processes of a run share: the gates, the database, Redis."""
+    """The state that all processes of a run share: the gates, the database, Redis."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self.gates: list[tuple[str, bool, asyncio.Future[None]]] = []
         self.trace: list[str] = []
-        self.free = True  # gates open by themselves: while the processes connect
-        self.faults = 0  # that may still happen
-        self.stays_lost = False  # listeners notice late, and connect again at the end
-        self.answers_at_once = "nobody"  # a process that Redis answers as soon as it has acted
-        self.row = 0  # the database: how often it was written
+        self.free = True  # gates open at once while the processes connect
+        self.faults = 0  # the number of faults that may still happen
+        self.stays_lost = False  # listeners notice the loss late, and reconnect at the end
+        self.answers_at_once = "nobody"  # a process that gets Redis's answers without a gate
+        self.row = 0  # the database: the number of writes
         self.generations: dict[str, str] = {}
         self.values: dict[str, tuple[str, bytes]] = {}
         self.locks: dict[str, str] = {}
@@ -64,7 +64,7 @@ class World:
         self.processes: list[Process] = []
 
     async def gate(self, label: str, *, last: bool = False) -> None:
-        """Stop until the schedule opens this gate; a `last` one waits until no other is closed."""
+        """Stop until the schedule opens this gate; a `last` gate waits until no other is closed."""
         if self.free:
             return
         opened = asyncio.get_running_loop().create_future()
@@ -77,7 +77,7 @@ class World:
                 self.gates.remove(entry)
 
     async def call(self, label: str, effect: Callable[[], Any]) -> Any:
-        """Do what Redis would do, unless a fault comes before or after it."""
+        """Apply the effect in Redis, unless a fault comes before or after it."""
         await self.gate(f"{label} {SENT}")
         fault = self.schedule.choose(3) if self.faults and not self.free else 0
         if fault:
@@ -95,12 +95,12 @@ class World:
         return answer
 
     async def run(self, doing: list[asyncio.Task[None]]) -> None:
-        """Open one gate after the other until everybody is done."""
+        """Open one gate after the other until all tasks are done."""
         self.free = False
         await settle()
         while not all(task.done() for task in doing) or self.to_deliver():
             ready = [entry for entry in self.gates if not entry[1]] or self.gates
-            assert ready, "everybody waits, and nothing can happen"
+            assert ready, "deadlock: every task waits"
             choice = self.schedule.choose(len(ready)) if len(ready) > 1 else 0
             label, _, opened = ready[choice]
             self.gates.remove(ready[choice])
@@ -115,12 +115,12 @@ class World:
         await settle()
 
     def wake_listeners(self) -> None:
-        """Let them look what happened, as they do twice a second."""
+        """Let the listeners check for events, as they do twice a second."""
         for subscription in self.subscriptions:
             subscription.arrived.set()
 
     def to_deliver(self) -> bool:
-        """Return whether a process has not read all its messages."""
+        """Return whether a process has unread messages."""
         return any(subscription.messages for subscription in self.subscriptions)
 
     def stamp(self) -> str:
@@ -132,13 +132,13 @@ class World:
 
 
 class Shared:
-    """What `SharedCache` does, step by step, for one process."""
+    """The steps of `SharedCache`, for one process."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
 
     async def read(self, _namespace: str, key: str) -> Found:
-        """As the script READ."""
+        """Do the same as the script READ."""
 
         def read() -> Found:
             stamp = self.world.stamp()
@@ -156,7 +156,7 @@ class Shared:
     async def store(
         self, _namespace: str, key: str, stamp: bytes, value: bytes, *, ttl: int
     ) -> bool:
-        """As the script STORE."""
+        """Do the same as the script STORE."""
         del ttl
 
         def store() -> bool:
@@ -170,7 +170,7 @@ class Shared:
         return bool(await self.world.call(f"store of {self.name}", store))
 
     async def invalidate(self, namespaces: set[str]) -> None:
-        """As the script INVALIDATE."""
+        """Do the same as the script INVALIDATE."""
 
         def invalidate() -> None:
             for namespace in namespaces:
@@ -182,7 +182,7 @@ class Shared:
 
 
 class Subscription:
-    """What a `PubSub` does, for one process."""
+    """The steps of a `PubSub`, for one process."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
@@ -198,16 +198,16 @@ class Subscription:
             self.world.subscriptions.remove(self)
 
     async def subscribe(self, _channel: str) -> None:
-        """Send the command; its effect comes with its confirmation."""
+        """Send the command; its effect comes with the confirmation."""
         self._put({"type": "subscribe"})
 
     def publish(self, origin: str, namespaces: set[str]) -> None:
-        """Put a message behind the others; a process does nothing with its own."""
+        """Append a message to the queue; a process ignores its own messages."""
         if origin != self.name:
             self._put({"type": "message", "data": " ".join([origin, *namespaces]).encode()})
 
     async def get_message(self, *, timeout: float) -> dict[str, Any] | None:  # noqa: ASYNC109
-        """Return a message; after a fault, None: then it was silent for `timeout`."""
+        """Return a message, or None after a fault: nothing arrived for `timeout` seconds."""
         del timeout
         await self.arrived.wait()
         if not self.messages:
@@ -226,7 +226,7 @@ class Subscription:
         return message
 
     async def ping(self) -> None:
-        """Ask Redis for a sign of life, which the model always gives."""
+        """Ping Redis; the model always answers."""
 
     def _put(self, message: dict[str, Any]) -> None:
         self.messages.append(message)
@@ -234,7 +234,7 @@ class Subscription:
 
 
 class Process:
-    """A process with the real cache; `seen` is the newest write that it has acknowledged."""
+    """A process with the real cache; `seen` is its newest acknowledged write."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
@@ -253,7 +253,7 @@ class Process:
         return row
 
     async def read(self, *, gate: bool = True) -> None:
-        """Read through the cache; what this process has acknowledged must be seen."""
+        """Read through the cache; check that the result has every write it acknowledged."""
         if gate:
             await self.world.gate(f"{self.name} begins to read")
         at_least = self.seen
@@ -262,7 +262,7 @@ class Process:
         assert found.value >= at_least, f"write {at_least} is acknowledged"
 
     def check_first_level(self) -> None:
-        """Assert that the first level has nothing older than what was acknowledged."""
+        """Assert that the first level has no value older than the newest acknowledged write."""
         body = self.cache._local.get(NAMESPACE, KEY)
         held = f"the first level of {self.name} has {body}, write {self.seen} is acknowledged"
         assert body is None or body >= self.seen, held
@@ -284,21 +284,21 @@ class Process:
         self.world.trace.append(f"{self.name} acknowledges {written}")
 
     def lose(self) -> None:
-        """Lose Redis, as when a call fails."""
+        """Disconnect from Redis, as after a failed call."""
         self.cache._lose(ConnectionError())
         self.world.wake_listeners()
 
     async def lose_later(self) -> None:
-        """Lose Redis at some moment."""
+        """Disconnect from Redis at any step."""
         await self.world.gate(f"{self.name} loses Redis")
         self.lose()
 
     async def connected(self) -> None:
-        """Return when the process has its Redis again."""
+        """Wait until the process is connected to Redis again."""
         await self.cache._connected.wait()
 
     async def cancelled_write(self) -> None:
-        """Write, and be cancelled at some moment."""
+        """Write, and get cancelled at any step."""
         writing = asyncio.create_task(self.write())
         await self.world.gate(f"the write of {self.name} is cancelled")
         writing.cancel()
@@ -320,12 +320,12 @@ def a_reader_loads_the_old_value(one: Process) -> Doing:
 
 
 def two_writers_and_a_reader(one: Process) -> Doing:
-    """The second writer waits while the first one's call to Redis is under way."""
+    """The second writer waits while the first one calls Redis."""
     return [one.write(gate=False), one.write(gate=False), one.read()]
 
 
 def a_writer_is_cancelled(one: Process) -> Doing:
-    """The commit may have happened: the old value must not stay."""
+    """The commit may have happened, so the old value must not stay."""
     return [one.cancelled_write(), one.read()]
 
 
@@ -336,19 +336,19 @@ def redis_fails_once(one: Process) -> Doing:
 
 
 def redis_fails_while_a_reader_loads(one: Process) -> Doing:
-    """The same, and no level has the value yet."""
+    """As `redis_fails_once`, and no level has the value yet."""
     one.world.values.clear()
     return redis_fails_once(one)
 
 
 def redis_fails_for_another_request(one: Process) -> Doing:
-    """The process goes on without Redis, while an answer of Redis is on its way."""
+    """The process continues without Redis while an answer of Redis is on its way."""
     one.world.stays_lost = True
     return [one.write(gate=False), one.read(), one.lose_later()]
 
 
 def another_process_reads(one: Process, other: Process) -> Doing:
-    """The message reaches the other process at any time."""
+    """The message reaches the other process at any step."""
     return [one.write(), other.read()]
 
 
@@ -359,7 +359,7 @@ def another_process_loads(one: Process, other: Process) -> Doing:
 
 
 def a_write_while_the_process_connects(one: Process, other: Process) -> Doing:
-    """Another process fills Redis meanwhile."""
+    """Another process fills Redis while this one connects."""
     one.world.values.clear()
     one.world.answers_at_once = other.name
     one.lose()
@@ -384,7 +384,7 @@ SCENARIOS: dict[str, tuple[int, Callable[..., Doing]]] = {
 
 
 async def settle() -> None:
-    """Return when everybody waits at a gate, for somebody else or for nothing."""
+    """Return when every task waits at a gate or for another task."""
     ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
     await real_sleep(0)
     while ready:
@@ -392,11 +392,11 @@ async def settle() -> None:
 
 
 async def run(scenario: str, schedule: Schedule) -> None:
-    """Run one schedule; raise `AssertionError` with its steps when it breaks a promise."""
+    """Run one schedule; raise `AssertionError` with its steps if it breaks a rule."""
     world = World(schedule)
 
     async def sleep(seconds: float) -> None:
-        # A process that looks again and again would do so for ever before anything else happens.
+        # Without this, a process that polls would run for ever before any other step.
         await world.gate(f"{seconds} s pass", last=seconds == LOOK_EVERY or world.stays_lost)
 
     asyncio.sleep = sleep  # type: ignore[assignment]
@@ -426,7 +426,7 @@ async def run(scenario: str, schedule: Schedule) -> None:
 
 
 def explore(scenario: str) -> int:
-    """Run all schedules of a scenario; return how many there are."""
+    """Run all schedules of a scenario; return their number."""
     path: list[int] = []
     with asyncio.Runner() as runner:
         for number in count(1):

@@ -1,4 +1,4 @@
-"""What the capstone's tests share: a PostgreSQL that a test may stop, ask and look into."""
+"""Fixtures of the capstone's tests: a PostgreSQL that a test may stop, query and inspect."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from course.harness.server import Server
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL of the module's own."""
+    """Return a PostgreSQL that only this module uses."""
     if not postgres_is_available():
         pytest.skip(NO_POSTGRES)
     postgres = Postgres()
@@ -22,7 +22,7 @@ def own_postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def visitor(server: Server) -> Iterator[Api]:
-    """A driver of the shared server that is signed in as nobody."""
+    """Return a driver of the shared server that is not signed in."""
     mark = server.log_mark()
     with Api(server) as visitor:
         yield visitor

@@ -1,25 +1,25 @@
-"""A database as it is after years: tens of thousands of rows a table, half of them one person's.
+"""A database after years of use: tens of thousands of rows in a table, half of them one user's.
 
-What a filter selects is rare among them: a statement that reads everything to find it shows.
+The rows that a filter selects are rare, so a statement that reads the whole table is noticed.
 """
 
 from __future__ import annotations
 
 import psycopg
 
-# ruff: noqa: S608 - no word of these statements comes from outside
+# ruff: noqa: S608 - no part of these statements comes from outside
 
 ROWS = 40_000
-IMAGES = 100_000  # their rows are short: a smaller table is soonest read from end to end
-OTHERS = 5_000  # people
-BUSY = 25_000  # a post that is on no page that the tests read: its comments are counted for long
+IMAGES = 100_000  # their rows are short, so PostgreSQL would scan a smaller table
+OTHERS = 5_000  # other users
+BUSY = 25_000  # the position of a post outside of all tested pages; it gets many comments
 
 GROWING = (
     *("todos", "images", "jobs", "posts", "comments", "messages"),
     *("users", "refresh_tokens", "idempotency_keys"),
 )
 
-# `me` is the person, `others` the first of the others; `n` counts the rows.
+# `me` is the user, `others` the id of the first other user; `n` counts the rows.
 _OWNER = f"CASE WHEN n %% 2 = 0 THEN %(me)s ELSE %(others)s + n %% {OTHERS} END"
 _ID = "('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
 _AT = "now() - interval '6 days' + n * interval '1 second'"
@@ -37,7 +37,7 @@ _STATEMENTS = (
         SELECT {_ID}, {_OWNER}, 'text', CASE n %% 10000 WHEN 0 THEN 'failed'
                WHEN 2 THEN 'cancelled' ELSE 'succeeded' END, 100, 1, {_AT}, {_AT}, {_AT}
         FROM {_SERIES}""",
-    # Some wait for the year 2099.
+    # Some of the jobs are scheduled for the year 2099.
     f"""UPDATE jobs SET status = 'scheduled', finished_at = NULL, due_at = '2099-01-01'
         WHERE id IN (SELECT {_ID} FROM generate_series(1, {ROWS}, 18) n)""",
     f"""INSERT INTO posts (author_id, title, body, created_at, updated_at, deleted_at)
@@ -63,7 +63,7 @@ _ABOUT_ONE_POST = f"""INSERT INTO comments (post_id, author_id, body, created_at
 
 
 def fill(url: str, person_id: int) -> int:
-    """Fill the tables; return the id of a post that half of the comments are about."""
+    """Fill the tables; return the id of the post that has half of the comments."""
     with psycopg.connect(url.replace("+asyncpg", ""), autocommit=True) as connection:
         ((others,),) = connection.execute(
             "WITH made AS (INSERT INTO users (username, username_folded, created_at, role)"
@@ -71,7 +71,7 @@ def fill(url: str, person_id: int) -> int:
             " RETURNING id) SELECT min(id) FROM made",
             [OTHERS],
         ).fetchall()
-        # Without a look at every row that another one refers to: half of the time.
+        # This skips the check of foreign keys, which takes half of the time.
         connection.execute("SET session_replication_role = replica")
         for statement in _STATEMENTS:
             connection.execute(statement.encode(), {"me": person_id, "others": others})

@@ -1,4 +1,4 @@
-"""Two API processes on one PostgreSQL and one Redis that a test may stop, a client of each."""
+"""Two API processes with one PostgreSQL and one Redis that a test may stop, and their clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from course.harness.server import LaunchedServer, ReplicatedServer, stage_server
 
 
 class Replicas:
-    """The processes; number 0 and number 1 answer the same."""
+    """The two processes: number 0 and number 1."""
 
     def __init__(self, server: ReplicatedServer, redis: Redis) -> None:
         self.server = server
@@ -25,13 +25,13 @@ class Replicas:
 
     @contextmanager
     def clients_of_one_user(self) -> Iterator[tuple[Api, Api]]:
-        """Yield a driver of each process, both signed in as the same new user."""
+        """Yield a driver for each process, both signed in as the same new user."""
         with Api(self.server, turn=0) as visitor:
             token = visitor.as_new_user().token
             yield self.client(0, visitor, token), self.client(1, visitor, token)
 
     def client(self, number: int, visitor: Api, token: str | None) -> Api:
-        """Return a driver of one process, over the connections of `visitor`."""
+        """Return a driver of one process that uses the connections of `visitor`."""
         return Api(self.server, client=visitor.client, token=token, turn=number)
 
 
@@ -39,7 +39,7 @@ class Replicas:
 def started(
     stage: Stage, directory: Path, postgres_url: str, **settings: str
 ) -> Iterator[Replicas]:
-    """Yield two running processes with a database and a Redis of their own."""
+    """Yield two running processes with their own database and Redis."""
     redis, database_url = Redis(directory / "redis"), create_database(postgres_url)
     redis.start()
     everything = {"DATABASE_URL": database_url, "REDIS_URL": redis.url} | settings

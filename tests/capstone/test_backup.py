@@ -1,4 +1,4 @@
-"""Row C.13: the commands of the page bring the data back, rows and pictures."""
+"""Requirement C.13: the backup commands of the README restore the rows and the pictures."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from course.harness.plugin import Launch
 from course.harness.postgres import Postgres
 from tests.stage04.uploads import new_image
 
-# PostgreSQL is started here all the same
+# these tests start a PostgreSQL themselves
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 MEDIA_IN_CONTAINER = "/srv/media"
 
 
 def make_database(postgres: Postgres) -> str:
-    """Make an empty database with its owner, as the official image does; return its address."""
+    """Create an empty database and its owner, like the official image; return the URL."""
     address = postgres.url.replace("+asyncpg", "")
     with psycopg.connect(address, autocommit=True) as server:
         server.execute("DROP DATABASE IF EXISTS todos WITH (FORCE)")
@@ -36,10 +36,10 @@ def make_database(postgres: Postgres) -> str:
     return f"{user.replace('//postgres', '//todos')}@{rest.rpartition('/')[0]}/todos"
 
 
-def run_as_the_page_says(
+def run_command_of_readme(
     page: str, begins: str, file: Path, *, postgres: Postgres, media: Path
 ) -> None:
-    """Run the one command of the page that begins so in a container, here, with `file`."""
+    """Run the README's command that starts with `begins`, without its container and with `file`."""
     line = rf"^docker compose .* ({begins} .+) ([<>]) \S+$"
     ((command, direction),) = re.findall(line, page, re.MULTILINE)
     program, *arguments = shlex.split(command.replace(MEDIA_IN_CONTAINER, str(media)))
@@ -64,15 +64,15 @@ def run_as_the_page_says(
 
 
 @pytest.mark.requirement("C.13")
-@pytest.mark.parametrize("into", ["the database that is there", "a new machine"])
-def test_what_was_backed_up_comes_back(
+@pytest.mark.parametrize("into", ["the existing database", "a new machine"])
+def test_a_restored_backup_has_all_rows_and_pictures(
     launch: Launch, own_postgres: Postgres, stage_directory: Path, tmp_path: Path, into: str
 ) -> None:
     page = read(stage_directory / "README.md")
     dump, pictures, media = tmp_path / "todos.dump", tmp_path / "media.tar", tmp_path / "media"
 
     def run(begins: str, file: Path) -> None:
-        run_as_the_page_says(page, begins, file, postgres=own_postgres, media=media)
+        run_command_of_readme(page, begins, file, postgres=own_postgres, media=media)
 
     address = make_database(own_postgres)
     server = launch(DATABASE_URL=address, MEDIA_DIR=str(media), REDIS_URL="")
@@ -97,4 +97,4 @@ def test_what_was_backed_up_comes_back(
         assert api.list_todos() == [kept]
         assert api.request("GET", f"/images/{image['id']}/file").content == picture
         assert api.request("GET", "/images").json() == [image]
-        assert api.create_todo()["id"] > kept["id"]  # the sequences are back, too
+        assert api.create_todo()["id"] > kept["id"]  # the sequences are restored, too

@@ -1,4 +1,4 @@
-"""Row C.3: two levels, invalidated by themselves, between processes, and while Redis is down."""
+"""Requirement C.3: two cache levels, invalidated across processes, also while Redis is down."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.stage07.people import Person, expect, first_admin, new_person
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
-L1_TTL = 2.0  # seconds: how old an answer may get while Redis is down
-SLACK = 1.0  # seconds that a busy machine may take to tell us
+L1_TTL = 2.0  # seconds: the maximum age of an answer while Redis is down
+SLACK = 1.0  # seconds of reserve for a busy machine
 SEEN_ELSEWHERE_WITHIN = 1.0  # seconds
-FORGETS_WITHIN = 5.0  # seconds, to notice that Redis is gone, or back
+FORGETS_WITHIN = 5.0  # seconds to notice that Redis is down, or up again
 WRITERS, READERS, WRITES = 6, 3, 60
 
 
@@ -33,7 +33,7 @@ WRITERS, READERS, WRITES = 6, 3, 60
 def replicas(
     stage: int, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Replicas]:
-    """Two processes; every test leaves their Redis running."""
+    """Return two processes; every test leaves their Redis running."""
     directory: Path = tmp_path_factory.mktemp("replicas")
     found = find_stage(load_course(), str(stage))
     with started(found, directory, postgres_url, CACHE_L1_TTL=str(L1_TTL)) as replicas:
@@ -42,7 +42,7 @@ def replicas(
 
 @pytest.fixture
 def clients(replicas: Replicas) -> Iterator[tuple[Api, Api]]:
-    """A driver of each process, for the same user."""
+    """Return a driver for each process, signed in as the same user."""
     mark = replicas.server.log_mark()
     with replicas.clients_of_one_user() as clients:
         eventually(lambda: is_shared(*clients), within=FORGETS_WITHIN)
@@ -52,26 +52,26 @@ def clients(replicas: Replicas) -> Iterator[tuple[Api, Api]]:
 
 @pytest.fixture
 def author(replicas: Replicas) -> Iterator[Person]:
-    """Somebody who may write posts, at the first process."""
+    """Return an author who uses the first process."""
     with Api(replicas.server, turn=0) as visitor:
         yield new_person(visitor, first_admin(replicas.server, visitor), "author")
 
 
 def is_shared(one: Api, other: Api) -> bool:
-    """Return whether what one process has read is there for the other: both have their Redis."""
+    """Return whether the second process finds an answer that the first one has cached."""
     path = f"/todos/{one.create_todo()['id']}"
     return [level(one, path), level(other, path)] == ["MISS", "L2"]
 
 
 def level(api: Api, path: str) -> str:
-    """Return where an answer came from."""
+    """Return the cache level that answered."""
     answer = api.request("GET", path)
     assert answer.status_code == 200
     return answer.headers["x-cache"]
 
 
 @pytest.mark.requirement("C.3")
-def test_a_process_remembers_and_the_other_finds_it_in_redis(clients: tuple[Api, Api]) -> None:
+def test_a_process_caches_in_memory_and_shares_through_redis(clients: tuple[Api, Api]) -> None:
     one, other = clients
     for path in (f"/todos/{one.create_todo()['id']}", "/todos?limit=3", "/todos?completed=true"):
         assert [level(one, path), level(one, path)] == ["MISS", "L1"], path
@@ -79,14 +79,14 @@ def test_a_process_remembers_and_the_other_finds_it_in_redis(clients: tuple[Api,
 
 
 @pytest.mark.requirement("C.3")
-def test_a_writer_reads_its_write_and_the_other_process_sees_it_soon(
+def test_a_write_is_visible_at_once_to_its_writer_and_soon_elsewhere(
     clients: tuple[Api, Api],
 ) -> None:
     todo_id = clients[0].create_todo()["id"]
     delays = []
     for number in range(50):
         writer, reader = clients if number % 2 else clients[::-1]
-        assert reader.get_todo(todo_id)  # so there is something old to be served
+        assert reader.get_todo(todo_id)  # caches the old value
         title = f"title {number}"
         writer.patch_todo(todo_id, title=title)
         written_at = time.monotonic()
@@ -99,10 +99,10 @@ def test_a_writer_reads_its_write_and_the_other_process_sees_it_soon(
 
 
 @pytest.mark.requirement("C.3")
-def test_a_writer_reads_its_write_while_others_read_and_write(
+def test_a_writer_reads_its_own_write_under_load(
     replicas: Replicas, clients: tuple[Api, Api], author: Person
 ) -> None:
-    # The calls to Redis wait for each other, so a reader has time to come between.
+    # Calls to Redis wait for each other, so a reader can run between two of them.
     stopped = threading.Event()
     todo, post = clients[0].create_todo(), author.write_post()
     paths = (f"/todos/{todo['id']}", f"/posts/{post['id']}")
@@ -139,11 +139,11 @@ def test_a_writer_reads_its_write_while_others_read_and_write(
 
 
 @pytest.mark.requirement("C.3")
-def test_a_subscription_that_is_cut_alone_is_noticed(
+def test_the_cache_is_emptied_after_the_subscription_was_lost(
     replicas: Replicas, clients: tuple[Api, Api]
 ) -> None:
-    # Redis goes on, and the client library subscribes again by itself: what was published in
-    # between is lost, so the first level must not be trusted.
+    # Redis keeps running, and the client library subscribes again by itself. Messages in between
+    # are lost, so the first level must be emptied.
     one, other = clients
     path = f"/todos/{one.create_todo()['id']}"
     for _ in range(5):
@@ -154,7 +154,7 @@ def test_a_subscription_that_is_cut_alone_is_noticed(
 
 
 @pytest.mark.requirement("C.3")
-def test_every_way_to_write_is_seen_by_the_other_process(clients: tuple[Api, Api]) -> None:
+def test_the_other_process_sees_every_kind_of_write(clients: tuple[Api, Api]) -> None:
     one, other = clients
 
     before = [todo["title"] for todo in other.list_todos()]
@@ -175,7 +175,7 @@ def test_every_way_to_write_is_seen_by_the_other_process(clients: tuple[Api, Api
 
 
 @pytest.mark.requirement("C.3")
-def test_a_comment_and_a_deletion_show_in_the_other_process_s_posts(
+def test_the_other_process_sees_new_comments_and_deleted_posts(
     replicas: Replicas, author: Person
 ) -> None:
     reader = replicas.client(1, author.api, None)
@@ -194,7 +194,7 @@ def test_a_comment_and_a_deletion_show_in_the_other_process_s_posts(
 
 
 @pytest.mark.requirement("C.3")
-def test_nobody_gets_what_was_cached_for_somebody_else(replicas: Replicas) -> None:
+def test_a_user_never_gets_the_cached_answer_of_another_user(replicas: Replicas) -> None:
     with replicas.clients_of_one_user() as ours, replicas.clients_of_one_user() as theirs:
         path = f"/todos/{ours[0].create_todo()['id']}"
         for api in ours:
@@ -205,7 +205,7 @@ def test_nobody_gets_what_was_cached_for_somebody_else(replicas: Replicas) -> No
 
 
 @pytest.mark.requirement("C.3")
-def test_who_has_the_answer_already_gets_304_from_either_process(clients: tuple[Api, Api]) -> None:
+def test_both_processes_answer_304_for_the_same_etag(clients: tuple[Api, Api]) -> None:
     one, other = clients
     path = f"/todos/{one.create_todo()['id']}"
     etag = one.request("GET", path).headers["etag"]
@@ -219,9 +219,7 @@ def test_who_has_the_answer_already_gets_304_from_either_process(clients: tuple[
 
 
 @pytest.mark.requirement("C.3")
-def test_a_role_that_was_taken_away_holds_no_longer_at_the_other_process(
-    replicas: Replicas, author: Person
-) -> None:
+def test_a_revoked_role_ends_at_the_other_process(replicas: Replicas, author: Person) -> None:
     there = Person(replicas.client(1, author.api, author.api.token), author.id, author.username)
     there.write_post()
     with Api(replicas.server, turn=0) as visitor:
@@ -233,7 +231,7 @@ def test_a_role_that_was_taken_away_holds_no_longer_at_the_other_process(
 
 
 @pytest.mark.requirement("C.3")
-def test_a_slow_reader_does_not_bring_back_what_was_replaced(
+def test_a_slow_read_does_not_cache_an_old_value(
     replicas: Replicas, clients: tuple[Api, Api]
 ) -> None:
     slow, writer = clients
@@ -243,7 +241,7 @@ def test_a_slow_reader_does_not_bring_back_what_was_replaced(
     with replicas.database.read_lock("todos"):
         reading.start()
         eventually(lambda: readers_of_todos(replicas) == 1)
-        # It has asked the database, and sleeps before the answer comes.
+        # The query is in the database; the process is suspended before the answer arrives.
         os.kill(replicas.processes[0].pid, signal.SIGSTOP)
     try:
         eventually(lambda: readers_of_todos(replicas) == 0)
@@ -251,18 +249,18 @@ def test_a_slow_reader_does_not_bring_back_what_was_replaced(
     finally:
         os.kill(replicas.processes[0].pid, signal.SIGCONT)
     reading.join()
-    assert answers[0].json()["title"] in ("old", "new")  # it asked before the change
+    assert answers[0].json()["title"] in ("old", "new")  # it started before the change
     assert slow.get_todo(todo_id)["title"] == "new"
     assert writer.get_todo(todo_id)["title"] == "new"
 
 
 @pytest.mark.requirement("C.3")
 @pytest.mark.alone
-def test_of_200_who_miss_at_once_in_two_processes_one_asks_the_database(
+def test_200_concurrent_misses_in_two_processes_cause_one_query(
     replicas: Replicas, clients: tuple[Api, Api]
 ) -> None:
     clients[0].create_todo()
-    for api in clients:  # who they are is known: only the list is not
+    for api in clients:  # caches the users, so that only the list is missing
         api.request("GET", "/users/me")
     results, path = Results(), "/todos?limit=17"
     asking = [
@@ -288,7 +286,7 @@ def test_of_200_who_miss_at_once_in_two_processes_one_asks_the_database(
 
 @pytest.mark.requirement("C.3")
 @pytest.mark.alone
-def test_redis_killed_and_restarted_under_load_costs_no_error_and_nothing_stays_old(
+def test_a_restart_of_redis_under_load_causes_no_error_and_no_stale_answer(
     replicas: Replicas, clients: tuple[Api, Api]
 ) -> None:
     load = Load(clients)
@@ -310,7 +308,7 @@ def test_redis_killed_and_restarted_under_load_costs_no_error_and_nothing_stays_
 
 @pytest.mark.requirement("C.3")
 @pytest.mark.alone
-def test_a_redis_that_hangs_holds_up_nobody_for_long(
+def test_a_hanging_redis_delays_requests_only_briefly(
     replicas: Replicas, clients: tuple[Api, Api]
 ) -> None:
     load = Load(clients)
@@ -328,7 +326,7 @@ def test_a_redis_that_hangs_holds_up_nobody_for_long(
 
 
 @pytest.mark.requirement("C.3")
-def test_what_changes_while_redis_is_down_is_not_old_when_it_is_back(
+def test_a_change_during_a_redis_outage_is_visible_afterwards(
     replicas: Replicas, clients: tuple[Api, Api]
 ) -> None:
     one, other = clients
@@ -343,24 +341,24 @@ def test_what_changes_while_redis_is_down_is_not_old_when_it_is_back(
         replicas.redis.start()
     assert one.get_todo(todo_id)["title"] == "meanwhile"
     eventually(lambda: other.get_todo(todo_id)["title"] == "meanwhile", within=L1_TTL + SLACK)
-    with replicas.clients_of_one_user() as somebody:  # whose writes invalidate nothing of ours
+    with replicas.clients_of_one_user() as somebody:  # another user's writes do not invalidate ours
         eventually(lambda: is_shared(*somebody), within=FORGETS_WITHIN)
     assert {api.get_todo(todo_id)["title"] for api in clients} == {"meanwhile"}
 
 
 class Results:
-    """What threads were answered."""
+    """The answers that several threads got."""
 
     def __init__(self) -> None:
         self.answers: list[httpx.Response] = []
 
     def ask(self, api: Api, path: str) -> None:
-        """Send a request and keep the answer."""
+        """Send a request and store the answer."""
         self.answers.append(api.request("GET", path))
 
 
 class Load:
-    """One writer at each process, two readers of each: every todo counts upwards."""
+    """A writer and two readers for each process; the value of every todo only grows."""
 
     def __init__(self, clients: tuple[Api, Api]) -> None:
         self.errors: list[str] = []
@@ -369,11 +367,11 @@ class Load:
         self._clients = clients
         self._stopped = threading.Event()
         self._todos = [api.create_todo("0")["id"] for api in clients]
-        # When each value of each todo was acknowledged.
+        # The time at which each value of each todo was acknowledged.
         self._written: list[list[float]] = [[time.monotonic()], [time.monotonic()]]
 
     def running(self) -> Any:
-        """Run it for as long as the `with` lasts."""
+        """Run the clients until the `with` block ends."""
         return _Running(
             [threading.Thread(target=self._write, args=(number,)) for number in range(2)]
             + [threading.Thread(target=self._read, args=(number,)) for number in range(4)],
@@ -399,7 +397,7 @@ class Load:
             if answer is not None:
                 self.reads += 1
                 value = int(answer["title"])
-                if value < newest:  # replaced, and that acknowledged, before we asked
+                if value < newest:  # a newer value was acknowledged before this request
                     self.stale += 1
                     age = asked_at - self._written[number][value + 1]
                     self.oldest = max(self.oldest, age)
@@ -431,7 +429,7 @@ class _Running:
 
 
 def readers_of_todos(replicas: Replicas) -> int:
-    """Return how many of the app's connections wait to read the locked table."""
+    """Return how many connections of the app wait to read the locked table."""
     ((count,),) = replicas.database.query(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT todos%'"

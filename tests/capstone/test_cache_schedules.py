@@ -1,7 +1,7 @@
-"""Row C.3: no order of steps makes the cache serve a value that a write has replaced.
+"""Requirement C.3: in every order of its steps, the cache never returns a replaced value.
 
-A load test meets such an order once in a while. `cache_schedules.py` tries all of them, one by one,
-with the app's own cache and models of Redis and the database.
+A load test rarely meets a harmful order. `cache_schedules.py` tries all orders with the app's own
+cache and with models of Redis and the database.
 """
 
 from pathlib import Path
@@ -10,12 +10,12 @@ import pytest
 
 from course.harness.server import LaunchedServer
 
-# Each schedule runs in one process, on stores of its own: once is enough.
+# Each schedule runs in one process with model stores, so one deployment is enough.
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 PROGRAM = Path(__file__).with_name("cache_schedules.py")
 
-# How many orders there are at least: an exploration that ends early would prove nothing.
+# The minimum number of orders: an exploration that ends early proves nothing.
 SCENARIOS = {
     "a_reader_finds_the_old_value_in_redis": 1000,
     "a_reader_loads_the_old_value": 300,
@@ -32,7 +32,7 @@ SCENARIOS = {
 
 @pytest.mark.requirement("C.3")
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_order_of_steps_brings_an_old_value_back(
+def test_the_cache_never_returns_a_replaced_value_in_any_order(
     launched_server: LaunchedServer, stage_directory: Path, scenario: str
 ) -> None:
     done = launched_server.run(

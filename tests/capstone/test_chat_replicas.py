@@ -1,4 +1,4 @@
-"""Rows C.1 and C.2: one chat in two processes, with a Redis that may fail, and processes too."""
+"""Requirements C.1 and C.2: one chat in two processes; Redis or a process may fail."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tests.stage08.chat import (
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
-SENDERS, MESSAGES, FEW_MESSAGES = 6, 15, 4  # of each: anybody may send 20 at once
-FORGOTTEN_WITHIN = 30.0  # seconds until a process that is gone is believed to be
-DELAY = 1.0  # seconds at most from one process to the other while Redis is down
-SLACK = 3.0  # seconds that a busy machine may take
+SENDERS, MESSAGES, FEW_MESSAGES = 6, 15, 4  # messages of each sender; the limit is 20 at once
+FORGOTTEN_WITHIN = 30.0  # seconds until a dead process counts as dead
+DELAY = 1.0  # seconds: the longest delay between the processes while Redis is down
+SLACK = 3.0  # seconds of reserve for a busy machine
 
 Join = Callable[[int], Person]
 
@@ -40,7 +40,7 @@ Join = Callable[[int], Person]
 def replicas(
     stage: int, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Replicas]:
-    """Two processes; every test leaves them and their Redis running."""
+    """Return two processes; every test leaves them and their Redis running."""
     directory: Path = tmp_path_factory.mktemp("chat")
     with started(find_stage(load_course(), str(stage)), directory, postgres_url) as replicas:
         yield replicas
@@ -48,7 +48,7 @@ def replicas(
 
 @pytest.fixture
 def join(replicas: Replicas) -> Iterator[Join]:
-    """Lets a new user join at a process, each time it is called; at the end they leave."""
+    """Return a function that lets a new user join at a process; all leave at the end."""
     mark = replicas.server.log_mark()
     with ExitStack() as stack:
         visitor = stack.enter_context(Api(replicas.server, turn=0))
@@ -62,21 +62,21 @@ def join(replicas: Replicas) -> Iterator[Join]:
 
 
 def ids(frame: Frame) -> list[int]:
-    """Return whom a presence frame says to be online."""
+    """Return the ids of the online users in a presence frame."""
     return [user["id"] for user in frame["online"]]
 
 
 def messages_with(run: str, somebody: Person) -> list[tuple[int, str]]:
-    """Return what somebody has heard with this in it, in their order."""
+    """Return the messages of this run that the person has received, in order."""
     return [
         (frame["id"], frame["text"]) for frame in somebody.received if run in frame.get("text", "")
     ]
 
 
-def converse(
+def exchange_messages(
     senders: list[Person], listeners: list[Person], *, messages: int = FEW_MESSAGES
 ) -> None:
-    """Have all senders talk at once; `AssertionError` unless everybody hears all in one order."""
+    """Let all senders send at once; check that all people receive everything in one order."""
     run = new_text()
 
     def act(number: int) -> None:
@@ -110,7 +110,7 @@ def without_redis(replicas: Replicas) -> Iterator[None]:
 
 @contextmanager
 def hanging_redis(replicas: Replicas) -> Iterator[None]:
-    """Have a Redis that takes connections and answers nothing."""
+    """Suspend Redis: it accepts connections and does not answer."""
     replicas.redis.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -120,7 +120,7 @@ def hanging_redis(replicas: Replicas) -> Iterator[None]:
 
 @contextmanager
 def nobody_listens(replicas: Replicas) -> Iterator[None]:
-    """Have a Redis that lets nobody subscribe to anything, and does all else."""
+    """Let Redis refuse subscriptions; all other commands work."""
     address = urlsplit(replicas.redis.url)
     with socket.create_connection((address.hostname, address.port or 0)) as connection:
 
@@ -129,7 +129,7 @@ def nobody_listens(replicas: Replicas) -> Iterator[None]:
             assert connection.recv(100) == b"+OK\r\n"
 
         ask(f"AUTH {address.password}")
-        ask("ACL SETUSER default resetchannels")  # also ends the subscriptions that there are
+        ask("ACL SETUSER default resetchannels")  # also ends existing subscriptions
         try:
             yield
         finally:
@@ -138,7 +138,7 @@ def nobody_listens(replicas: Replicas) -> Iterator[None]:
 
 @contextmanager
 def slow_commits(replicas: Replicas) -> Iterator[Callable[[], bool]]:
-    """Have PostgreSQL take a second to commit a slow message; yield whether it does so now."""
+    """Delay the commit of a slow message by a second; yield whether a commit is delayed now."""
     database = replicas.server.database
     database.execute(
         "CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -167,7 +167,7 @@ def test_a_message_reaches_the_sockets_of_both_processes(join: Join) -> None:
 
 
 @pytest.mark.requirement("C.2")
-def test_nobody_waits_for_the_look_that_comes_each_second(join: Join) -> None:
+def test_a_message_arrives_before_the_periodic_poll(join: Join) -> None:
     ada, bob = join(0), join(1)
     asked = time.monotonic()
     for _ in range(10):
@@ -176,14 +176,14 @@ def test_nobody_waits_for_the_look_that_comes_each_second(join: Join) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_both_processes_deliver_everything_in_one_order(join: Join) -> None:
+def test_both_processes_deliver_all_messages_in_one_order(join: Join) -> None:
     senders = [join(number % 2) for number in range(SENDERS)]
-    converse(senders, [join(0), join(1), join(1)], messages=MESSAGES)
+    exchange_messages(senders, [join(0), join(1), join(1)], messages=MESSAGES)
 
 
 @pytest.mark.requirement("C.1")
-def test_a_slow_commit_is_overtaken_by_no_other_message(replicas: Replicas, join: Join) -> None:
-    """Else a process that has read up to the later id would never look for the earlier one."""
+def test_messages_keep_their_order_during_a_slow_commit(replicas: Replicas, join: Join) -> None:
+    """Otherwise a process that has read the later id would never read the earlier one."""
     ada, bob = join(0), join(1)
     with slow_commits(replicas) as is_committing:
         slow, fast = new_text("slow "), new_text("fast ")
@@ -199,8 +199,8 @@ def test_a_slow_commit_is_overtaken_by_no_other_message(replicas: Replicas, join
 
 
 @pytest.mark.requirement("C.1")
-def test_who_joins_while_others_talk_misses_nothing(join: Join) -> None:
-    """What is not in the history when the socket is open comes by the socket, once."""
+def test_a_user_who_joins_a_busy_chat_misses_no_message(join: Join) -> None:
+    """Each message is either in the history when the socket opens, or arrives on the socket."""
     sender, run = join(0), new_text()
     first = sender.tell(f"{run} first")
 
@@ -228,7 +228,7 @@ def test_who_joins_while_others_talk_misses_nothing(join: Join) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_what_is_sent_again_to_the_other_process_is_stored_once(
+def test_a_message_repeated_at_the_other_process_is_stored_once(
     replicas: Replicas, join: Join
 ) -> None:
     ada, bob = join(0), join(1)
@@ -243,32 +243,34 @@ def test_what_is_sent_again_to_the_other_process_is_stored_once(
 
 
 @pytest.mark.requirement("C.12")
-def test_redis_may_die_and_come_back_while_people_talk(replicas: Replicas, join: Join) -> None:
+def test_the_chat_continues_while_redis_is_killed_and_restarted(
+    replicas: Replicas, join: Join
+) -> None:
     people = [join(number % 2) for number in range(4)]
-    converse(people, people)
+    exchange_messages(people, people)
     with without_redis(replicas):
-        converse(people, people)
+        exchange_messages(people, people)
         people.append(join(1))
         asked = time.monotonic()
         people[1].message(people[0].tell(new_text())["text"])
         assert time.monotonic() - asked < DELAY + SLACK
-    converse(people, people)
+    exchange_messages(people, people)
     assert {somebody.socket.close_code for somebody in people} == {None}
 
 
 @pytest.mark.requirement("C.2")
-def test_a_redis_that_hangs_holds_up_nobody(replicas: Replicas, join: Join) -> None:
+def test_the_chat_continues_while_redis_hangs(replicas: Replicas, join: Join) -> None:
     ada, bob = join(0), join(1)
     with hanging_redis(replicas):
         for sender, receiver in ((ada, bob), (bob, ada)):
             asked = time.monotonic()
             receiver.message(sender.tell(new_text())["text"])
             assert time.monotonic() - asked < DELAY + SLACK
-    converse([ada, bob], [ada, bob])
+    exchange_messages([ada, bob], [ada, bob])
 
 
 @pytest.mark.requirement("C.1")
-def test_who_comes_is_told_who_is_at_the_other_process(join: Join) -> None:
+def test_a_new_user_sees_the_users_of_the_other_process(join: Join) -> None:
     ada = join(0)
     bob = join(1)
     assert {ada.user["id"], bob.user["id"]} <= set(ids(bob.received[-1]))
@@ -276,7 +278,7 @@ def test_who_comes_is_told_who_is_at_the_other_process(join: Join) -> None:
 
 
 def two_tabs(replicas: Replicas, join: Join, *, deaf: bool = False) -> None:
-    """Assert that who has a tab at either process, and closes one, has not left for anybody."""
+    """Assert that a user who closes one of two tabs stays online for all others."""
     watchers, bob = [join(0), join(1)], join(0)
     for watcher in watchers:
         watcher.presence("joined", bob.user)
@@ -296,18 +298,18 @@ def two_tabs(replicas: Replicas, join: Join, *, deaf: bool = False) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_two_tabs_at_two_processes_are_one_person(replicas: Replicas, join: Join) -> None:
+def test_two_tabs_at_two_processes_count_once(replicas: Replicas, join: Join) -> None:
     two_tabs(replicas, join)
 
 
 @pytest.mark.requirement("C.1")
-def test_they_are_while_no_process_hears_the_other(replicas: Replicas, join: Join) -> None:
-    """A process that has lost its subscription can still ask who is where, before it says so."""
+def test_two_tabs_count_once_without_subscriptions(replicas: Replicas, join: Join) -> None:
+    """A process without a subscription can still ask Redis before it reports that a user left."""
     two_tabs(replicas, join, deaf=True)
 
 
 @pytest.mark.requirement("C.1")
-def test_the_people_of_a_process_that_stops_leave(replicas: Replicas, join: Join) -> None:
+def test_the_users_of_a_stopped_process_leave(replicas: Replicas, join: Join) -> None:
     ada, bob = join(0), join(1)
     ada.presence("joined", bob.user)
     replicas.processes[1].stop()
@@ -321,7 +323,7 @@ def test_the_people_of_a_process_that_stops_leave(replicas: Replicas, join: Join
 
 
 @pytest.mark.requirement("C.6")
-def test_the_people_of_a_process_that_is_killed_leave(replicas: Replicas, join: Join) -> None:
+def test_the_users_of_a_killed_process_leave(replicas: Replicas, join: Join) -> None:
     ada, bob, carol = join(0), join(1), join(0)
     ada.presence("joined", carol.user)
     replicas.processes[1].kill()
@@ -331,4 +333,4 @@ def test_the_people_of_a_process_that_is_killed_leave(replicas: Replicas, join: 
         assert left["online"].count(carol.user) == 1
     finally:
         replicas.processes[1].start()
-    converse([ada, join(1)], [ada, carol])
+    exchange_messages([ada, join(1)], [ada, carol])

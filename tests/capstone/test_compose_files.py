@@ -1,6 +1,6 @@
-"""Rows C.5, C.11, C.13 to C.16: what the deployment's files promise, read from the files.
+"""Requirements C.5, C.11, C.13 to C.16: the rules of the deployment, read from its files.
 
-That they do what they say is shown with Docker: `python3 noxfile.py compose-smoke`, `tests/compose`.
+`python3 noxfile.py compose-smoke` (`tests/compose`) runs the same files in Docker.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import yaml
 
 from course.catalog.stages import ROOT
 
-pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it reads files
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # these tests read files
 
-DATA = {  # where the images keep what must not be lost
+DATA = {  # the directories in which the images store permanent data
     "postgres": "/var/lib/postgresql",
     "redis": "/data",
     "api": "/srv/media",
     "prometheus": "/prometheus",
     "grafana": "/var/lib/grafana",
 }
-ONCE = "migrate"  # ends when it has done its work
+ONCE = "migrate"  # ends when its work is done
 EXACT = re.compile(r"[a-z0-9_./-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?")
 REQUIRED = re.compile(r"\$\{(\w+):\?")
 OPTIONAL = re.compile(r"\$\{(\w+):-")
@@ -35,7 +35,7 @@ Services = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def compose(stage_directory: Path) -> dict[str, Any]:
-    """The Compose file."""
+    """Return the parsed Compose file."""
     text = (stage_directory / "compose.yaml").read_text(encoding="utf-8")
     parsed: dict[str, Any] = yaml.safe_load(text)
     return parsed
@@ -43,14 +43,14 @@ def compose(stage_directory: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def services(compose: dict[str, Any]) -> Services:
-    """What it runs."""
+    """Return the services of the Compose file."""
     found: Services = compose["services"]
     return found
 
 
 @pytest.fixture(scope="module")
 def examples(stage_directory: Path) -> dict[str, str]:
-    """The settings in `.env.example`."""
+    """Return the settings in `.env.example`."""
     lines = (stage_directory / ".env.example").read_text(encoding="utf-8").splitlines()
     return {
         name: value
@@ -64,7 +64,7 @@ def text_of(directory: Path, *parts: str) -> str:
 
 
 @pytest.mark.requirement("C.11")
-def test_every_service_is_checked_for_its_health(services: Services, stage_directory: Path) -> None:
+def test_every_service_has_a_health_check(services: Services, stage_directory: Path) -> None:
     assert "HEALTHCHECK" in text_of(stage_directory, "Dockerfile")
     for name, service in services.items():
         ours = service["image"].startswith("capstone-app")
@@ -73,16 +73,16 @@ def test_every_service_is_checked_for_its_health(services: Services, stage_direc
 
 
 @pytest.mark.requirement("C.5")
-def test_a_frame_is_bounded_before_it_is_read(stage_directory: Path) -> None:
+def test_the_server_limits_the_size_of_a_frame(stage_directory: Path) -> None:
     (limit,) = re.findall(r'"--ws-max-size", "(\d+)"', text_of(stage_directory, "Dockerfile"))
     schemas = text_of(stage_directory, "app", "chat", "schemas.py")
     (longest,) = re.findall(r"MAX_FRAME = (\d+) \* 1024", schemas)
-    assert int(limit) == 4 * int(longest) * 1024  # a character has four bytes at most
+    assert int(limit) == 4 * int(longest) * 1024  # a character takes up to four bytes
     assert f'"--ws-max-size", "{limit}"' in text_of(ROOT, "tools", "stack", "parts.py")
 
 
 @pytest.mark.requirement("C.5")
-def test_connections_are_bounded_where_no_gateway_bounds_them(stage_directory: Path) -> None:
+def test_the_server_limits_connections_without_a_gateway(stage_directory: Path) -> None:
     files = [
         text_of(stage_directory, "Dockerfile"),
         text_of(ROOT, "tools", "stack", "parts.py"),
@@ -92,14 +92,14 @@ def test_connections_are_bounded_where_no_gateway_bounds_them(stage_directory: P
 
 
 @pytest.mark.requirement("C.6")
-def test_what_ends_is_started_again(services: Services) -> None:
+def test_every_service_is_restarted_when_it_ends(services: Services) -> None:
     policies = {name: service["restart"] for name, service in services.items()}
     assert policies.pop(ONCE) == "no"
     assert set(policies.values()) == {"unless-stopped"}
 
 
 @pytest.mark.requirement("C.5")
-def test_nothing_has_more_rights_or_room_than_it_needs(services: Services) -> None:
+def test_every_service_has_minimal_rights_and_resource_limits(services: Services) -> None:
     for name, service in services.items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["read_only"], name
@@ -109,14 +109,14 @@ def test_nothing_has_more_rights_or_room_than_it_needs(services: Services) -> No
 
 
 @pytest.mark.requirement("C.5")
-def test_what_we_did_not_build_has_an_exact_version(services: Services) -> None:
+def test_every_pulled_image_has_an_exact_version(services: Services) -> None:
     images = {service["image"] for service in services.values()} - {"capstone-app:local"}
     assert len(images) == 7
     assert [image for image in images if not EXACT.fullmatch(image)] == []
 
 
 @pytest.mark.requirement("C.5")
-def test_two_services_are_published_and_only_on_this_machine(services: Services) -> None:
+def test_only_two_services_publish_ports_on_localhost(services: Services) -> None:
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert published.keys() == {"gateway", "grafana"}
     for ports in published.values():
@@ -124,14 +124,16 @@ def test_two_services_are_published_and_only_on_this_machine(services: Services)
 
 
 @pytest.mark.requirement("C.13")
-def test_data_is_kept_in_named_volumes(compose: dict[str, Any], services: Services) -> None:
+def test_permanent_data_is_stored_in_named_volumes(
+    compose: dict[str, Any], services: Services
+) -> None:
     for name, place in DATA.items():
         volumes = [volume for volume in services[name]["volumes"] if volume.endswith(f":{place}")]
         assert [volume.partition(":")[0] in compose["volumes"] for volume in volumes] == [True]
 
 
 @pytest.mark.requirement("C.5")
-def test_a_database_is_not_where_the_gateway_is(
+def test_the_gateway_shares_no_network_with_a_database(
     compose: dict[str, Any], services: Services
 ) -> None:
     assert compose["networks"]["data"]["internal"]
@@ -150,7 +152,7 @@ def test_secrets_are_required_and_have_no_default(
         *("JWT_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "GRAFANA_ADMIN_PASSWORD")
     }
     assert not [name for name in optional if re.search("SECRET|PASSWORD|KEY", name)]
-    # Only the one that the plain form has, too, and that production refuses.
+    # One exception: the default that production refuses; the plain form has it, too.
     assert required & examples.keys() == {"JWT_SECRET"}
     command = text_of(stage_directory, ".env.example")
     assert all(name in command for name in required)
@@ -165,7 +167,7 @@ def test_every_setting_of_the_example_reaches_the_app(
 
 
 @pytest.mark.requirement("C.5")
-def test_the_image_is_built_from_pinned_files_that_are_known(stage_directory: Path) -> None:
+def test_the_image_is_built_from_pinned_files_with_hashes(stage_directory: Path) -> None:
     lock = text_of(stage_directory, "requirements.lock")
     pins = dict(PINNED.findall(text_of(ROOT, "constraints.txt")))
     locked = dict(PINNED.findall(lock))
@@ -178,7 +180,7 @@ def test_the_image_is_built_from_pinned_files_that_are_known(stage_directory: Pa
 
 
 @pytest.mark.requirement("C.5")
-def test_nothing_gets_into_the_image_that_is_not_named(stage_directory: Path) -> None:
+def test_the_image_contains_only_listed_files(stage_directory: Path) -> None:
     lines = text_of(stage_directory, ".dockerignore").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
@@ -188,7 +190,7 @@ def test_nothing_gets_into_the_image_that_is_not_named(stage_directory: Path) ->
 
 
 @pytest.mark.requirement("C.14")
-def test_prometheus_finds_what_there_is_by_its_name(
+def test_prometheus_targets_are_services_of_the_compose_file(
     stage_directory: Path, services: Services
 ) -> None:
     config = yaml.safe_load(text_of(stage_directory, "deploy", "prometheus", "prometheus.yml"))
@@ -203,7 +205,7 @@ def test_prometheus_finds_what_there_is_by_its_name(
 
 
 @pytest.mark.requirement("C.16")
-def test_exporters_watch_what_there_is_and_are_asked(
+def test_exporters_watch_existing_services_and_are_scraped(
     stage_directory: Path, services: Services
 ) -> None:
     addresses = {
@@ -218,14 +220,14 @@ def test_exporters_watch_what_there_is_and_are_asked(
         each for job in config["scrape_configs"] for each in job.get("dns_sd_configs", [])
     ]
     ports = {name: each["port"] for each in discovered for name in each["names"]}
-    # What the exporters listen on unless they are told otherwise, and where they say it is healthy.
+    # The default ports of the exporters, and their health routes.
     for name, port in {"postgres-exporter": 9187, "redis-exporter": 9121}.items():
         assert ports[name] == port
         assert f"127.0.0.1:{port}/" in services[name]["healthcheck"]["test"][-1]
 
 
 @pytest.mark.requirement("C.15")
-def test_every_dashboard_asks_the_source_that_is_set_up(stage_directory: Path) -> None:
+def test_every_dashboard_uses_the_provisioned_data_source(stage_directory: Path) -> None:
     grafana = stage_directory / "deploy" / "grafana"
     sources = text_of(grafana, "provisioning", "datasources", "prometheus.yml")
     (source,) = yaml.safe_load(sources)["datasources"]

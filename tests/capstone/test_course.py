@@ -1,4 +1,4 @@
-"""Rows D.1, D.4 and D.10: what the repository holds, and that the capstone has all of it."""
+"""Requirements D.1, D.4 and D.10: the repository's content, and the features of the capstone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIRECTORIES = [
     "stage08_ws_chat",
     "capstone_production",
 ]
-# What every stage has brought, in the words of the contract.
+# The features of every stage, in the words of the contract.
 FEATURES = {
     "/todos": {"get", "post"},
     "/todos/{todo_id}": {"get", "put", "patch", "delete"},
@@ -42,7 +42,7 @@ FEATURES = {
     "/auth/logout": {"post"},
     "/health/ready": {"get"},
 }
-# The package, how a requirements file names it, and what is imported of it.
+# The package, its name in a requirements file, and its module.
 PACKAGES = {
     "fastapi": ("fastapi", "fastapi"),
     "pydantic": ("pydantic-settings", "pydantic"),
@@ -63,7 +63,7 @@ PACKAGES = {
 
 
 @pytest.mark.requirement("D.1")
-def test_the_top_level_is_the_course() -> None:
+def test_the_repository_has_a_directory_for_each_stage() -> None:
     assert [stage.directory for stage in STAGES] == DIRECTORIES
     for name in (*DIRECTORIES, "tests"):
         assert (ROOT / name).is_dir(), name
@@ -102,13 +102,13 @@ def imported() -> set[str]:
 
 @pytest.mark.requirement("D.10")
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_named_package_is_required_and_imported(package: str) -> None:
+def test_each_required_package_is_listed_and_imported(package: str) -> None:
     required, module = PACKAGES[package]
     assert required in requirements()
     assert module in imported()
 
 
 @pytest.mark.requirement("D.10")
-def test_the_drivers_of_both_databases_and_the_server_are_required() -> None:
-    # Nobody imports these: an address or a command names them.
+def test_the_database_drivers_and_the_server_are_listed() -> None:
+    # No module imports these: a URL or a command names them.
     assert {"aiosqlite", "asyncpg", "uvicorn"} <= requirements()

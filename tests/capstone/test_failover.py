@@ -1,7 +1,7 @@
-"""Row C.12: a connection that leads to a server of no use is replaced; the answer is 503, not 500.
+"""Requirement C.12: the pool replaces connections to an unusable server, and answers are 503.
 
-After a failover a pool holds connections to a server that only reads. The driver sees nothing wrong
-with them, so a pool would keep them for half an hour.
+After a failover a pool holds connections to a read-only server. The driver reports no fault of
+these connections, so a pool would keep them for half an hour.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from tests.stage05.jobs import FAR_AWAY, submit
 from tests.stage07.people import expect
 from tests.stage08.test_events import jobs_in, stream
 
-pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own databases
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # they start their own databases
 
 BACK_WITHIN = 5.0  # seconds
 LOOKS_EVERY = 0.5  # seconds
 
-# The error is raised by the table itself, when a title asks for it.
+# A trigger raises the error that the title names.
 RAISE = """
 CREATE FUNCTION raise_error() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -40,19 +40,19 @@ BEGIN
 END $$;
 CREATE TRIGGER raise_error BEFORE INSERT ON todos FOR EACH ROW EXECUTE FUNCTION raise_error()
 """
-# After these a connection is of no use any more.
+# After these errors a connection is unusable.
 USELESS = [
     *("08000", "08003", "08006", "08P01", "25006", "25P03", "25P04"),
     *("57P01", "57P02", "57P03", "57P04", "57P05"),
 ]
-# These say: not now.
+# These errors are temporary.
 BUSY = ["40001", "40P01", "53000", "53100", "53200", "53300", "53400", "55P03", "57014", "58030"]
 DAMAGED = ["XX000", "XX001"]
 
 
 @pytest.fixture(scope="module")
 def server(launch_for_module: Launch, own_postgres: Postgres) -> LaunchedServer:
-    """A server with one connection, and a table that raises what it is told."""
+    """Return a server with one connection, and a table that raises the requested errors."""
     url = create_database(own_postgres.url)
     settings = {"DATABASE_URL": url, "REDIS_URL": "", "DATABASE_POOL_SIZE": "1"}
     server = launch_for_module(start=True, **settings, DATABASE_MAX_OVERFLOW="0")
@@ -62,7 +62,7 @@ def server(launch_for_module: Launch, own_postgres: Postgres) -> LaunchedServer:
 
 @pytest.fixture
 def user(server: LaunchedServer) -> Iterator[Api]:
-    """A signed-in user; no test may leave a traceback in the log."""
+    """Return a signed-in user; the server must not log a traceback."""
     mark = server.log_mark()
     with Api(server) as visitor:
         yield visitor.as_new_user()
@@ -70,7 +70,7 @@ def user(server: LaunchedServer) -> Iterator[Api]:
 
 
 def connection_of(server: LaunchedServer) -> int:
-    """Return the number of the process that serves the app's only connection."""
+    """Return the process id of PostgreSQL's backend for the app's only connection."""
     rows = PostgresDatabase(server.settings["DATABASE_URL"]).query(
         "SELECT pid FROM pg_stat_activity"
         " WHERE application_name = 'api' AND datname = current_database()"
@@ -80,7 +80,7 @@ def connection_of(server: LaunchedServer) -> int:
 
 
 def is_refused_for_now(api: Api, title: str) -> None:
-    """Assert that a write is answered with 503, and when to try again."""
+    """Assert that a write gets 503 with `Retry-After`."""
     answer = api.request("POST", "/todos", json={"title": title})
     assert answer.status_code == 503, answer.text
     assert int(answer.headers["retry-after"]) > 0
@@ -89,7 +89,7 @@ def is_refused_for_now(api: Api, title: str) -> None:
 
 @pytest.mark.requirement("C.12")
 @pytest.mark.parametrize("code", USELESS)
-def test_a_connection_of_no_use_is_replaced(server: LaunchedServer, user: Api, code: str) -> None:
+def test_an_unusable_connection_is_replaced(server: LaunchedServer, user: Api, code: str) -> None:
     user.create_todo()
     before = connection_of(server)
     is_refused_for_now(user, f"SQLSTATE {code}")
@@ -99,7 +99,7 @@ def test_a_connection_of_no_use_is_replaced(server: LaunchedServer, user: Api, c
 
 @pytest.mark.requirement("C.12")
 @pytest.mark.parametrize("code", BUSY + DAMAGED)
-def test_a_connection_that_is_good_is_kept(server: LaunchedServer, user: Api, code: str) -> None:
+def test_a_usable_connection_is_kept(server: LaunchedServer, user: Api, code: str) -> None:
     user.create_todo()
     before = connection_of(server)
     is_refused_for_now(user, f"SQLSTATE {code}")
@@ -108,7 +108,7 @@ def test_a_connection_that_is_good_is_kept(server: LaunchedServer, user: Api, co
 
 
 @pytest.mark.requirement("C.12")
-def test_a_server_that_only_reads_is_not_ready_and_writes_are_503(
+def test_a_read_only_database_is_not_ready_and_writes_get_503(
     user: Api, own_postgres: Postgres
 ) -> None:
     todo = user.create_todo()
@@ -122,9 +122,7 @@ def test_a_server_that_only_reads_is_not_ready_and_writes_are_503(
 
 
 @pytest.mark.requirement("C.12")
-def test_a_standby_takes_writes_as_soon_as_it_is_promoted(
-    launch: Launch, own_postgres: Postgres
-) -> None:
+def test_a_promoted_standby_accepts_writes(launch: Launch, own_postgres: Postgres) -> None:
     url = create_database(own_postgres.url)
     with Api(launch(DATABASE_URL=url, REDIS_URL="")) as visitor:
         token = visitor.as_new_user().token
@@ -144,7 +142,7 @@ def test_a_standby_takes_writes_as_soon_as_it_is_promoted(
 
 
 @pytest.mark.requirement("C.12")
-def test_a_stream_of_events_outlives_a_database_that_goes_away(
+def test_an_event_stream_survives_a_restart_of_the_database(
     launch: Launch, own_postgres: Postgres
 ) -> None:
     server = launch(DATABASE_URL=create_database(own_postgres.url), REDIS_URL="")
@@ -156,7 +154,7 @@ def test_a_stream_of_events_outlives_a_database_that_goes_away(
             assert next(told)["status"] == "scheduled"
             own_postgres.stop()
             try:
-                for _ in range(3):  # meanwhile the server looks for changes, and cannot
+                for _ in range(3):  # the server polls for changes meanwhile, without success
                     with stream(user, job_id) as refused:
                         assert refused.status_code == 503
                     time.sleep(LOOKS_EVERY)
@@ -170,7 +168,7 @@ def test_a_stream_of_events_outlives_a_database_that_goes_away(
 
 @contextmanager
 def only_reading(postgres: Postgres) -> Iterator[None]:
-    """Have all sessions of the server refuse changes, from their next transaction on."""
+    """Make all sessions of the server read-only, from their next transaction on."""
     set_read_only(postgres, "on")
     try:
         yield
@@ -179,7 +177,7 @@ def only_reading(postgres: Postgres) -> Iterator[None]:
 
 
 def set_read_only(postgres: Postgres, value: str) -> None:
-    """Say what sessions begin with, and let the open ones know."""
+    """Set the default for new sessions, and reload the configuration for open ones."""
     url = postgres.url.replace("+asyncpg", "")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}".encode())
@@ -187,7 +185,7 @@ def set_read_only(postgres: Postgres, value: str) -> None:
 
 
 def reason_not_ready(api: Api) -> str:
-    """Return what is wrong with the database, as `/health/ready` says it."""
+    """Return the reason that `/health/ready` gives for the database."""
     answer = api.request("GET", "/health/ready")
     assert answer.status_code == 503
     return str(answer.json()["checks"]["database"]["reason"])

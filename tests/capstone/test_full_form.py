@@ -1,4 +1,4 @@
-"""Rows C.1 and C.2: at full size two processes serve one app, on PostgreSQL."""
+"""Requirements C.1 and C.2: in full form two processes serve one app on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from course.harness.waiting import eventually
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
-WITHIN = 1.0  # seconds: what another process has in its cache may be so old
+WITHIN = 1.0  # seconds: the maximum age of an entry in the cache of another process
 
 
 def on_each_process(server: Server, api: Api) -> list[Api]:
-    """Return drivers of the same user, one for each process."""
+    """Return a driver of the same user for each process."""
     return [Api(server, token=api.token, turn=turn) for turn in range(len(server.base_urls))]
 
 
 @pytest.mark.requirement("C.1")
-def test_what_one_process_stores_the_other_shows(server: Server, api: Api) -> None:
+def test_a_process_shows_what_the_other_has_stored(server: Server, api: Api) -> None:
     here, there = on_each_process(server, api)
     assert here.base_url != there.base_url
     todo = here.create_todo("Молоко", description=None, completed=True)

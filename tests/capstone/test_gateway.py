@@ -1,7 +1,7 @@
-"""Row C.5: the gateway's own answers and limits, in a real nginx with the deployment's file.
+"""Requirement C.5: the gateway's own errors and limits, in a real nginx with the deployment's file.
 
-Only addresses, ports and paths of the file are changed. Without nginx on this machine this is not
-checked here; `python3 noxfile.py compose-smoke` runs it in its container.
+The test changes only addresses, ports and paths in the file. Without nginx on this machine the
+tests are skipped; `python3 noxfile.py compose-smoke` tests it in its container.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from course.harness.waiting import eventually, in_parallel
 from tests.stage08.chat import new_text, open_socket, person
 
 NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
-NO_NGINX = "not checked: there is no nginx on this machine (apt-get install nginx)"
+NO_NGINX = "not checked: nginx is not installed on this machine (apt-get install nginx)"
 pytestmark = [
     pytest.mark.craft,
     pytest.mark.skipif(NGINX is None, reason=NO_NGINX),
-    pytest.mark.deployment("plain"),  # it is about what stands in front
+    pytest.mark.deployment("plain"),  # the gateway is the same for both forms
 ]
 
 PROBLEM = "application/problem+json"
 AT_A_TIME = 200  # requests and sockets of one client
 HEAD_WITHIN, BODY_WITHIN = 10, 15  # seconds
-SLACK = 10  # seconds, on a machine that is busy
+SLACK = 10  # seconds of reserve for a busy machine
 HEAD = b"Host: here\r\nConnection: close\r\n"
 
 
@@ -53,7 +53,7 @@ class Gateway:
 
     @property
     def base_url(self) -> str:
-        """Scheme, host and port."""
+        """Return scheme, host and port."""
         return f"http://127.0.0.1:{self.port}"
 
     def connect(self) -> socket.socket:
@@ -65,7 +65,7 @@ class Gateway:
 def gateway(
     launch_for_module: Launch, stage_directory: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    """The gateway, with the file of the deployment."""
+    """Return an nginx that runs the file of the deployment."""
     api = launch_for_module()
     directory = tmp_path_factory.mktemp("gateway")
     port, health_port = free_port(), free_port()
@@ -78,7 +78,7 @@ def gateway(
         "/dev/stdout": f"{directory}/access.log",
         "/dev/stderr": f"{directory}/error.log",
     }.items():
-        assert old in text, f"{old} is not in the file: this test has to change it"
+        assert old in text, f"{old} is not in the nginx file: update the replacements here"
         text = text.replace(old, new)
     (directory / "nginx.conf").write_text(text, encoding="utf-8")
     options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
@@ -94,7 +94,7 @@ def gateway(
 
 
 def answers(gateway: Gateway) -> bool:
-    """Return whether somebody listens."""
+    """Return whether the gateway accepts connections."""
     try:
         return httpx.get(f"{gateway.base_url}/health/live", trust_env=False).status_code == 200
     except httpx.HTTPError:
@@ -102,12 +102,12 @@ def answers(gateway: Gateway) -> bool:
 
 
 def exchange(gateway: Gateway, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send what a client library would refuse to send; return status, headers and body."""
+    """Send a request that HTTP clients refuse to send; return status, headers and body."""
     received = b""
     with closing(gateway.connect()) as client:
         client.settimeout(5)
         client.sendall(request)
-        # After a 413 the gateway keeps the connection for what the client still sends.
+        # After a 413 the gateway keeps the connection open to read the rest of the request.
         while not is_whole(received):
             try:
                 data = client.recv(65_536)
@@ -123,7 +123,7 @@ def exchange(gateway: Gateway, request: bytes) -> tuple[int, dict[str, str], byt
 
 
 def is_whole(received: bytes) -> bool:
-    """Return whether the answer is there as its head announces it."""
+    """Return whether the answer is complete according to its head."""
     head, _, body = received.partition(b"\r\n\r\n")
     announced = re.search(rb"content-length: (\d+)", head.lower())
     return announced is not None and len(body) >= int(announced[1])
@@ -138,37 +138,40 @@ OWN_ERRORS: dict[str, tuple[bytes, int]] = {
         431,
     ),
     "NUL in an address": (b"GET /%00 HTTP/1.1\r\n" + HEAD + b"\r\n", 400),
-    "no hex digits": (b"GET /todos/%zz HTTP/1.1\r\n" + HEAD + b"\r\n", 400),
+    "invalid hex digits": (b"GET /todos/%zz HTTP/1.1\r\n" + HEAD + b"\r\n", 400),
     "no Host": (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
     "two Hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", 400),
-    "no host name": (b"GET / HTTP/1.1\r\nHost: a/b\r\nConnection: close\r\n\r\n", 400),
-    "no HTTP": (b"hello\r\n\r\n", 400),
+    "an invalid host name": (b"GET / HTTP/1.1\r\nHost: a/b\r\nConnection: close\r\n\r\n", 400),
+    "not HTTP": (b"hello\r\n\r\n", 400),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
-    "no length": (b"POST /todos HTTP/1.1\r\n" + HEAD + b"Content-Length: x\r\n\r\n", 400),
+    "an invalid length": (b"POST /todos HTTP/1.1\r\n" + HEAD + b"Content-Length: x\r\n\r\n", 400),
     "two lengths": (
         b"POST /todos HTTP/1.1\r\n"
         + HEAD
         + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         400,
     ),
-    "no chunk": (
+    "an invalid chunk": (
         b"POST /todos HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
         400,
     ),
-    "no encoding": (b"POST / HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 501),
+    "an unknown encoding": (
+        b"POST / HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: gzip\r\n\r\n",
+        501,
+    ),
     "another version": (b"GET / HTTP/3.0\r\n" + HEAD + b"\r\n", 505),
     "a large body": (
         b"POST /images HTTP/1.1\r\n" + HEAD + b"Content-Length: 99999999\r\n\r\n",
         413,
     ),
-    "what is not public": (b"GET /metrics HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
-    "its own addresses": (b"GET /gateway/error HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
+    "an internal route": (b"GET /metrics HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
+    "a route of the gateway": (b"GET /gateway/error HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
 }
 
 
 @pytest.mark.requirement("C.5")
 @pytest.mark.parametrize("name", OWN_ERRORS)
-def test_the_gateways_own_errors_have_the_form_of_the_apis(gateway: Gateway, name: str) -> None:
+def test_errors_of_the_gateway_have_the_form_of_the_api(gateway: Gateway, name: str) -> None:
     request, expected = OWN_ERRORS[name]
     status, headers, body = exchange(gateway, request)
     assert status == expected
@@ -182,7 +185,7 @@ def test_the_gateways_own_errors_have_the_form_of_the_apis(gateway: Gateway, nam
 
 
 @pytest.mark.requirement("C.5")
-def test_a_replica_that_is_away_is_a_503_in_the_same_form(gateway: Gateway) -> None:
+def test_a_missing_replica_gets_503_in_the_form_of_the_api(gateway: Gateway) -> None:
     gateway.api.stop()
     try:
         answer = httpx.get(f"{gateway.base_url}/posts", trust_env=False, timeout=30)
@@ -201,11 +204,11 @@ def test_http_1_0_without_a_host_is_answered(gateway: Gateway) -> None:
     assert (status, json.loads(body)) == (200, {"status": "alive"})
     assert headers["x-request-id"]
     status, headers, _ = exchange(gateway, b"GET /posts/ HTTP/1.0\r\n\r\n")
-    assert (status, headers["location"]) == (307, "/posts")  # whatever the host is
+    assert (status, headers["location"]) == (307, "/posts")  # the location contains no host
 
 
 @pytest.mark.requirement("C.5")
-def test_what_the_api_answers_passes_as_it_is(gateway: Gateway) -> None:
+def test_the_gateway_passes_answers_of_the_api_unchanged(gateway: Gateway) -> None:
     with httpx.Client(base_url=gateway.base_url, trust_env=False) as client:
         answer = client.delete("/health/live")
         assert answer.status_code == 405
@@ -215,15 +218,15 @@ def test_what_the_api_answers_passes_as_it_is(gateway: Gateway) -> None:
 
 
 @pytest.mark.requirement("C.5")
-def test_the_chat_passes(gateway: Gateway) -> None:
+def test_the_gateway_passes_the_chat(gateway: Gateway) -> None:
     with Api(gateway.api) as visitor, person(visitor.as_new_user(), gateway) as ada:
         assert ada.tell(new_text())
 
 
 @pytest.mark.requirement("C.5")
 @pytest.mark.slow
-def test_half_open_requests_do_not_stay(gateway: Gateway) -> None:
-    """A client that trickles its head has ten seconds for it, and fifteen for a piece of a body."""
+def test_the_gateway_closes_incomplete_requests(gateway: Gateway) -> None:
+    """A client has ten seconds for its whole head, and fifteen between two parts of its body."""
     slow = {
         "head": (b"GET / HTTP/1.1\r\nHost: here\r\n", HEAD_WITHIN),
         "body": (
@@ -257,7 +260,7 @@ def test_half_open_requests_do_not_stay(gateway: Gateway) -> None:
 
 
 @pytest.mark.requirement("C.5")
-def test_one_client_has_a_limited_number_of_requests_at_a_time(gateway: Gateway) -> None:
+def test_the_concurrent_requests_of_a_client_are_limited(gateway: Gateway) -> None:
     half = b"POST /auth/token HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nx"
     with ExitStack() as stack:
 
@@ -270,7 +273,7 @@ def test_one_client_has_a_limited_number_of_requests_at_a_time(gateway: Gateway)
         def is_refused() -> bool:
             status, headers, body = exchange(gateway, b"GET /posts HTTP/1.1\r\n" + HEAD + b"\r\n")
             if status != 429:
-                open_one()  # one of them may have been refused while an earlier test's were open
+                open_one()  # an earlier test's connections may have caused a refusal
                 return False
             assert json.loads(body)["status"] == 429
             assert headers["retry-after"] == "1"
@@ -281,7 +284,7 @@ def test_one_client_has_a_limited_number_of_requests_at_a_time(gateway: Gateway)
 
 
 @pytest.mark.requirement("C.5")
-def test_its_log_holds_the_path_alone(gateway: Gateway) -> None:
+def test_the_log_of_the_gateway_contains_only_the_path(gateway: Gateway) -> None:
     secret = new_text("token-")
     name = new_text("request-")
     httpx.get(

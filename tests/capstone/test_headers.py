@@ -1,4 +1,4 @@
-"""Row C.1: what answers tell a browser, which other sites may ask, and whether there are docs."""
+"""Requirement C.1: security headers, CORS, and the switch for the docs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ORIGIN = "https://www.example.org"
 ANOTHER = "http://localhost:5173"
 FOREIGN = "https://evil.example"
 
-# Requests by what they show; `{}` is what a visitor may see or not.
+# Requests for each kind of answer.
 REQUESTS: dict[str, tuple[str, str]] = {
     "a page": ("GET", "/chat"),
     "another page": ("GET", "/gallery"),
     "the docs": ("GET", "/docs"),
     "a list": ("GET", "/posts"),
     "an error": ("GET", "/todos"),
-    "nothing there": ("GET", "/nothing/there"),
+    "an unknown path": ("GET", "/nothing/there"),
     "another method": ("DELETE", "/chat"),
     "invalid input": ("POST", "/auth/register"),
     "a redirect": ("GET", "/todos/"),
@@ -44,7 +44,7 @@ def test_every_answer_has_the_security_headers(visitor: Api, what: str) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_a_body_that_is_too_large_is_refused_with_them_too(visitor: Api) -> None:
+def test_a_413_has_the_security_headers(visitor: Api) -> None:
     answer = visitor.request("POST", "/auth/register", content=b"x" * (1024 * 1024 + 1))
     assert answer.status_code == 413
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -58,7 +58,7 @@ def test_a_page_keeps_its_own_stricter_policy(visitor: Api, path: str) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_https_is_demanded_only_in_production_and_over_https(
+def test_hsts_is_sent_only_in_production_over_https(
     launch: Launch, visitor: Api, stage_directory: Path
 ) -> None:
     https = {"X-Forwarded-Proto": "https"}
@@ -78,13 +78,13 @@ def test_https_is_demanded_only_in_production_and_over_https(
 
 @pytest.fixture(scope="module")
 def shared(launch_for_module: Launch) -> Iterator[Api]:
-    """A visitor of a server that pages of two other sites may use."""
+    """Return a visitor of a server that allows pages of two other origins."""
     with Api(launch_for_module(CORS_ORIGINS=f"{ORIGIN}, {ANOTHER}")) as api:
         yield api
 
 
 def preflight(origin: str, method: str = "PATCH", headers: str = "authorization") -> dict[str, str]:
-    """Return what a browser sends before a request of such a page."""
+    """Return the headers of the preflight request for such a page."""
     return {
         "Origin": origin,
         "Access-Control-Request-Method": method,
@@ -95,7 +95,9 @@ def preflight(origin: str, method: str = "PATCH", headers: str = "authorization"
 @pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("origin", [ORIGIN, ANOTHER])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-def test_a_page_of_an_allowed_site_may_ask(shared: Api, origin: str, method: str) -> None:
+def test_a_page_from_an_allowed_origin_may_send_requests(
+    shared: Api, origin: str, method: str
+) -> None:
     wanted = preflight(origin, method, "authorization, content-type, idempotency-key, x-request-id")
     answer = shared.request("OPTIONS", "/todos/1", headers=wanted)
     assert answer.status_code == 200
@@ -107,7 +109,7 @@ def test_a_page_of_an_allowed_site_may_ask(shared: Api, origin: str, method: str
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("what", REQUESTS)
-def test_it_may_read_every_answer_errors_too(shared: Api, what: str) -> None:
+def test_a_page_from_an_allowed_origin_may_read_every_answer(shared: Api, what: str) -> None:
     headers = shared.request(*REQUESTS[what], headers={"Origin": ORIGIN}).headers
     assert headers["access-control-allow-origin"] == ORIGIN
     assert "origin" in headers["vary"].lower()
@@ -121,14 +123,14 @@ def test_it_may_read_every_answer_errors_too(shared: Api, what: str) -> None:
     "origin",
     [FOREIGN, "null", f"{ORIGIN}.evil.example", f"{ORIGIN}:8443", "http://www.example.org"],
 )
-def test_a_page_of_another_site_may_not(shared: Api, origin: str) -> None:
+def test_a_page_from_another_origin_gets_no_cors_headers(shared: Api, origin: str) -> None:
     for method, headers in (("OPTIONS", preflight(origin)), ("GET", {"Origin": origin})):
         answer = shared.request(method, "/posts", headers=headers)
         assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.requirement("C.1")
-def test_no_site_may_unless_a_setting_names_it(visitor: Api) -> None:
+def test_no_origin_is_allowed_by_default(visitor: Api) -> None:
     for method, headers in (("OPTIONS", preflight(ORIGIN)), ("GET", {"Origin": ORIGIN})):
         answer = visitor.request(method, "/posts", headers=headers)
         assert "access-control-allow-origin" not in answer.headers
@@ -136,13 +138,13 @@ def test_no_site_may_unless_a_setting_names_it(visitor: Api) -> None:
 
 @pytest.fixture(scope="module")
 def open_to_all(launch_for_module: Launch) -> Iterator[Api]:
-    """A visitor of a server that pages of all sites may use, and that shows no docs."""
+    """Return a visitor of a server that allows all origins and shows no docs."""
     with Api(launch_for_module(CORS_ORIGINS="*", DOCS_ENABLED="false")) as api:
         yield api
 
 
 @pytest.mark.requirement("C.1")
-def test_all_sites_may_when_the_setting_says_so_without_cookies(open_to_all: Api) -> None:
+def test_a_setting_can_allow_all_origins_without_credentials(open_to_all: Api) -> None:
     for method, headers in (("OPTIONS", preflight(FOREIGN)), ("GET", {"Origin": FOREIGN})):
         answer = open_to_all.request(method, "/posts", headers=headers)
         assert answer.headers["access-control-allow-origin"] == "*"
@@ -153,11 +155,11 @@ def test_all_sites_may_when_the_setting_says_so_without_cookies(open_to_all: Api
 
 
 @pytest.mark.requirement("C.1")
-def test_the_docs_are_there(visitor: Api) -> None:
+def test_the_docs_are_served_by_default(visitor: Api) -> None:
     assert [visitor.request("GET", path).status_code for path in DOCS] == [200] * len(DOCS)
 
 
 @pytest.mark.requirement("C.1")
-def test_the_docs_are_gone_when_a_setting_says_so(open_to_all: Api) -> None:
+def test_a_setting_can_hide_the_docs(open_to_all: Api) -> None:
     assert [open_to_all.request("GET", path).status_code for path in DOCS] == [404] * len(DOCS)
     assert open_to_all.request("GET", "/posts").status_code == 200

@@ -1,4 +1,4 @@
-"""Rows C.6 and C.11: whoever watches over the app learns what works, quickly, and nothing else."""
+"""Requirements C.6 and C.11: the health routes answer quickly and report only what works."""
 
 import time
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from tests.stage04.storage import media_of
 pytestmark = pytest.mark.craft
 
 NEW = {"title": "has to wait"}
-SOON = 3.0  # seconds: a check has one
+SOON = 3.0  # seconds; a check has one second
 
 
 def ready(server: LaunchedServer) -> httpx.Response:
-    """Ask whether the server is to get requests; it has to answer soon."""
+    """Request `/health/ready`; the answer must come soon."""
     began = time.monotonic()
     answer = httpx.get(f"{server.base_url}/health/ready", trust_env=False, timeout=20)
     assert time.monotonic() - began < SOON
@@ -32,7 +32,7 @@ def ready(server: LaunchedServer) -> httpx.Response:
 
 
 def state(server: LaunchedServer) -> tuple[int, str, dict[str, str]]:
-    """Return status code, status, and the status of each dependency."""
+    """Return the status code, the overall status, and the status of each dependency."""
     answer = ready(server)
     content = answer.json()
     assert content.keys() == {"status", "checks"}
@@ -41,7 +41,7 @@ def state(server: LaunchedServer) -> tuple[int, str, dict[str, str]]:
 
 
 def assert_alive(server: LaunchedServer) -> None:
-    """Check that the process is not to be restarted."""
+    """Check that the liveness route answers, so that the process is not restarted."""
     began = time.monotonic()
     answer = httpx.get(f"{server.base_url}/health/live", trust_env=False, timeout=20)
     assert answer.status_code == 200
@@ -50,7 +50,7 @@ def assert_alive(server: LaunchedServer) -> None:
 
 @pytest.fixture(scope="module")
 def server_on_postgres(launch_for_module: Launch, own_postgres: Postgres) -> LaunchedServer:
-    """A server on a PostgreSQL that a test may stop; it holds few connections."""
+    """Return a server with few connections on a PostgreSQL that a test may stop."""
     url = create_database(own_postgres.url)
     return launch_for_module(
         DATABASE_URL=url, DATABASE_POOL_SIZE="2", DATABASE_MAX_OVERFLOW="0", REDIS_URL=""
@@ -59,7 +59,7 @@ def server_on_postgres(launch_for_module: Launch, own_postgres: Postgres) -> Lau
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """A Redis of the module's own."""
+    """Return a Redis that only this module uses."""
     if not redis_is_available():
         pytest.skip(NO_REDIS)
     redis = Redis(tmp_path_factory.mktemp("redis"))
@@ -70,13 +70,13 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 @pytest.fixture(scope="module")
 def server_with_redis(launch_for_module: Launch, redis: Redis) -> LaunchedServer:
-    """A server with a Redis that a test may stop."""
+    """Return a server with a Redis that a test may stop."""
     return launch_for_module(REDIS_URL=redis.url)
 
 
 @pytest.mark.requirement("C.6", "C.11")
 @pytest.mark.contract("O1", "O2")
-def test_who_works_says_so_without_being_asked_who_it_is(visitor: Api) -> None:
+def test_the_health_routes_need_no_token(visitor: Api) -> None:
     assert visitor.request("GET", "/health/live").status_code == 200
     answer = visitor.request("GET", "/health/ready")
     assert answer.status_code == 200
@@ -88,7 +88,7 @@ def test_who_works_says_so_without_being_asked_who_it_is(visitor: Api) -> None:
 @pytest.mark.requirement("C.6", "C.11")
 @pytest.mark.contract("O1", "O2")
 @pytest.mark.parametrize("fault", ["stopped", "hanging"])
-def test_without_its_database_it_is_alive_but_not_ready(
+def test_a_server_without_its_database_is_alive_but_not_ready(
     server_on_postgres: LaunchedServer, own_postgres: Postgres, fault: str
 ) -> None:
     server = server_on_postgres
@@ -107,7 +107,7 @@ def test_without_its_database_it_is_alive_but_not_ready(
 
 
 @pytest.mark.requirement("C.11")
-def test_a_busy_pool_is_no_reason_to_send_requests_elsewhere(
+def test_a_server_with_a_busy_pool_is_ready(
     server_on_postgres: LaunchedServer,
 ) -> None:
     server = server_on_postgres
@@ -133,7 +133,7 @@ def _in_use(server: LaunchedServer) -> int:
 
 @pytest.mark.requirement("C.6", "C.11")
 @pytest.mark.parametrize("fault", ["killed", "hanging"])
-def test_without_redis_it_is_degraded_and_serves(
+def test_a_server_without_redis_is_degraded_and_still_serves(
     server_with_redis: LaunchedServer, redis: Redis, fault: str
 ) -> None:
     server = server_with_redis
@@ -153,7 +153,9 @@ def test_without_redis_it_is_degraded_and_serves(
 
 
 @pytest.mark.requirement("C.6", "C.11")
-def test_a_disk_that_goes_away_is_seen(server_with_redis: LaunchedServer) -> None:
+def test_a_server_without_its_media_directory_is_degraded(
+    server_with_redis: LaunchedServer,
+) -> None:
     server, media = server_with_redis, media_of(server_with_redis)
     eventually(lambda: state(server)[:2] == (200, "ready"), within=30)
     elsewhere = media.rename(media.with_name("elsewhere"))
@@ -166,14 +168,14 @@ def test_a_disk_that_goes_away_is_seen(server_with_redis: LaunchedServer) -> Non
 
 @pytest.mark.requirement("C.11")
 @pytest.mark.deployment("plain")
-def test_tables_that_are_older_than_the_code_are_no_place_to_send_requests(
+def test_a_server_with_an_outdated_schema_is_not_ready(
     server_with_redis: LaunchedServer,
 ) -> None:
     server = server_with_redis
     ((head,),) = server.database.query("SELECT version_num FROM alembic_version")
     server.database.execute("UPDATE alembic_version SET version_num = '0001'")
     eventually(lambda: state(server)[:2] == (503, "unavailable"), within=10)
-    # Newer ones are the middle of an update: the old replicas serve on.
+    # A newer schema occurs during an update: the old replicas must continue to serve.
     server.database.execute("UPDATE alembic_version SET version_num = 'of the future'")
     eventually(lambda: state(server)[:2] == (200, "ready"), within=10)
     server.database.execute("UPDATE alembic_version SET version_num = ?", head)
@@ -181,12 +183,12 @@ def test_tables_that_are_older_than_the_code_are_no_place_to_send_requests(
 
 
 @pytest.mark.requirement("C.11")
-def test_asking_often_costs_the_database_nothing(
+def test_concurrent_readiness_requests_share_one_check(
     server_on_postgres: LaunchedServer, own_postgres: Postgres
 ) -> None:
     server = server_on_postgres
     eventually(lambda: state(server)[:2] == (200, "ready"), within=30)
-    # While the database hangs, what was found out a moment ago is told to all who ask at once.
+    # While the database hangs, the last result is shared by all concurrent requests.
     own_postgres.pause()
     try:
         eventually(lambda: state(server)[:2] == (503, "unavailable"), within=10)
@@ -196,7 +198,7 @@ def test_asking_often_costs_the_database_nothing(
             answers = list(probes.map(lambda _: client.get(address), range(100)))
             took = time.monotonic() - began
         assert {answer.status_code for answer in answers} == {503}
-        assert took < 10  # one after the other they would need a second each
+        assert took < 10  # without sharing, each request would take a second
     finally:
         own_postgres.resume()
     eventually(lambda: state(server)[:2] == (200, "ready"), within=30)

@@ -1,4 +1,4 @@
-"""Rows C.1 and C.12: a request that is sent again with its key is done once, whatever happened."""
+"""Requirements C.1 and C.12: a request that is repeated with its key is done once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.capstone.keys import (
 from tests.stage03.accounts import PASSWORD, new_username, register
 from tests.stage05.jobs import SLOWEST, read, succeeded
 
-# it brings a database of either sort
+# the tests start a database of either kind
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 LONGEST_KEY = 255
@@ -36,7 +36,7 @@ each_kind = pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.nam
 
 
 class Pair:
-    """Two servers of one database, and a user whom both know."""
+    """Two servers with one database, and users who are signed in at both."""
 
     def __init__(self, first: LaunchedServer, second: LaunchedServer) -> None:
         self.servers = (first, second)
@@ -44,14 +44,14 @@ class Pair:
         self._visitor = Api(first)
 
     def new_user(self) -> tuple[Api, Api]:
-        """Return somebody, signed in at the first and at the second server."""
+        """Return a new user's drivers for the first and the second server."""
         api = self._visitor.as_new_user()
         return api, Api(self.servers[1], token=api.token)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def pair(request: pytest.FixtureRequest, launch_for_module: Launch, postgres_url: str) -> Pair:
-    """Two servers of one database, which is of either sort."""
+    """Return two servers with one SQLite or PostgreSQL database."""
     settings = {"REDIS_URL": ""}
     if request.param == "postgresql":
         settings["DATABASE_URL"] = create_database(postgres_url)
@@ -63,9 +63,7 @@ def pair(request: pytest.FixtureRequest, launch_for_module: Launch, postgres_url
 @pytest.mark.requirement("C.1", "C.12")
 @pytest.mark.contract("U14")
 @each_kind
-def test_a_request_sent_again_gets_its_first_answer_and_is_done_once(
-    pair: Pair, kind: Kind
-) -> None:
+def test_a_repeated_request_is_done_once_and_gets_the_first_answer(pair: Pair, kind: Kind) -> None:
     api, at_the_other = pair.new_user()
     key, text = new_key(), new_text()
     first = kind.send(api, text, key)
@@ -80,7 +78,7 @@ def test_a_request_sent_again_gets_its_first_answer_and_is_done_once(
 
 @pytest.mark.requirement("C.1")
 @each_kind
-def test_twenty_at_once_on_two_servers_are_done_once(pair: Pair, kind: Kind) -> None:
+def test_twenty_concurrent_requests_with_one_key_are_done_once(pair: Pair, kind: Kind) -> None:
     users = pair.new_user()
     key, text = new_key(), new_text()
     sent = in_parallel(AT_ONCE, lambda number: kind.send(users[number % 2], text, key))
@@ -92,7 +90,7 @@ def test_twenty_at_once_on_two_servers_are_done_once(pair: Pair, kind: Kind) -> 
 
 
 @pytest.mark.requirement("C.1")
-def test_without_a_key_each_request_is_a_new_one(pair: Pair) -> None:
+def test_requests_without_a_key_are_each_done(pair: Pair) -> None:
     api, _ = pair.new_user()
     text = new_text()
     answers = [TODO.send(api, text, None) for _ in range(2)]
@@ -103,7 +101,7 @@ def test_without_a_key_each_request_is_a_new_one(pair: Pair) -> None:
 @pytest.mark.requirement("C.1")
 @pytest.mark.contract("U14")
 @each_kind
-def test_a_key_with_another_input_is_refused(pair: Pair, kind: Kind) -> None:
+def test_reusing_a_key_with_another_input_gets_422(pair: Pair, kind: Kind) -> None:
     api, at_the_other = pair.new_user()
     key, text, other = new_key(), new_text(), new_text()
     assert kind.send(api, text, key).status_code == kind.status
@@ -113,7 +111,7 @@ def test_a_key_with_another_input_is_refused(pair: Pair, kind: Kind) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_registering_says_in_words_that_it_takes_no_key(pair: Pair) -> None:
+def test_a_registration_with_a_key_is_refused_with_a_reason(pair: Pair) -> None:
     with Api(pair.servers[0]) as visitor:
         username = new_username()
         body = {"username": username, "password": PASSWORD}
@@ -125,7 +123,7 @@ def test_registering_says_in_words_that_it_takes_no_key(pair: Pair) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_what_means_the_same_is_the_same_input(pair: Pair) -> None:
+def test_equivalent_bodies_count_as_the_same_input(pair: Pair) -> None:
     api, _ = pair.new_user()
     key, text = {"Idempotency-Key": new_key()}, new_text()
     bodies = [{"title": text}, {"completed": False, "description": None, "title": f" {text} "}]
@@ -150,7 +148,7 @@ def test_a_key_belongs_to_a_route(pair: Pair) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_the_first_answer_stays_though_the_todo_changes(pair: Pair) -> None:
+def test_the_repeated_answer_stays_the_same_after_a_change(pair: Pair) -> None:
     api, _ = pair.new_user()
     key, text = new_key(), new_text()
     first = TODO.send(api, text, key)
@@ -163,7 +161,7 @@ def test_the_first_answer_stays_though_the_todo_changes(pair: Pair) -> None:
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_an_error_is_not_kept(pair: Pair, kind: Kind) -> None:
+def test_an_error_is_not_stored_for_a_key(pair: Pair, kind: Kind) -> None:
     api, _ = pair.new_user()
     key, text = new_key(), new_text()
     assert kind.send(api, "   ", key).status_code == 422
@@ -172,7 +170,7 @@ def test_an_error_is_not_kept(pair: Pair, kind: Kind) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_the_longest_key_is_taken(pair: Pair) -> None:
+def test_the_longest_allowed_key_is_accepted(pair: Pair) -> None:
     api, _ = pair.new_user()
     key, text = new_key().rjust(LONGEST_KEY, "~"), new_text()
     assert TODO.send(api, text, key).status_code == 201
@@ -181,7 +179,7 @@ def test_the_longest_key_is_taken(pair: Pair) -> None:
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("key", NO_KEYS)
-def test_what_is_no_key_is_refused(pair: Pair, key: str | bytes) -> None:
+def test_an_invalid_key_gets_422(pair: Pair, key: str | bytes) -> None:
     api, _ = pair.new_user()
     text = new_text()
     assert TODO.send(api, text, key).status_code == 422
@@ -189,18 +187,18 @@ def test_what_is_no_key_is_refused(pair: Pair, key: str | bytes) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_a_job_sent_again_runs_once(pair: Pair) -> None:
+def test_a_repeated_job_runs_once(pair: Pair) -> None:
     api, at_the_other = pair.new_user()
     key, text = new_key(), new_text()
     job_id = JOB.send(api, text, key).json()["id"]
     succeeded(api, job_id)
-    assert JOB.send(at_the_other, text, key).json()["status"] == "queued"  # as it was accepted
+    assert JOB.send(at_the_other, text, key).json()["status"] == "queued"  # the first answer
     assert read(api, job_id)["attempts"] == 1
     assert JOB.times_done(pair.database, text) == 1
 
 
 @pytest.mark.requirement("C.1", "C.12")
-def test_who_was_cut_off_may_send_it_again(pair: Pair) -> None:
+def test_a_disconnected_client_can_repeat_its_request(pair: Pair) -> None:
     api, at_the_other = pair.new_user()
     key, text = new_key(), new_text()
     body = b'{"title": "%s"}' % text.encode()
@@ -209,7 +207,7 @@ def test_who_was_cut_off_may_send_it_again(pair: Pair) -> None:
         length = {"Content-Length": str(len(body))}
         socket.sendall(head(api.server, "POST", "/todos", headers | length) + body)
         eventually(lambda: TODO.times_done(pair.database, text) == 1)
-    # The connection is closed, and nobody has read the answer.
+    # The connection is closed before the client reads the answer.
     again = TODO.send(at_the_other, text, key)
     assert (again.status_code, is_replayed(again)) == (201, True)
     assert again.json()["title"] == text
@@ -218,7 +216,7 @@ def test_who_was_cut_off_may_send_it_again(pair: Pair) -> None:
 
 @pytest.mark.requirement("C.1", "C.12")
 @pytest.mark.parametrize("pair", ["sqlite"], indirect=True)
-def test_a_key_holds_after_the_server_was_killed(pair: Pair) -> None:
+def test_a_key_is_still_known_after_a_kill(pair: Pair) -> None:
     server = pair.servers[1]
     with Api(server) as visitor:
         api = visitor.as_new_user()
@@ -243,7 +241,7 @@ def test_keys_are_kept_for_a_day_and_then_removed(pair: Pair) -> None:
         age = "UPDATE idempotency_keys SET created_at = now() - CAST(? AS interval) WHERE key = ?"
         database.execute(age, "23 hours 55 minutes", young)
         database.execute(age, "24 hours 5 minutes", old)
-        # More than one statement of the clean-up takes.
+        # The clean-up needs more than one statement for all of these.
         database.execute(
             "INSERT INTO idempotency_keys SELECT owner_id, key || n, route, fingerprint,"
             " created_at, status, location, body FROM idempotency_keys, generate_series(1, 2500) n"
@@ -251,7 +249,7 @@ def test_keys_are_kept_for_a_day_and_then_removed(pair: Pair) -> None:
             old,
         )
         count = "SELECT count(*) FROM idempotency_keys WHERE key = ? OR key LIKE ?"
-        server.restart()  # the clean-up is the first thing that a server does
+        server.restart()  # the clean-up runs first after a start
         eventually(lambda: database.query(count, young, f"{old}%") == [(1,)], within=SLOWEST)
         assert is_replayed(TODO.send(api, text, young))
         assert not is_replayed(TODO.send(api, text, old))

@@ -1,4 +1,4 @@
-"""Row C.10: a stop is announced, lets nobody down, and is over in time whatever a client does."""
+"""Requirement C.10: a server announces its stop, finishes its requests, and then stops."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ DRAIN = 4  # seconds
 
 @contextmanager
 def raw(server: LaunchedServer, head: str) -> Iterator[socket.socket]:
-    """Send the beginning of a request, and keep the connection."""
+    """Send the beginning of a request, and keep the connection open."""
     address = urlsplit(server.base_url)
     with socket.create_connection((address.hostname, address.port or 80), timeout=30) as client:
         client.sendall(f"{head}\r\nHost: {address.netloc}\r\n".encode())
@@ -45,13 +45,13 @@ def raw(server: LaunchedServer, head: str) -> Iterator[socket.socket]:
 
 
 def ask_to_stop(server: LaunchedServer) -> float:
-    """Send SIGTERM and return when that was."""
+    """Send SIGTERM and return the time."""
     os.kill(server.pid, signal.SIGTERM)
     return time.monotonic()
 
 
 def wait_for_end(server: LaunchedServer, asked: float, within: float = STOPS_WITHIN) -> float:
-    """Return how many seconds after it was asked the server ended by itself."""
+    """Wait until the server has ended; return the seconds since the signal."""
     eventually(lambda: server.exit_code is not None, within=within + 5)
     took = time.monotonic() - asked
     assert took < within
@@ -60,7 +60,7 @@ def wait_for_end(server: LaunchedServer, asked: float, within: float = STOPS_WIT
 
 
 @pytest.mark.requirement("C.10")
-def test_it_says_that_it_will_stop_and_serves_meanwhile(launch: Launch) -> None:
+def test_a_draining_server_reports_it_and_still_serves(launch: Launch) -> None:
     server = launch(DRAIN_SECONDS=str(DRAIN))
     with Api(server) as visitor:
         api = visitor.as_new_user()
@@ -70,9 +70,9 @@ def test_it_says_that_it_will_stop_and_serves_meanwhile(launch: Launch) -> None:
             assert httpx.get(f"{server.base_url}/health/live").status_code == 200
             assert api.create_todo()["id"]
             assert ada.tell(new_text())
-            with Api(server) as newcomer:  # over a connection that is new
+            with Api(server) as newcomer:  # on a new connection
                 assert newcomer.as_new_user().list_todos() == []
-            assert time.monotonic() - asked < DRAIN, "too slow to tell"
+            assert time.monotonic() - asked < DRAIN, "this machine was too slow for the test"
             assert ada.close_code() in {1001, 1012}
             assert time.monotonic() - asked > DRAIN - 1
     wait_for_end(server, asked)
@@ -85,7 +85,7 @@ def _is_draining(server: LaunchedServer) -> bool:
 
 
 @pytest.mark.requirement("C.10")
-def test_a_request_that_was_begun_is_finished(launch: Launch) -> None:
+def test_a_stopping_server_finishes_a_started_request(launch: Launch) -> None:
     server = launch()
     with Api(server) as visitor:
         api = visitor.as_new_user()
@@ -111,22 +111,22 @@ def _connections(server: LaunchedServer) -> int:
 
 
 CLIENTS = {
-    "a body that never ends": (
+    "an endless body": (
         "POST /auth/register HTTP/1.1",
         b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
     ),
-    "an upload that never ends": (
+    "an endless upload": (
         "POST /images HTTP/1.1",
         b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n--x\r\n",
     ),
-    "a head that never ends": ("GET /todos HTTP/1.1", b"X-Slow: "),
-    "a connection that is kept": ("GET /health/live HTTP/1.1", b"\r\n"),
+    "an endless head": ("GET /todos HTTP/1.1", b"X-Slow: "),
+    "an idle connection": ("GET /health/live HTTP/1.1", b"\r\n"),
 }
 
 
 @pytest.mark.requirement("C.10")
-def test_it_stops_in_time_whatever_its_clients_do(launch: Launch) -> None:
-    """All of them at once: a body, a stream and a socket are waited for at the same time."""
+def test_the_server_stops_in_bounded_time_with_slow_clients(launch: Launch) -> None:
+    """All clients at the same time: a body, an upload, a stream and a socket."""
     server = launch()
     with ExitStack() as stack:
         visitor = stack.enter_context(Api(server))
@@ -143,25 +143,25 @@ def test_it_stops_in_time_whatever_its_clients_do(launch: Launch) -> None:
         asked = ask_to_stop(server)
         assert ada.close_code() in {1001, 1012}
         wait_for_end(server, asked)
-    # It came to the end of its lifespan: nothing was just dropped.
+    # The lifespan ended normally: the shutdown was not aborted.
     assert "Application shutdown complete" in server.log_text()
 
 
 @pytest.mark.requirement("C.10")
-def test_who_asks_a_second_time_does_not_wait(launch: Launch) -> None:
+def test_a_second_signal_stops_the_server_at_once(launch: Launch) -> None:
     server = launch()
-    head, rest = CLIENTS["a body that never ends"]
+    head, rest = CLIENTS["an endless body"]
     with raw(server, head) as connection:
         connection.sendall(rest)
         eventually(lambda: _connections(server) == 1)
         ask_to_stop(server)
         eventually(lambda: "Waiting for connections to close" in server.log_text(), within=10)
-        # A signal right after the first one is the same wish: repeated, it is another.
+        # The server ignores a signal right after the first one, so the test repeats it.
         asked = time.monotonic()
 
         def ends() -> bool:
             if server.exit_code is None:
-                with suppress(ProcessLookupError):  # it has ended just now
+                with suppress(ProcessLookupError):  # it has ended meanwhile
                     os.kill(server.pid, signal.SIGTERM)
             return server.exit_code is not None
 
@@ -171,7 +171,7 @@ def test_who_asks_a_second_time_does_not_wait(launch: Launch) -> None:
 
 
 @pytest.mark.requirement("C.10")
-def test_a_job_that_runs_goes_back_to_the_queue(launch: Launch) -> None:
+def test_a_stopping_server_releases_its_running_job(launch: Launch) -> None:
     server = launch(REDIS_URL="")
     ledger = Ledger(server.database)
     with Api(server) as visitor:
@@ -188,7 +188,7 @@ def test_a_job_that_runs_goes_back_to_the_queue(launch: Launch) -> None:
 
 @pytest.mark.requirement("C.10")
 @pytest.mark.deployment("full")
-def test_all_processes_behind_a_port_stop_in_order(launch: Launch) -> None:
+def test_all_processes_of_a_port_stop_cleanly(launch: Launch) -> None:
     server = launch(start=False)
     server.command = (*server.command, "--workers", "2")
     server.start()

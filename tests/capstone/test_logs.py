@@ -1,4 +1,4 @@
-"""Row C.4: the log is for machines, and holds nothing that people keep to themselves."""
+"""Requirement C.4: the log is JSON and contains no private data."""
 
 import json
 import secrets
@@ -25,19 +25,19 @@ Line = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def json_server(launch_for_module: Launch) -> LaunchedServer:
-    """A server whose log is JSON."""
+    """Return a server that logs JSON."""
     return launch_for_module(LOG_FORMAT="json")
 
 
 @pytest.fixture
 def reader(json_server: LaunchedServer) -> Iterator[Api]:
-    """A user of that server."""
+    """Return a user of that server."""
     with Api(json_server) as visitor:
         yield visitor.as_new_user()
 
 
 def lines(text: str) -> list[Line]:
-    """Return the log's lines, each of which has to be a JSON object with the usual members."""
+    """Return the lines of the log; each must be a JSON object with the usual members."""
     read = [json.loads(line) for line in text.splitlines()]
     for line in read:
         assert line.keys() >= {"time", "level", "logger", "message"}, line
@@ -46,7 +46,7 @@ def lines(text: str) -> list[Line]:
 
 
 def access_line(server: LaunchedServer, request_id: str) -> Line:
-    """Return the line of a request; it is written when the answer has been sent."""
+    """Return the access line of a request; the server writes it after the answer."""
 
     def find() -> list[Line]:
         found = [line for line in lines(server.log_text()) if line["logger"] == "app.access"]
@@ -57,7 +57,7 @@ def access_line(server: LaunchedServer, request_id: str) -> Line:
 
 
 @pytest.mark.requirement("C.4")
-def test_every_line_is_json_from_the_first_to_the_last(launch: Launch) -> None:
+def test_every_line_of_the_log_is_json(launch: Launch) -> None:
     server = launch(LOG_FORMAT="json")
     with Api(server) as visitor:
         visitor.as_new_user().create_todo()
@@ -68,7 +68,7 @@ def test_every_line_is_json_from_the_first_to_the_last(launch: Launch) -> None:
 
 
 @pytest.mark.requirement("C.4")
-def test_a_request_is_one_line_with_what_one_looks_for(
+def test_a_request_is_one_line_with_all_useful_fields(
     json_server: LaunchedServer, reader: Api
 ) -> None:
     todo = reader.create_todo()
@@ -88,16 +88,18 @@ def test_a_request_is_one_line_with_what_one_looks_for(
 
 
 @pytest.mark.requirement("C.4")
-def test_a_request_of_nobody_has_no_user(json_server: LaunchedServer, reader: Api) -> None:
+def test_the_line_of_a_request_without_a_token_has_no_user(
+    json_server: LaunchedServer, reader: Api
+) -> None:
     request_id = secrets.token_hex(8)
-    # Over the connection that the user's requests came by.
+    # The request uses the same connection as the user's requests.
     reader.request("GET", "/todos")
     reader.with_token(None).request("GET", "/posts", headers={"X-Request-ID": request_id})
     assert access_line(json_server, request_id)["user_id"] is None
 
 
 @pytest.mark.requirement("C.4")
-def test_an_address_is_never_logged(json_server: LaunchedServer, reader: Api) -> None:
+def test_the_log_contains_routes_but_no_raw_urls(json_server: LaunchedServer, reader: Api) -> None:
     secret = secrets.token_hex(12)
     mark = json_server.log_mark()
     for path in (f"/{secret}", f"/todos/{secret}", f"/todos?q={secret}", f"/images/{secret}/"):
@@ -128,7 +130,7 @@ def test_bodies_and_tokens_are_never_logged(json_server: LaunchedServer, reader:
 
 
 @pytest.mark.requirement("C.4")
-def test_nobody_can_forge_a_line(json_server: LaunchedServer, reader: Api) -> None:
+def test_a_client_cannot_forge_a_log_line(json_server: LaunchedServer, reader: Api) -> None:
     mark = json_server.log_mark()
     with open_socket(json_server, header=f"Bearer {reader.token}"):
         reader.request("GET", '/a%0a{"level":"error"}', headers={"X-Request-ID": 'x","level":"e'})
@@ -137,7 +139,7 @@ def test_nobody_can_forge_a_line(json_server: LaunchedServer, reader: Api) -> No
 
 
 @pytest.mark.requirement("C.4")
-def test_what_asks_every_few_seconds_is_not_logged(
+def test_health_and_metrics_requests_are_not_logged(
     json_server: LaunchedServer, reader: Api
 ) -> None:
     mark = json_server.log_mark()
@@ -150,7 +152,7 @@ def test_what_asks_every_few_seconds_is_not_logged(
 
 
 @pytest.mark.requirement("C.4")
-def test_the_console_form_is_for_people(api: Api, launched_server: LaunchedServer) -> None:
+def test_the_console_log_is_readable_text(api: Api, launched_server: LaunchedServer) -> None:
     mark = launched_server.log_mark()
     todo = api.create_todo()
     api.with_token(None).request("GET", f"/todos/{todo['id']}?q=secret")
@@ -161,12 +163,12 @@ def test_the_console_form_is_for_people(api: Api, launched_server: LaunchedServe
 
 @pytest.mark.requirement("C.4")
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
-def test_worker_and_beat_log_json_too(launch: Launch, tmp_path: Path) -> None:
+def test_worker_and_beat_log_json(launch: Launch, tmp_path: Path) -> None:
     server = launch(start=False, LOG_FORMAT="json")
     cluster = Cluster(server, tmp_path)
     for process in (cluster.worker, cluster.beat):
         process.environment["LOG_FORMAT"] = "json"
-        # Celery prints a banner unless it is told not to.
+        # Celery prints a banner by default.
         process.command = (*process.command[:3], "--quiet", *process.command[3:])
     try:
         api, _ = cluster.start()
@@ -174,7 +176,7 @@ def test_worker_and_beat_log_json_too(launch: Launch, tmp_path: Path) -> None:
             cluster.worker.start()
             cluster.beat.start()
             succeeded(api, submit(api)["id"])
-        # Not to the end: a worker that is asked to stop prints that, whatever its log is like.
+        # Without the last lines: a stopping worker prints plain text with any logging setup.
         for process in (cluster.worker, cluster.beat):
             assert lines(process.log_text())
             assert "Traceback" not in process.log_text()

@@ -1,4 +1,4 @@
-"""Several processes keep their pictures in one directory, and one of them starts to clean it up."""
+"""Several processes share one directory of pictures while one of them cleans it up at its start."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from course.harness.waiting import eventually
 from tests.stage04.storage import files_in, media_of
 from tests.stage04.uploads import new_image
 
-# it is PostgreSQL in any case: once is enough
+# the test always uses PostgreSQL, so one deployment is enough
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
-LONG_AGO = 24 * 60 * 60  # seconds; much more than a sweep waits for
+LONG_AGO = 24 * 60 * 60  # seconds; much longer than the age that the clean-up requires
 WAIT_AT_COMMIT = """
     CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql
         AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$;
@@ -35,7 +35,7 @@ WAIT_AT_COMMIT = """
 
 @contextmanager
 def slow_deletions(database: PostgresDatabase) -> Iterator[None]:
-    """Let the commit of every deletion of a picture wait, for as long as the `with` lasts."""
+    """Delay the commit of every deletion of a picture until the `with` block ends."""
     with psycopg.connect(database.url.replace("+asyncpg", ""), autocommit=True) as connection:
         connection.execute(WAIT_AT_COMMIT)
         connection.execute("SELECT pg_advisory_lock(1)")
@@ -43,7 +43,7 @@ def slow_deletions(database: PostgresDatabase) -> Iterator[None]:
 
 
 @pytest.mark.requirement("C.1")
-def test_a_picture_that_is_being_deleted_is_not_brought_back_by_a_server_that_starts(
+def test_a_starting_server_does_not_restore_a_picture_during_its_deletion(
     launch: Launch, postgres_url: str
 ) -> None:
     database = PostgresDatabase(create_database(postgres_url))
@@ -65,7 +65,7 @@ def test_a_picture_that_is_being_deleted_is_not_brought_back_by_a_server_that_st
         with slow_deletions(database):
             delete.start()
             eventually(lambda: stored not in files_in(media), within=20)
-            serve(MEDIA_DIR=str(media))  # sweeps before it serves
+            serve(MEDIA_DIR=str(media))  # the clean-up runs before it serves
         delete.join()
         assert [answer.status_code for answer in answers] == [204]
     assert files_in(media) == {}

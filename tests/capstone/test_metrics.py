@@ -1,4 +1,4 @@
-"""Row C.7: every endpoint is measured by its route, whatever is asked for, in every process."""
+"""Requirement C.7: every process measures all requests, grouped by route."""
 
 import os
 import secrets
@@ -28,12 +28,12 @@ Labels = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Metrics:
-    """What was answered: a value for each series."""
+    """The scraped metrics: a value for each series."""
 
     series: dict[tuple[str, Labels], float]
 
     def value(self, name: str, **labels: str) -> float:
-        """Return the value of the one series with these labels, 0 when there is none."""
+        """Return the value of the one series with these labels; 0 if there is none."""
         return self.series.get((name, frozenset(labels.items())), 0.0)
 
     def names(self) -> set[str]:
@@ -55,19 +55,19 @@ def scrape(base_url: str) -> Metrics:
 
 
 def requests(metrics: Metrics, method: str, route: str, status: int) -> float:
-    """Return how many requests were counted."""
+    """Return the number of counted requests."""
     return metrics.value("http_requests_total", method=method, handler=route, status=str(status))
 
 
 @pytest.fixture(scope="module")
 def measured(launch_for_module: Launch) -> LaunchedServer:
-    """A server of the module's own: nobody else is counted."""
+    """Return a server that only this module uses, so that no other requests are counted."""
     return launch_for_module(REDIS_URL="")  # it runs its jobs itself
 
 
 @pytest.fixture
 def user(measured: LaunchedServer) -> Iterator[Api]:
-    """A user of that server."""
+    """Return a user of that server."""
     with Api(measured) as visitor:
         yield visitor.as_new_user()
 
@@ -121,18 +121,18 @@ def test_every_operation_of_the_api_has_its_own_series(measured: LaunchedServer,
 
 
 @pytest.mark.requirement("C.7")
-def test_what_nobody_knows_shares_one_series(measured: LaunchedServer, user: Api) -> None:
+def test_unknown_paths_share_one_series(measured: LaunchedServer, user: Api) -> None:
     junk = secrets.token_hex(4)
     client, base_url = user.client, measured.base_url
     client.get(f"{base_url}/{junk}")
     client.request("A", f"{base_url}/todos")
     client.get(f"{base_url}/todos/0/")
-    scrape(base_url)  # has a series itself, from the first time on
+    scrape(base_url)  # creates the series of the scrape itself
     before = scrape(base_url)
     for number in range(200):
         client.get(f"{base_url}/{junk}/{number}")
     for number in range(20):
-        client.get(f"{base_url}/todos/{junk}{number}/")  # is redirected
+        client.get(f"{base_url}/todos/{junk}{number}/")  # gets a redirect
         client.get(f"{base_url}/images/{junk}{number}/nothing")
         client.request(f"{junk}{number}".upper(), f"{base_url}/todos")
     after = scrape(base_url)
@@ -143,7 +143,7 @@ def test_what_nobody_knows_shares_one_series(measured: LaunchedServer, user: Api
 
 
 @pytest.mark.requirement("C.7")
-def test_the_state_of_the_app_is_shown(measured: LaunchedServer, user: Api) -> None:
+def test_the_metrics_show_the_state_of_the_app(measured: LaunchedServer, user: Api) -> None:
     job_id = submit(user, run_at=FAR_AWAY)["id"]
     succeeded(user, submit(user)["id"])
     with open_socket(user, header=f"Bearer {user.token}"):
@@ -166,14 +166,14 @@ def test_the_state_of_the_app_is_shown(measured: LaunchedServer, user: Api) -> N
 
 
 @pytest.mark.requirement("C.7")
-def test_calls_of_the_provider_are_counted(measured: LaunchedServer, user: Api) -> None:
+def test_calls_to_the_provider_are_counted(measured: LaunchedServer, user: Api) -> None:
     before = scrape(measured.base_url).value("upstream_calls_total", outcome="answered")
     assert user.request("GET", f"/weather?city={secrets.token_hex(6)}").status_code in (200, 404)
     assert scrape(measured.base_url).value("upstream_calls_total", outcome="answered") > before
 
 
 @pytest.mark.requirement("C.7")
-def test_a_stream_is_not_held_back_or_counted_before_its_end(
+def test_a_stream_is_not_buffered_and_is_counted_at_its_end(
     measured: LaunchedServer, user: Api
 ) -> None:
     job_id = submit(user, run_at=FAR_AWAY)["id"]
@@ -194,7 +194,7 @@ def test_a_stream_is_not_held_back_or_counted_before_its_end(
 def two_processes(
     launch_for_module: Launch, tmp_path_factory: pytest.TempPathFactory
 ) -> LaunchedServer:
-    """A server of two processes behind one port."""
+    """Return a server of two processes that share one port."""
     directory = tmp_path_factory.mktemp("metrics")
     server = launch_for_module(start=False, PROMETHEUS_MULTIPROC_DIR=str(directory))
     server.command = (*server.command, "--workers", "2")
@@ -203,7 +203,7 @@ def two_processes(
 
 
 def children(server: LaunchedServer) -> list[int]:
-    """Return the ids of the server's processes that serve."""
+    """Return the ids of the processes that serve requests."""
     started = Process([], {}, server.data_dir, server.log_file)
     started._process = server._process
     return started.children()
@@ -211,7 +211,7 @@ def children(server: LaunchedServer) -> list[int]:
 
 @pytest.mark.requirement("C.7")
 @pytest.mark.deployment("full")
-def test_processes_behind_one_port_are_added_up(two_processes: LaunchedServer) -> None:
+def test_the_metrics_add_up_all_processes_of_a_port(two_processes: LaunchedServer) -> None:
     def served_by_both() -> bool:
         in_parallel(8, lambda _: httpx.get(f"{two_processes.base_url}/health/live"))
         files = two_processes.settings["PROMETHEUS_MULTIPROC_DIR"]
@@ -219,7 +219,7 @@ def test_processes_behind_one_port_are_added_up(two_processes: LaunchedServer) -
 
     eventually(served_by_both, within=30)
     before = requests(scrape(two_processes.base_url), "GET", "/todos", 401)
-    for _ in range(40):  # each over a connection of its own
+    for _ in range(40):  # each on its own connection
         assert httpx.get(f"{two_processes.base_url}/todos").status_code == 401
     for _ in range(4):
         assert requests(scrape(two_processes.base_url), "GET", "/todos", 401) == before + 40
@@ -227,13 +227,13 @@ def test_processes_behind_one_port_are_added_up(two_processes: LaunchedServer) -
 
 @pytest.mark.requirement("C.7")
 @pytest.mark.deployment("full")
-def test_a_dead_process_keeps_no_connections(two_processes: LaunchedServer) -> None:
+def test_a_dead_process_has_no_connections_in_the_metrics(two_processes: LaunchedServer) -> None:
     base_url = two_processes.base_url
 
     def sizes() -> float:
         return scrape(base_url).value("database_pool_size")
 
-    # One of them may still be on its way, and would be missing in the sum.
+    # A process may still be starting; its connections would be missing in the sum.
     started = "Application startup complete"
     eventually(lambda: two_processes.log_text().count(started) >= 2, within=30)
     one = sizes() / 2
@@ -245,7 +245,7 @@ def test_a_dead_process_keeps_no_connections(two_processes: LaunchedServer) -> N
     eventually(lambda: "died" in two_processes.log_text(), within=30)
     eventually(lambda: sizes() == 2 * one, within=60)
     after = scrape(base_url)
-    # What it counted before stays.
+    # Its counters stay.
     assert requests(after, "GET", "/todos", 401) >= requests(before, "GET", "/todos", 401)
 
 
@@ -275,7 +275,7 @@ def test_a_worker_serves_the_metrics_of_its_processes(launch: Launch, tmp_path: 
         worker = scrape(f"http://127.0.0.1:{port}")
         assert worker.value("jobs_finished_total", status="succeeded") == 4
         assert worker.value("job_duration_seconds_count") == 4
-        # They are not the server's: it ran none.
+        # The jobs are not in the server's metrics, because the server ran none.
         assert scrape(server.base_url).value("job_duration_seconds_count") == 0
     finally:
         cluster.end()
@@ -284,7 +284,7 @@ def test_a_worker_serves_the_metrics_of_its_processes(launch: Launch, tmp_path: 
 @pytest.mark.requirement("C.7")
 @pytest.mark.deployment("full")
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
-def test_jobs_that_no_worker_takes_are_seen_to_wait(launch: Launch, tmp_path: Path) -> None:
+def test_the_metrics_show_waiting_jobs_without_a_worker(launch: Launch, tmp_path: Path) -> None:
     cluster = Cluster(launch(start=False), tmp_path)
     try:
         api, _ = cluster.start()

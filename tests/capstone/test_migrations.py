@@ -1,4 +1,4 @@
-"""Row C.1 on PostgreSQL: migrations go both ways, one at a time, and wait for their database."""
+"""Requirement C.1 on PostgreSQL: migrations go both ways, run once, and wait for the database."""
 
 import threading
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ from course.harness.server import LaunchedServer, ServerDidNotStart
 from course.harness.waiting import eventually, in_parallel
 from tests.stage02.test_migrations import COMMANDS
 
-# it is PostgreSQL in any case: once is enough
+# the tests always use PostgreSQL, so one deployment is enough
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
 AT_ONCE = 4
-PATIENT = 180.0  # seconds: several programs start at once, on a machine that may be busy
+PATIENT = 180.0  # seconds; several programs start at once, perhaps on a busy machine
 WAITING = "for the database"
 WRONG_PASSWORD = "not-the-password-4b1d"
 
 
 @pytest.fixture
 def empty(launch: Launch, postgres_url: str) -> LaunchedServer:
-    """A server that was not started, with an empty database on PostgreSQL."""
+    """Return a server that was not started, with an empty database on PostgreSQL."""
     return launch(start=False, DATABASE_URL=create_database(postgres_url))
 
 
 @pytest.fixture
 def stopped_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL that was not started yet."""
+    """Return a PostgreSQL that was not started yet."""
     if not postgres_is_available():
         pytest.skip(NO_POSTGRES)
     postgres = Postgres()
@@ -39,13 +39,13 @@ def stopped_postgres() -> Iterator[Postgres]:
 
 
 def reasons(server: LaunchedServer) -> list[str]:
-    """Return the lines of the log that say why a server did not start."""
+    """Return the log lines that say why a server did not start."""
     lines = server.log_text().splitlines()
     return [line for line in lines if line.startswith("ERROR") and "Exiting" not in line]
 
 
 @pytest.mark.requirement("C.1")
-def test_every_migration_goes_up_down_and_up_again(
+def test_every_migration_upgrades_downgrades_and_upgrades_again(
     empty: LaunchedServer, stage_directory: Path
 ) -> None:
     commands = ["upgrade head", "check", "downgrade base", "upgrade head", "check", "current"]
@@ -56,9 +56,7 @@ def test_every_migration_goes_up_down_and_up_again(
 
 
 @pytest.mark.requirement("C.1")
-def test_of_several_that_migrate_at_once_one_does(
-    empty: LaunchedServer, stage_directory: Path
-) -> None:
+def test_concurrent_migrations_run_once(empty: LaunchedServer, stage_directory: Path) -> None:
     command = ("alembic", "upgrade", "head")
     done = in_parallel(
         AT_ONCE, lambda _: empty.run(*command, cwd=stage_directory, within=PATIENT)
@@ -72,7 +70,7 @@ def test_of_several_that_migrate_at_once_one_does(
 
 
 @pytest.mark.requirement("C.12")
-def test_a_database_that_is_not_up_yet_is_waited_for(
+def test_the_migration_waits_until_the_database_is_up(
     launch: Launch, stopped_postgres: Postgres
 ) -> None:
     server = launch(start=False, DATABASE_URL=stopped_postgres.url)
@@ -90,7 +88,7 @@ def test_a_database_that_is_not_up_yet_is_waited_for(
 
 
 @pytest.mark.requirement("C.12")
-def test_a_wrong_password_is_told_at_once_and_not_waited_for(
+def test_a_wrong_password_is_reported_without_waiting(
     launch: Launch, stopped_postgres: Postgres
 ) -> None:
     stopped_postgres.start()

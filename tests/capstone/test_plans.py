@@ -1,8 +1,8 @@
-"""Row C.9: what a statement reads does not grow with the tables.
+"""Requirement C.9: the number of rows that a statement reads does not grow with the tables.
 
-PostgreSQL writes down how it ran each statement of the app (`auto_explain`), with tables of
-tens of thousands of rows. None may be read from one end to the other, and for a page of a list only
-about a page is read.
+PostgreSQL logs the plan of each statement of the app (`auto_explain`), with tables of tens of
+thousands of rows. No statement may scan a whole table, and a page of a list may read only about
+as many rows as it returns.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from course.harness.waiting import eventually
 from tests.capstone.full_tables import GROWING, ROWS, fill
 from tests.stage07.people import Person, expect, first_admin
 
-pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own databases
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # they start their own database
 
-MOST_ROWS = 300  # that a step of a plan may read: a page has 100 at most
-# Only from the sixth time on does PostgreSQL consider a plan that suits any parameter.
+MOST_ROWS = 300  # the limit for a step of a plan; a page has at most 100 rows
+# PostgreSQL considers a generic plan from the sixth execution on.
 TIMES = 14
 DEEP = ROWS // 2 - 1000
 LIMITS = ("MAX_TODOS_PER_USER", "MAX_POSTS_PER_USER", "MAX_COMMENTS_PER_USER")
@@ -37,7 +37,7 @@ EXPLAIN = {
     "auto_explain.log_timing": "off",
 }
 
-# `{n}` is another number each time, so that no answer comes out of a cache.
+# `{n}` changes with each request, so that no answer comes from a cache.
 READS = [
     *("/todos?limit={n}", "/todos?completed=true&limit={n}", "/todos?completed=false&limit={n}"),
     *("/todos/{n}", "/users?limit={n}"),
@@ -59,7 +59,7 @@ DEEP_READS = [
     *("/posts?offset={deep}", "/posts?include_deleted=true&offset={deep}", "/users?offset=4{n}"),
     *("/posts?author={me}&offset=1{n}000", "/posts/{busy}/comments?offset={deep}"),
 ]
-# What a deep page must not do for each row that it skips, but only for those that it returns.
+# A deep page may read these tables only for the returned rows, not for the skipped ones.
 DONE_FOR_EACH = re.compile(r"\b(?:on|using \w+ on) (comments|users|posts)\b.*?loops=(\d+)")
 
 _STEP = re.compile(r"actual rows=([\d.]+) loops=(\d+)")
@@ -79,7 +79,7 @@ class Plans:
         self._log = postgres.process.log_file
 
     def mark(self) -> int:
-        """Return where the log ends now."""
+        """Return the current end of the log."""
         return self._log.stat().st_size
 
     def since(self, mark: int) -> list[str]:
@@ -92,11 +92,11 @@ class Plans:
 
 @pytest.fixture(scope="module")
 def plans(launch_for_module: Launch, own_postgres: Postgres) -> Iterator[Plans]:
-    """The server; it has two connections only, so a statement is soon prepared on both."""
+    """Return the server; it has only two connections, so statements are soon prepared on both."""
     url = create_database(own_postgres.url)
     settings = {"DATABASE_URL": url, "REDIS_URL": ""}
     settings |= {"DATABASE_POOL_SIZE": "2", "DATABASE_MAX_OVERFLOW": "0"}
-    settings |= dict.fromkeys(LIMITS, str(10 * ROWS))  # the person has more than any default
+    settings |= dict.fromkeys(LIMITS, str(10 * ROWS))  # the tables exceed the default limits
     server = launch_for_module(start=True, **settings)
     with Api(server) as visitor:
         person = first_admin(server, visitor)
@@ -110,7 +110,7 @@ def plans(launch_for_module: Launch, own_postgres: Postgres) -> Iterator[Plans]:
 
 
 def ask(plans: Plans, path: str) -> None:
-    """Ask for it often enough, each time with other numbers."""
+    """Request a path often enough, each time with other numbers."""
     for number in range(1, TIMES + 1):
         values = {"n": number, "me": plans.person.id, "deep": DEEP + number, "busy": plans.busy}
         uuid = f"00000000-0000-4000-8000-{2 * number:012x}"
@@ -118,15 +118,15 @@ def ask(plans: Plans, path: str) -> None:
         assert answer.status_code < 500, answer.text
 
 
-def read_by_index(found: list[str]) -> None:
-    """Assert that no plan reads a growing table from end to end."""
+def assert_no_table_scan(found: list[str]) -> None:
+    """Assert that no plan scans a growing table."""
     for plan in found:
         assert not set(_SCAN.findall(plan)) & set(GROWING), plan
 
 
-def read_little(found: list[str]) -> None:
+def assert_few_rows(found: list[str]) -> None:
     """Assert that no step of a plan reads much more than a page."""
-    read_by_index(found)
+    assert_no_table_scan(found)
     for plan in found:
         rows = [float(rows) * int(loops) for rows, loops in _STEP.findall(plan)]
         rows += map(float, _REMOVED.findall(plan))
@@ -135,31 +135,31 @@ def read_little(found: list[str]) -> None:
 
 @pytest.mark.requirement("C.9")
 @pytest.mark.parametrize("path", READS)
-def test_a_read_costs_what_it_returns(plans: Plans, path: str) -> None:
+def test_a_list_reads_about_as_many_rows_as_it_returns(plans: Plans, path: str) -> None:
     mark = plans.mark()
     ask(plans, path)
     found = plans.since(mark)
     assert len(found) >= TIMES
-    read_little(found)
+    assert_few_rows(found)
 
 
 @pytest.mark.requirement("C.9")
 @pytest.mark.parametrize("path", DEEP_READS)
-def test_a_page_far_down_a_list_is_found_by_an_index(plans: Plans, path: str) -> None:
+def test_a_deep_page_uses_an_index(plans: Plans, path: str) -> None:
     mark = plans.mark()
     ask(plans, path)
     found = plans.since(mark)
     assert len(found) >= TIMES
-    read_by_index(found)
+    assert_no_table_scan(found)
     for plan in found:
         for table, loops in DONE_FOR_EACH.findall(plan):
             assert int(loops) <= MOST_ROWS, f"{table} is read {loops} times:\n{plan}"
 
 
 @pytest.mark.requirement("C.9")
-def test_a_change_reads_only_what_it_changes(plans: Plans) -> None:
+def test_a_change_reads_only_the_rows_that_it_changes(plans: Plans) -> None:
     api = plans.person.api
-    # For the limits on what a user may have, a process counts once in a while: not below.
+    # The count of a quota reads many rows, but happens rarely: these creations cause it now.
     api.create_todo()
     plans.person.comment_on(plans.person.write_post())
     mark = plans.mark()
@@ -188,11 +188,11 @@ def test_a_change_reads_only_what_it_changes(plans: Plans) -> None:
         assert with_token.token
     found = plans.since(mark)
     assert len(found) > 20 * TIMES
-    read_little(found)
+    assert_few_rows(found)
 
 
 @pytest.mark.requirement("C.9")
-def test_a_refresh_and_a_sign_out_read_one_family(plans: Plans) -> None:
+def test_a_refresh_and_a_sign_out_read_one_token_family(plans: Plans) -> None:
     api = plans.person.api
     settings = plans.server.settings
     credentials = {
@@ -206,13 +206,13 @@ def test_a_refresh_and_a_sign_out_read_one_family(plans: Plans) -> None:
         token = expect(200, api, "POST", "/auth/refresh", json=body)["refresh_token"]
     expect(204, api, "POST", "/auth/logout", json={"refresh_token": token})
     found = plans.since(mark)
-    read_little(found)
+    assert_few_rows(found)
 
 
 @pytest.mark.requirement("C.9")
-def test_looking_for_work_and_cleaning_up_read_no_whole_table(plans: Plans) -> None:
+def test_background_work_scans_no_whole_table(plans: Plans) -> None:
     mark = plans.mark()
-    plans.server.restart()  # it cleans up when it starts
+    plans.server.restart()  # the clean-up runs at the start
 
     def of_the_background() -> list[str]:
         return plans.since(mark)
@@ -225,13 +225,13 @@ def test_looking_for_work_and_cleaning_up_read_no_whole_table(plans: Plans) -> N
     eventually(
         lambda: sum("UPDATE jobs" in plan for plan in of_the_background()) > TIMES, within=30
     )
-    read_little(of_the_background())
+    assert_few_rows(of_the_background())
 
 
 @pytest.mark.requirement("C.9")
-def test_workers_and_beat_read_no_whole_table(plans: Plans, tmp_path: Any) -> None:
+def test_workers_and_beat_scan_no_whole_table(plans: Plans, tmp_path: Any) -> None:
     if not redis_is_available():
-        pytest.skip("not checked: there is no Redis")
+        pytest.skip("not checked: Redis is not available")
     redis = Redis(tmp_path / "redis")
     redis.start()
     plans.server.settings["REDIS_URL"] = redis.url
@@ -251,4 +251,4 @@ def test_workers_and_beat_read_no_whole_table(plans: Plans, tmp_path: Any) -> No
         for process in (*celery, redis.process):
             process.end()
         plans.server.settings["REDIS_URL"] = ""
-    read_little(found)
+    assert_few_rows(found)

@@ -1,4 +1,4 @@
-"""Row C.8: connections are shared, and no crowd makes more of them than the settings allow."""
+"""Requirement C.8: requests share connections, and never open more than the settings allow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from course.harness.queue import NO_REDIS, Redis, redis_is_available
 from course.harness.waiting import eventually, in_parallel
 from tests.capstone.watching import highest
 
-pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own database
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # they start their own database
 
 SIZE, OVERFLOW = 3, 2
 CROWD = 50
@@ -37,13 +37,13 @@ CONNECTIONS = (
 
 @pytest.fixture
 def database(postgres_url: str) -> PostgresDatabase:
-    """A database of the test's own."""
+    """Return a database that only this test uses."""
     return PostgresDatabase(create_database(postgres_url))
 
 
 @contextmanager
 def todos_locked(database: PostgresDatabase) -> Iterator[None]:
-    """Let every statement that wants to write a todo wait, for as long as the `with` lasts."""
+    """Block every statement that writes a todo until the `with` block ends."""
     with psycopg.connect(database.url.replace("+asyncpg", "")) as connection:
         connection.execute("LOCK TABLE todos IN EXCLUSIVE MODE")
         yield
@@ -60,7 +60,7 @@ def waiting_for_the_lock(database: PostgresDatabase) -> int:
 
 
 @pytest.mark.requirement("C.8")
-def test_a_crowd_of_slow_requests_shares_the_connections(
+def test_many_slow_requests_share_the_connections(
     launch: Launch, database: PostgresDatabase
 ) -> None:
     server = launch(start=True, **POOL, DATABASE_URL=database.url, DATABASE_POOL_TIMEOUT="60")
@@ -87,7 +87,7 @@ def test_a_crowd_of_slow_requests_shares_the_connections(
 
 
 @pytest.mark.requirement("C.8")
-def test_without_a_free_connection_the_answer_is_503_and_says_when_to_come_back(
+def test_a_request_without_a_free_connection_gets_503_with_retry_after(
     launch: Launch, database: PostgresDatabase
 ) -> None:
     server = launch(start=True, **POOL, DATABASE_URL=database.url, DATABASE_POOL_TIMEOUT="0.5")
@@ -114,7 +114,7 @@ def test_without_a_free_connection_the_answer_is_503_and_says_when_to_come_back(
 
 
 @pytest.mark.requirement("C.8")
-def test_a_statement_that_takes_too_long_is_ended(
+def test_a_statement_that_takes_too_long_is_cancelled(
     launch: Launch, database: PostgresDatabase
 ) -> None:
     settings = POOL | {"DATABASE_STATEMENT_TIMEOUT": "1"}
@@ -131,7 +131,7 @@ def test_a_statement_that_takes_too_long_is_ended(
 
 
 @pytest.mark.requirement("C.8")
-def test_a_crowd_shares_the_connections_to_redis(launch: Launch, tmp_path: Path) -> None:
+def test_many_requests_share_the_connections_to_redis(launch: Launch, tmp_path: Path) -> None:
     if not redis_is_available():
         pytest.skip(NO_REDIS)
     redis = Redis(tmp_path / "redis")
@@ -140,7 +140,7 @@ def test_a_crowd_shares_the_connections_to_redis(launch: Launch, tmp_path: Path)
     def connections() -> int:
         clients = redis.command("CLIENT", "LIST")
         assert isinstance(clients, bytes)
-        return len(clients.splitlines()) - 1  # that one is ours
+        return len(clients.splitlines()) - 1  # without the connection of this test
 
     try:
         server = launch(REDIS_URL=redis.url, REDIS_POOL_SIZE=str(SIZE))

@@ -1,4 +1,4 @@
-"""Rows C.1 and C.6: every error is a problem document (RFC 9457), and every answer has an id."""
+"""Requirements C.1 and C.6: every error is a problem document (RFC 9457) with a request id."""
 
 import json
 import re
@@ -16,6 +16,7 @@ from course.harness.postgres import Postgres, create_database
 from course.harness.problems import PROBLEM, field_errors, reason
 from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually
+from tests.stage01.description import resolved
 from tests.stage08.chat import open_socket
 
 pytestmark = pytest.mark.craft
@@ -24,24 +25,24 @@ ID = "X-Request-ID"
 NEW_ID = re.compile(r"[A-Za-z0-9._-]{16,128}")
 LARGE = b"x" * (1024 * 1024 + 1)
 
-# What is asked, and the status of the answer.
+# Requests that fail, with the status of the answer.
 ERRORS: dict[str, tuple[str, str, dict[str, Any], int]] = {
-    "no such route": ("GET", "/nowhere", {}, 404),
-    "no such todo": ("GET", "/todos/987654321", {}, 404),
-    "no such method": ("PATCH", "/todos", {}, 405),
-    "a method of nobody's": ("BREW", "/todos", {}, 405),
+    "an unknown route": ("GET", "/nowhere", {}, 404),
+    "an unknown todo": ("GET", "/todos/987654321", {}, 404),
+    "a wrong method": ("PATCH", "/todos", {}, 405),
+    "an unknown method": ("BREW", "/todos", {}, 405),
     "wrong fields": ("POST", "/todos", {"json": {"title": 1}}, 422),
     "not a number": ("POST", "/todos", {"content": b'{"title": NaN}'}, 422),
-    "no JSON": ("POST", "/todos", {"content": b"{"}, 422),
+    "not JSON": ("POST", "/todos", {"content": b"{"}, 422),
     "a body too large": ("POST", "/todos", {"content": LARGE}, 413),
     "a body too large, in chunks": ("POST", "/todos", {"content": iter([LARGE])}, 413),
-    "no role": ("POST", "/posts", {"json": {"title": "t", "body": "b"}}, 403),
+    "a missing role": ("POST", "/posts", {"json": {"title": "t", "body": "b"}}, 403),
     "a wrong type": ("POST", "/images", {"files": True}, 415),
 }
 
 
 def ask(api: Api, name: str) -> httpx.Response:
-    """Make one of the requests that fail."""
+    """Send one of the requests that fail."""
     method, path, options, _ = ERRORS[name]
     if "files" in options:
         boundary = secrets.token_hex(8)
@@ -73,7 +74,7 @@ def test_an_error_is_a_problem_document(api: Api, name: str) -> None:
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.contract("E10")
-def test_a_422_names_each_field_that_is_wrong(api: Api) -> None:
+def test_a_422_names_each_invalid_field(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": 1, "completed": "no idea"})
     assert {error["loc"][-1] for error in field_errors(answer)} == {"title", "completed"}
     assert "title" in reason(answer)
@@ -81,20 +82,29 @@ def test_a_422_names_each_field_that_is_wrong(api: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_the_documentation_says_what_an_error_looks_like(api: Api) -> None:
-    paths = api.request("GET", "/openapi.json").json()["paths"]
+def test_openapi_describes_the_form_of_errors(api: Api) -> None:
+    description = api.request("GET", "/openapi.json").json()
     error = api.request("GET", "/todos", params={"limit": "many"}).json()
-    report = paths["/health/ready"]["get"]["responses"]["503"]  # what works and what does not
+    paths = description["paths"]
+    report = paths["/health/ready"]["get"]["responses"]["503"]  # a health report, not an error
     for operation in (each for path in paths.values() for each in path.values()):
         assert {"422", "default"} <= operation["responses"].keys()
         for status, response in operation["responses"].items():
             if status[0] in "45d" and response is not report:
-                described = response["content"][PROBLEM]["schema"]
+                content = resolved(description, response)["content"]
+                described = resolved(description, content[PROBLEM]["schema"])
                 assert set(described["required"]) < set(described["properties"]) == set(error)
 
 
 @pytest.mark.requirement("C.1")
-def test_errors_keep_the_headers_that_belong_to_them(visitor: Api) -> None:
+def test_openapi_describes_an_error_once(api: Api) -> None:
+    """Repeated for each error of each operation, it was half of the document."""
+    document = api.request("GET", "/openapi.json").text
+    assert document.count(PROBLEM) == 1
+
+
+@pytest.mark.requirement("C.1")
+def test_errors_keep_their_own_headers(visitor: Api) -> None:
     refused = visitor.request("GET", "/todos")
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"] == "Bearer"
@@ -105,7 +115,7 @@ def test_errors_keep_the_headers_that_belong_to_them(visitor: Api) -> None:
 @pytest.mark.requirement("C.1")
 @pytest.mark.contract("O4")
 @pytest.mark.parametrize("given", ["a", "A-1_b.C", "x" * 128])
-def test_a_well_formed_id_is_taken_over(visitor: Api, given: str) -> None:
+def test_a_valid_request_id_is_kept(visitor: Api, given: str) -> None:
     for path in ("/health/live", "/nowhere", "/todos", "/todos/1/", "/metrics", "/docs"):
         answer = visitor.request("GET", path, headers={ID: given})
         assert answer.headers[ID] == given, path
@@ -114,7 +124,7 @@ def test_a_well_formed_id_is_taken_over(visitor: Api, given: str) -> None:
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a;b", 'a"b', "ä".encode().decode()])
-def test_an_id_that_is_not_well_formed_is_replaced(visitor: Api, given: str) -> None:
+def test_an_invalid_request_id_is_replaced(visitor: Api, given: str) -> None:
     answer = visitor.client.get(
         f"{visitor.base_url}/health/live", headers=[(ID.encode(), given.encode())]
     )
@@ -125,14 +135,14 @@ def test_an_id_that_is_not_well_formed_is_replaced(visitor: Api, given: str) -> 
 @pytest.mark.requirement("C.1")
 @pytest.mark.contract("O4")
 @pytest.mark.parametrize("name", ERRORS)
-def test_every_answer_has_an_id_of_its_own(api: Api, name: str) -> None:
+def test_every_answer_has_its_own_request_id(api: Api, name: str) -> None:
     ids = [ask(api, name).headers.get_list(ID) for _ in range(2)]
     assert [len(of_one) for of_one in ids] == [1, 1]
     assert ids[0] != ids[1]
 
 
 @pytest.mark.requirement("C.1")
-def test_a_socket_has_an_id_too(api: Api) -> None:
+def test_a_socket_has_a_request_id(api: Api) -> None:
     with open_socket(api, header=f"Bearer {api.token}") as socket:
         assert socket.response is not None
         assert NEW_ID.fullmatch(socket.response.headers[ID])
@@ -140,7 +150,7 @@ def test_a_socket_has_an_id_too(api: Api) -> None:
 
 @pytest.fixture(scope="module")
 def broken(launch_for_module: Launch) -> Iterator[tuple[LaunchedServer, Api]]:
-    """A server with a row that its code cannot read, and the user whose row that is."""
+    """Return a server with a row that its code cannot read, and the owner of that row."""
     server = launch_for_module(LOG_FORMAT="json")
     with Api(server) as visitor:
         api = visitor.as_new_user()
@@ -154,7 +164,7 @@ def broken(launch_for_module: Launch) -> Iterator[tuple[LaunchedServer, Api]]:
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.deployment("plain")
-def test_a_mistake_of_ours_is_a_500_that_tells_nothing(
+def test_an_unexpected_exception_gets_500_without_details(
     broken: tuple[LaunchedServer, Api],
 ) -> None:
     server, api = broken
@@ -180,7 +190,7 @@ def test_a_mistake_of_ours_is_a_500_that_tells_nothing(
 def impatient(
     launch_for_module: Launch, own_postgres: Postgres
 ) -> Iterator[tuple[LaunchedServer, Api, str]]:
-    """A server on PostgreSQL that waits for nothing, a user of it, and its database."""
+    """Return a server on PostgreSQL with very short timeouts, a user, and the database."""
     url = create_database(own_postgres.url)
     server = launch_for_module(DATABASE_URL=url, DATABASE_STATEMENT_TIMEOUT="0.5")
     with Api(server) as visitor:
@@ -188,14 +198,14 @@ def impatient(
 
 
 def assert_try_again(answer: httpx.Response) -> None:
-    """Check that it is not there now, and may be later."""
+    """Check for a 503 that asks the client to try again."""
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert "try again" in reason(answer)
 
 
 @pytest.mark.requirement("C.1")
-def test_a_statement_that_takes_too_long_is_503(
+def test_a_statement_that_takes_too_long_gets_503(
     impatient: tuple[LaunchedServer, Api, str],
 ) -> None:
     _, api, url = impatient
@@ -206,7 +216,7 @@ def test_a_statement_that_takes_too_long_is_503(
 
 
 @pytest.mark.requirement("C.1")
-def test_a_table_that_is_not_there_is_our_mistake_and_500(
+def test_a_missing_table_gets_500(
     impatient: tuple[LaunchedServer, Api, str],
 ) -> None:
     _, api, url = impatient
@@ -222,7 +232,7 @@ def test_a_table_that_is_not_there_is_our_mistake_and_500(
 
 
 @pytest.mark.requirement("C.1")
-def test_a_database_that_is_not_there_is_503_and_then_works_again(
+def test_a_missing_database_gets_503_until_it_returns(
     impatient: tuple[LaunchedServer, Api, str], own_postgres: Postgres
 ) -> None:
     server, api, _ = impatient

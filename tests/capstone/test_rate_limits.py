@@ -1,7 +1,7 @@
-"""Row C.1: guessing passwords is slow. A client is its address and the name that it tries.
+"""Requirement C.1: the number of sign-in attempts is limited by address and name.
 
-The servers believe the X-Forwarded-For of the tests, as they would a proxy's, so each test comes
-from addresses of its own.
+The servers trust the tests' X-Forwarded-For like a proxy's, so each test uses its own
+addresses.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ WRONG = "a wrong password"
 
 @pytest.fixture(scope="module")
 def limited(launch_for_module: Launch) -> Iterator[Api]:
-    """A visitor of a server with a narrow limit."""
+    """Return a visitor of a server with low limits."""
     with Api(launch_for_module(RATE_LIMIT_AUTH=RATE)) as api:
         yield api
 
 
 def new_address() -> str:
-    """Return an address that no other test has."""
+    """Return an address that no other test uses."""
     return "10." + ".".join(str(byte) for byte in secrets.token_bytes(3))
 
 
 def new_network() -> str:
-    """Return the first half of an IPv6 address that no other test has."""
+    """Return the first half of an IPv6 address that no other test uses."""
     return f"2001:db8:{secrets.randbelow(65536):x}:{secrets.randbelow(65536):x}"
 
 
@@ -57,12 +57,12 @@ def attempt(
 
 
 def statuses(api: Api, count: int, address: str, username: str = "somebody") -> list[int]:
-    """Return the answers to so many attempts, one after the other."""
+    """Return the statuses of `count` attempts, one after the other."""
     return [attempt(api, address, username).status_code for _ in range(count)]
 
 
 def assert_refused(answer: httpx.Response, window: int = 3600) -> None:
-    """Check that there were too many, and that the answer says when to come back."""
+    """Check for a 429 with the right `Retry-After`."""
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["retry-after"]) <= window
     assert isinstance(answer.json()["detail"], str)
@@ -70,7 +70,7 @@ def assert_refused(answer: httpx.Response, window: int = 3600) -> None:
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.contract("U13")
-def test_too_many_attempts_with_one_name_are_refused_the_right_password_too(limited: Api) -> None:
+def test_too_many_attempts_are_refused_even_with_the_right_password(limited: Api) -> None:
     username, address = new_username(), new_address()
     assert register(limited, username).status_code == 201
     assert statuses(limited, PER_NAME, address, username) == [401] * PER_NAME
@@ -78,7 +78,7 @@ def test_too_many_attempts_with_one_name_are_refused_the_right_password_too(limi
 
 
 @pytest.mark.requirement("C.1")
-def test_whoever_signs_in_as_often_as_allowed_is_not_refused(limited: Api) -> None:
+def test_successful_sign_ins_within_the_limit_are_not_refused(limited: Api) -> None:
     username, address = new_username(), new_address()
     assert register(limited, username).status_code == 201
     for _ in range(PER_NAME):
@@ -86,7 +86,7 @@ def test_whoever_signs_in_as_often_as_allowed_is_not_refused(limited: Api) -> No
 
 
 @pytest.mark.requirement("C.1")
-def test_upper_and_lower_case_are_one_name(limited: Api) -> None:
+def test_the_limit_ignores_the_case_of_a_name(limited: Api) -> None:
     address = new_address()
     for username in ("Somebody", "SOMEBODY", "sOmEbOdY"):
         assert attempt(limited, address, username).status_code == 401
@@ -94,7 +94,7 @@ def test_upper_and_lower_case_are_one_name(limited: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_nobody_is_locked_out_by_somebody_else(limited: Api) -> None:
+def test_attempts_from_another_address_do_not_lock_out_a_user(limited: Api) -> None:
     username, attacker = new_username(), new_address()
     assert register(limited, username).status_code == 201
     statuses(limited, PER_NAME + 1, attacker, username)
@@ -102,14 +102,14 @@ def test_nobody_is_locked_out_by_somebody_else(limited: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_another_name_is_counted_apart(limited: Api) -> None:
+def test_each_name_is_counted_separately(limited: Api) -> None:
     address = new_address()
     assert statuses(limited, PER_NAME + 1, address, "one")[-1] == 429
     assert attempt(limited, address, "another").status_code == 401
 
 
 @pytest.mark.requirement("C.1")
-def test_one_address_tries_only_so_many_names(limited: Api) -> None:
+def test_the_number_of_names_from_one_address_is_limited(limited: Api) -> None:
     address = new_address()
     for number in range(PER_ADDRESS):
         assert attempt(limited, address, f"name{number}").status_code == 401
@@ -118,7 +118,7 @@ def test_one_address_tries_only_so_many_names(limited: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_addresses_of_one_ipv6_network_are_one_client(limited: Api) -> None:
+def test_addresses_of_one_ipv6_network_count_as_one_client(limited: Api) -> None:
     network = new_network()
     for number in range(PER_NAME):
         assert attempt(limited, f"{network}::{number}").status_code == 401
@@ -127,7 +127,7 @@ def test_addresses_of_one_ipv6_network_are_one_client(limited: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_an_ipv4_address_written_as_ipv6_is_the_same_client(limited: Api) -> None:
+def test_an_ipv4_address_written_as_ipv6_counts_as_the_same_client(limited: Api) -> None:
     address = new_address()
     assert statuses(limited, PER_NAME, f"::ffff:{address}") == [401] * PER_NAME
     assert_refused(attempt(limited, address))
@@ -138,19 +138,19 @@ def test_an_ipv4_address_written_as_ipv6_is_the_same_client(limited: Api) -> Non
 @pytest.mark.parametrize(
     "address", ["", "unknown", "x" * 5000, "1.2.3.4:99999999", "[", "fe80::1%eth0"]
 )
-def test_a_strange_address_is_a_client_too(limited: Api, address: str) -> None:
+def test_an_unusual_address_is_limited(limited: Api, address: str) -> None:
     assert attempt(limited, address, new_username()).status_code == 401
 
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("username", ["\0", "\ud7ff\U0001f95b" * 100, "n" * 5_000])
-def test_a_strange_name_is_counted_too(limited: Api, username: str) -> None:
+def test_an_unusual_name_is_limited(limited: Api, username: str) -> None:
     assert statuses(limited, PER_NAME + 1, new_address(), username)[-1] == 429
 
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.contract("U13")
-def test_registering_is_limited(limited: Api) -> None:
+def test_registrations_are_limited(limited: Api) -> None:
     headers = {"X-Forwarded-For": new_address()}
 
     def ask(username: str) -> httpx.Response:
@@ -166,7 +166,7 @@ def test_registering_is_limited(limited: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_refreshing_is_limited_by_address(limited: Api) -> None:
+def test_token_refreshes_are_limited_by_address(limited: Api) -> None:
     headers = {"X-Forwarded-For": new_address()}
 
     def ask() -> httpx.Response:
@@ -178,20 +178,20 @@ def test_refreshing_is_limited_by_address(limited: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_refusals_are_counted_by_limit(limited: Api) -> None:
+def test_the_metrics_count_refusals_by_limit(limited: Api) -> None:
     before = metric(limited, 'rate_limit_refusals_total{limit="sign_in"}')
     statuses(limited, PER_NAME + 2, new_address())
     assert metric(limited, 'rate_limit_refusals_total{limit="sign_in"}') == before + 2
 
 
 def metric(api: Api, series: str) -> float:
-    """Return the value of a series, 0 when there is none yet."""
+    """Return the value of a series; 0 if it does not exist yet."""
     lines = api.request("GET", "/metrics").text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(series + " "))
 
 
 @pytest.mark.requirement("C.1")
-def test_attempts_that_come_at_once_are_all_counted(limited: Api) -> None:
+def test_concurrent_attempts_are_all_counted(limited: Api) -> None:
     address = new_address()
     answers = in_parallel(12, lambda _: attempt(limited, address)).results
     assert [answer.status_code for answer in answers].count(401) == PER_NAME
@@ -199,18 +199,18 @@ def test_attempts_that_come_at_once_are_all_counted(limited: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_whoever_comes_back_when_told_is_let_in(launch: Launch) -> None:
+def test_a_client_that_waits_for_retry_after_is_accepted(launch: Launch) -> None:
     with Api(launch(RATE_LIMIT_AUTH="1/second")) as api:
         answers = in_parallel(8, lambda _: attempt(api, "10.0.0.1")).results
         refused = [answer for answer in answers if answer.status_code == 429]
         assert refused
         assert_refused(refused[-1], window=1)
-        time.sleep(1)  # what the answer said
+        time.sleep(1)  # the value of Retry-After
         assert attempt(api, "10.0.0.1").status_code == 401
 
 
 @pytest.mark.requirement("C.1")
-def test_an_empty_rate_is_no_limit(launch: Launch) -> None:
+def test_an_empty_setting_turns_a_limit_off(launch: Launch) -> None:
     with Api(launch(RATE_LIMIT_AUTH="")) as api:
         assert set(statuses(api, 30, "10.0.0.1")) == {401}
 
@@ -220,7 +220,7 @@ def test_an_empty_rate_is_no_limit(launch: Launch) -> None:
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """A Redis of the module's own; every test leaves it running."""
+    """Return a Redis that only this module uses; every test leaves it running."""
     if not redis_is_available():
         pytest.skip(NO_REDIS)
     redis = Redis(tmp_path_factory.mktemp("rate_limits") / "redis")
@@ -231,7 +231,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 @pytest.fixture(scope="module")
 def both(launch_for_module: Launch, redis: Redis) -> Iterator[tuple[Api, Api]]:
-    """Visitors of two processes with one database and one Redis."""
+    """Return visitors of two processes with one database and one Redis."""
     settings = {"RATE_LIMIT_AUTH": RATE, "REDIS_URL": redis.url}
     first = launch_for_module(start=True, **settings)
     settings["DATABASE_URL"] = first.settings["DATABASE_URL"]
@@ -242,13 +242,13 @@ def both(launch_for_module: Launch, redis: Redis) -> Iterator[tuple[Api, Api]]:
 
 @pytest.fixture
 def two(both: tuple[Api, Api]) -> tuple[Api, Api]:
-    """The same, as soon as they count together."""
+    """Return the visitors after the processes have started to count together."""
     eventually(lambda: count_together(both), within=10)
     return both
 
 
 def count_together(two: tuple[Api, Api]) -> bool:
-    """Return whether the second process knows what the first has counted."""
+    """Return whether the second process knows the attempts at the first."""
     address = new_address()
     first = statuses(two[0], PER_NAME, address)
     return first == [401] * PER_NAME and attempt(two[1], address).status_code == 429
@@ -265,7 +265,7 @@ def test_processes_count_together(two: tuple[Api, Api]) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_redis_holds_no_name_and_nothing_for_ever(two: tuple[Api, Api], redis: Redis) -> None:
+def test_redis_stores_no_name_and_every_key_expires(two: tuple[Api, Api], redis: Redis) -> None:
     redis.command("FLUSHALL")
     statuses(two[0], 2, new_address(), "a.name.to.look.for")
     script = "local k = redis.call('keys', 'LIMITS*'); return table.concat(k, ' ')"
@@ -277,9 +277,7 @@ def test_redis_holds_no_name_and_nothing_for_ever(two: tuple[Api, Api], redis: R
 
 
 @pytest.mark.requirement("C.1")
-def test_without_redis_people_sign_in_and_each_process_counts_alone(
-    two: tuple[Api, Api], redis: Redis
-) -> None:
+def test_each_process_counts_alone_without_redis(two: tuple[Api, Api], redis: Redis) -> None:
     username = new_username()
     assert register(two[0], username).status_code == 201
     address = new_address()
@@ -294,9 +292,7 @@ def test_without_redis_people_sign_in_and_each_process_counts_alone(
 
 
 @pytest.mark.requirement("C.1")
-def test_a_redis_that_hangs_keeps_nobody_waiting_for_long(
-    two: tuple[Api, Api], redis: Redis
-) -> None:
+def test_a_hanging_redis_delays_a_sign_in_only_briefly(two: tuple[Api, Api], redis: Redis) -> None:
     username = new_username()
     assert register(two[0], username).status_code == 201
     redis.pause()

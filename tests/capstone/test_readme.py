@@ -1,4 +1,4 @@
-"""Row C.17: what the page lists is what there is, all of it and nothing else."""
+"""Requirement C.17: the README lists all settings, metrics, routes and packages, and no others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from course.harness.lesson import blocks_of, read, sections_of
 from course.harness.server import Server
 
-pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it reads a page
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # these tests read a page
 
 NOT_OURS = ("python_", "process_")  # metrics that prometheus_client adds
 SECRET = re.compile(r"\b[A-Z_]*(SECRET|PASSWORD)\b")
@@ -26,13 +26,13 @@ SECRET = re.compile(r"\b[A-Z_]*(SECRET|PASSWORD)\b")
 
 @pytest.fixture(scope="module")
 def directory(stage_directory: Path) -> Path:
-    """Where the page is, and what it speaks of."""
+    """Return the capstone's directory."""
     return stage_directory
 
 
 @pytest.fixture(scope="module")
 def sections(directory: Path) -> dict[str, str]:
-    """The page's sections."""
+    """Return the sections of the README."""
     return sections_of(read(directory / "README.md"))
 
 
@@ -43,7 +43,7 @@ def rows_of(section: str) -> list[list[str]]:
 
 
 def settings_in_source(path: Path) -> dict[str, str]:
-    """Return the default of each setting, as one would write it into the environment."""
+    """Return the default of each setting as text for the environment."""
     tree = ast.parse(read(path))
     constants = {
         target.id: node.value
@@ -63,7 +63,7 @@ def settings_in_source(path: Path) -> dict[str, str]:
 
 
 def value_of(node: ast.expr, constants: dict[str, ast.expr]) -> object:
-    """Return the value of a default: a literal, a product, or in a call as `Field(default=…)`."""
+    """Return the value of a default: a literal, a product, or an argument as `Field(default=…)`."""
     if isinstance(node, ast.Call):
         (default,) = node.args or [word.value for word in node.keywords if word.arg == "default"]
         return value_of(default, constants)
@@ -76,25 +76,23 @@ def value_of(node: ast.expr, constants: dict[str, ast.expr]) -> object:
 
 
 def as_text(value: object) -> str:
-    """Return a value as the environment has it."""
+    """Return a value as text for the environment."""
     if value is None or value == []:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @pytest.mark.requirement("C.17")
-def test_the_table_of_settings_is_that_of_the_code(
-    directory: Path, sections: dict[str, str]
-) -> None:
+def test_the_table_of_settings_matches_the_code(directory: Path, sections: dict[str, str]) -> None:
     in_code = settings_in_source(directory / "app" / "config.py")
     rows = [row for row in rows_of(sections["Configuration"]) if len(row) == 4]
     assert {name: default.replace("–", "") for name, default, *_ in rows} == in_code
 
 
 @pytest.mark.requirement("C.17")
-def test_the_example_of_settings_is_that_of_the_code(directory: Path) -> None:
+def test_the_example_settings_match_the_code(directory: Path) -> None:
     in_code = settings_in_source(directory / "app" / "config.py")
-    # One that cannot be set to nothing is there as a comment.
+    # A setting that cannot be empty is listed as a comment.
     text = read(directory / ".env.example")
     lines = re.findall(r"^(?:# )?([A-Z_0-9]+)=(.*)$", text, re.MULTILINE)
     example = dict(reversed(lines))  # the first of two lines is the default, the second an example
@@ -104,13 +102,13 @@ def test_the_example_of_settings_is_that_of_the_code(directory: Path) -> None:
 
 
 def others_of(directory: Path) -> list[list[str]]:
-    """Return the rows of the variables that are not the application's."""
+    """Return the rows of the variables that the application does not read."""
     section = sections_of(read(directory / "README.md"))["Configuration"]
     return [row for row in rows_of(section) if len(row) == 3]
 
 
 @pytest.mark.requirement("C.17")
-def test_what_compose_wants_to_be_told_is_on_the_page(directory: Path) -> None:
+def test_every_variable_of_compose_is_in_the_readme(directory: Path) -> None:
     wanted = set(re.findall(r"\$\{([A-Z_]+)", read(directory / "compose.yaml")))
     in_code = settings_in_source(directory / "app" / "config.py")
     assert wanted - in_code.keys() <= {row[0] for row in others_of(directory)}
@@ -118,15 +116,13 @@ def test_what_compose_wants_to_be_told_is_on_the_page(directory: Path) -> None:
 
 @pytest.mark.requirement("C.17")
 def test_every_setting_reaches_the_containers(directory: Path) -> None:
-    """What stands in `.env` and is not passed on would be ignored without a word."""
+    """A setting in `.env` that Compose does not pass on would be ignored silently."""
     passed_on = set(re.findall(r"^ +([A-Z_0-9]+):", read(directory / "compose.yaml"), re.MULTILINE))
     assert settings_in_source(directory / "app" / "config.py").keys() <= passed_on
 
 
 @pytest.mark.requirement("C.17")
-def test_the_command_that_makes_the_secrets_makes_all_of_them(
-    directory: Path, tmp_path: Path
-) -> None:
+def test_the_command_for_secrets_creates_all_of_them(directory: Path, tmp_path: Path) -> None:
     blocks = blocks_of(read(directory / "README.md"))
     (command,) = [block.text for block in blocks if "openssl" in block.text]
     loop = next(line for line in command.splitlines() if "openssl" in line)
@@ -143,12 +139,10 @@ def test_the_command_that_makes_the_secrets_makes_all_of_them(
 
 
 @pytest.mark.requirement("C.17")
-def test_the_table_of_metrics_is_what_the_app_measures(
-    server: Server, sections: dict[str, str]
-) -> None:
+def test_the_table_of_metrics_matches_the_app(server: Server, sections: dict[str, str]) -> None:
     answer = httpx.get(f"{server.base_url}/metrics", trust_env=False, timeout=20)
     families = {
-        # The parser takes the end off that every counter has.
+        # The parser removes the suffix of counters.
         family.name + ("_total" if family.type == "counter" else "")
         for family in text_string_to_metric_families(answer.text)
     }
@@ -157,7 +151,7 @@ def test_the_table_of_metrics_is_what_the_app_measures(
 
 
 @pytest.mark.requirement("C.17")
-def test_the_page_names_every_alert_and_dashboard(
+def test_the_readme_names_every_alert_and_dashboard(
     directory: Path, sections: dict[str, str]
 ) -> None:
     section, deploy = sections["Monitoring"], directory / "deploy"
@@ -171,14 +165,14 @@ def test_the_page_names_every_alert_and_dashboard(
 
 
 def operations_of(section: str) -> Iterator[tuple[str, str]]:
-    """Yield method and path of each operation that a table names, as ``GET POST /todos``."""
+    """Yield method and path of each operation in a table such as ``GET POST /todos``."""
     for text in re.findall(r"`([A-Z ]+ /[^`]*)`", section):
         *methods, path = text.split(" ")
         yield from ((method, path) for method in methods)
 
 
 @pytest.mark.requirement("C.17")
-def test_the_table_of_operations_is_the_api(server: Server, sections: dict[str, str]) -> None:
+def test_the_table_of_operations_matches_the_api(server: Server, sections: dict[str, str]) -> None:
     schema = httpx.get(f"{server.base_url}/openapi.json", trust_env=False, timeout=20).json()
     described = {
         (method.upper(), path) for path, item in schema["paths"].items() for method in item

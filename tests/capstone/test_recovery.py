@@ -1,6 +1,6 @@
-"""Row C.6: a process that is stuck ends itself, so that whoever supervises it starts a new one.
+"""Requirement C.6: a stuck process ends itself, so that its supervisor starts a new one.
 
-What gets stuck here is code of the tests, run in the app's process: the app should have no such.
+The blocking code belongs to the tests and runs in the app's process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually
 from tests.stage05.jobs import Job, submit, succeeded
 
-pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own Redis
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # they start their own Redis
 
 STUCK_SERVER = """
 import time
@@ -32,8 +32,8 @@ from app.main import app
 async def stuck():
     time.sleep(3600)
 """
-# Celery waits 2, 4, 6, … 30 seconds between its attempts to connect: here one, or what looks for
-# workers that are stuck would have to be as patient.
+# Celery waits 2, 4, 6, … 30 seconds between its attempts to connect. Here it waits one second, or
+# the watchdog for stuck workers would have to wait as long.
 STUCK_WORKER = """
 import pathlib, time
 from celery.signals import heartbeat_sent
@@ -47,14 +47,14 @@ def hang(**_):
     if pathlib.Path("hang").exists():
         time.sleep(3600)
 """
-LATEST = 60.0  # seconds, on a machine that is busy
+LATEST = 60.0  # seconds; enough on a busy machine
 STUCK_AFTER = 6  # seconds
-EACH_SECOND = ("--heartbeat-interval", "1")  # a worker's sign of life
-LATELY, LONG_AGO = 10, 16  # seconds since a sign of life: a health check draws the line between
+EACH_SECOND = ("--heartbeat-interval", "1")  # how often a worker writes its heartbeat
+LATELY, LONG_AGO = 10, 16  # seconds since a heartbeat; the health check's limit is between them
 
 
 @pytest.mark.requirement("C.6")
-def test_a_server_whose_event_loop_stands_still_ends_and_says_where(
+def test_a_server_with_a_blocked_event_loop_ends_and_logs_the_place(
     launch: Launch, tmp_path: Path
 ) -> None:
     (tmp_path / "stuck_server.py").write_text(STUCK_SERVER, encoding="utf-8")
@@ -72,7 +72,7 @@ def test_a_server_whose_event_loop_stands_still_ends_and_says_where(
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """A Redis of the module's own; every test leaves it running."""
+    """Return a Redis that only this module uses; every test leaves it running."""
     if not redis_is_available():
         pytest.skip(NO_REDIS)
     redis = Redis(tmp_path_factory.mktemp("recovery") / "redis")
@@ -83,7 +83,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 @pytest.fixture(scope="module")
 def server(launch_for_module: Launch, redis: Redis) -> LaunchedServer:
-    """A server that leaves jobs to workers; whichever of them is stuck ends itself."""
+    """Return a server that leaves jobs to workers; a stuck process ends itself."""
     return launch_for_module(
         REDIS_URL=redis.url, STUCK_AFTER=str(STUCK_AFTER), HEARTBEAT_FILE="heartbeat"
     )
@@ -91,7 +91,7 @@ def server(launch_for_module: Launch, redis: Redis) -> LaunchedServer:
 
 @dataclass
 class Life:
-    """What was seen of a worker: well, then without Redis, then stuck, then dead."""
+    """The observations of one worker: healthy, without Redis, stuck, then dead."""
 
     healthy_before: bool
     healthy: bool
@@ -107,7 +107,7 @@ class Life:
 
 @pytest.fixture(scope="module")
 def life(server: LaunchedServer, redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Life:
-    """Have a worker live through all of it."""
+    """Run a worker through all these states."""
     heartbeat = server.data_dir / "heartbeat"
     heartbeat.unlink(missing_ok=True)
     (server.data_dir / "stuck_worker.py").write_text(STUCK_WORKER, encoding="utf-8")
@@ -145,7 +145,7 @@ def life(server: LaunchedServer, redis: Redis, tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.requirement("C.6")
-def test_a_worker_that_is_stuck_ends(life: Life) -> None:
+def test_a_stuck_worker_ends(life: Life) -> None:
     assert life.exit_code == 1
     assert "Stuck for" in life.log
 
@@ -158,14 +158,14 @@ def test_a_worker_without_redis_is_not_stuck(life: Life) -> None:
 
 
 @pytest.mark.requirement("C.11")
-def test_a_health_check_sees_whether_a_worker_lives(life: Life) -> None:
+def test_the_health_check_detects_a_dead_worker(life: Life) -> None:
     assert (life.healthy_before, life.healthy, life.beats) == (False, True, True)
     assert (life.healthy_lately, life.healthy_long_ago) == (True, False)
 
 
 @pytest.mark.requirement("C.6")
-def test_a_server_that_works_is_left_alone(life: Life, server: LaunchedServer) -> None:
-    assert life.job["status"] == "succeeded"  # that took longer than the server may be stuck
+def test_a_working_server_is_not_ended(life: Life, server: LaunchedServer) -> None:
+    assert life.job["status"] == "succeeded"  # took longer than the limit for a stuck server
     with Api(server) as visitor:
         assert visitor.as_new_user().create_todo()["id"]
     assert server.exit_code is None
@@ -173,7 +173,7 @@ def test_a_server_that_works_is_left_alone(life: Life, server: LaunchedServer) -
 
 
 @pytest.mark.requirement("C.11")
-def test_a_health_check_sees_whether_beat_lives(server: LaunchedServer, tmp_path: Path) -> None:
+def test_the_health_check_detects_a_dead_beat(server: LaunchedServer, tmp_path: Path) -> None:
     heartbeat = server.data_dir / "heartbeat"
     heartbeat.unlink(missing_ok=True)
     beat = celery_process(server, tmp_path / "beat.log", *BEAT)
@@ -189,7 +189,7 @@ def test_a_health_check_sees_whether_beat_lives(server: LaunchedServer, tmp_path
 
 
 @pytest.mark.requirement("C.11")
-def test_a_health_check_sees_whether_it_is_ready(launch: Launch) -> None:
+def test_the_health_check_detects_whether_a_server_is_ready(launch: Launch) -> None:
     server = launch()
     ready = f"{server.base_url}/health/ready"
     assert probe(server, ready)
@@ -199,21 +199,21 @@ def test_a_health_check_sees_whether_it_is_ready(launch: Launch) -> None:
 
 
 def probe(server: LaunchedServer, target: str) -> bool:
-    """Return what the health check of the containers says of an address or a file."""
+    """Return the result of the containers' health check for a URL or a file."""
     app_dir = server.command[server.command.index("--app-dir") + 1]
     command = [server.command[0], "-m", "app.health.probe", target]
     return subprocess.run(command, cwd=app_dir, capture_output=True).returncode == 0
 
 
 def probe_after(server: LaunchedServer, heartbeat: Path, seconds: float) -> bool:
-    """Return what it says of a file when that is the time since the last sign of life."""
+    """Return the result for a heartbeat file of this age."""
     then = time.time() - seconds
     os.utime(heartbeat, (then, then))
     return probe(server, str(heartbeat))
 
 
 def stays(check: Callable[[], bool], *, during: float) -> bool:
-    """Return whether `check` is true all the time, for so many seconds."""
+    """Return whether `check` is true for the whole time, in seconds."""
     ends_at = time.monotonic() + during
     while time.monotonic() < ends_at:
         if not check():

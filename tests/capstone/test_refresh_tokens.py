@@ -1,4 +1,4 @@
-"""Row C.1: staying signed in by refresh tokens, each good for one use."""
+"""Requirement C.1: refresh tokens keep a user signed in; each works once."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ UNKNOWN = "x" * 43
 
 
 def refresh(api: Api, token: Any) -> httpx.Response:
-    """Ask for the next tokens and return the answer, whatever it is."""
+    """Send a refresh token and return the answer, also when it is an error."""
     return api.request("POST", "/auth/refresh", json={"refresh_token": token})
 
 
 def refresh_one_of(api: Api, tokens: list[str], number: int) -> httpx.Response:
-    """The same, for calls that are made at once."""
+    """Send one of the tokens, for concurrent calls."""
     return refresh(api, tokens[number])
 
 
 def log_out(api: Api, token: Any) -> httpx.Response:
-    """Log out and return the answer, whatever it is."""
+    """Log out and return the answer, also when it is an error."""
     return api.request("POST", "/auth/logout", json={"refresh_token": token})
 
 
 def refresh_token(answer: httpx.Response) -> str:
-    """Return the refresh token in an answer that must have one."""
+    """Return the refresh token of an answer, which must contain one."""
     assert answer.status_code == 200, answer.text
     token = answer.json()["refresh_token"]
     assert isinstance(token, str)
@@ -52,18 +52,18 @@ def new_token(api: Api) -> str:
 
 
 def assert_refused(answer: httpx.Response) -> None:
-    """Check that the token was not believed, and that the answer says so as it should."""
+    """Check for a correct 401."""
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].split()[0] == "Bearer"
     assert isinstance(answer.json()["detail"], str)
 
 
-# --- One use, one successor
+# --- Single use
 
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.contract("U12")
-def test_a_refresh_token_gives_a_working_access_token(visitor: Api) -> None:
+def test_a_refresh_token_returns_a_working_access_token(visitor: Api) -> None:
     username = new_account(visitor)
     first = sign_in(visitor, username).json()
     answer = refresh(visitor, first["refresh_token"])
@@ -78,7 +78,7 @@ def test_a_refresh_token_gives_a_working_access_token(visitor: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_no_answer_with_a_token_may_be_kept(visitor: Api) -> None:
+def test_answers_with_a_token_forbid_caching(visitor: Api) -> None:
     signed_in = sign_in(visitor, new_account(visitor))
     refreshed = refresh(visitor, refresh_token(signed_in))
     for answer in (signed_in, refreshed):
@@ -86,7 +86,7 @@ def test_no_answer_with_a_token_may_be_kept(visitor: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_each_successor_is_good_for_one_use(visitor: Api) -> None:
+def test_each_new_refresh_token_works_once(visitor: Api) -> None:
     token = new_token(visitor)
     for _ in range(5):
         token = refresh_token(refresh(visitor, token))
@@ -94,7 +94,7 @@ def test_each_successor_is_good_for_one_use(visitor: Api) -> None:
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.contract("U12")
-def test_using_one_twice_revokes_its_family(visitor: Api) -> None:
+def test_reusing_a_refresh_token_revokes_its_family(visitor: Api) -> None:
     stolen = new_token(visitor)
     successor = refresh_token(refresh(visitor, stolen))
     newest = refresh_token(refresh(visitor, successor))
@@ -104,7 +104,7 @@ def test_using_one_twice_revokes_its_family(visitor: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_other_sign_ins_are_other_families(visitor: Api) -> None:
+def test_each_sign_in_has_its_own_token_family(visitor: Api) -> None:
     username = new_account(visitor)
     stolen = refresh_token(sign_in(visitor, username))
     elsewhere = refresh_token(sign_in(visitor, username))
@@ -117,7 +117,7 @@ def test_other_sign_ins_are_other_families(visitor: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_of_many_that_come_at_once_with_one_token_one_wins(visitor: Api) -> None:
+def test_concurrent_uses_of_one_refresh_token_succeed_once(visitor: Api) -> None:
     token = new_token(visitor)
     answers = in_parallel(8, lambda _: refresh(visitor, token)).results
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 7
@@ -126,7 +126,7 @@ def test_of_many_that_come_at_once_with_one_token_one_wins(visitor: Api) -> None
 
 
 @pytest.mark.requirement("C.1")
-def test_a_successor_that_is_made_during_the_revocation_is_worthless(visitor: Api) -> None:
+def test_a_token_issued_during_the_revocation_is_invalid(visitor: Api) -> None:
     for _ in range(10):
         stolen = new_token(visitor)
         successor = refresh_token(refresh(visitor, stolen))
@@ -141,7 +141,7 @@ def test_a_successor_that_is_made_during_the_revocation_is_worthless(visitor: Ap
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.contract("U12")
-def test_logging_out_ends_the_family(visitor: Api) -> None:
+def test_logging_out_revokes_the_token_family(visitor: Api) -> None:
     first = new_token(visitor)
     second = refresh_token(refresh(visitor, first))
     answer = log_out(visitor, second)
@@ -151,7 +151,7 @@ def test_logging_out_ends_the_family(visitor: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_a_token_that_was_used_logs_out_too(visitor: Api) -> None:
+def test_a_used_refresh_token_can_log_out(visitor: Api) -> None:
     first = new_token(visitor)
     second = refresh_token(refresh(visitor, first))
     assert log_out(visitor, first).status_code == 204
@@ -159,7 +159,7 @@ def test_a_token_that_was_used_logs_out_too(visitor: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-def test_logging_out_again_or_with_an_unknown_token_is_fine(visitor: Api) -> None:
+def test_logging_out_again_or_with_an_unknown_token_succeeds(visitor: Api) -> None:
     token = new_token(visitor)
     for _ in range(2):
         assert log_out(visitor, token).status_code == 204
@@ -174,16 +174,16 @@ def test_logging_out_ends_only_this_sign_in(visitor: Api) -> None:
     refresh_token(refresh(visitor, elsewhere))
 
 
-# --- What is no refresh token
+# --- Invalid refresh tokens
 
 
 @pytest.mark.requirement("C.1")
-def test_an_unknown_token_is_refused(visitor: Api) -> None:
+def test_an_unknown_refresh_token_gets_401(visitor: Api) -> None:
     assert_refused(refresh(visitor, UNKNOWN))
 
 
 @pytest.mark.requirement("C.1")
-def test_access_and_refresh_tokens_do_not_stand_for_each_other(visitor: Api) -> None:
+def test_access_and_refresh_tokens_are_not_interchangeable(visitor: Api) -> None:
     tokens = sign_in(visitor, new_account(visitor)).json()
     assert_refused(refresh(visitor, tokens["access_token"]))
     me = visitor.with_token(tokens["refresh_token"]).request("GET", "/users/me")
@@ -196,7 +196,7 @@ def test_access_and_refresh_tokens_do_not_stand_for_each_other(visitor: Api) -> 
     [None, 1, True, [], {}, "", "x\0", "\0", "é" * 43, "x" * 5_000, ["x" * 43]],
 )
 @pytest.mark.parametrize("send", [refresh, log_out])
-def test_what_cannot_be_a_token_is_invalid_input(visitor: Api, send: Any, wrong: Any) -> None:
+def test_a_malformed_refresh_token_gets_422(visitor: Api, send: Any, wrong: Any) -> None:
     assert send(visitor, wrong).status_code == 422
 
 
@@ -215,15 +215,15 @@ def test_what_cannot_be_a_token_is_invalid_input(visitor: Api, send: Any, wrong:
         b"\xff",
     ],
 )
-def test_a_strange_body_is_invalid_input(visitor: Api, path: str, body: bytes) -> None:
+def test_a_malformed_body_gets_422(visitor: Api, path: str, body: bytes) -> None:
     assert visitor.request("POST", path, content=body).status_code == 422
 
 
-# --- Time, restarts and what is stored
+# --- Expiry, restarts and stored data
 
 
 @pytest.mark.requirement("C.1")
-def test_a_family_ends_at_its_time_however_often_it_was_used(launch: Launch) -> None:
+def test_a_token_family_expires_despite_refreshes(launch: Launch) -> None:
     with Api(launch(REFRESH_TOKEN_TTL="3")) as api:
         signed_in = sign_in(api, new_account(api))
         assert signed_in.json()["refresh_expires_in"] == 3
@@ -232,14 +232,14 @@ def test_a_family_ends_at_its_time_however_often_it_was_used(launch: Launch) -> 
         assert answer.json()["refresh_expires_in"] <= 3
         while answer.status_code == 200:
             assert time.monotonic() - started < 10
-            time.sleep(0.2)  # a client in a hurry: each use is followed by the next
+            time.sleep(0.2)  # each new token is used soon after it was issued
             answer = refresh(api, refresh_token(answer))
         assert_refused(answer)
         assert time.monotonic() - started > 2
 
 
 @pytest.mark.requirement("C.1")
-def test_a_restart_loses_no_token_and_forgives_no_second_use(launch: Launch) -> None:
+def test_a_restart_keeps_tokens_and_still_detects_reuse(launch: Launch) -> None:
     server = launch()
     with Api(server) as api:
         used = new_token(api)
@@ -252,7 +252,7 @@ def test_a_restart_loses_no_token_and_forgives_no_second_use(launch: Launch) -> 
 
 
 @pytest.mark.requirement("C.1")
-def test_expired_tokens_are_removed_and_others_stay(launch: Launch) -> None:
+def test_only_expired_tokens_are_removed(launch: Launch) -> None:
     server = launch(REFRESH_TOKEN_TTL="1")
     with Api(server) as api:
         username = new_account(api)
@@ -272,9 +272,9 @@ def test_expired_tokens_are_removed_and_others_stay(launch: Launch) -> None:
 
 @contextmanager
 def cleaner(server: LaunchedServer) -> Iterator[Callable[[], object]]:
-    """Give what makes the app remove what is old, now rather than by the clock."""
+    """Yield a function that makes the app remove old rows now."""
     if "REDIS_URL" not in server.settings:
-        yield server.restart  # it does so at the start, too
+        yield server.restart  # the clean-up runs at the start
         return
     logs = server.log_file
     worker = celery_process(server, logs.with_name("worker.log"), *WORKER)
@@ -294,14 +294,14 @@ def cleaner(server: LaunchedServer) -> Iterator[Callable[[], object]]:
 
 
 def stored_tokens(server: LaunchedServer) -> int:
-    """Return how many refresh tokens the database has."""
+    """Return the number of refresh tokens in the database."""
     ((count,),) = server.database.query("SELECT count(*) FROM refresh_tokens")
     assert isinstance(count, int)
     return count
 
 
 @pytest.mark.requirement("C.1")
-def test_no_token_is_in_the_database_or_the_log(launched_server: LaunchedServer) -> None:
+def test_the_database_and_the_log_contain_no_token(launched_server: LaunchedServer) -> None:
     with Api(launched_server) as api:
         first = refresh_token(sign_in(api, new_account(api), PASSWORD))
         second = refresh_token(refresh(api, first))

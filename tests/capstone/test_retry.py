@@ -1,4 +1,4 @@
-"""Row C.12: a database that goes away is waited for; meanwhile the answer is 503, and no other."""
+"""Requirement C.12: the app waits for a missing database; meanwhile it answers only 503."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually
 from tests.capstone.keys import TODO, new_key, new_text
 
-pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # it brings its own database
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # they start their own database
 
 CLIENTS = 8
-LONGEST = 15.0  # seconds that an answer may take: generous, the machine may be busy
+LONGEST = 15.0  # seconds for an answer; the machine may be busy
 BACK_WITHIN = 15.0  # seconds
 PAUSE = 2.0  # seconds
 KEPT = "SELECT count(*) FROM todos WHERE title = 'under load'"
@@ -29,13 +29,13 @@ KEPT = "SELECT count(*) FROM todos WHERE title = 'under load'"
 
 @pytest.fixture(scope="module")
 def server(launch_for_module: Launch, own_postgres: Postgres) -> LaunchedServer:
-    """A server with a database that may go away; every test leaves both running."""
+    """Return a server with a database that may stop; every test leaves both running."""
     settings = {"REDIS_URL": "", "DATABASE_URL": create_database(own_postgres.url)}
     return launch_for_module(start=True, **settings, DATABASE_STATEMENT_TIMEOUT="5")
 
 
 class Load:
-    """Clients that read and write all the time, and what they were answered."""
+    """Clients that read and write repeatedly, and their answers."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -57,7 +57,7 @@ class Load:
 
     @property
     def statuses(self) -> Counter[int]:
-        """How often there was which status."""
+        """Return how often each status occurred."""
         return Counter(answer.status_code for answer in self.answers)
 
     def _run(self) -> None:
@@ -69,7 +69,7 @@ class Load:
                 if number % 2:
                     answer = self._api.request("POST", "/todos", json={"title": "under load"})
                 else:
-                    answer = self._api.request("GET", "/jobs")  # out of no cache
+                    answer = self._api.request("GET", "/jobs")  # this route is not cached
                 self.answers.append(answer)
             except Exception as error:
                 self.errors.append(error)
@@ -77,18 +77,18 @@ class Load:
 
 
 def restarted(postgres: Postgres) -> None:
-    """Stop it in good order, and start it again."""
+    """Stop the database cleanly, and start it again."""
     postgres.restart()
 
 
 def killed(postgres: Postgres) -> None:
-    """Kill it, and start it again."""
+    """Kill the database, and start it again."""
     postgres.kill()
     postgres.start()
 
 
 def frozen(postgres: Postgres) -> None:
-    """Let it hang: connections stay open, and nothing is answered."""
+    """Suspend the database: connections stay open without an answer."""
     began = time.monotonic()
     postgres.pause()
     eventually(lambda: time.monotonic() > began + PAUSE, within=PAUSE + 5)
@@ -97,7 +97,7 @@ def frozen(postgres: Postgres) -> None:
 
 @pytest.mark.requirement("C.12")
 @pytest.mark.parametrize("happen", [restarted, killed, frozen])
-def test_under_load_there_are_only_503s_until_the_database_is_back(
+def test_clients_get_only_503_until_the_database_is_back(
     server: LaunchedServer, own_postgres: Postgres, happen: Callable[[Postgres], None]
 ) -> None:
     pid, database = server.pid, database_at(server.settings["DATABASE_URL"])
@@ -120,13 +120,13 @@ def test_under_load_there_are_only_503s_until_the_database_is_back(
     assert max(load.seconds) < LONGEST
     assert server.pid == pid
     assert server.exit_code is None
-    # What was acknowledged is there.
+    # Every acknowledged todo is in the database.
     ((kept,),) = database.query(KEPT)
     assert kept - kept_before >= load.statuses[201]
 
 
 @pytest.mark.requirement("C.12")
-def test_a_request_that_failed_is_sent_again_with_its_key_and_done_once(
+def test_a_failed_request_repeated_with_its_key_is_done_once(
     server: LaunchedServer, own_postgres: Postgres
 ) -> None:
     database = database_at(server.settings["DATABASE_URL"])
@@ -146,7 +146,7 @@ def test_a_request_that_failed_is_sent_again_with_its_key_and_done_once(
 
 
 @pytest.mark.requirement("C.12")
-def test_the_database_is_waited_for_at_start(
+def test_a_starting_server_waits_for_the_database(
     server: LaunchedServer, own_postgres: Postgres
 ) -> None:
     server.stop()

@@ -1,4 +1,4 @@
-"""Row C.1: a setting that cannot be meant stops the start with one clear line."""
+"""Requirement C.1: an invalid setting stops the start with one clear line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from course.harness.server import ServerDidNotStart
 # Both forms read their settings in the same way.
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
-# Several wrong values at a time, for each start takes seconds.
+# Several invalid values at a time, because each start takes seconds.
 WRONG = [
     {"RATE_LIMIT_AUTH": "often", "CORS_ORIGINS": "www.example.org"},
     {"RATE_LIMIT_AUTH": "0/minute", "CORS_ORIGINS": "https://www.example.org/"},

@@ -1,4 +1,4 @@
-"""Row C.1: one client does not use up what the weather provider allows to all."""
+"""Requirement C.1: one client cannot use up all lookups of the weather provider."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ RATE = f"{LOOKUPS}/hour"
 
 
 def ask_from(api: Api, address: str, city: str) -> httpx.Response:
-    """Ask for the weather from this address."""
+    """Request the weather from this address."""
     headers = {"X-Forwarded-For": address}
     return api.request("GET", "/weather", params={"city": city}, headers=headers)
 
 
 @pytest.mark.requirement("C.1")
-def test_a_client_looks_up_a_limited_number_of_cities(
+def test_the_number_of_lookups_of_a_client_is_limited(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
     with Api(launch(RATE_LIMIT_WEATHER=RATE)) as api:
@@ -37,14 +37,14 @@ def test_a_client_looks_up_a_limited_number_of_cities(
         assert [outcome(answer) for answer in answers] == ["MISS"] * LOOKUPS
         assert_refused(ask_from(api, address, more))
         assert fake_weather.questions(more) == 0
-        # Answers that are kept cost nothing, and another client is not concerned.
+        # Cached answers do not count, and other clients are not affected.
         assert outcome(ask_from(api, address, cities[0])) == "HIT"
         assert outcome(ask_from(api, new_address(), more)) == "MISS"
         assert outcome(ask_from(api, address, more)) == "HIT"
 
 
 @pytest.mark.requirement("C.1")
-def test_an_older_answer_is_given_to_a_client_without_lookups(launch: Launch) -> None:
+def test_a_client_without_lookups_gets_a_stale_answer(launch: Launch) -> None:
     with Api(launch(RATE_LIMIT_WEATHER="1/hour", WEATHER_CACHE_TTL="1")) as api:
         address, city = new_address(), new_city()
         assert outcome(ask_from(api, address, city)) == "MISS"
@@ -53,7 +53,7 @@ def test_an_older_answer_is_given_to_a_client_without_lookups(launch: Launch) ->
 
 @pytest.fixture
 def two(launch: Launch, redis_of_the_test: Redis) -> Iterator[tuple[Api, Api]]:
-    """Visitors of two processes with one Redis."""
+    """Return visitors of two processes with one Redis."""
     settings = {"RATE_LIMIT_WEATHER": RATE, "REDIS_URL": redis_of_the_test.url}
     first = launch(start=True, **settings)
     settings["DATABASE_URL"] = first.settings["DATABASE_URL"]
@@ -63,7 +63,7 @@ def two(launch: Launch, redis_of_the_test: Redis) -> Iterator[tuple[Api, Api]]:
 
 @pytest.fixture
 def redis_of_the_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """A Redis of the test's own."""
+    """Return a Redis that only this test uses."""
     if not redis_is_available():
         pytest.skip(NO_REDIS)
     redis = Redis(tmp_path_factory.mktemp("weather_limits") / "redis")
@@ -81,6 +81,6 @@ def test_processes_count_lookups_together_and_share_the_answers(
         assert outcome(ask_from(two[number % 2], address, city)) == "MISS"
     for api in two:
         assert_refused(ask_from(api, address, new_city()))
-        # What the other process has asked for is in Redis: that is no lookup.
+        # The other process has cached this city in Redis, so it is not a lookup.
         assert {ask_from(api, address, city).status_code for city in cities} == {200}
     assert [fake_weather.questions(city) for city in cities] == [1] * LOOKUPS

@@ -1,4 +1,4 @@
-"""Rows C.6 and C.8: many workers share one PostgreSQL, some are killed, and each job ends once."""
+"""Requirements C.6 and C.8: many workers share one PostgreSQL, and each job ends exactly once."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from course.harness.waiting import eventually, in_parallel
 from tests.capstone.watching import highest
 from tests.stage05.jobs import LONG, submit, submit_file
 
-# it brings its own database and Redis
+# the tests start their own database and Redis
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 CLIENTS, JOBS_EACH = 10, 10
-LONGEST = 180.0  # seconds: with a killed worker's lease, on a machine that is busy
+LONGEST = 180.0  # seconds; includes the lease of a killed worker on a busy machine
 WORKERS, CHILDREN, CONNECTIONS_EACH = 2, 2, 2
-LEASE = "3"  # seconds, where a worker dies
+LEASE = "3"  # seconds, for the test that kills a worker
 
-# Every end that a job comes to is noted by the database itself.
+# A trigger in the database records every end of a job.
 NOTE_ENDS = """
 CREATE TABLE ends_of_jobs (job_id uuid, status text);
 CREATE FUNCTION note_end() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -49,12 +49,12 @@ CREATE TRIGGER note_end AFTER UPDATE OF status ON jobs FOR EACH ROW
 
 @pytest.fixture
 def database(postgres_url: str) -> PostgresDatabase:
-    """A database of the test's own."""
+    """Return a database that only this test uses."""
     return PostgresDatabase(create_database(postgres_url))
 
 
 def submit_many(users: list[Api]) -> set[str]:
-    """Ask for a hundred jobs at once, with several servers if there are."""
+    """Submit a hundred jobs at once, through all servers."""
 
     def ask(client: int) -> list[str]:
         api = users[client % len(users)]
@@ -65,8 +65,8 @@ def submit_many(users: list[Api]) -> set[str]:
     return {job_id for job_ids in asked.results for job_id in job_ids}
 
 
-def come_to_one_end(database: Database, job_ids: set[str]) -> None:
-    """Wait for the end of all jobs, and assert that each succeeded once."""
+def assert_each_ended_once(database: Database, job_ids: set[str]) -> None:
+    """Wait until all jobs have ended, and assert that each succeeded once."""
     waiting = "SELECT count(*) FROM jobs WHERE status IN ('scheduled', 'queued', 'running')"
     eventually(lambda: database.query(waiting) == [(0,)], within=LONGEST)
     ends = database.query("SELECT CAST(job_id AS text), status FROM ends_of_jobs")
@@ -82,7 +82,7 @@ def test_the_workers_of_two_servers_run_each_job_once(
     with Api(servers[0]) as visitor:
         users = [visitor.as_new_user()]
         users.append(Api(servers[1], token=users[0].token))
-        come_to_one_end(database, submit_many(users))
+        assert_each_ended_once(database, submit_many(users))
     assert database.query("SELECT DISTINCT attempts FROM jobs") == [(1,)]
     for server in servers:
         assert "Traceback" not in server.log_text()
@@ -91,7 +91,7 @@ def test_the_workers_of_two_servers_run_each_job_once(
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    """A Redis of the test's own."""
+    """Return a Redis that only this test uses."""
     if not redis_is_available():
         pytest.skip(NO_REDIS)
     redis = Redis(tmp_path / "redis")
@@ -102,13 +102,13 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 
 @pytest.fixture
 def server(launch: Launch, database: PostgresDatabase, redis: Redis) -> LaunchedServer:
-    """A server that has its jobs run by Celery."""
+    """Return a server whose jobs Celery runs."""
     return launch(DATABASE_URL=database.url, REDIS_URL=redis.url, JOB_LEASE=LEASE)
 
 
 @pytest.fixture
 def workers(server: LaunchedServer, tmp_path: Path) -> Iterator[list[Process]]:
-    """Its workers, and beat."""
+    """Return the workers of the server; beat runs, too."""
     workers = [
         celery_process(server, tmp_path / f"{number}.log", *WORKER, "-n", f"{number}@%h")
         for number in range(WORKERS)
@@ -134,11 +134,11 @@ def test_jobs_survive_a_killed_worker_and_each_ends_once(
         api = visitor.as_new_user()
         large = {submit_file(api, LONG)["id"] for _ in range(WORKERS * CHILDREN)}
         running = "SELECT CAST(id AS text) FROM jobs WHERE status = 'running'"
-        # All children are at work: so is the worker that is killed.
+        # All child processes are busy, so the worker that is killed runs jobs.
         eventually(lambda: len(database.query(running)) == WORKERS * CHILDREN, within=60)
         workers[0].kill()
         job_ids = large | submit_many([api])
-        come_to_one_end(database, job_ids)
+        assert_each_ended_once(database, job_ids)
     again = database.query("SELECT CAST(id AS text) FROM jobs WHERE attempts > 1")
     assert 1 <= len(again) <= CHILDREN
     assert 0 < most[0] <= WORKERS * CHILDREN * CONNECTIONS_EACH

@@ -1,4 +1,4 @@
-"""Looking at a number while something goes on."""
+"""Recording the highest value of a number while a test runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def highest(count: Callable[[], int]) -> Iterator[list[int]]:
-    """Look at a number all the time; at the end the list holds the highest one."""
+    """Sample a number repeatedly; at the end the list contains the highest one."""
     seen: list[int] = [0]
     finished = threading.Event()
 

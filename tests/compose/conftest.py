@@ -1,4 +1,4 @@
-"""The system in containers, brought up once for all tests of this folder."""
+"""The system in containers, started once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.compose.stack import NO_DOCKER, Stack, docker_is_available
 
 @pytest.fixture(scope="session")
 def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The system, built from the files as they are; its data goes with it."""
+    """Build and start the system from the repository's files; its data is deleted at the end."""
     if not docker_is_available():
         pytest.skip(NO_DOCKER)
     stack = Stack(tmp_path_factory.mktemp("stack"))
-    stack.down("--volumes")  # what a test run left that was killed
+    stack.down("--volumes")  # removes the rest of a test run that was killed
     try:
         stack.up("--build")
         yield stack
@@ -26,7 +26,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(running_stack: Stack) -> Stack:
-    """The system, with all of it up, whatever the test before has done."""
+    """Return the system with all containers running, also after a test that stopped one."""
     if not running_stack.is_up():
         running_stack.up()
     return running_stack
@@ -34,6 +34,6 @@ def stack(running_stack: Stack) -> Stack:
 
 @pytest.fixture
 def api(stack: Stack) -> Iterator[Api]:
-    """A new user, behind the gateway."""
+    """Return the driver of a new user, through the gateway."""
     with Api(stack) as visitor:
         yield visitor.as_new_user()

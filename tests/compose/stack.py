@@ -1,6 +1,6 @@
-"""The containers of `compose.yaml`, under a name, ports and secrets of the tests' own.
+"""The containers of `compose.yaml` with a project name, ports and secrets of the tests.
 
-Whoever runs the same system on this machine for themselves is not disturbed.
+Another copy of the system on this machine is not affected.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from course.catalog.stages import ROOT
 from course.harness.waiting import eventually
 
 CAPSTONE = ROOT / "capstone_production"
-NO_DOCKER = "not checked: there is no Docker with Compose here"
-LATEST = 120.0  # seconds, for what a machine that is busy should do in ten
+NO_DOCKER = "not checked: Docker with Compose is not available"
+LATEST = 120.0  # seconds; an idle machine needs about ten
 SERVICES = {
     *("gateway", "api", "worker", "beat", "postgres", "redis"),
     *("prometheus", "grafana", "postgres-exporter", "redis-exporter"),
@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 
 def docker_is_available() -> bool:
-    """Return whether there is an engine, and Compose."""
+    """Return whether a Docker engine and Compose are available."""
     if shutil.which("docker") is None:
         return False
     commands = (["docker", "version"], ["docker", "compose", "version"])
@@ -41,7 +41,7 @@ def docker_is_available() -> bool:
 
 
 class Stack:
-    """The running system; it can be asked over HTTP as any server (`course.harness.server`)."""
+    """The running system, with the interface of a server (`course.harness.server`)."""
 
     has_users = True
 
@@ -69,12 +69,12 @@ class Stack:
 
     @property
     def base_url(self) -> str:
-        """Where the gateway is."""
+        """Return the URL of the gateway."""
         return f"http://127.0.0.1:{_GATEWAY_PORT}"
 
     @property
     def base_urls(self) -> tuple[str, ...]:
-        """The same: it is one address to us."""
+        """Return the URL of the gateway only: replicas cannot be reached directly."""
         return (self.base_url,)
 
     def log_mark(self) -> int:
@@ -82,7 +82,7 @@ class Stack:
         return 0
 
     def log_since(self, mark: int) -> str:  # noqa: ARG002 - the protocol's
-        """Return nothing: see `logs`."""
+        """Return an empty text: see `logs`."""
         return ""
 
     def log_tail(self, lines: int = 20) -> str:
@@ -96,16 +96,16 @@ class Stack:
         return docker("compose", *options, *words, complaints=complaints)
 
     def is_up(self) -> bool:
-        """Return whether everything is healthy, with two replicas of the API."""
+        """Return whether all containers are healthy, with two replicas of the API."""
         containers = self.containers(*SERVICES)
         return len(containers) == len(SERVICES) + 1 and all(map(is_healthy, containers))
 
     def up(self, *options: str, replicas: int = 2) -> None:
-        """Start what does not run, and wait until all of it is healthy."""
+        """Start the containers that do not run, and wait until all are healthy."""
         self.compose("up", "--detach", "--wait", f"--scale=api={replicas}", *options)
 
     def down(self, *options: str) -> None:
-        """Stop everything and remove the containers; volumes stay."""
+        """Stop and remove the containers; volumes stay."""
         self.compose("down", *options)
 
     def logs(self, service: str) -> str:
@@ -113,22 +113,22 @@ class Stack:
         return self.compose("logs", "--no-color", "--no-log-prefix", service)
 
     def containers(self, *services: str) -> list[Json]:
-        """Return the containers of the services, of all without any, as `docker inspect` does."""
+        """Return the data of `docker inspect` for the containers of these services, or of all."""
         ids = self.compose("ps", "--all", "--quiet", *services).split()
         found: list[Json] = json.loads(docker("inspect", *ids))
         return found
 
     def kill_process(self, container: Json) -> None:
-        """Kill the main process of a container, as a crash would.
+        """Kill the main process of a container, like a crash.
 
-        Not by `docker kill`: what an operator has stopped is not started again.
+        `docker kill` would not do: Docker does not restart a container that an operator stopped.
         """
         kill = f"import os; os.kill({container['State']['Pid']}, 9)"
         alone = ["--rm", "--network=none", "--pid=host", "--user=0"]
         docker("run", *alone, "--entrypoint=python", "capstone-app:local", "-c", kill)
 
     def query(self, expression: str) -> list[Json]:
-        """Return what Prometheus answers; it can be asked from inside only."""
+        """Return the result of a Prometheus query, which is sent from inside the network."""
         url = f"http://127.0.0.1:9090/api/v1/query?query={quote(expression)}"
         answer = json.loads(self.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", url))
         assert answer["status"] == "success", answer
@@ -136,13 +136,13 @@ class Stack:
         return result
 
     def value(self, expression: str) -> float:
-        """Return the one value that Prometheus answers; `AssertionError` when there is none."""
+        """Return the single value of a Prometheus query; `AssertionError` if there is none."""
         result = self.query(expression)
         assert len(result) == 1, f"{expression}: {result}"
         return float(result[0]["value"][1])
 
     def grafana(self, path: str) -> httpx.Response:
-        """Ask Grafana, as its administrator."""
+        """Send a request to Grafana as its administrator."""
         name_and_password = f"admin:{self.secrets['GRAFANA_ADMIN_PASSWORD']}"
         credentials = base64.b64encode(name_and_password.encode()).decode()
         return httpx.get(
@@ -154,9 +154,9 @@ class Stack:
 
 
 def docker(*words: str, complaints: bool = False) -> str:
-    """Run a command of Docker and return what it prints; `AssertionError` when it fails.
+    """Run a Docker command and return its output; `AssertionError` if it fails.
 
-    With `complaints`, what it says on standard error is returned, too.
+    With `complaints`, its standard error is returned, too.
     """
     done = subprocess.run(["docker", *words], capture_output=True, text=True)
     assert done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout}\n{done.stderr}"
@@ -164,13 +164,13 @@ def docker(*words: str, complaints: bool = False) -> str:
 
 
 def is_healthy(container: Json) -> bool:
-    """Return whether a container runs and its health check says so."""
+    """Return whether a container runs and is healthy."""
     state = container["State"]
     return bool(state["Running"]) and state.get("Health", {}).get("Status") == "healthy"
 
 
 def comes_back(container: Json) -> bool:
-    """Wait until a container was started once more and is healthy."""
+    """Wait until a container has been restarted and is healthy."""
 
     def look() -> bool:
         (now,) = json.loads(docker("inspect", container["Id"]))

@@ -1,4 +1,4 @@
-"""Rows C.4, C.14, C.15 and C.16: what is measured can be seen, proven on a system under load."""
+"""Requirements C.4, C.14, C.15 and C.16: dashboards and alerts work on a system under load."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ DEPLOY = CAPSTONE / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 RULES = DEPLOY / "prometheus" / "rules"
 THRESHOLD = re.compile(r"(==|<|>)\s*[0-9.]+(\s*\*\s*[0-9.]+)?")
-LONGEST = 180.0  # seconds: rates over minutes need some
+LONGEST = 180.0  # seconds; rates over minutes need several minutes of data
 
 
 @pytest.fixture(scope="module")
 def loaded_stack(running_stack: Stack) -> Iterator[Stack]:
-    """The system, used in every way it has until the tests end."""
+    """Return the system, used in every way until the tests end."""
     running_stack.up()
     stop = threading.Event()
     with Api(running_stack) as visitor:
@@ -41,7 +41,7 @@ def loaded_stack(running_stack: Stack) -> Iterator[Stack]:
 
 
 def use(api: Api, stop: threading.Event) -> None:
-    """Do a bit of everything, again and again."""
+    """Send requests of every kind repeatedly."""
     with person(api):
         while not stop.is_set():
             todo = api.create_todo()
@@ -59,7 +59,7 @@ def use(api: Api, stop: threading.Event) -> None:
 
 
 def expressions(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the title of each panel with each of its queries."""
+    """Yield the title and each query of each panel."""
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
             yield panel["title"], target["expr"].replace("$__rate_interval", "1m")
@@ -72,9 +72,9 @@ def rules(file: str, kind: str) -> list[dict[str, Any]]:
 
 
 def has_data(stack: Stack, expression: str) -> None:
-    """Wait until a query returns a number at least; `AssertionError` when it does not.
+    """Wait until a query returns at least one number; `AssertionError` if it does not.
 
-    A route that nobody asks for any more has a quantile that is no number: that is no fault.
+    A route without recent requests has the quantile NaN; this is not a fault.
     """
 
     def look() -> bool:
@@ -95,26 +95,26 @@ def test_every_panel_of_a_dashboard_has_data(loaded_stack: Stack, name: str) -> 
 
 
 @pytest.mark.requirement("C.4")
-def test_every_recorded_number_is_there(loaded_stack: Stack) -> None:
+def test_every_recording_rule_has_data(loaded_stack: Stack) -> None:
     for rule in rules("recording.yml", "record"):
         has_data(loaded_stack, rule["record"])
 
 
 @pytest.mark.requirement("C.4")
-def test_every_alert_looks_at_something_that_is_there(loaded_stack: Stack) -> None:
+def test_every_alert_queries_existing_data(loaded_stack: Stack) -> None:
     for rule in rules("alerts.yml", "alert"):
-        # Without its threshold: an alert that is well returns nothing.
+        # The threshold is removed, because an inactive alert returns nothing.
         for part in rule["expr"].split(" and "):
             has_data(loaded_stack, THRESHOLD.sub("", part))
 
 
 @pytest.mark.requirement("C.4")
-def test_no_alert_fires_while_all_is_well(loaded_stack: Stack) -> None:
+def test_no_alert_fires_on_a_healthy_system(loaded_stack: Stack) -> None:
     eventually(lambda: loaded_stack.query('ALERTS{alertstate="firing"}') == [], within=LONGEST)
 
 
 @pytest.mark.requirement("C.4", "C.16")
-def test_prometheus_reaches_all_that_it_looks_for(loaded_stack: Stack) -> None:
+def test_prometheus_reaches_all_its_targets(loaded_stack: Stack) -> None:
     def jobs() -> dict[str, str]:
         return {row["metric"]["job"]: row["value"][1] for row in loaded_stack.query("up")}
 
@@ -123,7 +123,7 @@ def test_prometheus_reaches_all_that_it_looks_for(loaded_stack: Stack) -> None:
 
 
 @pytest.mark.requirement("C.4")
-def test_an_alert_notices_that_redis_is_gone(stack: Stack) -> None:
+def test_an_alert_fires_when_redis_is_down(stack: Stack) -> None:
     stack.compose("stop", "redis")
     noticed = 'ALERTS{alertname="RedisDown"}'
     eventually(lambda: stack.query(noticed), within=LATEST)
@@ -132,7 +132,7 @@ def test_an_alert_notices_that_redis_is_gone(stack: Stack) -> None:
 
 
 @pytest.mark.requirement("C.15")
-def test_grafana_has_the_source_and_the_dashboards_from_the_files(stack: Stack) -> None:
+def test_grafana_loads_the_data_source_and_the_dashboards(stack: Stack) -> None:
     (source,) = stack.grafana("/api/datasources").json()
     assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
     titles = {json.loads(path.read_text(encoding="utf-8"))["title"] for path in DASHBOARDS}
@@ -141,14 +141,14 @@ def test_grafana_has_the_source_and_the_dashboards_from_the_files(stack: Stack) 
 
 
 @pytest.mark.requirement("C.4")
-def test_grafana_wants_a_password(stack: Stack) -> None:
+def test_grafana_requires_a_password(stack: Stack) -> None:
     url = str(stack.grafana("/api/datasources").url)
     assert httpx.get(url, trust_env=False).status_code == 401
 
 
 @pytest.mark.requirement("C.4")
 @pytest.mark.parametrize("words", [["check", "config"], ["test", "rules"]], ids=" ".join)
-def test_prometheus_own_tool_approves_of_the_files(stack: Stack, words: list[str]) -> None:
+def test_promtool_accepts_the_files(stack: Stack, words: list[str]) -> None:
     image = stack.containers("prometheus")[0]["Config"]["Image"]
     file = "prometheus.yml" if words[1] == "config" else "rules_test.yml"
     mount = f"{DEPLOY / 'prometheus'}:/etc/prometheus:ro"

@@ -1,8 +1,8 @@
-"""Rows C.5, C.6, C.11 and C.13, D.9: the system in containers, run for real.
+"""Requirements C.5, C.6, C.11, C.13 and D.9: the system in real containers.
 
     python3 noxfile.py compose-smoke
 
-Not part of any stage's session: it needs Docker, and builds an image.
+This folder is not part of a stage's session: it needs Docker, and builds an image.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ OURS = ("api", "worker", "beat", "migrate")
 
 
 @pytest.mark.requirement("C.5", "D.9")
-def test_compose_finds_nothing_to_complain_of(stack: Stack) -> None:
+def test_compose_accepts_the_file_without_warnings(stack: Stack) -> None:
     assert stack.compose("config", "--quiet", complaints=True) == ""
 
 
 @pytest.mark.requirement("C.11", "D.9")
-def test_every_container_is_healthy_but_the_one_that_is_done(stack: Stack) -> None:
+def test_every_container_is_healthy_except_the_finished_migration(stack: Stack) -> None:
     by_service = {
         c["Config"]["Labels"]["com.docker.compose.service"]: c for c in stack.containers()
     }
@@ -52,7 +52,7 @@ def test_every_container_is_healthy_but_the_one_that_is_done(stack: Stack) -> No
 
 
 @pytest.mark.requirement("C.5")
-def test_containers_have_no_root_no_privileges_and_limits(stack: Stack) -> None:
+def test_containers_run_without_root_without_privileges_and_with_limits(stack: Stack) -> None:
     for container in stack.containers(*SERVICES):
         host, name = container["HostConfig"], container["Name"]
         _, *users = docker("top", container["Id"], "-eo", "uid,pid").splitlines()
@@ -67,7 +67,7 @@ def test_containers_have_no_root_no_privileges_and_limits(stack: Stack) -> None:
 
 
 @pytest.mark.requirement("C.5")
-def test_only_the_gateway_and_grafana_are_open_to_this_machine(stack: Stack) -> None:
+def test_only_the_gateway_and_grafana_publish_ports(stack: Stack) -> None:
     published = {
         container["Config"]["Labels"]["com.docker.compose.service"]: binding["HostIp"]
         for container in stack.containers()
@@ -78,7 +78,7 @@ def test_only_the_gateway_and_grafana_are_open_to_this_machine(stack: Stack) -> 
 
 
 @pytest.mark.requirement("C.13")
-def test_what_was_written_is_there_after_down_and_up(stack: Stack, api: Api) -> None:
+def test_data_survives_down_and_up(stack: Stack, api: Api) -> None:
     todo = api.create_todo("stays")
     picture = new_image(api)
     job = succeeded(api, submit(api)["id"], within=LATEST)
@@ -103,7 +103,9 @@ def test_three_replicas_share_the_requests_and_prometheus_finds_them(
     def replicas_that_served() -> bool:
         api.list_todos()
         latest = stack.logs("gateway").splitlines()[-200:]
-        lines = [json.loads(line) for line in latest if line.startswith("{")]  # not its start's
+        lines = [
+            json.loads(line) for line in latest if line.startswith("{")
+        ]  # skips the start's lines
         served = {line["replica"].partition(":")[0] for line in lines}
         return served >= addresses
 
@@ -112,7 +114,7 @@ def test_three_replicas_share_the_requests_and_prometheus_finds_them(
 
 
 @pytest.mark.requirement("C.5")
-def test_people_on_different_replicas_chat(stack: Stack, api: Api) -> None:
+def test_users_on_different_replicas_can_chat(stack: Stack, api: Api) -> None:
     with ExitStack() as sockets:
         people = [sockets.enter_context(person(api.as_new_user())) for _ in range(8)]
         spread = "count(websocket_connections > 0)"
@@ -124,22 +126,22 @@ def test_people_on_different_replicas_chat(stack: Stack, api: Api) -> None:
                 assert listener.message(text)["user"] == speaker.user
 
 
-def test_a_frame_that_is_too_large_ends_the_visit(api: Api) -> None:
+def test_a_frame_that_is_too_large_closes_the_socket(api: Api) -> None:
     with person(api.as_new_user()) as speaker:
         speaker.socket.send("x" * 131_073)
         with pytest.raises(ConnectionClosed):
-            speaker.message("nothing like it")
+            speaker.message("a message that never arrives")
         assert speaker.socket.close_code == CloseCode.MESSAGE_TOO_BIG
 
 
-def test_a_replica_counts_its_own_processors(stack: Stack) -> None:
+def test_a_replica_sees_only_its_own_processors(stack: Stack) -> None:
     count = "import os; print(os.cpu_count())"
     assert stack.compose("exec", "-T", "api", "python", "-c", count).split() == ["2"]
 
 
 @pytest.mark.requirement("C.6")
 @pytest.mark.parametrize("service", sorted(SERVICES - {"grafana", "prometheus"}))
-def test_a_killed_container_comes_back(stack: Stack, api: Api, service: str) -> None:
+def test_a_killed_container_is_restarted(stack: Stack, api: Api, service: str) -> None:
     todo = api.create_todo()
     killed = stack.containers(service)[0]
     stack.kill_process(killed)
@@ -167,7 +169,7 @@ def test_no_request_fails_while_a_replica_is_killed(stack: Stack, api: Api) -> N
         *("/metrics?x=1", "/health/ready", "/health/", "/health"),
     ],
 )
-def test_what_is_not_public_cannot_be_reached(stack: Stack, path: str) -> None:
+def test_internal_routes_cannot_be_reached(stack: Stack, path: str) -> None:
     answer = get_raw(stack, path)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
@@ -176,27 +178,27 @@ def test_what_is_not_public_cannot_be_reached(stack: Stack, path: str) -> None:
 
 @pytest.mark.requirement("C.5")
 @pytest.mark.parametrize("path", ["/todos/%00", "/todos/%zz"])
-def test_what_is_no_address_gets_no_further_than_the_gateway(stack: Stack, path: str) -> None:
+def test_the_gateway_refuses_a_malformed_path(stack: Stack, path: str) -> None:
     assert get_raw(stack, path).status_code == 400
 
 
 def get_raw(stack: Stack, path: str) -> httpx.Response:
-    """Ask for a path as it is written."""
+    """Request a path without any normalization."""
     url = httpx.URL(stack.base_url).copy_with(raw_path=path.encode())
     return httpx.Client(trust_env=False).send(httpx.Request("GET", url))
 
 
 @pytest.mark.requirement("C.5")
-def test_anybody_may_know_that_it_lives(stack: Stack) -> None:
+def test_the_liveness_probe_is_public(stack: Stack) -> None:
     assert httpx.get(f"{stack.base_url}/health/live", trust_env=False).json() == {"status": "alive"}
 
 
 @pytest.mark.requirement("C.5")
-def test_a_picture_of_five_mib_passes_and_more_is_refused(stack: Stack, api: Api) -> None:  # noqa: ARG001
+def test_a_picture_of_5_mib_passes_and_a_larger_one_is_refused(stack: Stack, api: Api) -> None:  # noqa: ARG001
     picture = png()
     largest = picture + b"\0" * (5 * MIB - len(picture))
     answer = upload(api, largest)
-    assert answer.status_code in (201, 422), answer.text  # 422: a picture with a long tail
+    assert answer.status_code in (201, 422), answer.text  # 422: extra data after the picture
     assert upload(api, largest + b"\0").status_code == 413
     refused = upload(api, b"\0" * (8 * MIB))
     assert refused.status_code == 413
@@ -204,14 +206,14 @@ def test_a_picture_of_five_mib_passes_and_more_is_refused(stack: Stack, api: Api
 
 
 @pytest.mark.requirement("C.5")
-def test_whoever_is_refused_while_they_send_gets_to_know_why(api: Api) -> None:
+def test_a_client_that_is_refused_during_its_body_gets_the_answer(api: Api) -> None:
     body = b"x" * (2 * MIB)
     statuses = [api.request("POST", "/auth/token", content=body).status_code for _ in range(50)]
     assert set(statuses) == {413}
 
 
 @pytest.mark.requirement("C.5")
-def test_the_name_of_a_request_is_the_same_everywhere(stack: Stack, api: Api) -> None:
+def test_the_request_id_is_the_same_in_every_log(stack: Stack, api: Api) -> None:
     name = new_text("request-")
     answer = api.request("GET", "/todos", headers={"X-Request-ID": name})
     assert answer.headers.get_list("x-request-id") == [name]
@@ -220,7 +222,7 @@ def test_the_name_of_a_request_is_the_same_everywhere(stack: Stack, api: Api) ->
 
 
 @pytest.mark.requirement("C.5")
-def test_a_token_is_in_no_log(stack: Stack, api: Api) -> None:
+def test_no_log_contains_a_token(stack: Stack, api: Api) -> None:
     name = new_text("request-")
     with open_socket(api, query=f"?token={api.token}"):
         api.request("GET", "/todos", headers={"X-Request-ID": name})
@@ -232,10 +234,10 @@ def test_a_token_is_in_no_log(stack: Stack, api: Api) -> None:
 
 
 @pytest.mark.requirement("C.5")
-def test_only_the_gateway_is_believed_about_who_asks(stack: Stack, api: Api) -> None:
+def test_the_api_trusts_the_client_address_only_from_the_gateway(stack: Stack, api: Api) -> None:
     forged, name = "203.0.113.9", new_text("request-")
     api.request("GET", "/todos", headers={"X-Request-ID": name, "X-Forwarded-For": forged})
-    # Prometheus is beside the API, but it is not the gateway.
+    # Prometheus is in the same network as the API, but it is not the gateway.
     headers = [f"--header=X-Forwarded-For: {forged}", f"--header=X-Request-ID: {name}-2"]
     url = "http://api:8000/posts"
     stack.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", *headers, url)
@@ -246,13 +248,13 @@ def test_only_the_gateway_is_believed_about_who_asks(stack: Stack, api: Api) -> 
     eventually(lambda: len(lines()) == 2, within=LATEST)
     clients = {json.loads(line)["client"] for line in lines()}
     assert forged not in clients
-    assert "172.31.251.2" not in clients, "the API takes all clients for the gateway"
+    assert "172.31.251.2" not in clients, "the API logs the gateway as the client"
 
 
 @pytest.mark.requirement("C.5")
-def test_the_image_is_small_and_holds_neither_secrets_nor_compilers(stack: Stack) -> None:
+def test_the_image_is_small_without_secrets_and_compilers(stack: Stack) -> None:
     base, ours = (json.loads(docker("inspect", name))[0] for name in ("python:3.13-slim", IMAGE))
-    # The official base has 120 MB; a stand-in for it may have more.
+    # The official base image has 120 MB; a replacement may be larger.
     assert ours["Size"] - base["Size"] < 130_000_000
     inside = docker("run", "--rm", "--network=none", IMAGE, "sh", "-c", "env; find /srv; id")
     assert ".env" not in inside
@@ -264,9 +266,9 @@ def test_the_image_is_small_and_holds_neither_secrets_nor_compilers(stack: Stack
 
 
 @pytest.mark.requirement("C.10")
-def test_the_server_is_told_of_a_stop_and_ends_in_order(stack: Stack) -> None:
+def test_a_stopped_container_shuts_down_cleanly(stack: Stack) -> None:
     (first, *_) = stack.containers("api")
     docker("stop", first["Id"])
     (stopped,) = json.loads(docker("inspect", first["Id"]))
-    assert stopped["State"]["ExitCode"] != 137, "it was killed after the grace period"
+    assert stopped["State"]["ExitCode"] != 137, "Docker killed it after the grace period"
     assert "Application shutdown complete" in docker("logs", first["Id"])

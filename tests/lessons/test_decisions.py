@@ -1,4 +1,4 @@
-"""The pages of decisions have one form, and what they say is shown by tests that exist."""
+"""The pages of decisions have one form, and each page names existing tests that prove it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGES = sorted(HOME.glob("0*.md"))
 SECTIONS = ["Context", "Decision", "Consequences"]
 MOST_LINES = 60
 ROW = re.compile(r"\b(?:[1-8C]|D)\.\d+\b")
-# It runs in a stage's own environment: no client can force an order of steps inside the cache.
+# This test runs in a stage's own environment: a client cannot force an order of steps in the cache.
 PROGRAMS = {"tests/capstone/cache_schedules.py"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -42,7 +42,7 @@ def test_a_decision_has_its_sections_and_is_short(page: Path) -> None:
 
 
 @each_page
-def test_a_decision_names_what_shows_it(page: Path) -> None:
+def test_a_decision_names_the_tests_that_prove_it(page: Path) -> None:
     _, found, shown = read(page).partition("\nShown by: ")
     assert found
     rows = {row.id for row in load_requirements() if row.tests}

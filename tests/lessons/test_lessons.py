@@ -1,19 +1,19 @@
-"""What keeps the lessons true: their commands are run, their paths, tables and links compared.
+"""The lessons are correct: commands are run, and paths, tables and links are compared.
 
-How a lesson page is written (it renders as usual on GitHub, and a reader may paste every block):
+The rules for a lesson page (GitHub renders it as usual, and a reader can paste every block):
 
-    ```sh       commands, run in the page's order by one bash in a copy of the stage, beside its
-                server with reload. They must succeed. Several may form one block.
-    ```output   follows a `sh` block: what that block prints. `…` stands for any text in a line, a
-                line of it alone for any number of lines. The exit status no longer matters then.
-    ```diff     an edit that the reader makes by hand; it is made in the copy. `--- path` begins a
-                file, `@@` a further place in it; the old lines must be there exactly once.
-    ```bash     commands that are not run here: each block is listed below, with the reason.
-                What they serve, a Redis or a weather provider, is there all the same.
+    ```sh       commands. One bash runs them in the order of the page in a copy of the stage,
+                beside a server that reloads. They must succeed. A block may have several.
+    ```output   the output of the `sh` block before it. `…` stands for any text in a line, and a
+                line with only `…` for any number of lines. The exit status is then not checked.
+    ```diff     an edit that the reader makes; the test makes it in the copy. `--- path` begins a
+                file, `@@` another place in it; the old lines must be there exactly once.
+    ```bash     commands that the test does not run: each block is listed below with the reason.
+                A service that they start, such as Redis, is available to the page.
     ```text     a drawing; no commands.
 
-A block that touches a file of `app` ends when the server has restarted, as the reader sees it do in
-the first terminal. Ports 8000 and 8001 become free ones. Blocks inside <details> count too.
+A block that changes a file of `app` ends when the server has restarted, as the reader sees in the
+first terminal. Ports 8000 and 8001 become free ones. Blocks inside <details> count too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SECTIONS = [
     "For production",
 ]
 
-# The capstone's page is for whoever runs it as well.
+# The capstone's page is also for operators.
 CAPSTONE_SECTIONS = [
     "Overview",
     "What is implemented",
@@ -76,10 +76,10 @@ CAPSTONE_SECTIONS = [
     "Go further",
 ]
 
-# The blocks of the stage lessons that are not run, and why.
+# The blocks of the stage lessons that the test does not run, and the reasons.
 NOT_RUN = {
-    "python3 noxfile.py -s serve\n": "it serves until Ctrl-C; the tests serve likewise",
-    "python3 noxfile.py -s serve -- {number}\n": "it serves until Ctrl-C; the tests serve likewise",
+    "python3 noxfile.py -s serve\n": "it serves until Ctrl-C; the tests start a server, too",
+    "python3 noxfile.py -s serve -- {number}\n": "it serves until Ctrl-C; the tests do the same",
     "python3 -m venv .venv && . .venv/bin/activate\n"
     "pip install -r requirements.txt && uvicorn app.main:app --reload\n": (
         "it installs; tests/stage01/test_standalone.py does the same"
@@ -100,10 +100,10 @@ NOT_RUN = {
     ),
 }
 
-# Nor is what works on the capstone's containers: there may be no Docker here.
+# Blocks that use the capstone's containers are not run either: this machine may have no Docker.
 NEEDS_DOCKER = re.compile(r"^docker compose ", re.MULTILINE)
 
-# What a lesson has the reader start in a terminal of its own, by its address in the page.
+# Services that the reader starts in another terminal, by the URL in the page.
 REDIS = "redis://127.0.0.1:6379/0"
 PROVIDER = "http://127.0.0.1:8090"
 
@@ -124,7 +124,7 @@ def lesson_of(stage: Stage) -> str:
 def beside(
     request: pytest.FixtureRequest, stage: Stage, tmp_path: Path
 ) -> Iterator[dict[str, str]]:
-    """What a lesson needs besides its server: where that is here, by its address in the page."""
+    """Start the services that a lesson needs; return their local URLs by the URLs in the page."""
     page, addresses, redis = lesson_of(stage), {}, None
     if PROVIDER in page:
         addresses[PROVIDER] = request.getfixturevalue("fake_weather").base_url
@@ -143,7 +143,7 @@ def beside(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @each_lesson
-def test_every_command_of_a_lesson_does_what_the_page_says(
+def test_every_command_of_a_lesson_has_the_output_of_the_page(
     stage: Stage, tmp_path: Path, beside: dict[str, str]
 ) -> None:
     workplace = Workplace(stage, tmp_path)
@@ -163,21 +163,21 @@ def test_every_command_of_a_lesson_does_what_the_page_says(
                 if following and following.language == "output":
                     as_expected = matches(following.text, output)
                     assert as_expected, (
-                        f"{where}--- the page says\n{following.text}--- it printed\n{output}"
+                        f"{where}--- expected output\n{following.text}--- actual output\n{output}"
                     )
                 else:
-                    assert status == 0, f"{where}--- exit status {status}, it printed\n{output}"
-        # Or the reader's next exercise would start on ruins.
-        assert workplace.changed_files() == "", "the page does not undo all of its edits"
+                    assert status == 0, f"{where}--- exit status {status}, output\n{output}"
+        # Otherwise the reader's next exercise would start with changed files.
+        assert workplace.changed_files() == "", "the page must revert all of its edits"
     except AssertionError as error:
-        error.add_note(f"--- the server's log ends\n{workplace.server.log_tail()}")
+        error.add_note(f"--- the end of the server's log\n{workplace.server.log_tail()}")
         raise
     finally:
         workplace.close()
 
 
 @each_lesson
-def test_no_block_of_a_lesson_escapes_the_tests(stage: Stage) -> None:
+def test_every_block_of_a_lesson_is_run_or_listed(stage: Stage) -> None:
     blocks = blocks_of(lesson_of(stage))
     before: Block | None = None
     for block in blocks:
@@ -201,7 +201,7 @@ def test_a_lesson_has_every_section_in_order(stage: Stage) -> None:
 
 
 @each_lesson
-def test_what_changed_names_every_file_that_changed_and_no_other(stage: Stage) -> None:
+def test_the_section_of_changes_names_exactly_the_changed_files(stage: Stage) -> None:
     section = sections_of(lesson_of(stage))["What changed and why"]
     rows = re.findall(r"^\| (.+?) \| (new|changed|gone) \|", section, re.MULTILINE)
     told = {(path, how) for paths, how in rows for path in re.findall(r"`([^`]+)`", paths)}
@@ -209,9 +209,9 @@ def test_what_changed_names_every_file_that_changed_and_no_other(stage: Stage) -
     assert told == {(path, how) for how, paths in declared.items() for path in paths}
 
 
-def test_the_map_of_the_course_is_what_stages_toml_says() -> None:
+def test_the_table_of_stages_matches_stages_toml() -> None:
     told = dict(re.findall(r"^\| (\d) \| (.+) \|$", read(ROOT / "README.md"), re.MULTILINE))
-    assert list(told) == [str(number) for number in range(1, 10)], "a row for each of nine stages"
+    assert list(told) == [str(number) for number in range(1, 10)], "one row for each of nine stages"
     for stage in STAGES:
         link = f"[{stage.directory}]({stage.directory})"
         expected = f"{link} | {stage.level} | {stage.goal} | {stage.minutes}"
@@ -229,7 +229,7 @@ def test_the_map_of_the_course_is_what_stages_toml_says() -> None:
         ("a.c", "abc"),
     ],
 )
-def test_output_that_differs_is_noticed(expected: str, got: str) -> None:
+def test_different_output_fails(expected: str, got: str) -> None:
     assert not matches(expected, got)
 
 
@@ -243,5 +243,5 @@ def test_output_that_differs_is_noticed(expected: str, got: str) -> None:
         ("first\n…\nlast", "first\nmiddle\nmore\nlast"),
     ],
 )
-def test_output_that_is_as_expected_passes(expected: str, got: str) -> None:
+def test_expected_output_passes(expected: str, got: str) -> None:
     assert matches(expected, got)

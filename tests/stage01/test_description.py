@@ -1,6 +1,8 @@
-"""What `/docs` promises: each error that a route may answer, and examples that it accepts.
+"""The OpenAPI description names each error of each route, and its examples are valid.
 
-The description is ours, so all of it is craft. The table is the contract's, stage by stage.
+The course sets the form of the description, so these tests are advice and give no points.
+
+The table of errors is the contract's, stage by stage.
 """
 
 import re
@@ -11,6 +13,7 @@ import pytest
 
 from course.harness.driver import Api
 from course.harness.server import AttachedServer
+from tests.stage01.description import resolved
 
 pytestmark = pytest.mark.craft
 
@@ -18,10 +21,10 @@ CAPSTONE = 9
 ITEM = "/todos/{}"
 UNKNOWN_UUID = "00000000-0000-4000-8000-000000000000"
 UNKNOWN_NUMBER = 2**62
-TOO_LARGE = 1024 * 1024 + 1  # bytes
+TOO_LARGE = 1024 * 1024 + 1  # bytes: one over the limit of a body
 TOO_LARGE_FILE = 5 * TOO_LARGE
 
-# Each operation with its errors, by the stage from which it answers them.
+# The errors of each operation, by the stage that first has it.
 ERRORS: dict[tuple[str, str], dict[int, set[int]]] = {
     ("get", "/todos"): {1: {422}, 3: {401}},
     ("post", "/todos"): {1: {413, 422}, 3: {401}, CAPSTONE: {409}},
@@ -70,7 +73,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 def description(api: Api) -> Json:
-    """The description of the API."""
+    """Return the OpenAPI description of the API."""
     answer = api.request("GET", "/openapi.json")
     if answer.status_code == 404 and isinstance(api.server, AttachedServer):
         pytest.skip("not checked: this server does not publish OpenAPI")
@@ -79,7 +82,7 @@ def description(api: Api) -> Json:
 
 
 def operations(description: Json) -> dict[tuple[str, str], Json]:
-    """Return each operation by its method and its path, whatever the parameters are called."""
+    """Return each operation by its method and its path. Names of path parameters are left out."""
     return {
         (method, re.sub(r"{\w+}", "{}", path)): operation
         for path, item in description["paths"].items()
@@ -88,13 +91,13 @@ def operations(description: Json) -> dict[tuple[str, str], Json]:
 
 
 def documented(operation: Json) -> set[int]:
-    """Return the errors that the operation names."""
+    """Return the error statuses that the operation documents."""
     statuses = {int(status) for status in operation["responses"] if status.isdigit()}
     return {status for status in statuses if status >= 400}
 
 
 def expected(stage: int) -> dict[tuple[str, str], set[int]]:
-    """Return the operations of a stage, each with the errors that it answers."""
+    """Return the operations of a stage, each with the error statuses that it may answer."""
     return {
         name: set().union(*(errors for since, errors in by_stage.items() if since <= stage))
         for name, by_stage in ERRORS.items()
@@ -103,7 +106,7 @@ def expected(stage: int) -> dict[tuple[str, str], set[int]]:
 
 
 @pytest.mark.requirement("D.2")
-def test_each_operation_names_its_errors(description: Json, stage: int) -> None:
+def test_each_operation_documents_its_errors(description: Json, stage: int) -> None:
     described = operations(description)
     assert set(expected(stage)) <= set(described)
     missing = {
@@ -115,14 +118,16 @@ def test_each_operation_names_its_errors(description: Json, stage: int) -> None:
 
 
 @pytest.mark.requirement("D.2")
-def test_each_error_is_described_as_json_with_a_reason(description: Json) -> None:
+def test_each_documented_error_is_json_with_a_detail(description: Json) -> None:
     for name, operation in operations(description).items():
         for status in documented(operation) - {422}:
             if (name, status) == (("get", "/health/ready"), 503):
-                continue  # a report: what works and what does not
-            ((media_type, content),) = operation["responses"][str(status)]["content"].items()
+                continue  # the body is a health report, not an error
+            response = resolved(description, operation["responses"][str(status)])
+            ((media_type, content),) = response["content"].items()
             assert media_type in ("application/json", "application/problem+json"), name
-            assert content["schema"]["properties"]["detail"] == {"type": "string"}, name
+            schema = resolved(description, content["schema"])
+            assert schema["properties"]["detail"] == {"type": "string"}, name
 
 
 def a_file(content: bytes, content_type: str) -> Json:
@@ -135,7 +140,7 @@ def a_file(content: bytes, content_type: str) -> Json:
     }
 
 
-# Requests that fail, by the stage that has the operation.
+# Requests that fail, by the first stage that has the operation.
 REFUSED: dict[int, list[tuple[str, str, int, Json]]] = {
     1: [
         ("get", ITEM, 404, {}),
@@ -167,17 +172,17 @@ REFUSED: dict[int, list[tuple[str, str, int, Json]]] = {
         ("get", "/users", 403, {}),
     ],
 }
-# These answer a stranger, or are how one gets a token.
+# These operations need no token.
 OPEN = {("get", "/posts"), ("get", "/posts/{}"), ("post", "/auth/token"), ("post", "/auth/refresh")}
 
 
 def with_unknown_id(path: str) -> str:
-    """Return the path with an id that nothing has."""
+    """Return the path with an id that no row has."""
     return path.format(UNKNOWN_UUID if path.startswith(("/images", "/jobs")) else UNKNOWN_NUMBER)
 
 
 @pytest.mark.requirement("D.2")
-def test_an_error_that_a_client_provokes_is_one_that_the_operation_names(
+def test_each_provoked_error_is_documented_by_its_operation(
     api: Api, description: Json, stage: int
 ) -> None:
     described = operations(description)
@@ -189,9 +194,7 @@ def test_an_error_that_a_client_provokes_is_one_that_the_operation_names(
 
 
 @pytest.mark.requirement("D.2")
-def test_an_operation_names_401_exactly_when_it_asks_for_a_token(
-    api: Api, description: Json
-) -> None:
+def test_only_operations_that_need_a_token_document_401(api: Api, description: Json) -> None:
     stranger = api.with_token(None)
     for (method, path), operation in operations(description).items():
         if (method, path) not in OPEN:
@@ -200,7 +203,7 @@ def test_an_operation_names_401_exactly_when_it_asks_for_a_token(
 
 
 def properties(schema: Json, schemas: Json) -> Iterator[tuple[str, Json]]:
-    """Yield the properties of a request's body, each of a union's variants for itself."""
+    """Yield each property of a request body, and of each variant if the body is a union."""
     if "$ref" in schema:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
     for name, value in schema.get("properties", {}).items():
@@ -208,12 +211,12 @@ def properties(schema: Json, schemas: Json) -> Iterator[tuple[str, Json]]:
 
 
 def is_bounded(schema: Json) -> bool:
-    """Return whether a text must be of a certain form or length."""
+    """Return whether a text is limited in its form or length."""
     return bool({"pattern", "minLength", "maxLength"} & schema.keys())
 
 
 @pytest.mark.requirement("D.2")
-def test_each_text_of_a_certain_form_has_an_example_that_is_accepted(description: Json) -> None:
+def test_each_restricted_text_field_has_a_valid_example(description: Json) -> None:
     schemas = description["components"]["schemas"]
     found = 0
     for name, operation in operations(description).items():
@@ -240,8 +243,8 @@ def test_each_text_of_a_certain_form_has_an_example_that_is_accepted(description
 
 
 @pytest.mark.requirement("D.2")
-def test_the_description_says_what_this_is(description: Json) -> None:
+def test_the_description_has_a_title_a_text_and_a_version(description: Json) -> None:
     info = description["info"]
     assert info["title"] not in ("", "FastAPI")
     assert info["description"]
-    assert info["version"] != "0.1.0"  # FastAPI's own
+    assert info["version"] != "0.1.0"  # FastAPI's default

@@ -1,4 +1,4 @@
-"""Row 1.6 and the body limit: bodies that no honest client sends get an answer, never a 500."""
+"""Requirement 1.6 and the body limit: every malformed body gets an answer other than 500."""
 
 import json
 import time
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.craft
 MIB = 1024 * 1024
 ALWAYS_READ = 100_000  # bytes
 SHORT = 4_000  # bytes
-QUICK = 0.1  # seconds; an error for each of the fields takes longer
+QUICK = 0.1  # seconds; a server that reports an error for each field takes longer
 CHUNKED = {"Transfer-Encoding": "chunked"}
 
 BODIES: dict[str, bytes] = {
@@ -60,7 +60,7 @@ BODIES: dict[str, bytes] = {
 }
 
 
-# Every server refuses these. What is beside them is JSON to one parser and none to another.
+# Every server refuses these bodies. JSON parsers differ about the other ones.
 UNPARSABLE = {
     *("nothing", "blank", "not JSON", "cut short", "trailing comma", "two documents"),
     "single quotes",
@@ -73,12 +73,14 @@ NO_TODO = {"null", "array", "string", "number"}
 @pytest.mark.every_variant
 @pytest.mark.parametrize("name", variants(BODIES, craft=BODIES.keys() - UNPARSABLE - NO_TODO))
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_a_hostile_body_is_422_and_the_server_lives_on(api: Api, method: str, name: str) -> None:
+def test_a_malformed_body_gets_422_and_the_server_keeps_running(
+    api: Api, method: str, name: str
+) -> None:
     path = "/todos" if method == "POST" else f"/todos/{api.create_todo()['id']}"
     answer = api.request(method, path, content=BODIES[name])
     if name in UNPARSABLE:
         assert answer.status_code in (400, 422)
-    else:  # A server may also take less than it has to: 1 MiB is the most.
+    else:  # a server may have a lower limit: 1 MiB is the highest allowed
         assert answer.status_code in ((422,) if len(BODIES[name]) <= ALWAYS_READ else (413, 422))
     assert answer.json()["detail"]
     assert api.create_todo()["id"]
@@ -96,7 +98,9 @@ def test_a_hostile_body_is_422_and_the_server_lives_on(api: Api, method: str, na
         "application/json; charset=utf-16",
     ],
 )
-def test_a_body_of_another_kind_is_refused_or_read_as_json(api: Api, content_type: str) -> None:
+def test_a_body_of_another_content_type_is_refused_or_read_as_json(
+    api: Api, content_type: str
+) -> None:
     headers = {"Content-Type": content_type}
     answer = api.request("POST", "/todos", content=b'{"title": "t"}', headers=headers)
     understood = (201, 422) if content_type.startswith("application/json") else (415, 422)
@@ -106,7 +110,7 @@ def test_a_body_of_another_kind_is_refused_or_read_as_json(api: Api, content_typ
 
 @pytest.mark.requirement("1.6")
 @pytest.mark.parametrize("title", ["a\x00b", "\x00", "a\x7fb", "a\u2028b", "\ufeffa", "a\uffffb"])
-def test_an_odd_character_is_kept_or_refused_but_not_altered(api: Api, title: str) -> None:
+def test_an_unusual_character_is_stored_unchanged_or_refused(api: Api, title: str) -> None:
     answer = api.request("POST", "/todos", json={"title": title, "description": title})
     assert answer.status_code in (201, 422)
     if answer.status_code == 201:
@@ -115,7 +119,7 @@ def test_an_odd_character_is_kept_or_refused_but_not_altered(api: Api, title: st
 
 
 @pytest.mark.requirement("1.6")
-def test_a_key_that_is_there_twice_does_no_harm(api: Api) -> None:
+def test_a_duplicate_key_causes_no_server_error(api: Api) -> None:
     answer = api.request("POST", "/todos", content=b'{"title": "a", "title": "b"}')
     assert answer.status_code in (201, 422)
 
@@ -123,7 +127,7 @@ def test_a_key_that_is_there_twice_does_no_harm(api: Api) -> None:
 @pytest.mark.requirement("1.6")
 @pytest.mark.contract("T3", "E4")
 @pytest.mark.parametrize("length", [ALWAYS_READ - 64, MIB - 64])
-def test_a_body_under_the_limit_is_read_or_refused(api: Api, length: int) -> None:
+def test_a_body_under_the_limit_gets_no_413(api: Api, length: int) -> None:
     answer = api.request("POST", "/todos", json={"title": "t" * length})
     assert answer.status_code in (413, 422)
 
@@ -131,8 +135,8 @@ def test_a_body_under_the_limit_is_read_or_refused(api: Api, length: int) -> Non
 @pytest.mark.requirement("1.6")
 @pytest.mark.contract("T3")
 @pytest.mark.parametrize("letter", variants("ж🥛", craft="🥛"))
-def test_the_longest_todo_is_read_however_its_json_is_written(api: Api, letter: str) -> None:
-    """Up to two escapes of six bytes for each character: 26 kB for what has 2 200 characters."""
+def test_the_longest_todo_is_accepted_with_escaped_characters(api: Api, letter: str) -> None:
+    """A character takes up to two escapes of six bytes, so 2 200 characters take 26 kB."""
     title, description = letter * 200, letter * 2000
     body = json.dumps({"title": title, "description": description}).encode("ascii")
     answer = api.request("POST", "/todos", content=body)
@@ -153,7 +157,9 @@ FLOODS: dict[str, bytes] = {
 @pytest.mark.alone
 @pytest.mark.parametrize("name", FLOODS)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_the_refusal_of_a_flood_is_short_and_quick(api: Api, method: str, name: str) -> None:
+def test_a_body_with_thousands_of_errors_gets_a_short_answer_quickly(
+    api: Api, method: str, name: str
+) -> None:
     path = "/todos" if method == "POST" else f"/todos/{api.create_todo()['id']}"
     took = []
     for _ in range(5):
@@ -167,29 +173,29 @@ def test_the_refusal_of_a_flood_is_short_and_quick(api: Api, method: str, name: 
 
 @pytest.mark.requirement("1.6")
 @pytest.mark.contract("E22", since=4)
-def test_a_body_over_the_limit_is_413(api: Api) -> None:
+def test_a_body_over_the_limit_gets_413(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": "t" * (MIB + 1)})
     assert answer.status_code == 413
 
 
 @pytest.mark.requirement("1.6")
 @pytest.mark.craft("E23")
-def test_a_413_says_why_in_json(api: Api) -> None:
+def test_a_413_has_a_reason_in_json(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": "t" * (MIB + 1)})
     assert answer.status_code == 413
     assert isinstance(answer.json()["detail"], str)
 
 
 def authorized(api: Api, headers: dict[str, str]) -> dict[str, str]:
-    """Return the headers with the driver's token, where it has one."""
+    """Return the headers, with the driver's token if it has one."""
     return headers | ({"Authorization": f"Bearer {api.token}"} if api.token else {})
 
 
 @pytest.mark.requirement("1.6")
 @pytest.mark.craft("E23")
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_a_declared_length_over_the_limit_is_413_and_can_be_read(api: Api, method: str) -> None:
-    """The client says 2 MiB and goes on sending: it still learns why that is refused."""
+def test_a_content_length_over_the_limit_gets_a_readable_413(api: Api, method: str) -> None:
+    """A client that declares 2 MiB and continues to send still receives the reason."""
     path = "/todos" if method == "POST" else f"/todos/{api.create_todo()['id']}"
     headers = authorized(api, {"Content-Length": str(2 * MIB)})
     answer = send_raw(api.server, method, path, [b"x" * 65_536] * 32, headers=headers)
@@ -197,7 +203,7 @@ def test_a_declared_length_over_the_limit_is_413_and_can_be_read(api: Api, metho
 
 
 def too_many_chunks() -> Iterator[bytes]:
-    """Yield 16 MiB of a body, where 1 MiB is allowed."""
+    """Yield a body of 16 MiB; the limit is 1 MiB."""
     yield chunk(b'{"title": "')
     for _ in range(16 * 16):
         yield chunk(b"x" * 65_536)
@@ -205,8 +211,8 @@ def too_many_chunks() -> Iterator[bytes]:
 
 @pytest.mark.requirement("1.6", "4.6")
 @pytest.mark.contract("E22", since=4)
-def test_a_body_over_the_limit_is_413_in_chunks_too(api: Api) -> None:
-    """Some servers answer at once, some when all has come: it has an end."""
+def test_a_chunked_body_over_the_limit_gets_413(api: Api) -> None:
+    """Some servers answer at once and others after the last chunk, so this body ends."""
     pieces = [chunk(b'{"title": "'), *[chunk(b"x" * 65_536)] * 32, chunk(b'"}'), chunk(b"")]
     answer = send_raw(api.server, "POST", "/todos", pieces, headers=authorized(api, CHUNKED))
     assert answer.status == 413
@@ -214,21 +220,21 @@ def test_a_body_over_the_limit_is_413_in_chunks_too(api: Api) -> None:
 
 @pytest.mark.requirement("1.6")
 @pytest.mark.craft("E23")
-def test_chunks_without_end_are_413(api: Api) -> None:
+def test_an_endless_chunked_body_gets_413(api: Api) -> None:
     chunks = too_many_chunks
     answer = send_raw(api.server, "POST", "/todos", chunks(), headers=authorized(api, CHUNKED))
     assert_too_large(answer.status, answer.headers, answer.body)
 
 
 @pytest.mark.requirement("1.3")
-def test_a_todo_that_is_sent_in_chunks_is_read(api: Api) -> None:
+def test_a_todo_in_a_chunked_body_is_accepted(api: Api) -> None:
     pieces = [b'{"ti', b'tle": "in ', b'chunks"}']
     answer = api.request("POST", "/todos", content=iter(pieces))
     assert (answer.status_code, answer.json().get("title")) == (201, "in chunks")
 
 
 def assert_too_large(status: int, headers: dict[str, str], body: bytes) -> None:
-    """Check for a 413 in JSON with a reason."""
+    """Check that the answer is a 413 in JSON with a reason."""
     assert status == 413
     assert headers["content-type"].startswith(("application/json", "application/problem+json"))
     assert b'"detail"' in body
@@ -237,7 +243,7 @@ def assert_too_large(status: int, headers: dict[str, str], body: bytes) -> None:
 @pytest.mark.requirement("1.6")
 @pytest.mark.craft("E7")
 @pytest.mark.parametrize("headers", [{"Content-Length": "100"}, CHUNKED], ids=str)
-def test_a_client_that_leaves_in_mid_body_does_no_harm(
+def test_a_client_that_disconnects_during_its_body_causes_no_error(
     api: Api, server: Server, headers: dict[str, Any]
 ) -> None:
     for _ in range(5):
@@ -259,7 +265,9 @@ def test_a_client_that_leaves_in_mid_body_does_no_harm(
     ],
     ids=["bytes", "no path", "no such version", "an endless header"],
 )
-def test_what_is_not_http_does_no_harm(api: Api, server: Server, request_text: bytes) -> None:
+def test_a_request_that_is_not_http_causes_no_error(
+    api: Api, server: Server, request_text: bytes
+) -> None:
     with connect(server) as connection:
         connection.sendall(request_text)
     assert api.create_todo("after it")["title"] == "after it"

@@ -1,4 +1,4 @@
-"""What holds everywhere: paths, methods, errors in JSON, and the API's own description."""
+"""Rules for all routes: paths, methods, errors in JSON, and the OpenAPI description."""
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ OPERATIONS = {"/todos": {"get", "post"}, "/todos/{}": {"get", "put", "patch", "d
 
 @pytest.mark.requirement("1.2")
 @pytest.mark.contract("E5")
-def test_an_unknown_path_is_404_in_json(api: Api) -> None:
+def test_an_unknown_path_gets_404_in_json(api: Api) -> None:
     answer = api.request("GET", "/no/such/path")
     assert answer.status_code == 404
     assert isinstance(answer.json()["detail"], str)
@@ -26,7 +26,7 @@ def test_an_unknown_path_is_404_in_json(api: Api) -> None:
     ("method", "path"),
     [("PUT", "/todos"), ("PATCH", "/todos"), ("DELETE", "/todos"), ("POST", "/todos/1")],
 )
-def test_a_wrong_method_is_405_and_says_which_are_right(api: Api, method: str, path: str) -> None:
+def test_a_wrong_method_gets_405_with_an_allow_header(api: Api, method: str, path: str) -> None:
     answer = api.request(method, path, json={"title": "t"})
     assert answer.status_code == 405
     assert isinstance(answer.json()["detail"], str)
@@ -49,7 +49,7 @@ def allowed(answer: httpx.Response) -> set[str]:
         ("POST", "/todos/1", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}),
     ],
 )
-def test_405_names_every_method_of_the_path(
+def test_the_allow_header_names_every_method_of_the_path(
     api: Api, method: str, path: str, methods: set[str]
 ) -> None:
     assert allowed(api.request(method, path)) == methods
@@ -57,7 +57,7 @@ def test_405_names_every_method_of_the_path(
 
 @pytest.mark.requirement("1.2")
 @pytest.mark.craft("E13")
-def test_head_answers_as_get_does_without_a_body(api: Api) -> None:
+def test_head_answers_like_get_without_a_body(api: Api) -> None:
     path = f"/todos/{api.create_todo()['id']}"
     for existing in ("/todos", path, "/openapi.json"):
         get, head = api.request("GET", existing), api.request("HEAD", existing)
@@ -71,7 +71,7 @@ def test_head_answers_as_get_does_without_a_body(api: Api) -> None:
 @pytest.mark.requirement("1.3")
 @pytest.mark.craft("E14")
 @pytest.mark.parametrize("path", ["/todos/", "/todos/?limit=1&offset=0", "/todos/1/"])
-def test_a_slash_too_many_is_redirected_on_the_host_that_was_asked(api: Api, path: str) -> None:
+def test_a_path_with_a_trailing_slash_redirects_to_the_same_host(api: Api, path: str) -> None:
     authorization = {"Authorization": f"Bearer {api.token}"} if api.token else {}
     headers = {"Host": "elsewhere.example", "X-Forwarded-Host": "elsewhere.example"}
     answer = send_raw(api.server, "GET", path, [], headers=headers | authorization)
@@ -82,7 +82,7 @@ def test_a_slash_too_many_is_redirected_on_the_host_that_was_asked(api: Api, pat
 
 @pytest.mark.requirement("1.3")
 @pytest.mark.craft("E14")
-def test_a_slash_at_the_end_keeps_the_method_and_the_body(api: Api) -> None:
+def test_a_trailing_slash_redirect_keeps_the_method_and_the_body(api: Api) -> None:
     answer = api.request("POST", "/todos/", json={"title": "with a slash"}, follow_redirects=True)
     assert (answer.status_code, answer.json().get("title")) == (201, "with a slash")
     listed = api.request("GET", "/todos/", params={"limit": 1}, follow_redirects=True)
@@ -90,7 +90,7 @@ def test_a_slash_at_the_end_keeps_the_method_and_the_body(api: Api) -> None:
 
 
 @pytest.mark.requirement("D.2")
-def test_the_api_describes_its_operations(api: Api, server: Server) -> None:
+def test_the_openapi_description_lists_every_operation(api: Api, server: Server) -> None:
     answer = api.request("GET", "/openapi.json")
     if answer.status_code == 404 and isinstance(server, AttachedServer):
         pytest.skip("not checked: this server does not publish OpenAPI")

@@ -1,16 +1,16 @@
-"""Row 1.1: the list, its order, its pages and its filter, whatever else is in it."""
+"""Requirement 1.1: the list, its order, its pages and its filter. Other todos may exist."""
 
 import pytest
 
 from course.harness.contract import variants
 from course.harness.driver import PAGE, Api
 
-ADDITIONS = PAGE + 1  # more than fit on one page, whoever else's are there
+ADDITIONS = PAGE + 1  # more than one page, even if no other todos exist
 
 
 @pytest.mark.requirement("1.1")
 @pytest.mark.contract("T4", "E21")
-def test_the_list_is_in_the_order_of_ids(api: Api) -> None:
+def test_the_list_is_sorted_by_id(api: Api) -> None:
     for _ in range(3):
         api.create_todo()
     ids = [todo["id"] for todo in api.every_todo()]
@@ -19,7 +19,7 @@ def test_the_list_is_in_the_order_of_ids(api: Api) -> None:
 
 @pytest.mark.requirement("1.1")
 @pytest.mark.contract("T4", "E21")
-def test_a_change_does_not_move_a_todo_in_the_list(api: Api) -> None:
+def test_a_changed_todo_keeps_its_place_in_the_list(api: Api) -> None:
     first, second = api.create_todo(), api.create_todo()
     api.patch_todo(first["id"], completed=True)
     ids = [todo["id"] for todo in api.every_todo()]
@@ -29,7 +29,7 @@ def test_a_change_does_not_move_a_todo_in_the_list(api: Api) -> None:
 @pytest.mark.requirement("1.1")
 @pytest.mark.contract("E21")
 @pytest.mark.parametrize("limit", [7, PAGE])
-def test_the_pages_together_hold_every_todo_once(api: Api, limit: int) -> None:
+def test_the_pages_contain_every_todo_once(api: Api, limit: int) -> None:
     made = [api.create_todo()["id"] for _ in range(9)]
     listed = [todo["id"] for todo in api.every_todo(limit=limit)]
     assert len(listed) == len(set(listed))
@@ -39,7 +39,7 @@ def test_the_pages_together_hold_every_todo_once(api: Api, limit: int) -> None:
 @pytest.mark.requirement("1.1")
 @pytest.mark.own_stage("app/todos/", "app/params.py")
 @pytest.mark.contract("E21")
-def test_a_page_has_100_todos_unless_asked_otherwise(api: Api) -> None:
+def test_a_page_has_100_todos_by_default(api: Api) -> None:
     for _ in range(ADDITIONS):
         api.create_todo()
     assert len(api.list_todos()) == PAGE
@@ -49,13 +49,13 @@ def test_a_page_has_100_todos_unless_asked_otherwise(api: Api) -> None:
 
 @pytest.mark.requirement("1.1")
 @pytest.mark.contract("E21")
-def test_an_offset_past_the_end_gives_an_empty_page(api: Api) -> None:
+def test_an_offset_past_the_end_returns_an_empty_page(api: Api) -> None:
     assert api.list_todos(offset=2**31) == []
 
 
 @pytest.mark.requirement("1.1")
 @pytest.mark.contract("T4")
-def test_the_filter_tells_done_from_open(api: Api) -> None:
+def test_the_filter_separates_completed_from_open_todos(api: Api) -> None:
     done, still_open = api.create_todo(completed=True)["id"], api.create_todo()["id"]
     listed_done = {todo["id"]: todo["completed"] for todo in api.every_todo(completed="true")}
     listed_open = {todo["id"]: todo["completed"] for todo in api.every_todo(completed="false")}
@@ -79,14 +79,14 @@ def test_the_filter_tells_done_from_open(api: Api) -> None:
     ),
     ids=lambda query: query[:20],
 )
-def test_a_query_that_makes_no_sense_is_422(api: Api, query: str) -> None:
+def test_an_invalid_query_gets_422(api: Api, query: str) -> None:
     assert api.request("GET", f"/todos?{query}").status_code == 422
 
 
 @pytest.mark.requirement("1.6", "2.6")
 @pytest.mark.craft("E7")
 @pytest.mark.parametrize("offset", [2**63 - 1, 2**63, 2**64, 10**30])
-def test_an_enormous_offset_does_no_harm(api: Api, offset: int) -> None:
+def test_an_enormous_offset_causes_no_server_error(api: Api, offset: int) -> None:
     answer = api.request("GET", "/todos", params={"offset": offset})
     assert answer.status_code in (200, 422)
     assert answer.status_code == 422 or answer.json() == []

@@ -1,4 +1,4 @@
-"""Row D.2: a stage's directory is all that its app needs, and the app is a well-behaved process."""
+"""Requirement D.2: an app needs only its stage's directory, and it stops cleanly."""
 
 import hashlib
 import shutil
@@ -15,14 +15,14 @@ from course.harness.server import FIRST_STAGE_WITH_USERS, LaunchedServer
 
 pytestmark = pytest.mark.craft
 
-# What git ignores: a copy is what a learner gets from the repository.
+# Git ignores these files; a learner's copy does not have them.
 NOT_COPIED = shutil.ignore_patterns("__pycache__", ".env", "*.db", "*.db-*", "media", ".*_cache")
 STOPS_WITHIN = 5.0  # seconds
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What was seen of a copy of the stage that was started, used and told to stop."""
+    """The results of a run: a copy of the stage was started, used and stopped."""
 
     todo: Todo
     exit_code: int
@@ -32,7 +32,7 @@ class Visit:
 
 
 def contents(directory: Path) -> dict[str, str]:
-    """Return a digest of every file under `directory` by its path, caches of tools aside."""
+    """Return a digest of every file under `directory` by its path, without the caches of tools."""
     files = {path.relative_to(directory): path for path in directory.rglob("*") if path.is_file()}
     return {
         str(name): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -43,7 +43,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def visit(stage: int, stage_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Visit:
-    """Run a copy of the stage as its README says: from there, with no setting at all."""
+    """Run a copy of the stage as its README says: in its directory, without any setting."""
     directory = tmp_path_factory.mktemp("standalone")
     copy = directory / "copied"
     before = contents(stage_directory)
@@ -61,8 +61,8 @@ def visit(stage: int, stage_directory: Path, tmp_path_factory: pytest.TempPathFa
     try:
         with Api(server) as visitor:
             api = visitor.as_new_user()
-            todo = api.get_todo(api.create_todo("on my own")["id"])
-            # The connection is still open, as a browser's would be.
+            todo = api.get_todo(api.create_todo("from a copy")["id"])
+            # The connection is still open, like a browser's.
             exit_code = server.stop(signal.SIGTERM, within=STOPS_WITHIN)
     finally:
         server.end()
@@ -71,16 +71,16 @@ def visit(stage: int, stage_directory: Path, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.requirement("D.2")
 @pytest.mark.contract("E26")
-def test_a_copy_of_the_directory_runs_with_nothing_else(visit: Visit) -> None:
-    assert visit.todo["title"] == "on my own"
+def test_a_copy_of_the_directory_runs_alone(visit: Visit) -> None:
+    assert visit.todo["title"] == "from a copy"
 
 
 @pytest.mark.requirement("D.2")
-def test_the_copy_leaves_the_original_alone(visit: Visit) -> None:
+def test_a_running_copy_does_not_change_the_original(visit: Visit) -> None:
     assert visit.original_after == visit.original_before
 
 
 @pytest.mark.requirement("D.2")
-def test_sigterm_ends_it_in_good_order(visit: Visit) -> None:
+def test_sigterm_stops_the_server_cleanly(visit: Visit) -> None:
     assert visit.exit_code in (0, -signal.SIGTERM)
     assert "Traceback" not in visit.log

@@ -1,4 +1,4 @@
-"""Row D.2: a server that is asked to stop does so in bounded time, whatever its clients do."""
+"""Requirement D.2: a server stops in bounded time after SIGTERM, also with slow clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STOPS_WITHIN = 20.0  # seconds
 STOPPING = "Waiting for connections to close"  # uvicorn's log line
 BEGINNING = b'{"title": "x'
 SMALL = 4096  # bytes that the system buffers for a client that does not read
-ANSWERS = 200  # of 16 KiB and more: together they do not fit into the buffers of the system
+ANSWERS = 200  # of 16 KiB and more: too many for the buffers of the system
 
 
 def half_a_body(server: LaunchedServer, framing: dict[str, str], beginning: bytes) -> socket.socket:
@@ -34,14 +34,14 @@ def half_a_body(server: LaunchedServer, framing: dict[str, str], beginning: byte
 
 
 def send_slowly(client: socket.socket, ended: threading.Event) -> None:
-    """Send a byte of a body now and then: a limit on the time between two bytes is not enough."""
+    """Send one byte of a body at a time. A timeout for each single read would never expire."""
     with suppress(OSError):
         while not ended.wait(0.2):
             client.sendall(b"x")
 
 
 def client_that_does_not_read(server: LaunchedServer) -> socket.socket:
-    """Ask many times for a large answer and read none of it; return the connection."""
+    """Request a large answer many times and read nothing; return the connection."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
     host, port = server.base_url.removeprefix("http://").split(":")
@@ -51,7 +51,7 @@ def client_that_does_not_read(server: LaunchedServer) -> socket.socket:
 
 
 def answer_to(client: socket.socket) -> bytes:
-    """Return all that the server sends before it closes the connection."""
+    """Return everything that the server sends before it closes the connection."""
     answer = b""
     with suppress(ConnectionResetError):
         while data := client.recv(65_536):
@@ -61,7 +61,7 @@ def answer_to(client: socket.socket) -> bytes:
 
 @pytest.mark.requirement("D.2")
 @pytest.mark.own_stage
-def test_a_stop_takes_bounded_time_whatever_clients_do(launch: Launch) -> None:
+def test_the_server_stops_in_bounded_time_with_slow_clients(launch: Launch) -> None:
     server = launch()
     ended = threading.Event()
     with ExitStack() as stack:
@@ -76,7 +76,7 @@ def test_a_stop_takes_bounded_time_whatever_clients_do(launch: Launch) -> None:
         sender = threading.Thread(target=send_slowly, args=(slow, ended))
         sender.start()
         try:
-            with Api(server) as api:  # the server has seen the others by now
+            with Api(server) as api:  # the server has accepted the other connections by now
                 assert api.request("GET", "/openapi.json").status_code == 200
             assert server.stop(within=STOPS_WITHIN) in (0, -signal.SIGTERM)
         finally:
@@ -94,7 +94,7 @@ def test_a_stop_takes_bounded_time_whatever_clients_do(launch: Launch) -> None:
 
 @pytest.mark.requirement("D.2")
 @pytest.mark.own_stage("app/shutdown.py", "app/middleware/")
-def test_a_request_that_is_open_at_the_stop_is_finished(launch: Launch) -> None:
+def test_the_server_finishes_open_requests_before_it_stops(launch: Launch) -> None:
     server = launch()
     body = b'{"title": "begun before the end", "username": "ada", "password": "correct horse"}'
     length = {"Content-Length": str(len(body))}

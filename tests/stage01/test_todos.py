@@ -1,4 +1,4 @@
-"""Rows 1.1 to 1.5: the operations on todos, as a client that does nothing wrong sees them."""
+"""Requirements 1.1 to 1.5: the operations on todos, with valid requests."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -12,8 +12,8 @@ from course.harness.driver import Api, Todo
 from course.harness.waiting import eventually, in_parallel
 
 FIELDS = {"id", "title", "description", "completed", "created_at", "updated_at"}
-A_MOMENT = timedelta(seconds=1)  # two clocks that are read for one todo may be so far apart
-NO_SUCH_ID = 2**53 - 1  # not reached by counting, exact in every JSON implementation
+A_MOMENT = timedelta(seconds=1)  # an app may read its clock separately for each field
+NO_SUCH_ID = 2**53 - 1  # too large to be assigned, and exact in every JSON parser
 LANGUAGES = ["Купить молоко 🥛", "שלום עולם", "日本語のタスク", "👩‍👩‍👧‍👦 \u00e9 e\u0301 \u202e"]
 
 
@@ -24,7 +24,7 @@ def without(todo: Todo, *fields: str) -> Todo:
 
 @pytest.mark.requirement("1.3")
 @pytest.mark.contract("T1", "T5")
-def test_a_new_todo_comes_back_complete(api: Api) -> None:
+def test_creating_a_todo_returns_all_its_fields(api: Api) -> None:
     todo = api.create_todo("Buy milk", description="Two litres", completed=True)
     assert set(todo) == FIELDS
     assert type(todo["id"]) is int
@@ -37,24 +37,24 @@ def test_a_new_todo_comes_back_complete(api: Api) -> None:
 
 @pytest.mark.requirement("1.3")
 @pytest.mark.contract("T3", "T5")
-def test_a_todo_needs_no_more_than_a_title(api: Api) -> None:
+def test_a_todo_needs_only_a_title(api: Api) -> None:
     todo = api.create_todo("Buy milk")
     assert (todo["description"], todo["completed"]) == (None, False)
 
 
 @pytest.mark.requirement("1.3")
 @pytest.mark.contract("E15", "T5", "T6")
-def test_the_location_of_a_new_todo_leads_to_it(api: Api) -> None:
+def test_the_location_header_is_the_url_of_the_new_todo(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": "Buy milk"})
     assert answer.status_code == 201
-    read = api.get_todo(answer.json()["id"])  # where reading fails, the address is not to blame
+    read = api.get_todo(answer.json()["id"])  # fails here if reading is at fault
     location = urljoin(str(answer.url), answer.headers["location"])
     assert api.request("GET", location).json() == read == answer.json()
 
 
 @pytest.mark.requirement("1.1", "1.2")
 @pytest.mark.contract("T4", "T6")
-def test_a_todo_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
+def test_a_todo_is_the_same_by_id_and_in_the_list(api: Api) -> None:
     todo = api.create_todo(description="the same everywhere")
     assert api.get_todo(todo["id"]) == todo
     assert todo in api.every_todo()
@@ -62,7 +62,7 @@ def test_a_todo_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
 
 @pytest.mark.requirement("1.2")
 @pytest.mark.contract("T6", "T9")
-def test_an_id_reads_the_same_todo_after_others_were_deleted(api: Api) -> None:
+def test_an_id_returns_the_same_todo_after_others_are_deleted(api: Api) -> None:
     deleted, *others = (api.create_todo() for _ in range(5))
     assert api.request("DELETE", f"/todos/{deleted['id']}").status_code == 204
     assert [api.get_todo(todo["id"]) for todo in others] == others
@@ -81,7 +81,7 @@ def test_answers_are_json_in_utf_8(api: Api) -> None:
 @pytest.mark.requirement("1.2")
 @pytest.mark.contract("E1", "T3")
 @pytest.mark.parametrize("text", LANGUAGES)
-def test_every_language_comes_back_as_it_was_sent(api: Api, text: str) -> None:
+def test_text_in_any_language_is_returned_unchanged(api: Api, text: str) -> None:
     todo = api.create_todo(text, description=text)
     read = api.get_todo(todo["id"])
     assert (read["title"], read["description"]) == (text, text)
@@ -89,7 +89,7 @@ def test_every_language_comes_back_as_it_was_sent(api: Api, text: str) -> None:
 
 @pytest.mark.requirement("1.3")
 @pytest.mark.contract("E2", "T2")
-def test_times_are_in_utc_and_near_now(api: Api) -> None:
+def test_times_are_in_utc_and_close_to_now(api: Api) -> None:
     todo = api.create_todo()
     created, updated = (datetime.fromisoformat(todo[name]) for name in ("created_at", "updated_at"))
     assert created.utcoffset() == updated.utcoffset() == timedelta(0)
@@ -99,7 +99,7 @@ def test_times_are_in_utc_and_near_now(api: Api) -> None:
 
 @pytest.mark.requirement("1.3")
 @pytest.mark.craft
-def test_a_new_todo_was_created_and_updated_at_one_time(api: Api) -> None:
+def test_a_new_todo_has_equal_created_at_and_updated_at(api: Api) -> None:
     todo = api.create_todo()
     assert todo["created_at"] == todo["updated_at"]
 
@@ -107,7 +107,7 @@ def test_a_new_todo_was_created_and_updated_at_one_time(api: Api) -> None:
 @pytest.mark.requirement("1.5")
 @pytest.mark.contract("T2")
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_change_leaves_created_at_and_updated_at_is_not_before_it(api: Api, method: str) -> None:
+def test_a_change_keeps_created_at_and_never_moves_updated_at_back(api: Api, method: str) -> None:
     todo = api.create_todo()
     changed = api.request(method, f"/todos/{todo['id']}", json={"title": "Changed"}).json()
     assert changed["created_at"] == todo["created_at"]
@@ -121,13 +121,13 @@ def test_a_change_leaves_created_at_and_updated_at_is_not_before_it(api: Api, me
 @pytest.mark.requirement("1.5")
 @pytest.mark.craft
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_change_moves_updated_at_and_leaves_created_at(api: Api, method: str) -> None:
+def test_a_change_advances_updated_at_and_keeps_created_at(api: Api, method: str) -> None:
     todo = api.create_todo()
     path = f"/todos/{todo['id']}"
     numbers = itertools.count()
 
     def changed_later() -> Any:
-        # Again until the clock has moved: some tick in milliseconds, or seconds.
+        # Repeat until the clock has advanced: some clocks have milliseconds or seconds only.
         changed = api.request(method, path, json={"title": f"Changed {next(numbers)}"}).json()
         assert changed["created_at"] == todo["created_at"]
         return datetime.fromisoformat(changed["updated_at"]) > datetime.fromisoformat(
@@ -157,7 +157,7 @@ def test_put_replaces_every_field(api: Api) -> None:
     "change",
     [{"title": "New"}, {"description": "New"}, {"description": None}, {"completed": False}],
 )
-def test_patch_changes_only_what_is_sent(api: Api, change: dict[str, Any]) -> None:
+def test_patch_changes_only_the_fields_that_are_sent(api: Api, change: dict[str, Any]) -> None:
     todo = api.create_todo("Old", description="Old", completed=True)
     answered = api.patch_todo(todo["id"], **change)
     assert without(answered, "updated_at") == without(todo, "updated_at") | change
@@ -174,7 +174,7 @@ def test_an_empty_patch_changes_nothing(api: Api) -> None:
 
 @pytest.mark.requirement("1.4")
 @pytest.mark.contract("T9")
-def test_each_delete_takes_the_todo_that_its_id_names(api: Api) -> None:
+def test_each_delete_removes_the_todo_with_that_id(api: Api) -> None:
     ids = [api.create_todo()["id"] for _ in range(8)]
     for todo_id in ids[:3]:
         api.delete_todo(todo_id)
@@ -184,7 +184,7 @@ def test_each_delete_takes_the_todo_that_its_id_names(api: Api) -> None:
 
 @pytest.mark.requirement("1.4")
 @pytest.mark.contract("T9")
-def test_a_deleted_todo_is_gone(api: Api) -> None:
+def test_a_deleted_todo_gets_404(api: Api) -> None:
     todo = api.create_todo()
     api.delete_todo(todo["id"])
     assert api.request("GET", f"/todos/{todo['id']}").status_code == 404
@@ -193,7 +193,7 @@ def test_a_deleted_todo_is_gone(api: Api) -> None:
 
 @pytest.mark.requirement("1.4")
 @pytest.mark.contract("T9")
-def test_deleting_answers_204_with_nothing_in_it_and_then_404(api: Api) -> None:
+def test_delete_answers_204_without_a_body_and_then_404(api: Api) -> None:
     path = f"/todos/{api.create_todo()['id']}"
     first, second = api.request("DELETE", path), api.request("DELETE", path)
     assert (first.status_code, first.content) == (204, b"")
@@ -202,7 +202,7 @@ def test_deleting_answers_204_with_nothing_in_it_and_then_404(api: Api) -> None:
 
 @pytest.mark.requirement("1.4")
 @pytest.mark.contract("T9")
-def test_deleting_one_leaves_the_others(api: Api) -> None:
+def test_deleting_one_todo_keeps_the_others(api: Api) -> None:
     kept, deleted, kept_too = (api.create_todo() for _ in range(3))
     api.delete_todo(deleted["id"])
     assert [api.get_todo(todo["id"]) for todo in (kept, kept_too)] == [kept, kept_too]
@@ -210,43 +210,43 @@ def test_deleting_one_leaves_the_others(api: Api) -> None:
 
 @pytest.mark.requirement("1.3", "1.4")
 @pytest.mark.contract("E24")
-def test_a_deleted_id_is_never_given_out_again(api: Api) -> None:
+def test_the_id_of_a_deleted_todo_is_never_reused(api: Api) -> None:
     ids = []
     for _ in range(3):
         ids.append(api.create_todo()["id"])
-        api.delete_todo(ids[-1])  # the newest: the one that counting the rows would repeat
+        api.delete_todo(ids[-1])  # the newest; `count + 1` would reuse its id
     assert len(set(ids)) == 3
 
 
 def assert_unknown(answer: httpx.Response) -> None:
-    """Check for a 404 in JSON with a reason."""
+    """Check that the answer is a 404 in JSON with a reason."""
     assert answer.status_code == 404
     assert isinstance(answer.json()["detail"], str)
 
 
 @pytest.mark.requirement("1.2")
 @pytest.mark.contract("E3", "E5")
-def test_an_unknown_id_is_404_with_a_reason(api: Api) -> None:
+def test_an_unknown_id_gets_404_with_a_reason(api: Api) -> None:
     assert_unknown(api.request("GET", f"/todos/{NO_SUCH_ID}"))
 
 
 @pytest.mark.requirement("1.5")
 @pytest.mark.contract("E3", "E5")
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_change_of_an_unknown_id_is_404_with_a_reason(api: Api, method: str) -> None:
+def test_changing_an_unknown_id_gets_404_with_a_reason(api: Api, method: str) -> None:
     assert_unknown(api.request(method, f"/todos/{NO_SUCH_ID}", json={"title": "Nobody's"}))
 
 
 @pytest.mark.requirement("1.4")
 @pytest.mark.contract("E3", "E5")
-def test_deleting_an_unknown_id_is_404_with_a_reason(api: Api) -> None:
+def test_deleting_an_unknown_id_gets_404_with_a_reason(api: Api) -> None:
     assert_unknown(api.request("DELETE", f"/todos/{NO_SUCH_ID}"))
 
 
 @pytest.mark.requirement("1.3")
 @pytest.mark.own_stage("app/todos/", "app/database.py")
 @pytest.mark.contract("T5")
-def test_fifty_clients_at_once_get_a_todo_each(api: Api) -> None:
+def test_fifty_concurrent_clients_each_create_a_todo(api: Api) -> None:
     made = in_parallel(50, lambda number: api.create_todo(f"of client {number}"))
     assert not made.errors
     assert len({todo["id"] for todo in made.results}) == 50
@@ -256,7 +256,7 @@ def test_fifty_clients_at_once_get_a_todo_each(api: Api) -> None:
 
 @pytest.mark.requirement("1.4")
 @pytest.mark.contract("B13", since=7)
-def test_of_many_clients_who_delete_one_todo_exactly_one_succeeds(api: Api) -> None:
+def test_concurrent_deletes_of_one_todo_succeed_exactly_once(api: Api) -> None:
     path = f"/todos/{api.create_todo()['id']}"
     answers = in_parallel(10, lambda _: api.request("DELETE", path).status_code)
     assert sorted(answers.results) == [204] + [404] * 9

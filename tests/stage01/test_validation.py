@@ -1,4 +1,4 @@
-"""Row 1.6: what does not fit is refused with 422, and the refusal says where and why."""
+"""Requirement 1.6: invalid input gets 422, and the answer names the place and the reason."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ ALL_WRONG = variants(WRONG_FIELDS + UNKNOWN_FIELDS, craft=UNKNOWN_FIELDS)
 
 
 def assert_explains(answer: Any) -> None:
-    """Check that a 422 has FastAPI's form: where, why and what kind."""
+    """Check that a 422 has FastAPI's form: `loc`, `msg` and `type`."""
     assert answer.status_code == 422
     errors = field_errors(answer)
     assert errors
@@ -54,7 +54,7 @@ def assert_explains(answer: Any) -> None:
 @pytest.mark.contract("E4", "T3", "T5")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("fields", ALL_WRONG)
-def test_a_wrong_field_of_a_new_todo_is_422(api: Api, fields: dict[str, Any]) -> None:
+def test_an_invalid_field_in_a_new_todo_gets_422(api: Api, fields: dict[str, Any]) -> None:
     answer = api.request("POST", "/todos", json={"title": "Fine"} | fields)
     assert_explains(answer)
     assert next(iter(fields)) in named(answer)
@@ -65,7 +65,7 @@ def test_a_wrong_field_of_a_new_todo_is_422(api: Api, fields: dict[str, Any]) ->
 @pytest.mark.every_variant
 @pytest.mark.parametrize("fields", ALL_WRONG)
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_wrong_field_of_a_change_is_422_and_changes_nothing(
+def test_an_invalid_field_in_a_change_gets_422_and_changes_nothing(
     api: Api, method: str, fields: dict[str, Any]
 ) -> None:
     todo = api.create_todo(description="stays", completed=True)
@@ -86,7 +86,7 @@ def test_a_title_is_required(api: Api, method: str) -> None:
 
 @pytest.mark.requirement("1.6")
 @pytest.mark.craft
-def test_every_wrong_field_is_named_at_once(api: Api) -> None:
+def test_one_422_names_every_invalid_field(api: Api) -> None:
     answer = api.request("POST", "/todos", json={"title": 1, "description": 1, "completed": 1})
     assert_explains(answer)
     assert {"title", "description", "completed"} <= named(answer)
@@ -95,7 +95,7 @@ def test_every_wrong_field_is_named_at_once(api: Api) -> None:
 @pytest.mark.requirement("1.6")
 @pytest.mark.craft("E8")
 @pytest.mark.parametrize("fields", [{"title": ""}, {"title": None}, {"completed": "yes"}])
-def test_a_refusal_does_not_carry_the_input(api: Api, fields: dict[str, Any]) -> None:
+def test_a_422_does_not_contain_the_input(api: Api, fields: dict[str, Any]) -> None:
     answer = api.request("POST", "/todos", json={"title": "Fine"} | fields)
     assert answer.status_code == 422
     assert [error for error in field_errors(answer) if "input" in error] == []
@@ -119,7 +119,7 @@ def test_a_description_has_up_to_2000_characters(api: Api) -> None:
 
 @pytest.mark.requirement("1.6")
 @pytest.mark.contract("T3")
-def test_a_title_is_trimmed_and_then_measured(api: Api) -> None:
+def test_a_title_is_trimmed_before_its_length_is_checked(api: Api) -> None:
     padded = "  " + "t" * LONGEST_TITLE + "\n"
     todo = api.create_todo(padded)
     assert todo["title"] == "t" * LONGEST_TITLE
@@ -142,7 +142,7 @@ def test_a_title_is_trimmed_and_then_measured(api: Api) -> None:
         MARKER,
     ],
 )
-def test_a_refusal_never_repeats_what_was_sent(api: Api, body: Any) -> None:
+def test_a_422_never_repeats_any_part_of_the_body(api: Api, body: Any) -> None:
     answer = api.request("POST", "/todos", json=body)
     assert answer.status_code == 422
     assert MARKER not in answer.text
@@ -151,7 +151,7 @@ def test_a_refusal_never_repeats_what_was_sent(api: Api, body: Any) -> None:
 @pytest.mark.requirement("1.6")
 @pytest.mark.craft("E8")
 @pytest.mark.parametrize("path", [f"/todos/{MARKER}", f"/todos?limit={MARKER}"])
-def test_a_refused_address_is_not_repeated_either(api: Api, path: str) -> None:
+def test_a_422_never_repeats_a_value_from_the_url(api: Api, path: str) -> None:
     answer = api.request("GET", path)
     assert answer.status_code in (404, 422)
     assert MARKER not in answer.text
@@ -170,7 +170,7 @@ def test_a_refused_address_is_not_repeated_either(api: Api, path: str) -> None:
         craft=["9" * 5000, "1.5", "1e3", "%00", "%FF", "%F0%9F%A5%9B", "٣"],
     ),
 )
-def test_an_impossible_id_is_not_found_or_refused(api: Api, todo_id: str) -> None:
+def test_an_impossible_id_gets_404_or_422(api: Api, todo_id: str) -> None:
     for method in ("GET", "PUT", "PATCH", "DELETE"):
         body = {"title": "Fine"} if method in ("PUT", "PATCH") else NO_BODY
         answer = api.request(method, f"/todos/{todo_id}", json=body)

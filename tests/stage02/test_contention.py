@@ -1,4 +1,4 @@
-"""Rows 2.3 and 2.4: many writers at once, and another process that holds the database."""
+"""Requirements 2.3 and 2.4: many writers at once, and another process that locks the database."""
 
 import threading
 import time
@@ -13,13 +13,13 @@ from course.harness.waiting import in_parallel
 
 pytestmark = pytest.mark.craft
 
-AT_ONCE = 0.5  # seconds: an answer that waited for nothing
-LONGER_THAN_ANY_WAIT = 20.0  # seconds until a writer must have given up
+AT_ONCE = 0.5  # seconds: an answer that did not wait for the lock
+LONGER_THAN_ANY_WAIT = 20.0  # seconds; a writer must have given up by then
 
 
 @pytest.mark.requirement("2.3")
 @pytest.mark.own_stage("app/todos/", "app/database.py")
-def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
+def test_fifty_writers_wait_for_a_locked_database_and_succeed(
     api: Api, launched_server: LaunchedServer
 ) -> None:
     finished, mark = threading.Event(), launched_server.log_mark()
@@ -45,7 +45,7 @@ def test_fifty_writers_wait_for_a_busy_database_and_all_succeed(
 @pytest.mark.requirement("2.3")
 @pytest.mark.own_stage("app/todos/", "app/database.py")
 @pytest.mark.contract("T8")
-def test_changes_of_one_todo_at_once_do_not_undo_each_other(api: Api) -> None:
+def test_concurrent_changes_of_one_todo_are_all_kept(api: Api) -> None:
     todo = api.create_todo("Old", description="Old", completed=False)
     for number in range(10):
         wanted: dict[str, Any] = {
@@ -54,20 +54,20 @@ def test_changes_of_one_todo_at_once_do_not_undo_each_other(api: Api) -> None:
             "completed": number % 2 == 0,
         }
         changes = [{name: value} for name, value in wanted.items()]
-        answers = in_parallel(3, partial(patch_with_its_own, api, todo["id"], changes))
+        answers = in_parallel(3, partial(send_own_patch, api, todo["id"], changes))
         assert not answers.errors
         now = api.get_todo(todo["id"])
         assert {name: now[name] for name in wanted} == wanted
 
 
-def patch_with_its_own(api: Api, todo_id: int, changes: list[dict[str, Any]], client: int) -> None:
-    """Send the change that belongs to this client."""
+def send_own_patch(api: Api, todo_id: int, changes: list[dict[str, Any]], client: int) -> None:
+    """Send the change of this client."""
     api.patch_todo(todo_id, **changes[client])
 
 
 @pytest.mark.requirement("2.4")
 @pytest.mark.alone
-def test_while_a_write_waits_everyone_else_is_served(
+def test_other_requests_are_served_while_a_write_waits_for_a_lock(
     api: Api, launched_server: LaunchedServer
 ) -> None:
     answers: list[int] = []
@@ -84,7 +84,7 @@ def test_while_a_write_waits_everyone_else_is_served(
                 asked = time.monotonic()
                 assert api.request("GET", path).status_code == 200
                 slowest = max(slowest, time.monotonic() - asked)
-        assert not answers  # it did wait
+        assert not answers  # the write is still waiting
     writer.join()
     assert answers == [201]
     assert slowest < AT_ONCE
@@ -93,7 +93,7 @@ def test_while_a_write_waits_everyone_else_is_served(
 @pytest.mark.requirement("2.3")
 @pytest.mark.slow
 @pytest.mark.deployment("plain")
-def test_a_write_waits_five_seconds_for_a_lock_and_is_503_then(
+def test_a_write_gets_503_after_waiting_five_seconds_for_a_lock(
     api: Api, launched_server: LaunchedServer
 ) -> None:
     with launched_server.database.write_lock():

@@ -1,4 +1,4 @@
-"""Rows 2.1 and 2.2: the file that the app leaves, read with nothing of the app."""
+"""Requirements 2.1 and 2.2: the database file of the app, read without any code of the app."""
 
 import pytest
 
@@ -13,7 +13,7 @@ plain = pytest.mark.deployment("plain")
 
 @pytest.mark.requirement("2.1")
 @plain
-def test_a_todo_is_a_row_of_an_sqlite_file(api: Api, launched_server: LaunchedServer) -> None:
+def test_a_todo_is_stored_as_a_row_in_sqlite(api: Api, launched_server: LaunchedServer) -> None:
     todo = api.create_todo("Молоко", description=None, completed=True)
     statement = "SELECT title, description, completed FROM todos WHERE id = ?"
     assert launched_server.database.query(statement, todo["id"]) == [("Молоко", None, 1)]
@@ -21,16 +21,16 @@ def test_a_todo_is_a_row_of_an_sqlite_file(api: Api, launched_server: LaunchedSe
 
 
 @pytest.mark.requirement("2.3")
-def test_what_is_acknowledged_is_in_the_database_at_once(
+def test_a_todo_is_committed_before_its_answer_is_sent(
     api: Api, launched_server: LaunchedServer
 ) -> None:
     statement = "SELECT count(*) FROM todos WHERE id = ?"
     made = [launched_server.database.query(statement, api.create_todo()["id"]) for _ in range(MADE)]
-    assert made == [[(1,)]] * MADE  # a commit after the answer would be late for some
+    assert made == [[(1,)]] * MADE  # an app that commits after the answer misses some
 
 
 @pytest.mark.requirement("2.1")
-def test_a_deleted_todo_is_no_row(api: Api, launched_server: LaunchedServer) -> None:
+def test_a_deleted_todo_has_no_row(api: Api, launched_server: LaunchedServer) -> None:
     todo_id = api.create_todo()["id"]
     api.delete_todo(todo_id)
     assert launched_server.database.query("SELECT * FROM todos WHERE id = ?", todo_id) == []
@@ -38,7 +38,7 @@ def test_a_deleted_todo_is_no_row(api: Api, launched_server: LaunchedServer) -> 
 
 @pytest.mark.requirement("2.3")
 @plain
-def test_ids_are_never_given_out_twice_by_the_table_itself(
+def test_the_table_itself_never_reuses_an_id(
     launched_server: LaunchedServer,
 ) -> None:
     definition = "SELECT sql FROM sqlite_master WHERE name = 'todos'"
@@ -60,5 +60,7 @@ def test_every_constraint_has_a_name(launched_server: LaunchedServer) -> None:
 
 @pytest.mark.requirement("2.1")
 @plain
-def test_readers_and_a_writer_do_not_wait_for_each_other(launched_server: LaunchedServer) -> None:
+def test_the_database_uses_wal_so_readers_and_writers_do_not_block(
+    launched_server: LaunchedServer,
+) -> None:
     assert launched_server.database.query("PRAGMA journal_mode") == [("wal",)]

@@ -1,4 +1,4 @@
-"""Row 2.5: the tables come from Alembic, whether by command or at the start, and fit the models."""
+"""Requirement 2.5: Alembic creates the tables, and they match the models."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from course.harness.server import LaunchedServer
 pytestmark = [
     pytest.mark.craft,
     pytest.mark.deployment("plain"),
-]  # the capstone's suite looks at PostgreSQL
+]  # the capstone has its own test for PostgreSQL
 
 SCHEMA = "SELECT name, sql FROM sqlite_master ORDER BY name"
 
-# Several commands in one process, as `alembic a`, `alembic b`, … would run them one by one.
+# Runs several commands in one process, like `alembic a`, `alembic b`, … one after another.
 COMMANDS = """
 import sys
 from alembic.config import main
@@ -24,7 +24,7 @@ for words in sys.argv[1:]:
 
 
 @pytest.mark.requirement("2.5")
-def test_every_migration_goes_up_down_and_up_again(
+def test_every_migration_upgrades_downgrades_and_upgrades_again(
     launch: Launch, launched_server: LaunchedServer, stage_directory: Path
 ) -> None:
     server = launch(start=False)

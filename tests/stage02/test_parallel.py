@@ -1,4 +1,4 @@
-"""Row 2.4: one request does not hold up the others, whatever it waits for."""
+"""Requirement 2.4: a request that waits does not block the others."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from course.harness.raw_http import connect, head
 from course.harness.waiting import held_up
 
 AT_ONCE = 6
-ALLOWED = 1.0  # seconds that as many may take longer than one: much, also for a busy machine
+ALLOWED = 1.0  # seconds that all requests may take longer than one; enough on a busy machine
 
 
 @pytest.mark.requirement("2.4")
 @pytest.mark.contract("E27")
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_many_requests_at_once_do_not_wait_for_each_other(api: Api, method: str) -> None:
+def test_concurrent_requests_do_not_wait_for_each_other(api: Api, method: str) -> None:
     api.create_todo()
 
     def ask() -> None:
@@ -27,7 +27,7 @@ def test_many_requests_at_once_do_not_wait_for_each_other(api: Api, method: str)
 
 @pytest.mark.requirement("2.4")
 @pytest.mark.contract("E27")
-def test_a_client_that_sends_slowly_holds_up_nobody(api: Api) -> None:
+def test_a_client_that_sends_slowly_blocks_no_other_client(api: Api) -> None:
     headers = {"Content-Length": "100"}
     if api.token:
         headers["Authorization"] = f"Bearer {api.token}"

@@ -1,11 +1,11 @@
-"""Row 2.1: a setting that cannot be right is refused in one line that names it, and not its value.
+"""Requirement 2.1: an invalid setting is refused with one line that names it without its value.
 
 The capstone also looks at the spelling of addresses and at odd characters, and its command fails
 without a traceback: that protects its operator.
 
 Each setting is tried with bad values of its type at the stage that adds it, and with one of them at
-later stages. All of them go through one process: the command of Alembic reads the settings as the
-server does.
+later stages. One process tries all of them: the Alembic command reads the settings in the same way
+as the server.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.stage02.reasons import CAPSTONE
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
-NO_TEXT = ["a\udcffb", "a\nb"]  # the first one has a byte that is no UTF-8
+NO_TEXT = ["a\udcffb", "a\nb"]  # the first one has a byte that is not valid UTF-8
 NO_NUMBER = ["", "abc", "1,5", "nan", "inf", "1e400", "-1", "9" * 30]
 NO_INTEGER = [*NO_NUMBER, "1.5", "99999999999999999999"]
 NO_SECONDS = [*NO_NUMBER, "999999999999"]
@@ -37,7 +37,7 @@ COMMON = {*NO_INTEGER, *NO_SECONDS, *NO_RATE, *NO_ADDRESS, *NO_ORIGINS}
 
 @dataclass(frozen=True)
 class Tried:
-    """A setting, the first stage that has it, and values that it takes and does not take."""
+    """A setting, the first stage that has it, and its valid and invalid values."""
 
     name: str
     stage: int
@@ -142,7 +142,7 @@ SETTINGS = [
     Tried("STUCK_AFTER", 9, NO_SECONDS, ["0", "3600"]),
 ]
 LONGEST = 240.0  # seconds, for hundreds of values
-# Each is any text, or is looked at when the server starts: their own features test them.
+# These accept any text, or the server checks them at its start; tests of their features cover them.
 FREE = {
     *("MEDIA_DIR", "OPENWEATHERMAP_API_KEY", "FIRST_ADMIN_USERNAME", "FIRST_ADMIN_PASSWORD"),
     *("HEARTBEAT_FILE", "FORWARDED_ALLOW_IPS"),
@@ -180,7 +180,7 @@ def test_each_setting_is_tried(stage_directory: Path, stage: int) -> None:
 
 
 @pytest.mark.requirement("2.1")
-def test_a_bad_value_is_refused_in_one_line_that_names_the_setting(
+def test_a_bad_value_is_refused_with_one_line_that_names_the_setting(
     launch: Launch, stage_directory: Path, stage: int, pytestconfig: pytest.Config
 ) -> None:
     server = launch(start=False)

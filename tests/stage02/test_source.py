@@ -1,4 +1,4 @@
-"""Rows 2.2 and 2.4, the part that no client can see: read in the source of the app."""
+"""Requirements 2.2 and 2.4: rules that no client can observe. The tests read the app's source."""
 
 import ast
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.craft
 
 HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
-# Each of these blocks the event loop while the database works.
+# Each of these calls blocks the event loop while the database works.
 SYNCHRONOUS = {
     "sqlalchemy.create_engine",
     "sqlalchemy.orm.Session",
@@ -20,7 +20,7 @@ SYNCHRONOUS = {
 
 @pytest.fixture
 def modules(stage_directory: Path) -> dict[str, ast.Module]:
-    """The syntax tree of every module of the app by its path."""
+    """Return the syntax tree of every module of the app by its path."""
     return {
         str(path.relative_to(stage_directory)): ast.parse(path.read_text(encoding="utf-8"))
         for path in sorted((stage_directory / "app").rglob("*.py"))
@@ -28,7 +28,7 @@ def modules(stage_directory: Path) -> dict[str, ast.Module]:
 
 
 def handlers(module: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Yield the functions that `@router.get(...)` and its like make a route of."""
+    """Yield the functions that are decorated as routes, for example by `@router.get(...)`."""
     for function in ast.walk(module):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             for decorator in function.decorator_list:
@@ -38,7 +38,7 @@ def handlers(module: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunction
 
 
 def names_used(module: ast.Module) -> set[str]:
-    """Return the names that are imported from a module, or reached through one, with its path."""
+    """Return the full dotted names that the module imports or uses."""
     names = set()
     for node in ast.walk(module):
         match node:
@@ -50,13 +50,13 @@ def names_used(module: ast.Module) -> set[str]:
 
 
 def names_called(module: ast.Module) -> set[str]:
-    """Return the last word of everything that is called."""
+    """Return the last part of the name of every function that is called."""
     functions = [node.func for node in ast.walk(module) if isinstance(node, ast.Call)]
     return {ast.unparse(function).rpartition(".")[2] for function in functions}
 
 
 @pytest.mark.requirement("2.4", "6.3")
-def test_every_route_is_async(modules: dict[str, ast.Module]) -> None:
+def test_every_route_is_an_async_function(modules: dict[str, ast.Module]) -> None:
     found = [(path, handler) for path, module in modules.items() for handler in handlers(module)]
     assert len(found) >= 6
     blocking = [
@@ -68,7 +68,7 @@ def test_every_route_is_async(modules: dict[str, ast.Module]) -> None:
 
 
 @pytest.mark.requirement("2.2", "2.4")
-def test_the_database_is_reached_through_async_sqlalchemy_only(
+def test_the_app_reaches_the_database_only_through_async_sqlalchemy(
     modules: dict[str, ast.Module],
 ) -> None:
     everything = set().union(*(names_used(module) for module in modules.values()))
@@ -81,6 +81,6 @@ def test_the_database_is_reached_through_async_sqlalchemy_only(
         f"{path}: {name}"
         for path, module in modules.items()
         for name in names_used(module) & SYNCHRONOUS
-        if name.rpartition(".")[2] in names_called(module)  # a type or an event may be named
+        if name.rpartition(".")[2] in names_called(module)  # types and events may be imported
     ]
     assert blocking == []

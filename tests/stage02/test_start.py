@@ -1,6 +1,6 @@
-"""A database that cannot be used: the start fails and says why, and 503 in mid-work.
+"""An unusable database: the start fails with one line that says why; a running server answers 503.
 
-All of it happens at once (`unusable.py`).
+All cases run at the same time (`unusable.py`).
 """
 
 import pytest
@@ -21,13 +21,13 @@ from tests.stage02.unusable import (
 
 pytestmark = pytest.mark.craft
 
-SOONER_THAN_BY_DEFAULT = 4.5  # seconds until a writer must have given up
+SOONER_THAN_BY_DEFAULT = 4.5  # seconds; with the shorter setting a writer gives up sooner
 plain = pytest.mark.deployment("plain")
 
 
 @pytest.fixture(scope="module")
 def unusable(launch_for_module: Launch) -> Unusable:
-    """What became of the servers whose databases cannot be used."""
+    """Return the results of the servers whose databases cannot be used."""
     spoiled = {spoil: launch_for_module(start=False) for spoil in SPOILED}
     locked = launch_for_module(start=False, **IMPATIENT)
     return try_to_use(spoiled, locked)
@@ -42,7 +42,9 @@ def unusable(launch_for_module: Launch) -> Unusable:
         for spoil in REASONS
     ],
 )
-def test_it_does_not_start_and_says_why(unusable: Unusable, spoil: Spoil) -> None:
+def test_a_server_with_an_unusable_database_exits_and_says_why(
+    unusable: Unusable, spoil: Spoil
+) -> None:
     server, exit_code = unusable.refused[spoil]
     assert exit_code not in (0, None)
     assert REASONS[spoil] in server.log_text()
@@ -50,13 +52,13 @@ def test_it_does_not_start_and_says_why(unusable: Unusable, spoil: Spoil) -> Non
 
 @pytest.mark.requirement("2.1")
 @plain
-def test_a_file_that_is_no_database_is_left_as_it_was(unusable: Unusable) -> None:
+def test_a_file_that_is_not_a_database_stays_unchanged(unusable: Unusable) -> None:
     server, _ = unusable.refused[garbage_instead]
     assert server.database_file.read_bytes() == GARBAGE
 
 
 @pytest.mark.requirement("2.5")
-def test_a_database_that_was_refused_got_no_tables(unusable: Unusable) -> None:
+def test_a_refused_database_gets_no_tables(unusable: Unusable) -> None:
     server, _ = unusable.refused[newer_than_the_code]
     assert set(server.database.tables()) <= {"alembic_version"}
 
@@ -69,7 +71,7 @@ def test_in_production_only_the_command_migrates(unusable: Unusable) -> None:
 
 
 @pytest.mark.requirement("2.3")
-def test_a_database_that_stays_locked_is_503_and_then_works_again(
+def test_a_locked_database_gets_503_until_the_lock_ends(
     unusable: Unusable,
 ) -> None:
     locked_out = unusable.locked_out

@@ -1,4 +1,4 @@
-"""Databases that cannot be used, and what servers make of them."""
+"""Databases that cannot be used, and how servers react to them."""
 
 import time
 from collections.abc import Callable
@@ -12,41 +12,41 @@ from course.harness.driver import NO_BODY, Api
 from course.harness.server import LaunchedServer, ServerDidNotStart
 from course.harness.waiting import in_parallel
 
-# Settings of a server whose writers give up soon: SQLite's, and PostgreSQL's.
+# Settings that make writers give up soon: SQLite's and PostgreSQL's.
 IMPATIENT = {"DATABASE_BUSY_TIMEOUT": "1", "DATABASE_STATEMENT_TIMEOUT": "1"}
 GARBAGE = b"This is not a database. " * 500
 
 
 def garbage_instead(server: LaunchedServer) -> None:
-    """Leave a file that is no database where the database should be."""
+    """Write a file that is not a database to the path of the database."""
     server.database_file.write_bytes(GARBAGE)
 
 
 def nowhere(server: LaunchedServer) -> None:
-    """Name a database in a directory that does not exist."""
+    """Set the database to a path in a directory that does not exist."""
     missing = server.data_dir / "no" / "such" / "directory" / "todo.db"
     server.settings["DATABASE_URL"] = f"sqlite+aiosqlite:///{missing.as_posix()}"
 
 
 def newer_than_the_code(server: LaunchedServer) -> None:
-    """Leave the database of a version that is not written yet."""
+    """Create a database with a schema version that the code does not know."""
     statement = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
     server.database.execute(statement)
     server.database.execute("INSERT INTO alembic_version VALUES ('9999_from_the_future')")
 
 
 def not_migrated_in_production(server: LaunchedServer) -> None:
-    """Ask for production, where migrating is a step of its own, and leave that step out."""
+    """Set production mode, where migrating is a separate step, and skip that step."""
     server.settings["ENVIRONMENT"] = "production"
 
 
 def misspelled_in_dotenv(server: LaunchedServer) -> None:
-    """Give a setting a value that it cannot have, in the file that settings are also read from."""
+    """Give a setting an invalid value in the `.env` file."""
     (server.data_dir / ".env").write_text("ENVIRONMENT=prodution\n", encoding="utf-8")
 
 
 Spoil = Callable[[LaunchedServer], None]
-Refused = dict[Spoil, tuple[LaunchedServer, int | None]]  # server and exit code of its start
+Refused = dict[Spoil, tuple[LaunchedServer, int | None]]  # server, exit code of its start
 
 REASONS: dict[Spoil, str] = {
     garbage_instead: "not a database",
@@ -59,7 +59,7 @@ SPOILED = [*REASONS, not_migrated_in_production]
 
 @dataclass
 class LockedOut:
-    """What became of the writers of one todo while another process held the lock throughout."""
+    """The answers to writers of one todo while another process holds the lock."""
 
     todo: dict[str, Any]
     answers: list[httpx.Response]
@@ -68,9 +68,9 @@ class LockedOut:
 
 @dataclass
 class Unusable:
-    """What servers did with the databases that they could not use.
+    """The results of servers whose databases cannot be used.
 
-    An exit code is None for one that started after all.
+    An exit code is None if the server started.
     """
 
     refused: Refused
@@ -79,7 +79,7 @@ class Unusable:
 
 
 def try_to_use(spoiled: dict[Spoil, LaunchedServer], locked: LaunchedServer) -> Unusable:
-    """Start every spoiled server, and try to write to a locked database meanwhile."""
+    """Start every server with a bad database; meanwhile write to a locked database."""
     for spoil, server in spoiled.items():
         spoil(server)
     locked.start()
@@ -100,7 +100,7 @@ def try_to_use(spoiled: dict[Spoil, LaunchedServer], locked: LaunchedServer) -> 
 
 
 def write_while_locked(server: LaunchedServer) -> LockedOut:
-    """Send every kind of write while another process holds the database."""
+    """Send every kind of write while another process locks the database."""
     with Api(server) as visitor:
         api = visitor.as_new_user()
         todo = api.create_todo("Before")

@@ -1,4 +1,4 @@
-"""Registering and signing in, as any program would, and the limits that the contract sets."""
+"""Registering and signing in, and the limits that the contract sets."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def new_username() -> str:
-    """Return a name that nobody has, in upper and lower case."""
+    """Return a name that no user has, with letters in both cases."""
     return f"User_{secrets.token_hex(8)}"
 
 
 def register(api: Api, username: str, password: str = PASSWORD) -> httpx.Response:
-    """Ask for a new user and return the answer, whatever it is.
+    """Send a registration and return the answer, also when it is an error.
 
-    The body is ASCII: half a surrogate pair goes out as JSON can say it.
+    The body is ASCII, so half a surrogate pair is sent as a JSON escape.
     """
     body = json.dumps({"username": username, "password": password})
     return api.request("POST", "/auth/register", content=body.encode("ascii"))
 
 
 def sign_in(api: Api, username: str, password: str = PASSWORD) -> httpx.Response:
-    """Send the OAuth2 password form and return the answer, whatever it is."""
+    """Send the OAuth2 password form and return the answer, also when it is an error."""
     return api.request("POST", "/auth/token", data={"username": username, "password": password})
 
 

@@ -1,4 +1,4 @@
-"""Who comes to the shared server without a token."""
+"""A driver of the shared server that has no token."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from course.harness.server import Server
 
 @pytest.fixture
 def visitor(server: Server) -> Iterator[Api]:
-    """A driver of the shared server that is signed in as nobody."""
+    """Return a driver of the shared server that is not signed in."""
     mark = server.log_mark()
     with Api(server) as visitor:
         yield visitor

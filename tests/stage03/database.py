@@ -1,4 +1,4 @@
-"""Copying a database that a server may be working with."""
+"""Copies a database that a server may be using."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from pathlib import Path
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Make `target` hold what `source` holds now, with what is still in its log."""
+    """Copy the current content of `source` to `target`, with the part in its write-ahead log."""
     with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(target)) as copy:
         original.backup(copy)

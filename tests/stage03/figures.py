@@ -1,4 +1,4 @@
-"""Measuring how fast the list of todos is while the server has something else to do."""
+"""Measures how fast the list of todos is while the server does other work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IDLE_SAMPLES = 100
 
 @dataclass(frozen=True)
 class Figures:
-    """How long `GET /todos` took, in milliseconds: alone, and beside other work."""
+    """Durations of `GET /todos` in milliseconds: alone, and during other work."""
 
     idle_p95: float
     busy_p95: float
@@ -23,14 +23,14 @@ class Figures:
     busy_samples: int
 
     def record(self, name: str, record_property: Callable[[str, object], None]) -> None:
-        """Put the figures into the report of the test, and print them."""
+        """Add the figures to the report of the test, and print them."""
         for figure, value in vars(self).items():
             record_property(f"{name}_{figure}", value)
-        print(f"GET /todos beside {name}: {self}")
+        print(f"GET /todos during {name}: {self}")
 
 
 def measure_the_list(api: Api, work: Callable[[], object]) -> Figures:
-    """Time the list alone, then again and again until `work`, on a thread beside, has ended."""
+    """Time the list alone, then repeatedly until `work`, in another thread, has ended."""
     idle = [_time_once(api) for _ in range(IDLE_SAMPLES)]
     worker = threading.Thread(target=work)
     worker.start()

@@ -1,6 +1,6 @@
-"""Row 3.2: a crowd that signs in from one address holds up itself, and nobody else.
+"""Requirement 3.2: many sign-ins from one address delay only that address.
 
-So does a change of the cost of a hash: it must not tell by time who is registered.
+After a change of `BCRYPT_ROUNDS`, the time of a sign-in still does not tell which names exist.
 """
 
 import sys
@@ -28,19 +28,19 @@ TURNS = 5
 
 @pytest.fixture(scope="module")
 def slow_server(launch_for_module: Launch) -> LaunchedServer:
-    """A server that needs a while for a hash."""
+    """Return a server whose hashes take long."""
     return launch_for_module(BCRYPT_ROUNDS=SLOW)
 
 
 @pytest.fixture
 def visitor(slow_server: LaunchedServer) -> Iterator[Api]:
-    """A driver of that server, signed in as nobody."""
+    """Return a driver of that server that is not signed in."""
     with Api(slow_server) as visitor:
         yield visitor
 
 
 def sign_in_from(address: str, api: Api, username: str) -> tuple[int, float]:
-    """Sign in from an address of this machine; return the status, and how long it took."""
+    """Sign in from a given local address; return the status and the duration in seconds."""
     transport = httpx.HTTPTransport(local_address=address)
     form = {"username": username, "password": PASSWORD}
     asked = time.monotonic()
@@ -52,14 +52,14 @@ def sign_in_from(address: str, api: Api, username: str) -> tuple[int, float]:
 @pytest.mark.requirement("3.2")
 @pytest.mark.alone
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has one loopback address")
-def test_a_crowd_at_one_address_does_not_hold_up_another(visitor: Api) -> None:
+def test_many_sign_ins_from_one_address_do_not_delay_another(visitor: Api) -> None:
     username = new_account(visitor)
     alone = median(sign_in_from("127.0.0.2", visitor, username)[1] for _ in range(TURNS))
     beside: list[tuple[int, float]] = []
 
     def crowd(number: int) -> tuple[httpx.Response, float] | None:
         if number == CROWD:
-            time.sleep(4 * alone)  # the crowd is there first
+            time.sleep(4 * alone)  # the many sign-ins start first
             beside.append(sign_in_from("127.0.0.2", visitor, username))
             return None
         asked = time.monotonic()
@@ -69,7 +69,7 @@ def test_a_crowd_at_one_address_does_not_hold_up_another(visitor: Api) -> None:
     outcome = in_parallel(CROWD + 1, crowd)
     assert not outcome.errors
     assert {status for status, _ in beside} == {200}
-    # At the worst the hash that runs has to end first; all of the crowd would take 60 of them.
+    # At worst, one running hash has to end first; waiting for all of them takes 60 times as long.
     assert beside[0][1] < 5 * alone + 0.5, (alone, beside)
     answers = [result for result in outcome.results if result is not None]
     refused = [(answer, took) for answer, took in answers if answer.status_code in (429, 503)]
@@ -82,7 +82,7 @@ def test_a_crowd_at_one_address_does_not_hold_up_another(visitor: Api) -> None:
 
 
 def times_of_wrong_passwords(api: Api, *usernames: str) -> list[float]:
-    """Return how long a wrong password takes for each of the names, by turns."""
+    """Return the durations of sign-ins with a wrong password, alternating between the names."""
     took: list[list[float]] = [[] for _ in usernames]
     for _ in range(TURNS):
         for times, username in zip(took, usernames, strict=True):
@@ -95,7 +95,7 @@ def times_of_wrong_passwords(api: Api, *usernames: str) -> list[float]:
 @pytest.mark.requirement("3.5")
 @pytest.mark.alone
 @pytest.mark.parametrize(("before", "after"), [(CHEAP, SLOW), (SLOW, CHEAP)])
-def test_a_changed_cost_does_not_tell_by_time_who_is_registered(
+def test_sign_in_times_do_not_reveal_names_after_a_cost_change(
     launch: Launch, before: str, after: str
 ) -> None:
     server = launch(BCRYPT_ROUNDS=before)
@@ -113,7 +113,7 @@ def test_a_changed_cost_does_not_tell_by_time_who_is_registered(
 
 @pytest.mark.requirement("3.5")
 @pytest.mark.slow
-def test_a_hash_of_another_cost_is_made_anew_at_sign_in(launch: Launch) -> None:
+def test_sign_in_rehashes_a_password_of_another_cost(launch: Launch) -> None:
     server = launch(BCRYPT_ROUNDS="4")
     with Api(server) as visitor:
         names = [new_account(visitor) for _ in range(2)]
@@ -129,7 +129,7 @@ def test_a_hash_of_another_cost_is_made_anew_at_sign_in(launch: Launch) -> None:
 
 
 def cost_of(server: LaunchedServer, username: str) -> int:
-    """Return the cost of a user's hash, as the database has it."""
+    """Return the cost of a user's hash, read from the database."""
     ((stored,),) = server.database.query(
         "SELECT password_hash FROM users WHERE username_folded = ?", username.lower()
     )

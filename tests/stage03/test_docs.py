@@ -1,8 +1,8 @@
-"""Rows 3.2 and 3.4: what the API says of itself, and the "Authorize" button of its docs page.
+"""Requirements 3.2 and 3.4: the OpenAPI description of security, and "Authorize" in `/docs`.
 
-The docs page of FastAPI loads Swagger UI from a content delivery network, which tests must not
-need. Here the browser gets the same program from a package of the test environment
-(`swagger-ui-bundle-v2`), and only that: page, description and answers are the server's.
+FastAPI's docs page loads Swagger UI from a content delivery network. Tests must not need one, so
+the browser gets Swagger UI from a package of the test environment (`swagger-ui-bundle-v2`). The
+page, the description and the answers come from the server.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OPEN = [("post", "/auth/register"), ("post", "/auth/token")]
 
 @pytest.fixture
 def openapi(visitor: Api) -> dict[str, Any]:
-    """The description of the API."""
+    """Return the OpenAPI description of the API."""
     answer = visitor.request("GET", "/openapi.json")
     if answer.status_code == 404 and isinstance(visitor.server, AttachedServer):
         pytest.skip("not checked: this server does not publish OpenAPI")
@@ -51,7 +51,7 @@ def openapi(visitor: Api) -> dict[str, Any]:
 
 @pytest.fixture
 def password_scheme(openapi: dict[str, Any]) -> tuple[str, str]:
-    """The name of the security scheme with OAuth2's password flow, and its token's address."""
+    """Return the name of the scheme with OAuth2's password flow, and the URL of its token."""
     schemes = openapi["components"]["securitySchemes"]
     ((name, address),) = [
         (name, scheme["flows"]["password"]["tokenUrl"])
@@ -62,7 +62,7 @@ def password_scheme(openapi: dict[str, Any]) -> tuple[str, str]:
 
 
 def operation(openapi: dict[str, Any], method: str, path: str) -> dict[str, Any]:
-    """Return the description of an operation, whatever its parameters are called."""
+    """Return the description of an operation. Names of path parameters are left out."""
     start = path.partition("{")[0]
     found: dict[str, Any] = next(
         operations[method]
@@ -77,7 +77,7 @@ def operation(openapi: dict[str, Any], method: str, path: str) -> dict[str, Any]
 
 @pytest.mark.requirement("3.4", "3.7")
 @pytest.mark.parametrize(("method", "path"), PROTECTED)
-def test_a_protected_operation_says_that_it_needs_a_token(
+def test_a_protected_operation_declares_its_security_scheme(
     openapi: dict[str, Any], password_scheme: tuple[str, str], method: str, path: str
 ) -> None:
     requirements = operation(openapi, method, path)["security"]
@@ -86,7 +86,7 @@ def test_a_protected_operation_says_that_it_needs_a_token(
 
 @pytest.mark.requirement("3.2")
 @pytest.mark.parametrize(("method", "path"), OPEN)
-def test_an_open_operation_says_that_it_needs_none(
+def test_a_public_operation_declares_no_security_scheme(
     openapi: dict[str, Any], method: str, path: str
 ) -> None:
     assert not operation(openapi, method, path).get("security")
@@ -94,10 +94,10 @@ def test_an_open_operation_says_that_it_needs_none(
 
 @pytest.mark.requirement("3.2")
 @pytest.mark.contract("U11")
-def test_the_description_leads_to_a_token_as_the_button_follows_it(
+def test_the_token_url_of_the_description_returns_a_token(
     visitor: Api, password_scheme: tuple[str, str]
 ) -> None:
-    """The exchange of the "Authorize" button: with its empty client, and as a script."""
+    """The "Authorize" button sends an empty client; a script sends none."""
     address = urljoin(f"{visitor.base_url}/docs", password_scheme[1])
     form = {"grant_type": "password", "username": new_account(visitor), "password": PASSWORD}
     headers = {"Authorization": "Basic Og==", "X-Requested-With": "XMLHttpRequest"}
@@ -108,7 +108,7 @@ def test_the_description_leads_to_a_token_as_the_button_follows_it(
 
 
 def serve_swagger_ui(route: Route) -> None:
-    """Answer a request to the network with a file of the same name from the package."""
+    """Answer a browser's request with the file of the same name from the package."""
     file = PROGRAM.with_name(Path(urlsplit(route.request.url).path).name)
     if file.is_file():
         route.fulfill(path=file)
@@ -118,21 +118,21 @@ def serve_swagger_ui(route: Route) -> None:
 
 @pytest.fixture
 def docs_page(browser_context: BrowserContext, visitor: Api) -> Iterator[Page]:
-    """The docs page, loaded."""
+    """Return the docs page, loaded."""
     answer = visitor.request("GET", "/docs")
     if answer.status_code == 404 and isinstance(visitor.server, AttachedServer):
         pytest.skip("not checked: this server has no docs page")
     page = browser_context.new_page()
     page.route(lambda url: not url.startswith(visitor.base_url), serve_swagger_ui)
     page.goto(f"{visitor.base_url}/docs", timeout=SLOWEST)
-    # A megabyte of JavaScript draws it: on a busy machine that takes a while.
+    # A megabyte of JavaScript draws the page, which takes a while on a busy machine.
     page.get_by_role("button", name="Authorize").wait_for(timeout=SLOWEST)
     yield page
     page.close()
 
 
 @pytest.mark.requirement("3.2")
-def test_the_authorize_button_of_the_docs_signs_in(docs_page: Page, visitor: Api) -> None:
+def test_the_authorize_button_signs_in(docs_page: Page, visitor: Api) -> None:
     username = new_account(visitor)
     docs_page.get_by_role("button", name="Authorize").click()
     dialog = docs_page.locator(".modal-ux")

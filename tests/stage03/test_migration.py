@@ -1,4 +1,4 @@
-"""Rows 3.4 and 2.5: todos that were there before there were users are kept, for nobody to see."""
+"""Requirements 3.4 and 2.5: todos without an owner are kept, and no user can see them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.accounts import new_username, register, sign_in, token_of
 from tests.stage03.database import copy_database
 
-# A file is what stages before it had. Stage 2's environment is made and its server started.
+# Earlier stages stored their database in a file. The fixture starts a real server of stage 2.
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain"), pytest.mark.slow]
 
 KEEPER = "unowned-todos"
@@ -27,7 +27,7 @@ OWNERS = "SELECT DISTINCT users.username FROM todos JOIN users ON users.id = tod
 
 @dataclass(frozen=True)
 class Moved:
-    """A database that stage 2 filled and the stage under test works with now."""
+    """A database that stage 2 filled and the stage under test uses now."""
 
     server: LaunchedServer
     file: Path
@@ -38,7 +38,7 @@ class Moved:
 
     @property
     def database(self) -> SQLiteFile:
-        """The database."""
+        """Return the database."""
         return SQLiteFile(self.file)
 
 
@@ -47,7 +47,7 @@ def stage_2(
     launch_for_module: Launch,  # noqa: ARG001 - where there is none, nothing is built for it
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LaunchedServer]:
-    """A server of stage 2, with the directory and the environment of stage 2."""
+    """Return a server of stage 2 in its own directory and environment."""
     stage = find_stage(load_course(), "2")
     server = stage_server(stage, tmp_path_factory.mktemp("stage_2"), forked=True)
     yield server
@@ -74,19 +74,19 @@ def moved(stage_2: LaunchedServer, launch_for_module: Launch) -> Moved:
 
 @pytest.fixture
 def visitor(moved: Moved) -> Iterator[Api]:
-    """A driver of the server that took over, signed in as nobody."""
+    """Return a driver of the new server that is not signed in."""
     with Api(moved.server) as visitor:
         yield visitor
 
 
 @pytest.mark.requirement("3.4")
-def test_nothing_is_lost_and_nothing_is_changed(moved: Moved) -> None:
+def test_the_migration_keeps_every_todo_unchanged(moved: Moved) -> None:
     assert len(moved.rows_before) == 3
     assert moved.rows_after == moved.rows_before
 
 
 @pytest.mark.requirement("3.4")
-def test_the_todos_of_nobody_belong_to_a_user_without_a_password(moved: Moved) -> None:
+def test_old_todos_belong_to_a_user_without_a_password(moved: Moved) -> None:
     ids = ", ".join(str(todo["id"]) for todo in moved.todos[1:])
     owners = moved.database.query(f"{OWNERS} WHERE todos.id IN ({ids})")
     assert owners == [(KEEPER,)]
@@ -96,18 +96,18 @@ def test_the_todos_of_nobody_belong_to_a_user_without_a_password(moved: Moved) -
 
 @pytest.mark.requirement("3.4")
 @pytest.mark.parametrize("password", ["", KEEPER, "None", "null", "password", "\0"])
-def test_nobody_can_sign_in_as_that_user(visitor: Api, password: str) -> None:
+def test_the_placeholder_owner_cannot_sign_in(visitor: Api, password: str) -> None:
     assert sign_in(visitor, KEEPER, password).status_code in (401, 422)
 
 
 @pytest.mark.requirement("3.4")
 @pytest.mark.parametrize("name", [KEEPER, KEEPER.upper(), KEEPER.title()])
-def test_nobody_can_register_as_that_user(visitor: Api, name: str) -> None:
+def test_the_name_of_the_placeholder_owner_cannot_be_registered(visitor: Api, name: str) -> None:
     assert register(visitor, name).status_code == 409
 
 
 @pytest.mark.requirement("3.4")
-def test_a_new_user_sees_none_of_them(visitor: Api, moved: Moved) -> None:
+def test_a_new_user_cannot_reach_the_old_todos(visitor: Api, moved: Moved) -> None:
     api = visitor.as_new_user()
     assert api.list_todos() == []
     for todo in moved.todos[1:]:
@@ -118,12 +118,14 @@ def test_a_new_user_sees_none_of_them(visitor: Api, moved: Moved) -> None:
 
 
 @pytest.mark.requirement("3.4")
-def test_ids_are_counted_on(visitor: Api, moved: Moved) -> None:
+def test_new_ids_continue_after_the_old_ones(visitor: Api, moved: Moved) -> None:
     assert visitor.as_new_user().create_todo()["id"] > moved.deleted_id
 
 
 @pytest.mark.requirement("3.4")
-def test_a_todo_that_is_given_to_a_user_is_as_it_was(visitor: Api, moved: Moved) -> None:
+def test_an_old_todo_is_unchanged_after_a_user_becomes_its_owner(
+    visitor: Api, moved: Moved
+) -> None:
     username = new_username()
     user_id = register(visitor, username).json()["id"]
     todo = moved.todos[0]
@@ -134,7 +136,7 @@ def test_a_todo_that_is_given_to_a_user_is_as_it_was(visitor: Api, moved: Moved)
 
 
 @pytest.mark.requirement("3.4")
-def test_stage_2_gets_everything_back_and_can_give_it_again(
+def test_a_downgrade_to_stage_2_and_an_upgrade_keep_every_todo(
     visitor: Api, moved: Moved, stage_2: LaunchedServer, stage_directory: Path
 ) -> None:
     user = visitor.as_new_user()
@@ -158,6 +160,8 @@ def test_stage_2_gets_everything_back_and_can_give_it_again(
 
 
 @pytest.mark.requirement("3.4")
-def test_a_file_without_todos_needs_no_user_to_keep_them(launched_server: LaunchedServer) -> None:
+def test_a_database_without_todos_gets_no_placeholder_owner(
+    launched_server: LaunchedServer,
+) -> None:
     statement = "SELECT count(*) FROM users WHERE username = ?"
     assert launched_server.database.query(statement, KEEPER) == [(0,)]

@@ -1,4 +1,4 @@
-"""Rows 3.1 and 3.5: who can register, under which name, and with which password."""
+"""Requirements 3.1 and 3.5: registration, and the rules for usernames and passwords."""
 
 import json
 import secrets
@@ -31,17 +31,17 @@ from tests.stage03.accounts import (
 SHORTEST_NAME, LONGEST_NAME = USERNAME_LENGTHS
 MARKER = "hunter2-do-not-repeat-me"
 AT_ONCE = 20
-A_MOMENT = 0.4  # seconds: in it, all of them have come as far as they can
+A_MOMENT = 0.4  # seconds: enough for all of them to reach the locked database
 
 
 def random_name(length: int) -> str:
-    """Return a name of this length, of any characters that a name may have."""
+    """Return a name of this length, made of any allowed characters."""
     return "".join(secrets.choice(USERNAME_CHARACTERS) for _ in range(length))
 
 
 @pytest.mark.requirement("3.1")
 @pytest.mark.contract("U1", "U3", "U5", "E2")
-def test_a_new_user_comes_back_without_any_secret(visitor: Api) -> None:
+def test_the_answer_to_a_registration_contains_no_secret(visitor: Api) -> None:
     username = new_username()
     answer = register(visitor, username)
     assert answer.status_code == 201
@@ -56,13 +56,13 @@ def test_a_new_user_comes_back_without_any_secret(visitor: Api) -> None:
 
 @pytest.mark.requirement("3.1")
 @pytest.mark.contract("E15")
-def test_a_new_user_has_a_location(visitor: Api) -> None:
+def test_a_registration_answers_with_a_location_header(visitor: Api) -> None:
     assert register(visitor, new_username()).headers["location"]
 
 
 @pytest.mark.requirement("3.1")
 @pytest.mark.craft
-def test_the_location_of_a_new_user_leads_to_it(visitor: Api) -> None:
+def test_the_location_header_is_the_url_of_the_new_user(visitor: Api) -> None:
     username = new_username()
     answer = register(visitor, username)
     user = visitor.with_token(token_of(visitor, username))
@@ -72,7 +72,7 @@ def test_the_location_of_a_new_user_leads_to_it(visitor: Api) -> None:
 
 @pytest.mark.requirement("3.1")
 @pytest.mark.contract("U7")
-def test_a_signed_in_user_can_ask_who_they_are(visitor: Api) -> None:
+def test_users_me_returns_the_signed_in_user(visitor: Api) -> None:
     username = new_username()
     registered = register(visitor, username).json()
     answer = visitor.with_token(token_of(visitor, username)).request("GET", "/users/me")
@@ -83,7 +83,7 @@ def test_a_signed_in_user_can_ask_who_they_are(visitor: Api) -> None:
 @pytest.mark.contract("U2")
 @pytest.mark.parametrize("length", USERNAME_LENGTHS)
 def test_a_name_has_3_to_50_characters(visitor: Api, length: int) -> None:
-    for _ in range(5):  # somebody may have a short one already
+    for _ in range(5):  # another user may already have a short name
         name = random_name(length)
         answer = register(visitor, name)
         if answer.status_code != 409:
@@ -94,7 +94,7 @@ def test_a_name_has_3_to_50_characters(visitor: Api, length: int) -> None:
 @pytest.mark.requirement("3.1")
 @pytest.mark.contract("E4", "U2")
 @pytest.mark.parametrize("length", [0, SHORTEST_NAME - 1, LONGEST_NAME + 1, 5000])
-def test_a_name_of_another_length_is_422(visitor: Api, length: int) -> None:
+def test_a_name_of_another_length_gets_422(visitor: Api, length: int) -> None:
     answer = register(visitor, random_name(length))
     assert answer.status_code == 422
     assert "username" in named(answer)
@@ -103,7 +103,7 @@ def test_a_name_of_another_length_is_422(visitor: Api, length: int) -> None:
 @pytest.mark.requirement("3.1")
 @pytest.mark.contract("U2")
 @pytest.mark.parametrize("start", ["-._", "___", "...", "123"])
-def test_a_name_may_have_each_of_the_allowed_characters(visitor: Api, start: str) -> None:
+def test_a_name_may_contain_each_allowed_character(visitor: Api, start: str) -> None:
     name = f"{start}{new_username()}{start}"
     answer = register(visitor, name)
     assert (answer.status_code, answer.json()["username"]) == (201, name)
@@ -120,8 +120,8 @@ HALF_A_PAIR = "\ud800"
 @pytest.mark.requirement("3.1")
 @pytest.mark.contract("U2")
 @pytest.mark.parametrize("odd", variants(ODD, craft=HALF_A_PAIR))
-def test_a_name_may_not_have_other_characters_within(visitor: Api, odd: str) -> None:
-    """Around it some servers take white space off."""
+def test_a_name_with_a_forbidden_character_inside_gets_422(visitor: Api, odd: str) -> None:
+    """Some servers strip white space around the name."""
     name = new_username()
     for placed in (f"{name[:5]}{odd}{name[5:]}", odd * 5, *([] if odd.isspace() else [odd + name])):
         assert register(visitor, placed).status_code == 422, ascii(placed)
@@ -130,7 +130,7 @@ def test_a_name_may_not_have_other_characters_within(visitor: Api, odd: str) -> 
 @pytest.mark.requirement("3.1")
 @pytest.mark.craft
 @pytest.mark.parametrize("odd", ODD)
-def test_a_name_may_not_have_other_characters(visitor: Api, odd: str) -> None:
+def test_a_name_with_a_forbidden_character_anywhere_gets_422(visitor: Api, odd: str) -> None:
     name = new_username()
     for placed in (odd + name, f"{name[:5]}{odd}{name[5:]}", name + odd, odd * 5):
         assert register(visitor, placed).status_code == 422, ascii(placed)
@@ -139,21 +139,19 @@ def test_a_name_may_not_have_other_characters(visitor: Api, odd: str) -> None:
 @pytest.mark.requirement("3.1")
 @pytest.mark.contract("U2", "U5")
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.swapcase], ids=lambda f: f.__name__)
-def test_a_name_is_taken_in_upper_and_lower_case(
-    visitor: Api, change: Callable[[str], str]
-) -> None:
+def test_a_taken_name_in_another_case_gets_409(visitor: Api, change: Callable[[str], str]) -> None:
     username = new_account(visitor)
     answer = register(visitor, change(username), "another password")
     assert answer.status_code == 409
     assert isinstance(answer.json()["detail"], str)
-    assert sign_in(visitor, username).status_code == 200  # nobody's password was changed
+    assert sign_in(visitor, username).status_code == 200  # the first user's password is unchanged
     assert sign_in(visitor, username, "another password").status_code == 401
 
 
 @pytest.mark.requirement("3.1")
 @pytest.mark.own_stage("app/auth/")
 @pytest.mark.contract("U2", "U5")
-def test_of_twenty_who_register_one_name_at_once_exactly_one_gets_it(visitor: Api) -> None:
+def test_twenty_concurrent_registrations_of_one_name_create_one_user(visitor: Api) -> None:
     username = new_username()
     spellings = [str.lower, str.upper, str.swapcase, str.title]
     attempts = [(spellings[n % 4](username), f"password {n:04}") for n in range(AT_ONCE)]
@@ -163,7 +161,7 @@ def test_of_twenty_who_register_one_name_at_once_exactly_one_gets_it(visitor: Ap
     assert sorted(statuses) == [201] + [409] * (AT_ONCE - 1)
     winner = statuses.index(201)
     assert answers.results[winner].json()["username"] == attempts[winner][0]
-    name = attempts[winner][0]  # whether another spelling signs in the contract leaves open
+    name = attempts[winner][0]  # the contract does not say whether another spelling signs in
     able = [sign_in(visitor, name, password).status_code for _, password in attempts[::5]]
     assert able.count(200) == (winner % 5 == 0)
     assert sign_in(visitor, *attempts[winner]).status_code == 200
@@ -172,10 +170,10 @@ def test_of_twenty_who_register_one_name_at_once_exactly_one_gets_it(visitor: Ap
 @pytest.mark.requirement("3.1")
 @pytest.mark.own_stage("app/auth/")
 @pytest.mark.craft
-def test_of_those_whom_a_busy_database_lets_go_at_once_exactly_one_gets_the_name(
+def test_concurrent_registrations_after_a_lock_create_one_user(
     visitor: Api, launched_server: LaunchedServer
 ) -> None:
-    """Whoever looks first and then adds finds the name free here, every time."""
+    """A server that first selects and then inserts finds the name free for every request."""
     username = new_username()
     busy, free = threading.Event(), threading.Event()
 
@@ -208,7 +206,7 @@ def test_of_those_whom_a_busy_database_lets_go_at_once_exactly_one_gets_the_name
         craft=["        ", "tab\tand\nnewline", "\ufeffa byte order mark"],
     ),
 )
-def test_a_password_of_8_characters_to_72_bytes_signs_in(visitor: Api, password: str) -> None:
+def test_a_password_of_8_characters_to_72_bytes_is_accepted(visitor: Api, password: str) -> None:
     username = new_account(visitor, password)
     assert sign_in(visitor, username, password).status_code == 200
     assert sign_in(visitor, username, password.strip() + "?").status_code == 401
@@ -232,7 +230,7 @@ def test_a_password_of_8_characters_to_72_bytes_signs_in(visitor: Api, password:
         ],
     ),
 )
-def test_a_password_that_bcrypt_cannot_hold_or_that_is_short_is_422(
+def test_a_short_password_or_one_that_bcrypt_cannot_hash_gets_422(
     visitor: Api, password: str
 ) -> None:
     answer = register(visitor, new_username(), password)
@@ -243,8 +241,8 @@ def test_a_password_that_bcrypt_cannot_hold_or_that_is_short_is_422(
 
 @pytest.mark.requirement("3.1")
 @pytest.mark.craft("U4")
-def test_the_length_of_a_password_is_that_of_its_composed_form(visitor: Api) -> None:
-    """RFC 8265: `e` and a combining accent are one character, as `é` is."""
+def test_a_password_is_measured_in_its_composed_unicode_form(visitor: Api) -> None:
+    """RFC 8265: `e` with a combining accent is one character, like `é`."""
     decomposed = "e\u0301"
     longest = decomposed * (PASSWORD_LONGEST // 2)
     assert sign_in(visitor, new_account(visitor, longest), longest).status_code == 200
@@ -255,7 +253,7 @@ def test_the_length_of_a_password_is_that_of_its_composed_form(visitor: Api) -> 
 @pytest.mark.requirement("3.1", "3.5")
 @pytest.mark.contract("U3", "U6")
 def test_every_byte_of_a_password_counts(visitor: Api) -> None:
-    """bcrypt looks at 72 bytes: what is longer must be refused, not cut."""
+    """bcrypt reads 72 bytes: a longer password must be refused, not truncated."""
     longest = "p" * (PASSWORD_LONGEST - 1) + "1"
     username = new_account(visitor, longest)
     for wrong in (longest[:-1] + "2", longest[:-1]):
@@ -272,7 +270,7 @@ def test_every_byte_of_a_password_counts(visitor: Api) -> None:
 
 @pytest.mark.requirement("3.1", "3.5")
 @pytest.mark.craft
-def test_a_wrong_password_is_401_however_long_it_is_also_with_a_nul(visitor: Api) -> None:
+def test_a_wrong_password_of_any_length_or_with_a_nul_gets_401(visitor: Api) -> None:
     longest = "p" * PASSWORD_LONGEST
     username = new_account(visitor, longest)
     for wrong in (longest + "1", longest + "\0", longest * 2):
@@ -295,11 +293,11 @@ def test_a_wrong_password_is_401_however_long_it_is_also_with_a_nul(visitor: Api
         {"email": "a@example.org"},
     ],
 )
-def test_an_unknown_field_is_422(visitor: Api, extra: dict[str, Any]) -> None:
+def test_an_unknown_field_gets_422_and_creates_no_user(visitor: Api, extra: dict[str, Any]) -> None:
     username = new_username()
     body = {"username": username, "password": PASSWORD} | extra
     assert visitor.request("POST", "/auth/register", json=body).status_code == 422
-    assert sign_in(visitor, username).status_code == 401  # and nobody was registered
+    assert sign_in(visitor, username).status_code == 401  # and no user was created
 
 
 @pytest.mark.requirement("3.1")
@@ -318,7 +316,7 @@ def test_an_unknown_field_is_422(visitor: Api, extra: dict[str, Any]) -> None:
         {"username": "somebody"},
     ],
 )
-def test_a_refusal_does_not_repeat_the_password(visitor: Api, body: Any) -> None:
+def test_a_422_does_not_repeat_the_password(visitor: Api, body: Any) -> None:
     answer = visitor.request("POST", "/auth/register", json=body)
     assert answer.status_code == 422
     assert field_errors(answer)
@@ -350,7 +348,7 @@ def test_a_refusal_does_not_repeat_the_password(visitor: Api, body: Any) -> None
         None,
     ],
 )
-def test_a_refusal_repeats_neither_the_name_nor_the_password(visitor: Api, body: Any) -> None:
+def test_a_422_repeats_neither_the_name_nor_the_password(visitor: Api, body: Any) -> None:
     content = json.dumps(body).encode("ascii")
     answer = visitor.request("POST", "/auth/register", content=content)
     assert answer.status_code == 422
@@ -371,7 +369,7 @@ def test_a_refusal_repeats_neither_the_name_nor_the_password(visitor: Api, body:
         craft=['{"username": "somebody", "password": NaN, "again": "%s"}'],
     ),
 )
-def test_a_body_that_cannot_be_read_is_not_repeated(visitor: Api, text: str) -> None:
+def test_a_422_does_not_repeat_an_unreadable_body(visitor: Api, text: str) -> None:
     content = (text % MARKER).encode()
     answer = visitor.request("POST", "/auth/register", content=content)
     assert answer.status_code in (400, 422)

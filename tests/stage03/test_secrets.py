@@ -1,4 +1,4 @@
-"""Row 3.5: a password exists as a bcrypt hash in one column, and nowhere else at all."""
+"""Requirement 3.5: a password is stored only as a bcrypt hash in one column."""
 
 import os
 import secrets
@@ -17,24 +17,24 @@ pytestmark = pytest.mark.craft
 
 HASH_LENGTH = 60
 NOT_ITS_OWN = {".venv", "node_modules", ".git", "__pycache__"}  # no server writes there
-LOWEST_COST = "$2b$04$"  # what BCRYPT_ROUNDS=4 gives
+LOWEST_COST = "$2b$04$"  # the prefix for BCRYPT_ROUNDS=4
 
 
 def stored_hash(server: LaunchedServer, username: str) -> str:
-    """Return what the database keeps instead of the password."""
+    """Return the hash in the database."""
     statement = "SELECT password_hash FROM users WHERE username = ?"
     found: str = server.database.query(statement, username)[0][0]
     return found
 
 
 def everything_stored(server: LaunchedServer) -> dict[str, bytes]:
-    """Return every file that the server has written, and the database, wherever that is."""
+    """Return every file that the server has written, and the database as text."""
     stored = {str(path): path.read_bytes() for path in server.data_dir.rglob("*") if path.is_file()}
     return stored | {"the database": server.database.text().encode()}
 
 
 @pytest.mark.requirement("3.5")
-def test_the_database_holds_a_bcrypt_hash_of_the_cost_that_is_set(
+def test_the_database_stores_a_bcrypt_hash_with_the_configured_cost(
     visitor: Api, launched_server: LaunchedServer
 ) -> None:
     found = stored_hash(launched_server, new_account(visitor))
@@ -51,14 +51,16 @@ def test_two_users_with_one_password_have_different_hashes(
 
 
 @pytest.mark.requirement("3.5")
-def test_the_hash_is_no_password(visitor: Api, launched_server: LaunchedServer) -> None:
+def test_the_stored_hash_does_not_work_as_a_password(
+    visitor: Api, launched_server: LaunchedServer
+) -> None:
     username = new_account(visitor)
     found = stored_hash(launched_server, username)
     assert sign_in(visitor, username, found).status_code == 401
 
 
 @pytest.mark.requirement("3.5")
-def test_no_answer_holds_a_hash(api: Api, visitor: Api, launched_server: LaunchedServer) -> None:
+def test_no_answer_contains_a_hash(api: Api, visitor: Api, launched_server: LaunchedServer) -> None:
     username = new_username()
     registered = register(visitor, username)
     signed_in = sign_in(visitor, username)
@@ -77,7 +79,7 @@ def test_no_answer_holds_a_hash(api: Api, visitor: Api, launched_server: Launche
 
 @pytest.mark.requirement("3.5")
 @pytest.mark.contract("U3")
-def test_no_password_and_no_token_is_in_the_log_or_in_any_file(
+def test_the_log_and_the_files_contain_no_password_and_no_token(
     visitor: Api, launched_server: LaunchedServer
 ) -> None:
     mark, password = launched_server.log_mark(), f"only-here-{secrets.token_hex(12)}"
@@ -85,7 +87,7 @@ def test_no_password_and_no_token_is_in_the_log_or_in_any_file(
     token = token_of(visitor, username, password)
     user = visitor.with_token(token)
     user.create_todo()
-    # Whatever may go wrong with it, too.
+    # The errors of a request must not show it either.
     register(visitor, username, password)
     register(visitor, "x", password)
     register(visitor, new_username(), password * 3)
@@ -99,7 +101,7 @@ def test_no_password_and_no_token_is_in_the_log_or_in_any_file(
     user.request("POST", "/todos", content=b"{")
 
     log = launched_server.log_since(mark)
-    assert "/auth/token" in log  # it is the log of this
+    assert "/auth/token" in log  # the log contains this request
     stored = everything_stored(launched_server)
     assert any(username.encode() in content for content in stored.values())
     _, payload, signed = token.split(".")
@@ -109,11 +111,11 @@ def test_no_password_and_no_token_is_in_the_log_or_in_any_file(
 
 
 def written_since(began: float, directory: Path) -> Iterator[tuple[Path, bytes]]:
-    """Yield the files below a directory that were written since then, with what they hold."""
+    """Yield the files below a directory that were written since `began`, with their contents."""
     for place, directories, names in os.walk(directory):
         directories[:] = [name for name in directories if name not in NOT_ITS_OWN]
         for path in (Path(place, name) for name in names):
-            with suppress(OSError):  # gone again, or not ours to read
+            with suppress(OSError):  # deleted meanwhile, or not readable
                 if path.is_file() and path.stat().st_mtime >= began:
                     yield path, path.read_bytes()
 
@@ -121,8 +123,8 @@ def written_since(began: float, directory: Path) -> Iterator[tuple[Path, bytes]]
 @pytest.mark.requirement("3.5")
 @pytest.mark.contract("U3")
 @pytest.mark.own_stage
-def test_no_file_and_no_log_line_holds_a_password(restartable: LaunchedServer) -> None:
-    """Its log, its database if that is a file, and whatever else it keeps where it works."""
+def test_the_files_and_the_log_contain_no_password(restartable: LaunchedServer) -> None:
+    """The test reads the log, the database file if there is one, and the server's directory."""
     password, began = f"only-here-{secrets.token_hex(12)}", time.time() - 1
     with Api(restartable) as visitor:
         username = new_account(visitor, password)
@@ -138,6 +140,6 @@ def test_no_file_and_no_log_line_holds_a_password(restartable: LaunchedServer) -
 
 @pytest.mark.requirement("3.5")
 @pytest.mark.parametrize("setting", ["JWT_SECRET", "BCRYPT_ROUNDS", "DATABASE_URL"])
-def test_no_setting_is_in_the_log(launched_server: LaunchedServer, setting: str) -> None:
+def test_the_log_contains_no_secret_setting(launched_server: LaunchedServer, setting: str) -> None:
     value = launched_server.settings.get(setting)
     assert not value or len(value) < 8 or value not in launched_server.log_text()

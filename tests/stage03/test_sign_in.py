@@ -1,4 +1,4 @@
-"""Row 3.2: a name and a password become a token, and whoever is wrong learns nothing else."""
+"""Requirement 3.2: a name and a password return a token; a 401 does not say which one was wrong."""
 
 import unicodedata
 from typing import Any, Literal
@@ -17,13 +17,13 @@ Form = Literal["NFC", "NFD"]
 MIB = 1024 * 1024
 LONG = 8_000  # bytes
 MARKER = "hunter2-do-not-repeat-me"
-# Differ from answer to answer by their nature.
+# These headers may differ between any two answers.
 OWN_TO_EACH_ANSWER = {"date", "x-request-id", "x-ratelimit-remaining", "x-ratelimit-reset"}
 
 
 @pytest.mark.requirement("3.2")
 @pytest.mark.contract("U6")
-def test_the_answer_is_a_bearer_token_and_how_long_it_lasts(visitor: Api) -> None:
+def test_signing_in_returns_a_bearer_token_and_its_lifetime(visitor: Api) -> None:
     answer = sign_in(visitor, new_account(visitor))
     assert answer.status_code == 200
     token = answer.json()
@@ -36,15 +36,15 @@ def test_the_answer_is_a_bearer_token_and_how_long_it_lasts(visitor: Api) -> Non
 
 @pytest.mark.requirement("3.2")
 @pytest.mark.craft
-def test_the_answer_is_not_kept_by_any_cache(visitor: Api) -> None:
-    """RFC 6749, section 5.1, wants this header on any answer with a token in it."""
+def test_the_token_answer_forbids_caching(visitor: Api) -> None:
+    """RFC 6749, section 5.1, requires this header on any answer that contains a token."""
     answer = sign_in(visitor, new_account(visitor))
     assert "no-store" in answer.headers["cache-control"]
 
 
 @pytest.mark.requirement("3.2")
 @pytest.mark.craft
-def test_a_name_signs_in_in_upper_and_lower_case(visitor: Api) -> None:
+def test_a_user_signs_in_with_the_name_in_any_case(visitor: Api) -> None:
     username = new_account(visitor)
     for spelling in (username, username.upper(), username.lower(), username.swapcase()):
         answer = sign_in(visitor, spelling)
@@ -56,7 +56,7 @@ def test_a_name_signs_in_in_upper_and_lower_case(visitor: Api) -> None:
 @pytest.mark.requirement("3.2")
 @pytest.mark.craft
 @pytest.mark.parametrize("pad", [" {}", "{} ", "{}\n", "{}\0", "{}%", "\ufeff{}"])
-def test_a_name_with_something_around_it_is_another_name(visitor: Api, pad: str) -> None:
+def test_a_name_with_an_extra_character_does_not_sign_in(visitor: Api, pad: str) -> None:
     username = new_account(visitor)
     assert sign_in(visitor, pad.format(username)).status_code in (401, 422)
 
@@ -64,7 +64,7 @@ def test_a_name_with_something_around_it_is_another_name(visitor: Api, pad: str)
 @pytest.mark.requirement("3.2")
 @pytest.mark.contract("U6")
 @pytest.mark.parametrize("wrong", [str.upper, str.title, str.strip, str.casefold])
-def test_the_password_must_be_exactly_the_same(visitor: Api, wrong: object) -> None:
+def test_a_password_that_differs_slightly_gets_401(visitor: Api, wrong: object) -> None:
     password = " pass wOrd with spaces "
     username = new_account(visitor, password)
     assert callable(wrong)
@@ -78,10 +78,10 @@ ACCENTED = "Éclair à la crème"
 @pytest.mark.requirement("3.2")
 @pytest.mark.craft("U4")
 @pytest.mark.parametrize(("registered", "typed"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFD", "NFD")])
-def test_a_password_is_the_same_however_its_accents_are_encoded(
+def test_a_password_matches_in_either_unicode_form_of_its_accents(
     visitor: Api, registered: Form, typed: Form
 ) -> None:
-    """RFC 8265, section 4.2: one system types é as one character, another as e and an accent."""
+    """RFC 8265, section 4.2: some systems send é as one character, others as e and an accent."""
     username = new_account(visitor, unicodedata.normalize(registered, ACCENTED))
     answer = sign_in(visitor, username, unicodedata.normalize(typed, ACCENTED))
     assert answer.status_code == 200
@@ -89,7 +89,7 @@ def test_a_password_is_the_same_however_its_accents_are_encoded(
 
 
 def visible(answer: httpx.Response) -> tuple[int, dict[str, str], dict[str, Any]]:
-    """Return all that a client can tell two answers apart by, except time."""
+    """Return everything that a client can compare in two answers, except the time."""
     headers = {
         name: value for name, value in answer.headers.items() if name not in OWN_TO_EACH_ANSWER
     }
@@ -100,7 +100,7 @@ def visible(answer: httpx.Response) -> tuple[int, dict[str, str], dict[str, Any]
 @pytest.mark.requirement("3.2")
 @pytest.mark.contract("U6", "E16", "E5")
 @pytest.mark.parametrize("wrong", ["wrong password", PASSWORD.upper(), PASSWORD + " "])
-def test_a_wrong_password_and_an_unknown_name_are_401(visitor: Api, wrong: str) -> None:
+def test_a_wrong_password_and_an_unknown_name_get_401(visitor: Api, wrong: str) -> None:
     for username in (new_account(visitor), new_username()):
         answer = sign_in(visitor, username, wrong)
         assert answer.status_code == 401
@@ -125,7 +125,7 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(visitor: Api, 
 
 @pytest.mark.requirement("3.2")
 @pytest.mark.craft
-def test_only_the_form_is_understood(visitor: Api) -> None:
+def test_signing_in_requires_a_form(visitor: Api) -> None:
     username = new_account(visitor)
     body = {"username": username, "password": PASSWORD}
     as_json = visitor.request("POST", "/auth/token", json=body)
@@ -140,7 +140,7 @@ def test_only_the_form_is_understood(visitor: Api) -> None:
 @pytest.mark.requirement("3.2")
 @pytest.mark.contract("E4")
 @pytest.mark.parametrize("field", ["username", "password"])
-def test_a_form_without_a_field_is_refused_and_not_repeated(visitor: Api, field: str) -> None:
+def test_the_error_for_an_incomplete_form_does_not_repeat_it(visitor: Api, field: str) -> None:
     form = {"username": new_account(visitor), "password": MARKER}
     del form[field]
     answer = visitor.request("POST", "/auth/token", data=form)
@@ -151,7 +151,7 @@ def test_a_form_without_a_field_is_refused_and_not_repeated(visitor: Api, field:
 @pytest.mark.requirement("3.2")
 @pytest.mark.craft
 @pytest.mark.parametrize("field", ["username", "password"])
-def test_a_form_without_a_field_is_422(visitor: Api, field: str) -> None:
+def test_an_incomplete_form_gets_422(visitor: Api, field: str) -> None:
     form = {"username": new_account(visitor), "password": MARKER}
     del form[field]
     answer = visitor.request("POST", "/auth/token", data=form)
@@ -206,13 +206,13 @@ HOSTILE: dict[str, tuple[bytes, dict[str, str]]] = {
         MULTIPART,
     ),
     "multipart that ends early": (FIELD % (b"username", b"a") + b"--x\r\nContent-Dis", MULTIPART),
-    "multipart that is none": (b"username=a&password=" + SECRET, MULTIPART),
+    "a plain form called multipart": (b"username=a&password=" + SECRET, MULTIPART),
     "multipart without a boundary": (b"--x--\r\n", {"Content-Type": "multipart/form-data"}),
     "multipart of an unknown charset": (
         FIELD % (b"username", b"a") + FIELD % (b"password", SECRET) + b"--x--\r\n",
         {"Content-Type": "multipart/form-data; boundary=x; charset=no-such"},
     ),
-    # Charsets in which half a surrogate pair can be written, which UTF-8 cannot carry.
+    # In these charsets half a surrogate pair can be written; UTF-8 cannot encode it.
     "a surrogate in the name by its charset": (
         FIELD % (b"username", b"\\ud800") + FIELD % (b"password", SECRET) + b"--x--\r\n",
         {"Content-Type": "multipart/form-data; boundary=x; charset=unicode_escape"},
@@ -227,10 +227,10 @@ HOSTILE: dict[str, tuple[bytes, dict[str, str]]] = {
 @pytest.mark.requirement("3.2")
 @pytest.mark.craft("E7")
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_form_is_refused_and_the_server_lives_on(visitor: Api, name: str) -> None:
+def test_a_malformed_form_is_refused_and_the_server_keeps_running(visitor: Api, name: str) -> None:
     content, headers = HOSTILE[name]
     answer = visitor.request("POST", "/auth/token", content=content, headers=headers)
-    # A server may read less than the contract's 1 MiB of what is this short.
+    # The contract's limit is 1 MiB. A server may have a lower limit for such short fields.
     assert answer.status_code in ((401, 413, 415, 422) if len(content) > LONG else (401, 415, 422))
     assert answer.json()["detail"]
     assert MARKER not in answer.text
@@ -243,7 +243,7 @@ def test_a_hostile_form_is_refused_and_the_server_lives_on(visitor: Api, name: s
 @pytest.mark.parametrize(
     "path", variants(["/auth/token", "/auth/register"], craft=["/auth/register"])
 )
-def test_a_form_over_the_limit_is_413(visitor: Api, path: str, chunked: bool) -> None:
+def test_a_form_over_the_limit_gets_413(visitor: Api, path: str, chunked: bool) -> None:
     form = b"username=somebody&password=" + b"p" * MIB
     content = iter([form]) if chunked else form
     answer = visitor.request("POST", path, content=content, headers=FORM)
@@ -253,7 +253,7 @@ def test_a_form_over_the_limit_is_413(visitor: Api, path: str, chunked: bool) ->
 @pytest.mark.requirement("3.2")
 @pytest.mark.own_stage("app/auth/")
 @pytest.mark.contract("U6")
-def test_many_can_sign_in_at_once(visitor: Api) -> None:
+def test_many_users_can_sign_in_at_the_same_time(visitor: Api) -> None:
     names = [new_account(visitor) for _ in range(20)]
     answers = in_parallel(len(names), lambda number: sign_in(visitor, names[number]))
     assert not answers.errors
@@ -265,7 +265,7 @@ def test_many_can_sign_in_at_once(visitor: Api) -> None:
 
 @pytest.mark.requirement("3.2")
 @pytest.mark.contract("U3", "U6")
-def test_a_password_is_read_as_utf_8_whether_escaped_or_not(visitor: Api) -> None:
+def test_a_form_is_decoded_as_utf_8_with_and_without_escapes(visitor: Api) -> None:
     username = new_account(visitor, "пароль-🥛")
     escaped = f"username={username}&password={quote('пароль-🥛')}".encode()
     answer = visitor.request("POST", "/auth/token", content=escaped, headers=FORM)

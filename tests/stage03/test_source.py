@@ -1,4 +1,4 @@
-"""Rows 3.5, 3.6 and 3.7, the part that no client can see: read in the source of the app."""
+"""Requirements 3.5, 3.6 and 3.7: rules that clients cannot observe, read from the source."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.craft
 
 SECURITY = "app/auth/security.py"
 OPEN_TO_ALL = {"register", "sign_in"}  # handlers of app/auth/router.py
-# What makes or reads tokens and hashes. The course uses python-jose and passlib, in one place.
+# Packages that make or read tokens and hashes. The course uses python-jose and passlib.
 TOOLS = {
     "jose",
     "jwt",
@@ -29,7 +29,7 @@ TAUGHT = {"jose", "passlib"}
 
 @pytest.fixture(scope="module")
 def modules(stage_directory: Path) -> dict[str, ast.Module]:
-    """The syntax tree of every module of the app by its path."""
+    """Return the syntax tree of every module of the app by its path."""
     return {
         path.relative_to(stage_directory).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
         for path in sorted((stage_directory / "app").rglob("*.py"))
@@ -37,7 +37,7 @@ def modules(stage_directory: Path) -> dict[str, ast.Module]:
 
 
 def packages_imported(module: ast.Module) -> set[str]:
-    """Return the top-level names of everything that a module imports."""
+    """Return the top-level names of all packages that a module imports."""
     names = set()
     for node in ast.walk(module):
         match node:
@@ -57,7 +57,7 @@ def calls(module: ast.Module, name: str) -> Iterator[ast.Call]:
 
 
 def needed(annotation: ast.expr | None) -> set[str]:
-    """Return the names in a parameter's annotation: aliases, and what `Depends(...)` calls."""
+    """Return the names in an annotation: aliases, and the functions in `Depends(...)`."""
     return (
         {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
         if (annotation is not None)
@@ -71,7 +71,7 @@ def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.arg
 
 
 def leads_to(modules: dict[str, ast.Module]) -> dict[str, set[str]]:
-    """Return what each dependency needs: aliases their parts, functions their parameters."""
+    """Return the names that each dependency needs: parts of aliases, parameters of functions."""
     graph: dict[str, set[str]] = {}
     for module in modules.values():
         for node in ast.walk(module):
@@ -85,7 +85,7 @@ def leads_to(modules: dict[str, ast.Module]) -> dict[str, set[str]]:
 
 
 def reachable(start: set[str], graph: dict[str, set[str]]) -> set[str]:
-    """Return every name that these names lead to."""
+    """Return every name that can be reached from these names."""
     found, waiting = set[str](), set(start)
     while waiting:
         name = waiting.pop()
@@ -96,7 +96,7 @@ def reachable(start: set[str], graph: dict[str, set[str]]) -> set[str]:
 
 
 @pytest.mark.requirement("3.5", "3.6")
-def test_tokens_and_hashes_are_made_by_the_libraries_of_the_course_in_one_module(
+def test_only_one_module_imports_the_libraries_for_tokens_and_hashes(
     modules: dict[str, ast.Module],
 ) -> None:
     users = {path: packages_imported(module) & TOOLS for path, module in modules.items()}
@@ -104,7 +104,7 @@ def test_tokens_and_hashes_are_made_by_the_libraries_of_the_course_in_one_module
 
 
 @pytest.mark.requirement("3.6")
-def test_a_token_is_read_with_its_algorithm_pinned(modules: dict[str, ast.Module]) -> None:
+def test_tokens_are_decoded_with_one_fixed_algorithm(modules: dict[str, ast.Module]) -> None:
     decoding = [
         call
         for call in calls(modules[SECURITY], "decode")
@@ -121,12 +121,12 @@ def test_a_token_is_read_with_its_algorithm_pinned(modules: dict[str, ast.Module
                 pytest.fail(f"algorithms={ast.unparse(other)}: not a list of one")
     text = ast.unparse(modules[SECURITY])
     assert "HS256" in text
-    # python-jose's switches that turn a check off (the other one is passlib's)
+    # python-jose's options that turn off a check (the other name is passlib's)
     assert "verify_" not in text.replace("verify_and_update", "")
 
 
 @pytest.mark.requirement("3.5")
-def test_passwords_are_hashed_by_bcrypt_off_the_event_loop(modules: dict[str, ast.Module]) -> None:
+def test_bcrypt_hashes_passwords_outside_the_event_loop(modules: dict[str, ast.Module]) -> None:
     used = names_used(modules[SECURITY])
     assert "passlib.context.CryptContext" in used
     (context,) = calls(modules[SECURITY], "CryptContext")
@@ -142,7 +142,7 @@ def test_passwords_are_hashed_by_bcrypt_off_the_event_loop(modules: dict[str, as
 
 
 @pytest.mark.requirement("3.7")
-def test_the_guard_is_a_dependency_that_every_protected_handler_asks_for(
+def test_every_protected_handler_depends_on_the_current_user(
     modules: dict[str, ast.Module],
 ) -> None:
     graph = leads_to(modules)
@@ -164,8 +164,8 @@ def test_the_guard_is_a_dependency_that_every_protected_handler_asks_for(
 
 
 @pytest.mark.requirement("3.7")
-def test_no_handler_looks_for_a_token_by_itself(modules: dict[str, ast.Module]) -> None:
-    """The header is read in one place: by the dependency that FastAPI brings."""
+def test_no_handler_reads_the_authorization_header_itself(modules: dict[str, ast.Module]) -> None:
+    """One place reads the header: FastAPI's own dependency."""
     readers = [
         path
         for path, module in modules.items()

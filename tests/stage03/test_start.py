@@ -1,4 +1,4 @@
-"""Rows 3.3 and 3.5: settings that would make sign-in unsafe stop the start with one clear line."""
+"""Requirements 3.3 and 3.5: unsafe settings stop the start with one clear line."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ pytestmark = pytest.mark.craft
 
 SECRET = "a-secret-that-must-not-be-printed-7f3a"
 
-# Settings by what is wrong with them, and the names that the line must say.
+# Unsafe settings, and the names that the error line must contain.
 WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     "production without a secret": ({"ENVIRONMENT": "production"}, ["JWT_SECRET"]),
     "production with an empty secret": (
         {"ENVIRONMENT": "production", "JWT_SECRET": ""},
         ["JWT_SECRET"],
     ),
-    "a cost that is no number and no time to live": (
+    "a cost that is not a number and no time to live": (
         {"BCRYPT_ROUNDS": "abc", "ACCESS_TOKEN_TTL": "0", "JWT_SECRET": SECRET},
         ["BCRYPT_ROUNDS", "ACCESS_TOKEN_TTL"],
     ),
@@ -31,7 +31,7 @@ Refused = dict[str, LaunchedServer]
 
 @pytest.fixture(scope="module")
 def default_secret(stage_directory: Path) -> str:
-    """The secret that everybody can read in the course."""
+    """Return the default secret, which is public in the course."""
     lines = (stage_directory / ".env.example").read_text(encoding="utf-8").splitlines()
     (value,) = [line.partition("=")[2] for line in lines if line.startswith("JWT_SECRET=")]
     return value
@@ -39,7 +39,7 @@ def default_secret(stage_directory: Path) -> str:
 
 @pytest.fixture(scope="module")
 def refused(launch_for_module: Launch) -> Refused:
-    """Every server with wrong settings, after its attempt to start: all at once."""
+    """Return all servers with unsafe settings after their attempts to start."""
     servers = {}
     for problem, (settings, _) in WRONG.items():
         servers[problem] = launch_for_module(start=False)
@@ -51,7 +51,7 @@ def refused(launch_for_module: Launch) -> Refused:
 
 @pytest.mark.requirement("3.3")
 @pytest.mark.parametrize("problem", WRONG)
-def test_it_does_not_start_and_one_line_names_the_setting(
+def test_a_server_with_an_unsafe_setting_exits_and_names_it(
     refused: Refused, problem: str, stage: int
 ) -> None:
     server = refused[problem]
@@ -63,12 +63,14 @@ def test_it_does_not_start_and_one_line_names_the_setting(
 
 @pytest.mark.requirement("3.3")
 @pytest.mark.parametrize("problem", WRONG)
-def test_no_secret_is_printed(refused: Refused, problem: str, default_secret: str) -> None:
+def test_the_error_line_contains_no_secret(
+    refused: Refused, problem: str, default_secret: str
+) -> None:
     log = refused[problem].log_text()
     assert SECRET not in log
     assert default_secret not in log
 
 
 @pytest.mark.requirement("3.3")
-def test_what_is_wrong_is_not_a_reason_to_touch_the_database(refused: Refused) -> None:
+def test_a_refused_start_does_not_create_the_database(refused: Refused) -> None:
     assert [server for server in refused.values() if not server.database.is_untouched()] == []

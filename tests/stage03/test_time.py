@@ -1,6 +1,6 @@
-"""Rows 3.2, 3.3 and 3.5: what takes time. A hash does, on purpose, and a token lasts for one.
+"""Requirements 3.2, 3.3 and 3.5: a hash is slow on purpose, and a token expires.
 
-Run with `-rP` (or look into the JUnit report) to see the figures.
+Run with `-rP` (or open the JUnit report) to see the figures.
 """
 
 import time
@@ -22,33 +22,33 @@ pytestmark = [pytest.mark.craft, pytest.mark.alone]
 REAL_COST = "12"  # rounds, the default: a hash takes a quarter of a second
 AT_ONCE = 8
 FEWEST_SAMPLES = 20
-P95_BOUND = 150.0  # milliseconds over idle: generous; held up by hashes, it would be 250 or more
+P95_BOUND = 150.0  # milliseconds more than idle; hashes in the event loop would add 250 or more
 TURNS = 3
 
 
 @pytest.fixture(scope="module")
 def private_server(launch_for_module: Launch) -> LaunchedServer:
-    """A server that hashes as a real one does, and whose tokens last for a second."""
+    """Return a server with the real cost of a hash, and with tokens that last one second."""
     return launch_for_module(BCRYPT_ROUNDS=REAL_COST, ACCESS_TOKEN_TTL="1")
 
 
 @pytest.fixture
 def visitor(private_server: LaunchedServer) -> Iterator[Api]:
-    """A driver of that server, signed in as nobody."""
+    """Return a driver of that server that is not signed in."""
     with Api(private_server) as visitor:
         yield visitor
 
 
 @pytest.fixture
 def api(visitor: Api, private_server: LaunchedServer) -> Api:
-    """A driver of that server, signed in for longer than it allows."""
+    """Return a driver of that server, with a token that lasts longer than the server allows."""
     user_id = register(visitor, new_username()).json()["id"]
     secret = private_server.settings["JWT_SECRET"]
     return visitor.with_token(forge(good_claims(user_id), secret))
 
 
 @pytest.mark.requirement("3.2", "3.5")
-def test_the_list_is_fast_while_eight_sign_in(
+def test_the_list_stays_fast_while_eight_users_sign_in(
     visitor: Api, api: Api, record_property: Callable[[str, object], None]
 ) -> None:
     username = new_account(visitor)
@@ -66,11 +66,11 @@ def test_the_list_is_fast_while_eight_sign_in(
 
 
 @pytest.mark.requirement("3.2")
-def test_an_answer_does_not_tell_by_its_time_who_is_registered(visitor: Api) -> None:
-    """Whoever times sign-ins could otherwise collect names. The bounds leave room for noise."""
+def test_sign_in_times_do_not_reveal_which_names_exist(visitor: Api) -> None:
+    """Otherwise the duration of a sign-in reveals which names exist. The bounds allow for noise."""
     username = new_account(visitor)
     took: dict[str, list[float]] = {"wrong password": [], "unknown name": []}
-    for _ in range(TURNS):  # by turns: a busy moment is everybody's
+    for _ in range(TURNS):  # alternate, so that a busy moment delays both kinds
         for kind, name in (("wrong password", username), ("unknown name", new_username())):
             asked = time.monotonic()
             assert sign_in(visitor, name, "wrong password").status_code == 401
@@ -81,7 +81,7 @@ def test_an_answer_does_not_tell_by_its_time_who_is_registered(visitor: Api) -> 
 
 @pytest.mark.requirement("3.3")
 @pytest.mark.contract("U9", "E26")
-def test_a_token_lasts_as_long_as_it_is_set_and_not_much_longer(visitor: Api, api: Api) -> None:
+def test_a_token_expires_after_the_configured_time(visitor: Api, api: Api) -> None:
     username = new_account(visitor)
     answer = sign_in(visitor, username).json()
     claims = claims_of(answer["access_token"])

@@ -1,4 +1,4 @@
-"""The directory of pictures, and a watch over what is left in it."""
+"""The directory of pictures, and a check that no test leaves a file in it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,13 @@ from tests.stage04.storage import files_in, media_of
 
 @pytest.fixture
 def media(launched_server: LaunchedServer) -> Path:
-    """Where the shared server keeps its pictures."""
+    """Return the directory in which the shared server stores its pictures."""
     return media_of(launched_server)
 
 
 @pytest.fixture
 def nothing_is_left(server: Server) -> Iterator[None]:
-    """Fail when the test leaves a file behind, where the server's files are ours to see."""
+    """Fail if the test leaves a file behind, when the tests can read the server's directory."""
     if not isinstance(server, LaunchedServer):
         yield
         return

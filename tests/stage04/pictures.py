@@ -1,4 +1,4 @@
-"""Pictures to upload, good and bad, made without asking the app what it thinks of them."""
+"""Valid and invalid pictures to upload, made without any code of the app."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ JPEG = "image/jpeg"
 PNG = "image/png"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END_OF_JPEG = b"\xff\xd9"
-SIDEWAYS = 6  # EXIF orientation: turned by 90° when it is shown
+SIDEWAYS = 6  # EXIF orientation: a viewer rotates the picture by 90°
 LONGEST_SEGMENT = 65_537  # bytes: a marker of 2, and up to 65 535 after it
 PROFILE_PART = struct.Struct(">HH12sBB")
 WIDTH, HEIGHT = 40, 30
 LATITUDE, LONGITUDE = (59.0, 57.0, 11.25), (30.0, 18.0, 27.5)
 GREY, RGB, WITH_PALETTE, RGBA = 0, 2, 3, 6  # PNG's types of colour
 CHANNELS = {GREY: 1, RGB: 3, WITH_PALETTE: 1, RGBA: 4}
-# How the pixels of an interlaced PNG are sorted: first column and row, and the steps to the next.
+# The passes of an interlaced PNG: first column and row, and the steps to the next.
 PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)]
 PASSES += [(0, 1, 1, 2)]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GPS = {1: "N", 2: LATITUDE, 3: "E", 4: LONGITUDE}
-# The latitude in minutes and seconds as EXIF data hold it, in either order of bytes.
+# A latitude in minutes and seconds as EXIF data store it, in both byte orders.
 LATITUDE_IN_EXIF = [struct.pack(f"{order}4I", 57, 1, 45, 4) for order in "<>"]
 XMP_WITH_LOCATION = (
     b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -40,7 +40,7 @@ XMP_WITH_LOCATION = (
 
 
 def image(width: int = WIDTH, height: int = HEIGHT, mode: str = "RGB") -> Image.Image:
-    """Return a picture with a gradient in it, so that turning it would show."""
+    """Return a picture with a gradient, so that a rotation would be visible."""
     gradient = Image.linear_gradient("L").resize((width, height))
     return gradient.convert(mode)
 
@@ -63,7 +63,7 @@ def png(width: int = WIDTH, height: int = HEIGHT, **options: Any) -> bytes:
 
 
 def exif(*, orientation: int | None = None, location: bool = False) -> Image.Exif:
-    """Return EXIF data with what is asked for; a camera that knows the place adds its name."""
+    """Return EXIF data with these fields. With a location, it also contains the camera's name."""
     data = Image.Exif()
     if orientation is not None:
         data[ExifTags.Base.Orientation] = orientation
@@ -74,9 +74,9 @@ def exif(*, orientation: int | None = None, location: bool = False) -> Image.Exi
 
 
 def exif_of(*fields: tuple[int, int, bytes]) -> bytes:
-    """Return EXIF data with these fields, of one value each: tag, type (TIFF 6.0) and 4 bytes.
+    """Return EXIF data with these fields, one value each: tag, type (TIFF 6.0) and 4 bytes.
 
-    Behind them is a list of what GPS says: north.
+    The GPS fields follow them: the latitude is north.
     """
     entries = [struct.pack(">HHI4s", tag, kind, 1, value) for tag, kind, value in fields]
     north = struct.pack(">HHHI4s", 1, 1, 2, 2, b"N\0\0\0")
@@ -86,14 +86,14 @@ def exif_of(*fields: tuple[int, int, bytes]) -> bytes:
 
 
 def opened(data: bytes) -> Image.Image:
-    """Return a picture as a program that shows it has it: all of it decoded."""
+    """Return a picture that is completely decoded, as a viewer would show it."""
     picture = Image.open(io.BytesIO(data))
     picture.load()
     return picture
 
 
 def location_in(data: bytes) -> object:
-    """Return whatever a picture says about where it was taken; nothing true if nothing."""
+    """Return the location data of a picture; a false value if there is none."""
     picture = opened(data)
     coordinates = dict(picture.getexif().get_ifd(ExifTags.IFD.GPSInfo))
     unpacked = data
@@ -121,7 +121,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the whole bytes of each chunk of a PNG file."""
+    """Yield the kind and all bytes of each chunk of a PNG file."""
     position = len(PNG_SIGNATURE)
     while position < len(data):
         (length,) = struct.unpack(">I", data[position : position + 4])
@@ -131,13 +131,13 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def with_chunk(data: bytes, extra: bytes, *, before: bytes = b"IEND") -> bytes:
-    """Return a PNG with one more chunk in it."""
+    """Return a PNG with one more chunk."""
     parts = [(extra if kind == before else b"") + whole for kind, whole in chunks(data)]
     return PNG_SIGNATURE + b"".join(parts)
 
 
 def with_wrong_checksum(data: bytes, kind: bytes) -> bytes:
-    """Return a PNG in which a chunk of this kind has a checksum that does not fit."""
+    """Return a PNG in which a chunk of this kind has a wrong checksum."""
     parts = [
         whole[:-1] + bytes([whole[-1] ^ 1]) if found == kind else whole
         for found, whole in chunks(data)
@@ -146,7 +146,7 @@ def with_wrong_checksum(data: bytes, kind: bytes) -> bytes:
 
 
 def png_of_size(size: int) -> bytes:
-    """Return a valid PNG of exactly so many bytes: its packed pixels hold many empty blocks."""
+    """Return a valid PNG of exactly `size` bytes: empty blocks fill its compressed pixels."""
     base = png()
     packed = next(whole[8:-4] for kind, whole in chunks(base) if kind == b"IDAT")
     missing = size - len(base)
@@ -158,7 +158,7 @@ def png_of_size(size: int) -> bytes:
 
 
 def jpeg_of_size(base: bytes, size: int) -> bytes:
-    """Return a valid JPEG of exactly so many bytes: `base` with a huge colour profile."""
+    """Return a valid JPEG of exactly `size` bytes: `base` with a huge colour profile."""
     missing = size - len(base)
     profile = bytes(missing)[: missing - PROFILE_PART.size * -(-missing // LONGEST_SEGMENT)]
     length = LONGEST_SEGMENT - PROFILE_PART.size
@@ -188,7 +188,7 @@ def png_of(
     interlaced: bool = False,
     packed_rows: Callable[[bytes], bytes] = zlib.compress,
 ) -> bytes:
-    """Return a black PNG of any kind that there is, with `extra` chunks before its pixels."""
+    """Return a black PNG of this depth and colour type, with `extra` chunks before its pixels."""
     width, height = size
     bits, rows = depth * CHANNELS[colour], b""
     for column, row, across, down in PASSES if interlaced else [(0, 0, 1, 1)]:
@@ -201,7 +201,7 @@ def png_of(
 
 
 def packed_zeros(length: int) -> bytes:
-    """Return so many zeros, whole MiB of them, as zlib packs them: one MiB again and again."""
+    """Return `length` zeros, a multiple of 1 MiB, compressed by zlib: the same block repeated."""
     compressor, mib = zlib.compressobj(9, wbits=-15), 2**20
     block = compressor.compress(bytes(mib)) + compressor.flush(zlib.Z_FULL_FLUSH)
     checksum = struct.pack(">HH", length % 65521, 1)  # RFC 1950, 8.2
@@ -209,7 +209,7 @@ def packed_zeros(length: int) -> bytes:
 
 
 def png_bomb(side: int) -> bytes:
-    """Return a small, valid file that is a black square of `side` × `side` pixels."""
+    """Return a small, valid file: a black square of `side` × `side` pixels."""
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     compressor, row = zlib.compressobj(9), bytes(1 + (side + 7) // 8)
     rows = b"".join(compressor.compress(row * 100) for _ in range(side // 100))
@@ -218,19 +218,19 @@ def png_bomb(side: int) -> bytes:
 
 
 def jpeg_that_says_it_is(width: int, height: int) -> bytes:
-    """Return a small JPEG whose header promises another size."""
+    """Return a small JPEG whose header declares another size."""
     data = jpeg()
     start = data.index(b"\xff\xc0") + 5
     return data[:start] + struct.pack(">HH", height, width) + data[start + 4 :]
 
 
 def progressive_of_zeros(width: int, height: int, scans: int, components: int = 1) -> bytes:
-    """Return a small, valid JPEG that asks for much work: scan after scan refines what is zero.
+    """Return a small, valid JPEG that takes much work: each scan refines zeros.
 
-    Each is right after the one before (ITU-T T.81, G): no decoder has a reason to complain.
+    Each scan follows correctly after the one before (ITU-T T.81, G), so decoders accept it.
     """
     blocks = -(-width // 8) * -(-height // 8)
-    symbols = "0" + f"{32767 - 2**14:014b}"  # 32 767 blocks at once end before they begin
+    symbols = "0" + f"{32767 - 2**14:014b}"  # one symbol ends 32 767 blocks immediately
     bits = symbols * (blocks // 32767) + "10" * (blocks % 32767)
     refinement = packed(bits)
     specification = b"".join(bytes([number + 1, 0x11, 0]) for number in range(components))
@@ -251,7 +251,7 @@ def progressive_of_zeros(width: int, height: int, scans: int, components: int = 
 
 
 def packed(bits: str) -> bytes:
-    """Return bits as bytes of a scan: filled up with ones, and 0xFF followed by a zero."""
+    """Return bits as bytes of a scan: padded with ones, and with a zero after each 0xFF."""
     filled = bits + "1" * (-len(bits) % 8)
     whole = int(filled, 2).to_bytes(len(filled) // 8)
     return whole.replace(b"\xff", b"\xff\0")
@@ -270,5 +270,5 @@ def zip_archive(comment: bytes = b"") -> bytes:
 
 
 def is_zip_archive(data: bytes) -> bool:
-    """Return whether a program for archives would open this."""
+    """Return whether an archive program would open these bytes."""
     return zipfile.is_zipfile(io.BytesIO(data))

@@ -1,4 +1,4 @@
-"""Files and rows of images, seen from outside: each must have the other."""
+"""The files and the rows of images, read without the app: each needs the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def media_of(server: LaunchedServer) -> Path:
 
 
 def files_in(media: Path) -> dict[str, int]:
-    """Return the size of every file below a directory by its path there."""
+    """Return the size of every file below a directory by its relative path."""
     return {
         path.relative_to(media).as_posix(): path.stat().st_size
         for path in media.rglob("*")
@@ -24,5 +24,5 @@ def files_in(media: Path) -> dict[str, int]:
 
 
 def rows_of(server: LaunchedServer) -> dict[str, int]:
-    """Return the size of every picture that the database knows by its stored path."""
+    """Return the size of every picture in the database by its stored path."""
     return dict(server.database.query(ROWS))

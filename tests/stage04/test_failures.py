@@ -1,4 +1,4 @@
-"""Row 4.2: when database or disk fail, row and file stay together and nobody sees a 500."""
+"""Requirement 4.2: if the database or the disk fails, row and file agree, and no answer is 500."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.craft
 
 @pytest.mark.requirement("4.2")
 @pytest.mark.own_stage("app/images/")
-def test_a_database_that_stays_locked_leaves_no_file_and_takes_none(
+def test_a_locked_database_neither_leaves_nor_deletes_a_file(
     launch: Launch,
 ) -> None:
     server = launch(start=True, **IMPATIENT)
@@ -51,7 +51,7 @@ def test_a_database_that_stays_locked_leaves_no_file_and_takes_none(
 
 @contextmanager
 def away(media: Path) -> Iterator[None]:
-    """Take a directory away for a while, as a disk that is not mounted."""
+    """Remove a directory for a while, like a disk that is not mounted."""
     elsewhere = media.rename(media.with_name("not mounted"))
     try:
         yield
@@ -60,7 +60,7 @@ def away(media: Path) -> Iterator[None]:
 
 
 @pytest.mark.requirement("4.2")
-def test_a_directory_that_goes_away_is_503_and_then_works_again(api: Api, media: Path) -> None:
+def test_a_missing_directory_gets_503_until_it_returns(api: Api, media: Path) -> None:
     stored = new_image(api)
     with away(media):
         answer = upload(api, png())
@@ -77,9 +77,9 @@ def test_a_directory_that_goes_away_is_503_and_then_works_again(api: Api, media:
 
 @pytest.mark.requirement("4.2")
 @pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() == 0, reason="not checked: root may write anywhere"
+    sys.platform == "win32" or os.geteuid() == 0, reason="not checked: root can write anywhere"
 )
-def test_a_directory_that_becomes_read_only_is_503_and_loses_nothing(
+def test_a_read_only_directory_gets_503_and_loses_no_picture(
     api: Api, media: Path, launched_server: LaunchedServer
 ) -> None:
     stored = new_image(api)
@@ -95,12 +95,12 @@ def test_a_directory_that_becomes_read_only_is_503_and_loses_nothing(
 
 
 def a_file_instead(server: LaunchedServer) -> None:
-    """Leave a file where the directory should be."""
+    """Create a file where the directory should be."""
     (server.data_dir / "media").write_text("not a directory", encoding="utf-8")
 
 
 def not_writable(server: LaunchedServer) -> None:
-    """Ask for a directory that nobody can write to, root neither."""
+    """Set the directory to one that even root cannot write to."""
     server.settings["MEDIA_DIR"] = "/proc/self/media" if os.name == "posix" else "\\\\?\\nowhere"
 
 
@@ -110,7 +110,7 @@ SPOILS: list[Spoil] = [a_file_instead, not_writable]
 
 @pytest.fixture(scope="module")
 def refused(launch_for_module: Launch) -> dict[Spoil, LaunchedServer]:
-    """Every spoiled server, after its attempt to start: all at once."""
+    """Return all servers with a bad directory after their attempts to start."""
     servers = {spoil: launch_for_module(start=False) for spoil in SPOILS}
     for spoil, server in servers.items():
         spoil(server)
@@ -121,7 +121,7 @@ def refused(launch_for_module: Launch) -> dict[Spoil, LaunchedServer]:
 @pytest.mark.requirement("4.2")
 @pytest.mark.own_stage("app/images/")
 @pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
-def test_without_a_place_for_pictures_it_does_not_start_and_one_line_says_why(
+def test_a_server_without_a_usable_directory_exits_and_says_why(
     refused: dict[Spoil, LaunchedServer], spoil: Spoil, stage: int
 ) -> None:
     server = refused[spoil]

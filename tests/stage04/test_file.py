@@ -1,4 +1,4 @@
-"""Row 4.4: the picture itself, as browsers ask for it: cached, in parts, and without a token."""
+"""Requirement 4.4: browsers read the picture itself: cached, in ranges, and without a token."""
 
 import httpx
 import pytest
@@ -16,14 +16,14 @@ LENGTH = len(png())
 
 @pytest.fixture
 def stored(api: Api) -> Image:
-    """A PNG that was uploaded."""
+    """Return an uploaded PNG."""
     return new_image(api)
 
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.contract("I6")
 @pytest.mark.parametrize(("content", "content_type"), [(png(), PNG), (jpeg(), JPEG)])
-def test_the_picture_is_shown_inline_with_its_type_and_a_tag(
+def test_a_picture_is_served_inline_with_its_type_and_an_etag(
     api: Api, content: bytes, content_type: str
 ) -> None:
     answer = api.request("GET", new_image(api, content, content_type)["url"])
@@ -32,14 +32,14 @@ def test_the_picture_is_shown_inline_with_its_type_and_a_tag(
     assert (served.format, served.size) == (sent.format, sent.size)
     assert answer.headers["content-type"] == content_type
     assert answer.headers["x-content-type-options"] == "nosniff"
-    # Without the header a browser shows it inline, too.
+    # A browser also shows it inline if the header is missing.
     assert answer.headers.get("content-disposition", "inline").partition(";")[0] == "inline"
     assert answer.headers["etag"].strip('"')
 
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.parametrize(("content", "content_type"), [(png(), PNG), (jpeg(), JPEG)])
-def test_the_picture_is_shown_in_its_place_and_as_nothing_else(
+def test_a_picture_is_served_with_its_exact_bytes_and_headers(
     api: Api, content: bytes, content_type: str
 ) -> None:
     answer = api.request("GET", new_image(api, content, content_type)["url"])
@@ -55,9 +55,7 @@ def test_the_picture_is_shown_in_its_place_and_as_nothing_else(
 @pytest.mark.requirement("4.4")
 @pytest.mark.contract("I6")
 @pytest.mark.parametrize("token", [None, "expired"])
-def test_whoever_knows_the_address_sees_the_picture(
-    api: Api, stored: Image, token: str | None
-) -> None:
+def test_a_picture_needs_no_token(api: Api, stored: Image, token: str | None) -> None:
     """`<img src>` sends no token."""
     whole = api.request("GET", stored["url"]).content
     assert opened(whole).format == "PNG"
@@ -67,7 +65,7 @@ def test_whoever_knows_the_address_sees_the_picture(
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.contract("I6")
-def test_a_picture_that_has_not_changed_is_304(api: Api, stored: Image) -> None:
+def test_an_unchanged_picture_gets_304(api: Api, stored: Image) -> None:
     tag = api.request("GET", stored["url"]).headers["etag"]
     answer = api.request("GET", stored["url"], headers={"If-None-Match": tag})
     assert (answer.status_code, answer.content) == (304, b"")
@@ -78,9 +76,7 @@ def test_a_picture_that_has_not_changed_is_304(api: Api, stored: Image) -> None:
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.parametrize("template", ["{tag}", "W/{tag}", '"x", {tag}', '"x",{tag},"y"', "*"])
-def test_a_picture_that_a_browser_has_is_not_sent_again(
-    api: Api, stored: Image, template: str
-) -> None:
+def test_a_cached_picture_is_not_sent_again(api: Api, stored: Image, template: str) -> None:
     tag = api.request("GET", stored["url"]).headers["etag"]
     headers = {"If-None-Match": template.format(tag=tag)}
     answer = api.request("GET", stored["url"], headers=headers)
@@ -91,13 +87,13 @@ def test_a_picture_that_a_browser_has_is_not_sent_again(
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.parametrize("tag", ['"another"', 'W/"another"', "", "nonsense", '"' + "x" * 5000])
-def test_another_tag_gets_the_picture(api: Api, stored: Image, tag: str) -> None:
+def test_a_different_etag_gets_the_picture(api: Api, stored: Image, tag: str) -> None:
     answer = api.request("GET", stored["url"], headers={"If-None-Match": tag})
     assert (answer.status_code, answer.content) == (200, png())
 
 
 @pytest.mark.requirement("4.4")
-def test_a_tag_belongs_to_one_picture(api: Api, stored: Image) -> None:
+def test_each_picture_has_its_own_etag(api: Api, stored: Image) -> None:
     other = new_image(api, jpeg(), JPEG)
     tags = {api.request("GET", url).headers["etag"] for url in (stored["url"], other["url"])}
     assert len(tags) == 2
@@ -118,7 +114,7 @@ def test_a_tag_belongs_to_one_picture(api: Api, stored: Image) -> None:
         (f"{LENGTH - 1}-", LENGTH - 1, LENGTH - 1),
     ],
 )
-def test_a_part_of_the_picture_can_be_asked_for(
+def test_a_range_request_returns_that_part_of_the_picture(
     api: Api, stored: Image, asked: str, first: int, last: int
 ) -> None:
     answer = api.request("GET", stored["url"], headers={"Range": f"bytes={asked}"})
@@ -131,7 +127,7 @@ def test_a_part_of_the_picture_can_be_asked_for(
 @pytest.mark.requirement("4.4")
 @pytest.mark.craft("I10")
 @pytest.mark.parametrize("asked", [f"{LENGTH}-", "99999-100000", "9" * 30 + "-", "-0"])
-def test_a_part_behind_the_end_is_416(api: Api, stored: Image, asked: str) -> None:
+def test_a_range_past_the_end_gets_416(api: Api, stored: Image, asked: str) -> None:
     answer = api.request("GET", stored["url"], headers={"Range": f"bytes={asked}"})
     assert answer.status_code == 416
     assert answer.headers["content-range"] == f"bytes */{LENGTH}"
@@ -158,7 +154,7 @@ def test_a_part_behind_the_end_is_416(api: Api, stored: Image, asked: str) -> No
     ],
     ids=lambda asked: asked[:20],
 )
-def test_a_range_that_is_not_understood_is_ignored(api: Api, stored: Image, asked: str) -> None:
+def test_an_invalid_range_is_ignored(api: Api, stored: Image, asked: str) -> None:
     """RFC 9110, 14.2."""
     answer = api.request("GET", stored["url"], headers={"Range": asked})
     assert (answer.status_code, answer.content) == (200, png())
@@ -167,7 +163,7 @@ def test_a_range_that_is_not_understood_is_ignored(api: Api, stored: Image, aske
 @pytest.mark.requirement("4.4")
 @pytest.mark.craft("I10")
 @pytest.mark.parametrize("asked", ["BYTES=0-9", "bytes= 0-9"])
-def test_a_range_in_another_spelling_is_understood(api: Api, stored: Image, asked: str) -> None:
+def test_a_range_in_another_spelling_is_accepted(api: Api, stored: Image, asked: str) -> None:
     answer = api.request("GET", stored["url"], headers={"Range": asked})
     assert (answer.status_code, answer.content) == (206, png()[:10])
 
@@ -179,7 +175,7 @@ def test_a_range_in_another_spelling_is_understood(api: Api, stored: Image, aske
     ["bytes=0-0,2-3", "bytes=0-0,-1,5-", "bytes=0-9,99999-", "bytes=" + "0-0," * 2000 + "1-1"],
     ids=lambda asked: asked[:20],
 )
-def test_several_ranges_do_no_harm(api: Api, stored: Image, asked: str) -> None:
+def test_several_ranges_cause_no_server_error(api: Api, stored: Image, asked: str) -> None:
     answer = api.request("GET", stored["url"], headers={"Range": asked})
     assert answer.status_code in (200, 206)
     assert answer.status_code != 200 or answer.content == png()
@@ -188,7 +184,7 @@ def test_several_ranges_do_no_harm(api: Api, stored: Image, asked: str) -> None:
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.craft("I10")
-def test_a_part_is_sent_only_of_the_picture_that_is_meant(api: Api, stored: Image) -> None:
+def test_if_range_with_another_etag_gets_the_whole_picture(api: Api, stored: Image) -> None:
     tag = api.request("GET", stored["url"]).headers["etag"]
     headers = {"Range": "bytes=0-9"}
     same = api.request("GET", stored["url"], headers=headers | {"If-Range": tag})
@@ -199,9 +195,7 @@ def test_a_part_is_sent_only_of_the_picture_that_is_meant(api: Api, stored: Imag
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.contract("I7", "E3", "E5")
-def test_a_picture_that_was_deleted_is_404_even_to_a_browser_that_has_it(
-    api: Api, stored: Image
-) -> None:
+def test_a_deleted_picture_gets_404_even_with_its_etag(api: Api, stored: Image) -> None:
     tag = api.request("GET", stored["url"]).headers["etag"]
     api.request("DELETE", f"/images/{stored['id']}")
     answer = api.request("GET", stored["url"], headers={"If-None-Match": tag})
@@ -211,7 +205,7 @@ def test_a_picture_that_was_deleted_is_404_even_to_a_browser_that_has_it(
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.own_stage("app/images/")
-def test_a_picture_that_is_deleted_meanwhile_is_sent_whole_or_404(
+def test_a_picture_deleted_during_a_read_is_complete_or_404(
     api: Api, launched_server: LaunchedServer
 ) -> None:
     content = png_of_size(200_000)

@@ -1,4 +1,4 @@
-"""Row 4.3: a file's name is text to show. It is never a path, a header or markup."""
+"""Requirement 4.3: a file name is text to show. It is never a path, a header or markup."""
 
 import re
 import unicodedata
@@ -14,8 +14,8 @@ from tests.stage04.uploads import list_images, upload
 
 pytestmark = pytest.mark.craft
 
-INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, and separators of lines
-LONGEST = 255  # characters: what every file system and the table can hold
+INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, and line separators
+LONGEST = 255  # characters that every file system and the table can store
 
 PLAIN = [
     *("photo.png", "My photo (1).png", "кот.png", "写真.png", "🥛.png", "é.png", "no extension"),
@@ -31,7 +31,7 @@ EVERYDAY = {"photo.png", "My photo (1).png", "кот.png", "写真.png", "no ext
 @pytest.mark.requirement("4.3")
 @pytest.mark.contract("I1", "I3")
 @pytest.mark.parametrize("name", variants(PLAIN, craft=set(PLAIN) - EVERYDAY))
-def test_a_name_comes_back_as_it_was_sent(api: Api, name: str) -> None:
+def test_a_file_name_is_returned_unchanged(api: Api, name: str) -> None:
     answer = upload(api, png(), filename=name)
     assert (answer.status_code, answer.json()["filename"]) == (201, name)
     assert list_images(api)[0]["filename"] == name
@@ -95,14 +95,14 @@ HOSTILE: dict[str, bytes] = {
     ],
     ids=ascii,
 )
-def test_what_nobody_sees_is_dropped_from_a_name(api: Api, name: str, shown: str) -> None:
-    """One such character shows an ending that the name does not have."""
+def test_invisible_characters_are_removed_from_a_name(api: Api, name: str, shown: str) -> None:
+    """For example, one such character makes the name show a false extension."""
     assert upload(api, png(), filename=name).json()["filename"] == shown
 
 
 @pytest.mark.requirement("4.3")
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_name_is_harmless_text_or_refused(
+def test_a_malicious_file_name_is_stored_as_text_or_refused(
     api: Api, launched_server: LaunchedServer, name: str
 ) -> None:
     media = media_of(launched_server)
@@ -122,7 +122,7 @@ def test_a_hostile_name_is_harmless_text_or_refused(
     assert shown.strip()
     assert not [letter for letter in shown if unicodedata.category(letter) in INVISIBLE]
     (stored,) = added
-    assert re.fullmatch(r"[0-9a-f]{32}\.png", stored)  # nothing of the name is in it
+    assert re.fullmatch(r"[0-9a-f]{32}\.png", stored)  # no part of the uploaded name
     file = api.request("GET", answer.json()["url"])
     assert file.status_code == 200
     assert "x-injected" not in {*file.headers, *answer.headers}
@@ -134,7 +134,7 @@ def test_a_hostile_name_is_harmless_text_or_refused(
 
 @pytest.mark.requirement("4.3")
 @pytest.mark.contract("E1")
-def test_an_answer_with_a_name_in_it_is_json_and_no_page(api: Api) -> None:
+def test_an_answer_with_a_malicious_name_is_json_not_html(api: Api) -> None:
     answer = upload(api, png(), filename="<script>alert(1)</script>")
     assert answer.headers["content-type"].startswith("application/json")
     listed = api.request("GET", "/images")

@@ -1,7 +1,7 @@
-"""The gallery page in a real Chromium, used as people use it: mouse, keyboard, small screen, dark.
+"""The gallery page in a real Chromium with mouse, keyboard, small screen and dark mode.
 
 Every visit also fails on an error in the console, a violation of the Content-Security-Policy, an
-alert, and a request that leaves the server (course/harness/browser/plugin.py).
+alert, or a request to another server (course/harness/browser/plugin.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHOWN_AT_FIRST = 24
 
 
 def png(width: int = 64, height: int = 48, *, colour: bytes = b"\x20\x90\x70") -> bytes:
-    """Return a picture, not compressed: about three bytes a pixel."""
+    """Return an uncompressed picture: about three bytes a pixel."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(kind + data))
@@ -56,7 +56,7 @@ def picture_file(
 
 
 class Gallery:
-    """The page as somebody sees it: by its words."""
+    """The page, found by its visible words."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -76,7 +76,7 @@ class Gallery:
         self.page.get_by_role("button", name=button).click()
 
     def register(self) -> None:
-        """Register and come in."""
+        """Register and sign in."""
         self.enter("Register")
         expect(self.heading).to_be_visible()
 
@@ -91,19 +91,19 @@ class Gallery:
             expect(self.picture(name)).to_be_visible()
 
     def picture(self, name: str) -> Locator:
-        """Return what is shown of a picture."""
+        """Return the element of a picture."""
         return self.pictures.filter(has=self.page.get_by_role("img", name=name, exact=True))
 
     def upload(self, name: str) -> Locator:
-        """Return the row that tells what becomes of a file."""
+        """Return the row that shows the state of an upload."""
         return self.uploads.filter(has_text=name)
 
     def names(self) -> list[str]:
-        """Return the names of the pictures, in the order in which they are shown."""
+        """Return the names of the pictures in the displayed order."""
         return [img.get_attribute("alt") or "" for img in self.pictures.get_by_role("img").all()]
 
     def drop(self, *paths: Path, on: Locator) -> None:
-        """Drop files of the disk as a mouse does: the browser finds out what is under it."""
+        """Drop files from the disk: the browser itself finds the element under the pointer."""
         box = on.bounding_box()
         assert box is not None
         session = self.page.context.new_cdp_session(self.page)
@@ -115,16 +115,18 @@ class Gallery:
 
 @pytest.fixture
 def address(server: Server) -> str:
-    """Where the page is."""
+    """Return the URL of the page."""
     address = f"{server.base_url}/gallery"
     if isinstance(server, AttachedServer) and httpx.get(address, trust_env=False).is_error:
-        pytest.skip("not checked: there is no gallery page, which the contract does not ask for")
+        pytest.skip(
+            "not checked: this server has no gallery page; the contract does not require one"
+        )
     return address
 
 
 @pytest.fixture
 def gallery(visit: Visit, address: str) -> Gallery:
-    """The page with somebody new signed in."""
+    """Return the page with a new user signed in."""
     gallery = Gallery(visit(address))
     gallery.register()
     return gallery
@@ -132,13 +134,13 @@ def gallery(visit: Visit, address: str) -> Gallery:
 
 @pytest.fixture
 def api(server: Server) -> Iterator[Api]:
-    """A driver that nobody is signed in to."""
+    """Return a driver that is not signed in."""
     with Api(server) as api:
         yield api
 
 
 def sign_in(api: Api, username: str) -> Api:
-    """Return a driver signed in as the user of a page: what they do elsewhere."""
+    """Return a driver signed in as the page's user, for actions on another device."""
     form = {"username": username, "password": PASSWORD}
     token: str = api.request("POST", "/auth/token", data=form).json()["access_token"]
     return Api(api.server, token=token)
@@ -156,12 +158,12 @@ def upload(api: Api, name: str) -> dict[str, Any]:
 
 
 def is_displayed(picture: Locator) -> bool:
-    """Return whether the browser has fetched and decoded the picture itself."""
+    """Return whether the browser has loaded and decoded the picture."""
     return bool(picture.get_by_role("img").evaluate("img => img.complete && img.naturalWidth > 0"))
 
 
 def say_size(page: Page, size: int) -> None:
-    """Tell the page that every file has this many bytes; what is sent is what it is."""
+    """Make the page believe that every file has this size; the real bytes are sent."""
     page.evaluate(f"Object.defineProperty(File.prototype, 'size', {{ value: {size} }})")
 
 
@@ -169,7 +171,7 @@ def say_size(page: Page, size: int) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_who_registers_is_in_and_finds_no_pictures(gallery: Gallery) -> None:
+def test_a_new_user_is_signed_in_and_sees_no_pictures(gallery: Gallery) -> None:
     expect(gallery.page.get_by_text(f"Signed in as {gallery.username}")).to_be_visible()
     expect(gallery.page.get_by_text("No pictures yet")).to_be_visible()
     expect(gallery.heading).to_be_focused()
@@ -177,7 +179,7 @@ def test_who_registers_is_in_and_finds_no_pictures(gallery: Gallery) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_a_refusal_is_told_in_words_and_nothing_typed_is_lost(visit: Visit, address: str) -> None:
+def test_the_form_explains_an_error_and_keeps_the_input(visit: Visit, address: str) -> None:
     gallery = Gallery(visit(address))
     problem = gallery.form.get_by_role("alert")
     gallery.enter("Sign in")
@@ -206,7 +208,7 @@ def test_a_reload_keeps_the_session_and_a_new_tab_does_not(gallery: Gallery) -> 
 
 
 @pytest.mark.requirement("4.4")
-def test_signing_out_leaves_nothing_behind(gallery: Gallery) -> None:
+def test_signing_out_removes_all_data_from_the_page(gallery: Gallery) -> None:
     gallery.add("private.png")
     gallery.choose(picture_file("refused.png", GIF))
     expect(gallery.upload("refused.png")).to_contain_text("Only JPEG and PNG")
@@ -221,7 +223,7 @@ def test_signing_out_leaves_nothing_behind(gallery: Gallery) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_an_expired_token_leads_back_to_the_form(visit: Visit, launch: Launch) -> None:
+def test_an_expired_token_shows_the_sign_in_form(visit: Visit, launch: Launch) -> None:
     server = launch(ACCESS_TOKEN_TTL="1")
     gallery = Gallery(visit(f"{server.base_url}/gallery"))
     with gallery.page.expect_response("**/auth/token") as answer:
@@ -235,12 +237,12 @@ def test_an_expired_token_leads_back_to_the_form(visit: Visit, launch: Launch) -
 
 
 @pytest.mark.requirement("4.4")
-def test_an_upload_that_meets_the_end_of_the_session_goes_on_in_the_next(gallery: Gallery) -> None:
+def test_an_upload_continues_after_signing_in_again(gallery: Gallery) -> None:
     detail = {"detail": "The access token is not valid: sign in again"}
     gallery.page.route("**/images", lambda route: route.fulfill(status=401, json=detail), times=1)
     gallery.choose(*(picture_file(f"{number}.png") for number in range(4)))
     expect(gallery.form).to_be_visible()
-    gallery.username = gallery.username.upper()  # the same user
+    gallery.username = gallery.username.upper()  # names ignore case: the same user
     gallery.enter("Sign in")
     for number in range(4):
         expect(gallery.picture(f"{number}.png")).to_be_visible()
@@ -266,9 +268,7 @@ def test_a_chosen_file_is_uploaded_and_displayed(gallery: Gallery) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_dropped_files_are_uploaded_wherever_they_are_dropped(
-    gallery: Gallery, tmp_path: Path
-) -> None:
+def test_files_dropped_anywhere_are_uploaded(gallery: Gallery, tmp_path: Path) -> None:
     for name in ("on the zone.png", "beside it.png"):
         (tmp_path / name).write_bytes(png())
     gallery.drop(tmp_path / "on the zone.png", on=gallery.zone)
@@ -293,7 +293,7 @@ def test_a_picture_can_be_pasted(gallery: Gallery) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_progress_is_that_of_the_upload(gallery: Gallery) -> None:
+def test_the_progress_bar_shows_the_upload(gallery: Gallery) -> None:
     throttle = {"offline": False, "latency": 0, "downloadThroughput": -1}
     session = gallery.page.context.new_cdp_session(gallery.page)
     session.send("Network.enable")
@@ -311,7 +311,7 @@ def test_progress_is_that_of_the_upload(gallery: Gallery) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_two_uploads_run_at_once_and_the_others_wait(gallery: Gallery) -> None:
+def test_two_uploads_run_at_the_same_time_and_the_others_wait(gallery: Gallery) -> None:
     running: set[Request] = set()
     most = 0
 
@@ -331,7 +331,7 @@ def test_two_uploads_run_at_once_and_the_others_wait(gallery: Gallery) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_a_refused_file_is_told_in_words_and_the_others_are_taken(gallery: Gallery) -> None:
+def test_the_page_explains_a_refused_file_and_uploads_the_others(gallery: Gallery) -> None:
     broken = png()[:-30]
     gallery.choose(
         picture_file("gif.png", GIF),
@@ -351,17 +351,19 @@ def test_a_refused_file_is_told_in_words_and_the_others_are_taken(gallery: Galle
 
 
 @pytest.mark.requirement("4.4")
-def test_a_file_that_is_too_large_is_told_in_words(gallery: Gallery) -> None:
+def test_the_page_refuses_a_file_that_is_too_large(gallery: Gallery) -> None:
     requests: list[str] = []
     gallery.page.on("request", lambda request: requests.append(request.method))
     say_size(gallery.page, 5 * 1024 * 1024 + 1)
     gallery.choose(picture_file("large.png"))
     expect(gallery.upload("large.png")).to_contain_text("more than 5 MiB")
-    assert "POST" not in requests  # the trip was saved
+    assert "POST" not in requests  # the page refused without a request
 
 
 @pytest.mark.requirement("4.4")
-def test_the_server_decides_what_is_too_large(gallery: Gallery, tmp_path: Path) -> None:
+def test_the_page_shows_the_servers_refusal_of_a_large_file(
+    gallery: Gallery, tmp_path: Path
+) -> None:
     (tmp_path / "large.png").write_bytes(png(1400, 1300))
     say_size(gallery.page, 1)
     gallery.files.set_input_files(tmp_path / "large.png")
@@ -370,7 +372,7 @@ def test_the_server_decides_what_is_too_large(gallery: Gallery, tmp_path: Path) 
 
 
 @pytest.mark.requirement("4.4")
-def test_after_a_lost_connection_an_upload_can_be_tried_again(gallery: Gallery) -> None:
+def test_an_upload_can_be_retried_after_a_lost_connection(gallery: Gallery) -> None:
     gallery.page.context.set_offline(True)
     gallery.choose(picture_file("patient.png"))
     expect(gallery.upload("patient.png")).to_contain_text("connection was lost")
@@ -381,7 +383,7 @@ def test_after_a_lost_connection_an_upload_can_be_tried_again(gallery: Gallery) 
 
 
 @pytest.mark.requirement("4.4")
-def test_when_the_server_is_busy_an_upload_can_be_tried_again(gallery: Gallery) -> None:
+def test_an_upload_can_be_retried_after_a_503(gallery: Gallery) -> None:
     detail = {"detail": "The database is not available right now: try again"}
     gallery.page.route("**/images", lambda route: route.fulfill(status=503, json=detail), times=1)
     gallery.choose(picture_file("patient.png"))
@@ -394,7 +396,7 @@ def test_when_the_server_is_busy_an_upload_can_be_tried_again(gallery: Gallery) 
 
 
 @pytest.mark.requirement("4.4")
-def test_the_newest_picture_is_first_also_after_a_reload(gallery: Gallery) -> None:
+def test_the_newest_picture_is_first_before_and_after_a_reload(gallery: Gallery) -> None:
     gallery.add("first.png", "second.png")
     assert gallery.names() == ["second.png", "first.png"]
     gallery.page.reload()
@@ -403,7 +405,7 @@ def test_the_newest_picture_is_first_also_after_a_reload(gallery: Gallery) -> No
 
 
 @pytest.mark.requirement("4.4")
-def test_a_picture_opens_in_full(gallery: Gallery) -> None:
+def test_a_picture_opens_in_full_size(gallery: Gallery) -> None:
     gallery.add("open.png")
     with gallery.page.expect_popup() as opened:
         gallery.picture("open.png").get_by_role("link").click()
@@ -411,7 +413,7 @@ def test_a_picture_opens_in_full(gallery: Gallery) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_a_deleted_picture_is_gone(gallery: Gallery) -> None:
+def test_a_deleted_picture_disappears(gallery: Gallery) -> None:
     gallery.add("stays.png", "goes.png")
     link = gallery.picture("goes.png").get_by_role("link")
     file_address = str(link.evaluate("link => link.href"))
@@ -434,7 +436,7 @@ def test_a_deleted_picture_is_gone(gallery: Gallery) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_a_failed_deletion_is_told_and_can_be_tried_again(gallery: Gallery) -> None:
+def test_the_page_shows_a_failed_deletion_and_can_retry_it(gallery: Gallery) -> None:
     gallery.add("stubborn.png")
     gallery.page.get_by_role("button", name="Delete stubborn.png").click()
     gallery.page.context.set_offline(True)
@@ -448,7 +450,7 @@ def test_a_failed_deletion_is_told_and_can_be_tried_again(gallery: Gallery) -> N
 
 
 @pytest.mark.requirement("4.4")
-def test_nobody_sees_the_pictures_of_somebody_else(
+def test_a_user_does_not_see_the_pictures_of_another_user(
     gallery: Gallery, visit: Visit, address: str
 ) -> None:
     gallery.add("mine.png")
@@ -459,7 +461,7 @@ def test_nobody_sees_the_pictures_of_somebody_else(
 
 
 @pytest.mark.requirement("4.4")
-def test_a_file_name_is_text_whatever_is_in_it(gallery: Gallery) -> None:
+def test_markup_in_a_file_name_is_shown_as_text(gallery: Gallery) -> None:
     gallery.add(MARKUP)
     expect(gallery.upload(MARKUP)).to_be_visible()
     gallery.page.reload()
@@ -470,12 +472,12 @@ def test_a_file_name_is_text_whatever_is_in_it(gallery: Gallery) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_more_pictures_come_without_a_gap_or_a_repetition(gallery: Gallery, api: Api) -> None:
+def test_load_more_neither_skips_nor_repeats_a_picture(gallery: Gallery, api: Api) -> None:
     with sign_in(api, gallery.username) as elsewhere:
         images = [upload(elsewhere, f"{number}.png") for number in range(2 * SHOWN_AT_FIRST)]
         gallery.page.reload()
         expect(gallery.pictures).to_have_count(SHOWN_AT_FIRST)
-        # Meanwhile, on another device: what we see moves up by more than a page, then down a bit.
+        # Another device first adds more than a page of pictures, then deletes some.
         for image in images[-SHOWN_AT_FIRST + 5 :]:
             elsewhere.request("DELETE", f"/images/{image['id']}")
         upload(elsewhere, "new.png")
@@ -491,7 +493,7 @@ def test_more_pictures_come_without_a_gap_or_a_repetition(gallery: Gallery, api:
 
 
 @pytest.mark.requirement("4.4")
-def test_the_next_pictures_come_whatever_was_added_elsewhere(gallery: Gallery, api: Api) -> None:
+def test_load_more_works_after_uploads_on_another_device(gallery: Gallery, api: Api) -> None:
     with sign_in(api, gallery.username) as elsewhere:
         for number in range(SHOWN_AT_FIRST + 1):
             upload(elsewhere, f"{number}.png")
@@ -505,7 +507,7 @@ def test_the_next_pictures_come_whatever_was_added_elsewhere(gallery: Gallery, a
 
 
 @pytest.mark.requirement("4.4")
-def test_a_list_that_cannot_be_loaded_is_told_and_can_be_tried_again(gallery: Gallery) -> None:
+def test_the_page_shows_a_failed_list_and_can_retry_it(gallery: Gallery) -> None:
     gallery.add("there.png")
 
     def refuse(route: Route) -> None:
@@ -523,11 +525,11 @@ def test_a_list_that_cannot_be_loaded_is_told_and_can_be_tried_again(gallery: Ga
 
 
 @pytest.mark.requirement("4.4")
-def test_the_keyboard_is_enough(visit: Visit, address: str) -> None:
+def test_the_page_can_be_used_with_the_keyboard_only(visit: Visit, address: str) -> None:
     gallery = Gallery(visit(address))
     keyboard = gallery.page.keyboard
     press = keyboard.press
-    gallery.page.on("filechooser", lambda _: None)  # from now on the test is asked, not the user
+    gallery.page.on("filechooser", lambda _: None)  # Playwright answers the dialog from now on
     expect(gallery.form).to_be_visible()
     press("Tab")
     keyboard.type(gallery.username)
@@ -562,7 +564,7 @@ def test_the_keyboard_is_enough(visit: Visit, address: str) -> None:
     expect(gallery.pictures).to_have_count(1)
 
 
-# Returns what is missing for people who hear a page instead of seeing it.
+# Returns problems for people who use a screen reader.
 ACCESSIBILITY = """() => {
   const visible = (selector) => [...document.querySelectorAll(selector)]
     .filter((element) => element.checkVisibility());
@@ -587,7 +589,7 @@ ACCESSIBILITY = """() => {
   return problems;
 }"""
 
-# Returns the texts whose contrast to what is behind them is under 4.5 : 1 (WCAG 2.2, 1.4.3).
+# Returns the texts whose contrast to their background is under 4.5 : 1 (WCAG 2.2, 1.4.3).
 LOW_CONTRAST = """() => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const luminance = (colour) => numbers(colour).slice(0, 3).map((value) => value / 255)
@@ -620,7 +622,7 @@ SHIFTS = """() => new Promise((resolve) => {
 
 
 @pytest.mark.requirement("4.4")
-def test_screen_readers_find_what_they_need(visit: Visit, address: str) -> None:
+def test_the_page_has_what_screen_readers_need(visit: Visit, address: str) -> None:
     gallery = Gallery(visit(address))
     expect(gallery.form).to_be_visible()
     assert gallery.page.evaluate(ACCESSIBILITY) == []
@@ -633,7 +635,7 @@ def test_screen_readers_find_what_they_need(visit: Visit, address: str) -> None:
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_stands_out(
+def test_every_text_has_enough_contrast(
     visit: Visit, address: str, scheme: Literal["light", "dark"]
 ) -> None:
     gallery = Gallery(visit(address, color_scheme=scheme))
@@ -651,7 +653,7 @@ def test_every_text_stands_out(
 
 
 @pytest.mark.requirement("4.4")
-def test_a_small_screen_is_never_scrolled_sideways(visit: Visit, address: str) -> None:
+def test_the_page_fits_the_width_of_a_small_screen(visit: Visit, address: str) -> None:
     gallery = Gallery(visit(address, width=360))
     sideways = "document.documentElement.scrollWidth - innerWidth"
     gallery.username = "w" * 40 + secrets.token_hex(5)
@@ -671,9 +673,9 @@ def test_a_small_screen_is_never_scrolled_sideways(visit: Visit, address: str) -
 
 
 @pytest.mark.requirement("4.4")
-def test_nothing_jumps_when_the_pictures_come(gallery: Gallery) -> None:
+def test_the_layout_does_not_shift_when_pictures_load(gallery: Gallery) -> None:
     gallery.add("one.png", "two.png")
-    # Both have come: none of the requests that are held is the earlier page's.
+    # Both pages have loaded: the requests that are held next belong to the reload.
     eventually(lambda: all(is_displayed(gallery.picture(f"{name}.png")) for name in ("one", "two")))
     held: list[Route] = []
     gallery.page.route("**/file", lambda route: held.append(route))
@@ -688,8 +690,8 @@ def test_nothing_jumps_when_the_pictures_come(gallery: Gallery) -> None:
 
 
 @pytest.mark.requirement("4.4")
-def test_it_works_behind_a_path_prefix(visit: Visit, server: Server, address: str) -> None:
-    page = visit(address)  # says which server is ours; what follows is what a proxy would do
+def test_the_page_works_behind_a_path_prefix(visit: Visit, server: Server, address: str) -> None:
+    page = visit(address)  # allows requests to this server; the route below acts as the proxy
     page.goto("about:blank")
     prefix = f"{server.base_url}/some/prefix"
 
@@ -707,7 +709,7 @@ def test_it_works_behind_a_path_prefix(visit: Visit, server: Server, address: st
     assert [url for url in asked if not url.startswith(prefix)] == []
 
 
-# ---- What is served
+# ---- Served files
 
 
 @pytest.mark.requirement("4.4")
@@ -718,9 +720,12 @@ def test_it_works_behind_a_path_prefix(visit: Visit, server: Server, address: st
         ("/gallery", "text/html"),
         ("/gallery/gallery.css", "text/css"),
         ("/gallery/gallery.js", "text/javascript"),
+        ("/gallery/sign_in.js", "text/javascript"),
     ],
 )
-def test_the_page_is_served_strictly_and_only_once(api: Api, path: str, content_type: str) -> None:
+def test_the_page_is_served_with_strict_headers_and_an_etag(
+    api: Api, path: str, content_type: str
+) -> None:
     served = api.request("GET", path)
     assert served.status_code == 200
     assert served.headers["content-type"] == f"{content_type}; charset=utf-8"
@@ -728,7 +733,7 @@ def test_the_page_is_served_strictly_and_only_once(api: Api, path: str, content_
         part.split(maxsplit=1) for part in served.headers["content-security-policy"].split("; ")
     )
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
-    # Without JavaScript the form must not put a password into the address of the page.
+    # Without JavaScript the form must not put a password into the URL.
     assert policy["form-action"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert served.headers["x-content-type-options"] == "nosniff"
@@ -742,7 +747,7 @@ def test_the_page_is_served_strictly_and_only_once(api: Api, path: str, content_
 @pytest.mark.requirement("4.4")
 @pytest.mark.usefixtures("address")
 @pytest.mark.parametrize("path", ["/gallery", "/gallery/gallery.css", "/gallery/gallery.js"])
-def test_a_range_of_the_page_is_answered_in_the_usual_form(api: Api, path: str) -> None:
+def test_a_range_request_for_the_page_gets_a_standard_answer(api: Api, path: str) -> None:
     whole = api.request("GET", path)
     odd = api.request("GET", path, headers={"Range": "items=0-9"})
     assert (odd.status_code, odd.content) == (200, whole.content)
@@ -753,7 +758,7 @@ def test_a_range_of_the_page_is_answered_in_the_usual_form(api: Api, path: str) 
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.usefixtures("address")
-def test_nothing_else_of_the_directory_is_served(api: Api) -> None:
+def test_no_other_file_of_the_directory_is_served(api: Api) -> None:
     for name in ("router.py", "__init__.py", "..%2Fmain.py", "%2e%2e/main.py", "gallery.html"):
         assert api.request("GET", f"/gallery/{name}").status_code == 404
     paths = api.request("GET", "/openapi.json").json()["paths"]

@@ -1,4 +1,4 @@
-"""Row 4.4: everyone lists, reads and deletes their own images, and only those."""
+"""Requirement 4.4: a user lists, reads and deletes only their own images."""
 
 import uuid
 from functools import partial
@@ -11,7 +11,7 @@ from course.harness.waiting import in_parallel
 from tests.stage04.pictures import png
 from tests.stage04.uploads import list_images, new_image
 
-PAGE = 20  # images on a page unless asked otherwise
+PAGE = 20  # images on a page by default
 
 ODD_IDS = [
     *("x", "1", "0", "-1", "null", "%00", "%FF", "%2e%2e", "9" * 5000, "٣"),
@@ -22,7 +22,7 @@ ODD_IDS = [
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.contract("I4", "I5")
-def test_an_image_reads_the_same_by_id_and_in_the_list(api: Api) -> None:
+def test_an_image_is_the_same_by_id_and_in_the_list(api: Api) -> None:
     stored = new_image(api)
     assert api.request("GET", f"/images/{stored['id']}").json() == stored
     assert list_images(api) == [stored]
@@ -39,13 +39,13 @@ def test_an_id_is_a_uuid(api: Api) -> None:
 @pytest.mark.craft
 def test_an_id_is_a_random_uuid(api: Api) -> None:
     ids = [uuid.UUID(new_image(api)["id"]) for _ in range(3)]
-    assert {image_id.version for image_id in ids} == {4}  # 122 random bits: nobody guesses one
+    assert {image_id.version for image_id in ids} == {4}  # 122 random bits cannot be guessed
 
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.contract("I4", "E17")
 @pytest.mark.users
-def test_the_list_holds_ones_own_images_newest_first(api: Api) -> None:
+def test_the_list_contains_only_your_images_newest_first(api: Api) -> None:
     somebody = api.as_new_user()
     first, theirs, second, third = (new_image(who) for who in (api, somebody, api, api))
     assert list_images(api) == [third, second, first]
@@ -56,7 +56,7 @@ def test_the_list_holds_ones_own_images_newest_first(api: Api) -> None:
 @pytest.mark.requirement("4.4")
 @pytest.mark.contract("I4", "E21")
 @pytest.mark.users
-def test_the_list_comes_in_pages(api: Api) -> None:
+def test_the_list_of_images_has_pages(api: Api) -> None:
     made = in_parallel(PAGE + 2, lambda _: new_image(api))
     assert not made.errors
     everything = list_images(api, limit=100)
@@ -78,7 +78,7 @@ def test_the_list_comes_in_pages(api: Api) -> None:
         craft=["offset=" + "9" * 5000],
     ),
 )
-def test_a_query_that_makes_no_sense_is_422(api: Api, query: str) -> None:
+def test_an_invalid_query_gets_422(api: Api, query: str) -> None:
     assert api.request("GET", f"/images?{query}").status_code == 422
 
 
@@ -86,9 +86,7 @@ def test_a_query_that_makes_no_sense_is_422(api: Api, query: str) -> None:
 @pytest.mark.contract("E3", "E17", "I5", "I7")
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.users
-def test_an_image_of_somebody_else_is_as_unknown_as_one_that_never_was(
-    api: Api, method: str
-) -> None:
+def test_the_image_of_another_user_gets_404(api: Api, method: str) -> None:
     stored, somebody, none = new_image(api), api.as_new_user(), str(uuid.uuid4())
     answer = somebody.request(method, f"/images/{stored['id']}")
     never_was = somebody.request(method, f"/images/{none}")
@@ -102,7 +100,9 @@ def test_an_image_of_somebody_else_is_as_unknown_as_one_that_never_was(
 @pytest.mark.craft
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.users
-def test_404_for_somebody_elses_image_says_what_404_for_none_says(api: Api, method: str) -> None:
+def test_the_404_for_another_users_image_equals_the_404_for_an_unknown_id(
+    api: Api, method: str
+) -> None:
     stored, somebody, none = new_image(api), api.as_new_user(), str(uuid.uuid4())
     answer = somebody.request(method, f"/images/{stored['id']}")
     never_was = somebody.request(method, f"/images/{none}")
@@ -121,7 +121,7 @@ def test_404_for_somebody_elses_image_says_what_404_for_none_says(api: Api, meth
         *variants(ODD_IDS, craft=["%00", "%FF", "%2e%2e", "9" * 5000, "٣"]),
     ],
 )
-def test_an_unknown_or_odd_id_is_not_found_or_refused(api: Api, image_id: str) -> None:
+def test_an_unknown_or_malformed_id_gets_404_or_422(api: Api, image_id: str) -> None:
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/file")):
         answer = api.request(method, f"/images/{image_id}{path}")
         assert answer.status_code in (404, 422), (method, path)
@@ -131,8 +131,8 @@ def test_an_unknown_or_odd_id_is_not_found_or_refused(api: Api, image_id: str) -
 @pytest.mark.requirement("4.4")
 @pytest.mark.craft
 @pytest.mark.users
-def test_an_id_in_another_spelling_does_no_harm(api: Api) -> None:
-    """A UUID may be read in upper case; it is the same one then, for its owner."""
+def test_an_id_in_another_spelling_causes_no_server_error(api: Api) -> None:
+    """A server may accept a UUID in upper case; then it is the same image for its owner."""
     stored, somebody = new_image(api), api.as_new_user()
     for spelling in (stored["id"].upper(), f"{{{stored['id']}}}", stored["id"].replace("-", "")):
         answer = api.request("GET", f"/images/{spelling}")
@@ -148,7 +148,7 @@ def test_an_id_in_another_spelling_does_no_harm(api: Api) -> None:
 )
 @pytest.mark.parametrize("token", [None, "garbage"])
 @pytest.mark.users
-def test_without_a_good_token_every_operation_is_401(
+def test_a_protected_operation_without_a_valid_token_gets_401(
     api: Api, method: str, path: str, token: str | None
 ) -> None:
     stored = new_image(api)
@@ -161,7 +161,7 @@ def test_without_a_good_token_every_operation_is_401(
 @pytest.mark.requirement("4.4")
 @pytest.mark.contract("I7")
 @pytest.mark.users
-def test_a_deleted_image_is_gone_with_its_file(api: Api) -> None:
+def test_deleting_an_image_deletes_its_file(api: Api) -> None:
     kept, stored = new_image(api), new_image(api)
     answer = api.request("DELETE", f"/images/{stored['id']}")
     assert (answer.status_code, answer.content) == (204, b"")
@@ -172,14 +172,14 @@ def test_a_deleted_image_is_gone_with_its_file(api: Api) -> None:
 
 
 def status_of_delete(api: Api, path: str, _client: int) -> int:
-    """Delete what is at this path and return the status."""
+    """Delete the resource at this path and return the status."""
     return api.request("DELETE", path).status_code
 
 
 @pytest.mark.requirement("4.4")
 @pytest.mark.contract("B13", since=7)
 @pytest.mark.users
-def test_of_two_who_delete_one_image_at_once_exactly_one_succeeds(api: Api) -> None:
+def test_concurrent_deletes_of_one_image_succeed_exactly_once(api: Api) -> None:
     for _ in range(5):
         path = f"/images/{new_image(api)['id']}"
         answers = in_parallel(2, partial(status_of_delete, api, path))

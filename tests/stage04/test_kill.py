@@ -1,4 +1,4 @@
-"""Row 4.2: a server that is killed at any moment leaves no file without a row, nor the reverse."""
+"""Requirement 4.2: after a kill at any moment, every file has its row and every row its file."""
 
 import os
 import socket
@@ -28,19 +28,19 @@ NOT_OURS = ["holiday.part", "holiday.jpg", "notes.txt", "0" * 31 + ".part", "0" 
 
 @pytest.fixture(scope="module")
 def private_server(launch_for_module: Launch) -> LaunchedServer:
-    """A server that the tests of this file kill, and always leave running."""
+    """Return a server that tests of this file kill; each test leaves it running."""
     return launch_for_module()
 
 
 @pytest.fixture
 def api(private_server: LaunchedServer) -> Iterator[Api]:
-    """A driver of that server."""
+    """Return a driver of that server."""
     with Api(private_server) as visitor:
         yield visitor.as_new_user()
 
 
 def start_an_hour_later(server: LaunchedServer) -> None:
-    """Start it when nobody can be at work any more on what lies in its directory."""
+    """Start the server with a clock one hour later, so that no file looks like a running upload."""
     now = time.time()
     for path in media_of(server).iterdir():
         os.utime(path, (now, now - 3600))
@@ -48,7 +48,7 @@ def start_an_hour_later(server: LaunchedServer) -> None:
 
 
 def assert_in_order(server: LaunchedServer) -> None:
-    """Check that every row has its file, of the size it says, and every file its row."""
+    """Check that every row has its file, with the right size, and every file its row."""
     assert files_in(media_of(server)) == rows_of(server)
 
 
@@ -60,7 +60,7 @@ def file_of(server: LaunchedServer, stored: Image) -> Path:
 
 
 def half_an_upload(api: Api) -> socket.socket:
-    """Begin to upload and return the connection, on which the other half is missing."""
+    """Begin an upload and return the connection; the second half of the body is missing."""
     body, headers = form(part(disposition("half.png"), png(), PNG))
     headers |= {"Content-Length": str(len(body)), "Authorization": f"Bearer {api.token}"}
     connection = connect(api.server)
@@ -70,7 +70,7 @@ def half_an_upload(api: Api) -> socket.socket:
 
 @pytest.mark.requirement("4.2")
 @pytest.mark.own_stage("app/images/")
-def test_a_kill_while_many_upload_loses_nothing_acknowledged(
+def test_a_kill_during_many_uploads_loses_no_acknowledged_image(
     api: Api, private_server: LaunchedServer
 ) -> None:
     killed = threading.Event()
@@ -88,7 +88,7 @@ def test_a_kill_while_many_upload_loses_nothing_acknowledged(
     with ExitStack() as connections:
         for _ in range(3):
             connections.enter_context(half_an_upload(api))
-        in_parallel(WORKERS, work)  # the last calls fail, and may
+        in_parallel(WORKERS, work)  # requests after the kill may fail
     start_an_hour_later(private_server)
     assert_in_order(private_server)
     for url, content in acknowledged.items():
@@ -98,7 +98,7 @@ def test_a_kill_while_many_upload_loses_nothing_acknowledged(
 
 @pytest.mark.requirement("4.2")
 @pytest.mark.own_stage("app/images/")
-def test_a_kill_at_the_moment_a_file_goes_leaves_both_or_neither(
+def test_a_kill_during_a_deletion_leaves_both_row_and_file_or_neither(
     api: Api, private_server: LaunchedServer
 ) -> None:
     stored = new_image(api)
@@ -108,7 +108,7 @@ def test_a_kill_at_the_moment_a_file_goes_leaves_both_or_neither(
     deleting.start()
     deadline = time.monotonic() + 5
     while len(os.listdir(media)) == before and time.monotonic() < deadline:  # noqa: PTH208
-        pass  # without a pause: between the file and the row there is a millisecond or two
+        pass  # no pause: between the file and the row there are one or two milliseconds
     private_server.kill()
     deleting.join()
     start_an_hour_later(private_server)
@@ -119,10 +119,10 @@ def test_a_kill_at_the_moment_a_file_goes_leaves_both_or_neither(
 
 @pytest.mark.requirement("4.2")
 @pytest.mark.own_stage("app/images/")
-def test_a_kill_between_file_and_row_leaves_neither(
+def test_a_kill_between_file_and_row_leaves_neither_of_them(
     api: Api, private_server: LaunchedServer
 ) -> None:
-    """The file is written, the row waits for a busy database: the worst moment of all."""
+    """The worst moment: the file is written, and the row waits for a locked database."""
     kept, media = new_image(api), media_of(private_server)
     before = len(files_in(media))
     with private_server.database.write_lock():
@@ -138,12 +138,12 @@ def test_a_kill_between_file_and_row_leaves_neither(
 
 
 @pytest.mark.requirement("4.2")
-def test_the_next_start_keeps_what_has_a_row_and_all_that_is_not_ours(
+def test_a_start_keeps_stored_pictures_and_files_of_other_programs(
     api: Api, private_server: LaunchedServer
 ) -> None:
-    """A file has `.part` in its name until its row is certain: here the kill came right after.
+    """A file has `.part` in its name until its row is committed; this kill came right after that.
 
-    The others lie there because somebody named the wrong directory.
+    The other files belong to somebody else: the directory of pictures was set wrongly.
     """
     stored, media = new_image(api), media_of(private_server)
     file = file_of(private_server, stored)

@@ -1,4 +1,4 @@
-"""Row 4.1, and a promise: a picture that anybody may see does not tell where it was taken."""
+"""Requirement 4.1: a served picture does not contain the location where it was taken."""
 
 import struct
 import zlib
@@ -39,21 +39,21 @@ IN_UTF_16 = XMP_WITH_LOCATION.decode().encode("utf-16-le")
 
 
 def between_scans(extra: bytes) -> bytes:
-    """Return a JPEG with something more before the last of its scans."""
+    """Return a JPEG with `extra` bytes before the last of its scans."""
     data = jpeg(progressive=True)
     start = data.rindex(b"\xff\xda")
     return data[:start] + extra + data[start:]
 
 
 def xmp_in_png() -> PngImagePlugin.PngInfo:
-    """Return the text that programs like Photoshop write into a PNG."""
+    """Return the text chunk that programs such as Photoshop write into a PNG."""
     text = PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", XMP_WITH_LOCATION.decode())
     return text
 
 
 def exif_as_text() -> PngImagePlugin.PngInfo:
-    """Return EXIF data the way ImageMagick writes it into a PNG: as hexadecimal text."""
+    """Return EXIF data as ImageMagick writes them into a PNG: as hexadecimal text."""
     data = TAKEN_AT_HOME.tobytes()
     text = PngImagePlugin.PngInfo()
     text.add_text("Raw profile type exif", f"\nexif\n{len(data):8}\n{data.hex()}\n", zip=True)
@@ -62,7 +62,7 @@ def exif_as_text() -> PngImagePlugin.PngInfo:
 
 AT_HOME: dict[str, tuple[bytes, str]] = {
     "JPEG": (jpeg(exif=TAKEN_AT_HOME), JPEG),
-    # Where the list of what GPS says begins: after the TIFF header and two fields of 12 bytes.
+    # The GPS fields begin here: after the TIFF header and two fields of 12 bytes.
     "JPEG with EXIF data that cannot be written again": (
         jpeg(exif=exif_of((0x14A, 11, struct.pack(">f", 1.5)), (0x8825, 4, bytes([0, 0, 0, 38])))),
         JPEG,
@@ -81,7 +81,7 @@ AT_HOME: dict[str, tuple[bytes, str]] = {
     ),
     "PNG with XMP": (png(pnginfo=xmp_in_png()), PNG),
     "PNG with it as text": (png(pnginfo=exif_as_text()), PNG),
-    # Places that nobody has on a list: so nothing is kept but what is on one.
+    # Unusual places: a blocklist would miss them, so a server must keep only known data.
     "JPEG with it in its second picture": (jpeg() + jpeg(exif=TAKEN_AT_HOME), JPEG),
     "JPEG with a second segment of EXIF data": (
         with_segment(
@@ -130,17 +130,17 @@ AT_HOME: dict[str, tuple[bytes, str]] = {
 @pytest.mark.requirement("4.1")
 @pytest.mark.craft("I9")
 @pytest.mark.parametrize("name", AT_HOME)
-def test_the_place_is_taken_out_and_the_picture_stays_the_same(api: Api, name: str) -> None:
+def test_the_server_removes_the_location_and_keeps_the_picture(api: Api, name: str) -> None:
     content, content_type = AT_HOME[name]
     before = opened(content)
-    assert location_in(content)  # it was there
+    assert location_in(content)  # the upload contains it
     stored = new_image(api, content, content_type)
     served = api.request("GET", stored["url"]).content
     assert not location_in(served)
     after = opened(served)
     assert (after.format, after.mode, after.size) == (before.format, before.mode, before.size)
     assert stored["size"] == len(served)
-    # The orientation in a text is for programs of old: no browser turns a picture by it.
+    # Browsers ignore an orientation that is written as text.
     turned = None if "text" in name else before.getexif().get(ExifTags.Base.Orientation)
     assert after.getexif().get(ExifTags.Base.Orientation) == turned
     shown = (HEIGHT, WIDTH) if turned == SIDEWAYS else (WIDTH, HEIGHT)
@@ -149,13 +149,13 @@ def test_the_place_is_taken_out_and_the_picture_stays_the_same(api: Api, name: s
         assert after.tobytes() == before.tobytes()
     else:
         differences = zip(after.tobytes(), before.tobytes(), strict=True)
-        assert max(abs(new - old) for new, old in differences) < 16  # not to be seen
+        assert max(abs(new - old) for new, old in differences) < 16  # not visible
 
 
 @pytest.mark.requirement("4.1")
 @pytest.mark.craft("I9")
-def test_exif_data_that_make_no_sense_are_dropped(api: Api) -> None:
-    """Here they point before their own beginning. The picture is whole."""
+def test_invalid_exif_data_are_removed(api: Api) -> None:
+    """The offset in these data points before their own beginning. The picture is valid."""
     odd = exif_of((ExifTags.IFD.GPSInfo, 9, struct.pack(">i", -1)))
     stored = new_image(api, jpeg(exif=odd), JPEG)
     served = api.request("GET", stored["url"]).content

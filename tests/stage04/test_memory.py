@@ -1,6 +1,6 @@
-"""Rows 4.6 and 4.7: many uploads at once cost little memory, and nobody else waits for them.
+"""Requirements 4.6 and 4.7: many concurrent uploads need little memory and delay no other user.
 
-Run with `-rP` (or look into the JUnit report) to see the figures.
+Run with `-rP` (or open the JUnit report) to see the figures.
 """
 
 import sys
@@ -36,17 +36,17 @@ from tests.stage04.uploads import MAX_FILE_SIZE, new_image, upload
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage]
 
 AT_ONCE = 20
-# Twenty times the first MiB of a file, one picture decoded (34 MiB) and its profile (5 MiB) twice.
-# All twenty files at once would be 100 MiB, before the first is decoded.
+# 20 MiB for the first MiB of each file, 34 MiB for one decoded picture, and 10 MiB for its profile,
+# which is held twice. All twenty files together would take 100 MiB even before decoding.
 MEMORY_BOUND = 80 * MIB
-P95_BOUND = 150.0  # milliseconds over idle
-CAMERA = (4000, 3000)  # pixels: 12 million, a telephone's usual photo
+P95_BOUND = 150.0  # milliseconds more than idle
+CAMERA = (4000, 3000)  # pixels: 12 million, a typical photo of a phone
 LARGE = (6000, 6000)
 LARGEST = (7000, 7000)
 MOST_IN_SCANS = (6300, 6300)  # 40 million coefficients of 2 bytes
-MOST_IN_COLOUR = (3600, 3600)  # the same, in three colours
-CROWD = 40  # slow pictures of one user at once
-SLOW = (3200, 3200)  # a twentieth of a second of work each, when nobody else is at work
+MOST_IN_COLOUR = (3600, 3600)  # the same number in three colours
+CROWD = 40  # concurrent slow pictures of one user
+SLOW = (3200, 3200)  # each takes a twentieth of a second on an idle machine
 PICTURES_BOUND = 150_000_000  # bytes
 UPLOADS = 4  # at once
 WAIT_BOUND = 1.0  # seconds
@@ -56,14 +56,14 @@ Record = Callable[[str, object], None]
 
 @pytest.mark.requirement("4.6", "4.7")
 @pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
-def test_twenty_uploads_of_5_mib_at_once_take_less_than_80_mib(
+def test_twenty_concurrent_uploads_of_5_mib_take_less_than_80_mib(
     launch: Launch, record_property: Record
 ) -> None:
     photo = jpeg_of_size(jpeg(*CAMERA), MAX_FILE_SIZE)
     server = launch()
     with Api(server) as visitor:
         api = visitor.as_new_user()
-        new_image(api)  # what is loaded only once is loaded now
+        new_image(api)  # libraries that load on first use are loaded now
         before = memory_of(server.pid)
         answers = in_parallel(AT_ONCE, lambda _: upload(api, photo, content_type=JPEG).status_code)
         peak = memory_of(server.pid)["VmHWM"]
@@ -81,7 +81,7 @@ def test_twenty_uploads_of_5_mib_at_once_take_less_than_80_mib(
 
 
 WITH_MORE = segment(0xFE, b"which makes the server write the file again")
-# Made when a test asks for them: together they take seconds.
+# Functions, because making all these pictures takes seconds.
 GREEDY: dict[str, Callable[[], bytes]] = {
     "a PNG with a text": lambda: with_chunk(png(*LARGEST), chunk(b"tEXt", b"Comment\0goes")),
     "an interlaced PNG": lambda: png_of(8, RGBA, size=LARGEST, interlaced=True),
@@ -98,17 +98,17 @@ GREEDY: dict[str, Callable[[], bytes]] = {
 @pytest.mark.requirement("4.6")
 @pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
 @pytest.mark.parametrize("name", GREEDY)
-def test_no_picture_that_is_taken_needs_more_than_150_mb(
+def test_no_accepted_picture_needs_more_than_150_mb(
     launch: Launch, record_property: Record, name: str
 ) -> None:
-    """Pictures of several people at once take no more."""
-    # A server of its own: what another picture has left free in a process would hide some of it.
+    """The bound also holds for pictures of several users at the same time."""
+    # A new server: memory that an earlier picture has freed would hide a part of the growth.
     server, picture = launch(), GREEDY[name]()
     content_type = PNG if name.startswith(("a PNG", "an interlaced PNG")) else JPEG
     with Api(server) as visitor:
         people = [visitor.as_new_user() for _ in range(UPLOADS)]
         new_image(people[0])
-        new_image(people[0], jpeg(), JPEG)  # what is loaded only once is loaded now
+        new_image(people[0], jpeg(), JPEG)  # libraries that load on first use are loaded now
         before = memory_of(server.pid)["VmRSS"]
         answers = in_parallel(
             UPLOADS, lambda n: upload(people[n], picture, content_type=content_type).status_code
@@ -125,7 +125,7 @@ def test_no_picture_that_is_taken_needs_more_than_150_mb(
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.users
-def test_somebody_else_s_picture_waits_for_less_than_a_second(
+def test_an_upload_waits_less_than_a_second_for_other_users(
     api: Api, record_property: Record
 ) -> None:
     slow, somebody = progressive_of_zeros(*SLOW, 10), api.as_new_user()
@@ -152,7 +152,7 @@ def test_somebody_else_s_picture_waits_for_less_than_a_second(
 @pytest.mark.requirement("4.7")
 @pytest.mark.slow
 @pytest.mark.alone
-def test_the_list_is_fast_while_a_large_picture_is_looked_at(
+def test_the_list_stays_fast_while_a_large_picture_is_processed(
     api: Api, record_property: Record
 ) -> None:
     picture, answers = png(*LARGE), list[int]()

@@ -1,4 +1,4 @@
-"""Rows 4.3 and 2.5: images come to a database of stage 3, and go again; its people stay."""
+"""Requirements 4.3 and 2.5: the migration adds and removes images; users and todos stay."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.stage02.test_migrations import COMMANDS
 from tests.stage03.database import copy_database
 from tests.stage04.uploads import new_image
 
-# what stages before it had: a file
+# Earlier stages stored their database in a file.
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage, pytest.mark.deployment("plain")]
 
 PEOPLE = "SELECT id, username, username_folded, password_hash, created_at FROM users ORDER BY id"
@@ -21,7 +21,7 @@ INDEXES = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'im
 
 
 @pytest.mark.requirement("4.3")
-def test_images_come_and_go_and_users_and_todos_are_untouched(
+def test_the_images_migration_leaves_users_and_todos_unchanged(
     api: Api, launched_server: LaunchedServer, launch: Launch, stage_directory: Path
 ) -> None:
     api.create_todo("Stays", description="2 л")

@@ -1,4 +1,4 @@
-"""Row 4.7: a picture that is written or read does not hold up the others."""
+"""Requirement 4.7: reading or writing a picture does not block other requests."""
 
 import pytest
 
@@ -8,12 +8,12 @@ from tests.stage04.pictures import png
 from tests.stage04.uploads import new_image, upload
 
 AT_ONCE = 4
-ALLOWED = 1.0  # seconds that as many may take longer than one: much, also for a busy machine
+ALLOWED = 1.0  # seconds that all requests may take longer than one; enough on a busy machine
 
 
 @pytest.mark.requirement("4.7")
 @pytest.mark.contract("E27")
-def test_uploads_do_not_wait_for_each_other(api: Api) -> None:
+def test_concurrent_uploads_do_not_wait_for_each_other(api: Api) -> None:
     def send() -> None:
         assert upload(api, png()).status_code == 201
 
@@ -22,6 +22,6 @@ def test_uploads_do_not_wait_for_each_other(api: Api) -> None:
 
 @pytest.mark.requirement("4.7")
 @pytest.mark.contract("E27")
-def test_pictures_that_are_shown_do_not_wait_for_each_other(api: Api) -> None:
+def test_concurrent_downloads_do_not_wait_for_each_other(api: Api) -> None:
     stored = new_image(api)
     assert held_up(lambda: api.request("GET", stored["url"]), at_once=AT_ONCE) < ALLOWED

@@ -1,4 +1,4 @@
-"""Row 4.6: how many pictures one user may have is limited, too."""
+"""Requirement 4.6: the number of pictures of one user is limited."""
 
 import pytest
 
@@ -18,7 +18,7 @@ MOST = 5
 @pytest.mark.own_stage("app/images/")
 @pytest.mark.craft("E20")
 @pytest.mark.users
-def test_no_more_than_so_many_pictures_are_kept_for_one_user(launch: Launch) -> None:
+def test_a_user_cannot_store_more_pictures_than_the_quota(launch: Launch) -> None:
     server = launch(MAX_IMAGES_PER_USER=str(MOST))
     with Api(server) as visitor:
         api, somebody = visitor.as_new_user(), visitor.as_new_user()

@@ -1,4 +1,4 @@
-"""Row 4.6: five MiB of file and not a byte more, however it is sent."""
+"""Requirement 4.6: a file has at most 5 MiB, also in a chunked upload."""
 
 from collections.abc import Iterator
 
@@ -17,46 +17,46 @@ TOO_MUCH = 8 * MIB
 PIECE = b"x" * 65_536
 
 
-def take_away(api: Api, image_id: str) -> None:
-    """Delete an image, so that nothing is left."""
+def delete_image(api: Api, image_id: str) -> None:
+    """Delete an image, so that the test leaves no file."""
     assert api.request("DELETE", f"/images/{image_id}").status_code == 204
 
 
 @pytest.mark.requirement("4.6")
 @pytest.mark.contract("I3", "E22")
-def test_a_file_of_exactly_5_mib_is_taken(api: Api) -> None:
-    take_away(api, new_image(api, png_of_size(MAX_FILE_SIZE))["id"])
+def test_a_file_of_exactly_5_mib_is_accepted(api: Api) -> None:
+    delete_image(api, new_image(api, png_of_size(MAX_FILE_SIZE))["id"])
 
 
 @pytest.mark.requirement("4.6")
 @pytest.mark.craft
-def test_a_png_of_exactly_5_mib_is_taken(api: Api) -> None:
+def test_a_png_of_exactly_5_mib_is_accepted(api: Api) -> None:
     content = png_of_size(MAX_FILE_SIZE)
     stored = new_image(api, content)
     assert stored["size"] == len(content) == MAX_FILE_SIZE
     assert api.request("GET", stored["url"]).content == content
-    take_away(api, stored["id"])
+    delete_image(api, stored["id"])
 
 
 @pytest.mark.requirement("4.6")
 @pytest.mark.craft
-def test_a_jpeg_of_exactly_5_mib_is_taken_with_a_long_name(api: Api) -> None:
+def test_a_jpeg_of_exactly_5_mib_with_a_long_name_is_accepted(api: Api) -> None:
     content = jpeg_of_size(jpeg(), MAX_FILE_SIZE)
     answer = upload(api, content, content_type=JPEG, filename="ж" * 200)
     assert (answer.status_code, answer.json().get("size")) == (201, MAX_FILE_SIZE)
-    take_away(api, answer.json()["id"])
+    delete_image(api, answer.json()["id"])
 
 
 @pytest.mark.requirement("4.6")
 @pytest.mark.contract("I3", "E22")
 @pytest.mark.parametrize("excess", [1, 2, 1000, 100_000])
-def test_a_picture_that_is_larger_is_413(api: Api, excess: int) -> None:
+def test_a_picture_over_5_mib_gets_413(api: Api, excess: int) -> None:
     assert upload(api, png_of_size(MAX_FILE_SIZE + excess)).status_code == 413
 
 
 @pytest.mark.requirement("4.6")
 @pytest.mark.craft("E23")
-def test_a_413_says_why_in_json(api: Api) -> None:
+def test_a_413_has_a_reason_in_json(api: Api) -> None:
     answer = upload(api, png_of_size(MAX_FILE_SIZE + 1))
     assert answer.status_code == 413
     assert isinstance(answer.json()["detail"], str)
@@ -64,12 +64,12 @@ def test_a_413_says_why_in_json(api: Api) -> None:
 
 @pytest.mark.requirement("4.6")
 @pytest.mark.craft
-def test_what_is_larger_and_no_picture_is_413_too(api: Api) -> None:
+def test_a_large_file_that_is_not_a_picture_gets_413(api: Api) -> None:
     assert upload(api, b"x" * (MAX_FILE_SIZE + 1)).status_code == 413
 
 
 def request_of(size: int) -> tuple[bytes, bytes, dict[str, str]]:
-    """Return what comes before and after a file in a form, and the header that goes with it."""
+    """Return the body before and after a file in a form, and the headers of the form."""
     mark = b"the file goes here"
     body, headers = form(part(disposition("large.png"), mark, PNG))
     before, after = body.split(mark)
@@ -82,7 +82,7 @@ def request_of(size: int) -> tuple[bytes, bytes, dict[str, str]]:
 @pytest.mark.parametrize(
     "size", variants([TOO_MUCH, 10**12, 2**63, 10**30], craft=[10**12, 2**63, 10**30])
 )
-def test_a_declared_length_over_the_limit_is_413_before_it_is_sent(api: Api, size: int) -> None:
+def test_a_content_length_over_the_limit_gets_413_before_the_body(api: Api, size: int) -> None:
     before, _, headers = request_of(TOO_MUCH)
     headers |= {"Content-Length": str(size), "Authorization": f"Bearer {api.token}"}
     pieces = [before, *[PIECE] * (TOO_MUCH // len(PIECE))]
@@ -92,7 +92,7 @@ def test_a_declared_length_over_the_limit_is_413_before_it_is_sent(api: Api, siz
 
 @pytest.mark.requirement("4.6")
 @pytest.mark.contract("I3", "E22")
-def test_chunks_over_the_limit_are_413(api: Api) -> None:
+def test_a_chunked_upload_over_the_limit_gets_413(api: Api) -> None:
     before, after, headers = request_of(TOO_MUCH)
     headers |= {"Transfer-Encoding": "chunked", "Authorization": f"Bearer {api.token}"}
 
@@ -108,19 +108,19 @@ def test_chunks_over_the_limit_are_413(api: Api) -> None:
 
 @pytest.mark.requirement("4.6")
 @pytest.mark.craft
-def test_a_picture_that_is_sent_in_chunks_is_taken(api: Api) -> None:
+def test_a_picture_in_a_chunked_upload_is_accepted(api: Api) -> None:
     content = png_of_size(MAX_FILE_SIZE // 2)
     body, headers = form(part(disposition("chunks.png"), content, PNG))
     pieces = (body[start : start + 50_000] for start in range(0, len(body), 50_000))
     answer = api.request("POST", "/images", content=pieces, headers=headers)
     assert (answer.status_code, answer.json().get("size")) == (201, len(content))
-    take_away(api, answer.json()["id"])
+    delete_image(api, answer.json()["id"])
 
 
 @pytest.mark.requirement("4.6")
 @pytest.mark.craft
 @pytest.mark.parametrize("content_type", ["application/json", PNG, "text/plain"])
-def test_a_body_that_is_no_form_has_a_limit_too(api: Api, content_type: str) -> None:
+def test_a_body_that_is_not_a_form_has_a_limit(api: Api, content_type: str) -> None:
     headers = {"Content-Type": content_type}
     answer = api.request("POST", "/images", content=b"x" * TOO_MUCH, headers=headers)
     assert answer.status_code == 413
@@ -129,7 +129,7 @@ def test_a_body_that_is_no_form_has_a_limit_too(api: Api, content_type: str) -> 
 
 @pytest.mark.requirement("4.6")
 @pytest.mark.craft
-def test_a_text_in_the_form_has_a_limit_too(api: Api) -> None:
+def test_a_text_field_in_the_form_has_a_limit(api: Api) -> None:
     text = part(b'form-data; name="description"', b"x" * (2 * MIB), None)
     body, headers = form(text, part(disposition("small.png"), png_of_size(1000), PNG))
     answer = api.request("POST", "/images", content=body, headers=headers)
@@ -145,7 +145,7 @@ def test_a_text_in_the_form_has_a_limit_too(api: Api) -> None:
         craft=["/auth/token", "/images/x"],
     ),
 )
-def test_the_larger_limit_is_for_pictures_only(api: Api, path: str) -> None:
+def test_other_routes_keep_the_smaller_limit(api: Api, path: str) -> None:
     body = b'{"title": "%b"}' % (b"x" * MIB)
     answer = api.request("POST", path, content=body)
     assert answer.status_code in ((405, 413) if path == "/images/x" else (413,))

@@ -1,4 +1,4 @@
-"""Rows 4.5 and 4.7, the part that no client can see: read in the source of the app."""
+"""Requirements 4.5 and 4.7: rules that clients cannot observe, read from the source."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ from tests.stage03.test_source import packages_imported
 
 pytestmark = pytest.mark.craft
 
-# Each of these holds the event loop while a disk works.
+# Each of these calls blocks the event loop while the disk works.
 BLOCKING_METHODS = {"read_bytes", "write_bytes", "read_text", "write_text", "unlink", "rename"}
 BLOCKING_FUNCTIONS = {
     "open",
@@ -25,7 +25,7 @@ BLOCKING_FUNCTIONS = {
 
 @pytest.fixture(scope="module")
 def modules(stage_directory: Path) -> dict[str, ast.Module]:
-    """The syntax tree of every module of the images by its path."""
+    """Return the syntax tree of every module of the images feature by its path."""
     return {
         path.relative_to(stage_directory).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
         for path in sorted((stage_directory / "app" / "images").rglob("*.py"))
@@ -33,7 +33,7 @@ def modules(stage_directory: Path) -> dict[str, ast.Module]:
 
 
 @pytest.mark.requirement("4.7")
-def test_files_are_written_and_removed_by_aiofiles(modules: dict[str, ast.Module]) -> None:
+def test_aiofiles_writes_and_deletes_the_files(modules: dict[str, ast.Module]) -> None:
     used = {
         ast.unparse(node.func)
         for module in modules.values()
@@ -44,7 +44,7 @@ def test_files_are_written_and_removed_by_aiofiles(modules: dict[str, ast.Module
 
 
 @pytest.mark.requirement("4.7")
-def test_no_async_function_touches_the_disk_by_itself(modules: dict[str, ast.Module]) -> None:
+def test_no_async_function_makes_a_blocking_file_call(modules: dict[str, ast.Module]) -> None:
     blocking = []
     for path, module in modules.items():
         for function in ast.walk(module):
@@ -62,7 +62,7 @@ def test_no_async_function_touches_the_disk_by_itself(modules: dict[str, ast.Mod
 
 
 @pytest.mark.requirement("4.5")
-def test_pictures_are_decoded_in_one_module_by_one_loader_and_off_the_event_loop(
+def test_one_module_decodes_pictures_outside_the_event_loop(
     modules: dict[str, ast.Module],
 ) -> None:
     users = {path for path, module in modules.items() if "pyvips" in packages_imported(module)}
@@ -70,7 +70,7 @@ def test_pictures_are_decoded_in_one_module_by_one_loader_and_off_the_event_loop
     module = modules["app/images/pictures.py"]
     called = names_called(module)
     loaders = {name for name in called if re.match(r"new_from_|\w+load(_|$)", name)}
-    assert loaders == {"jpegload_source"}  # libvips knows many formats more
+    assert loaders == {"jpegload_source"}  # libvips supports many other formats
     in_a_thread = ("to_thread.run_sync", ".run_in_executor")
     assert any(name.endswith(in_a_thread) for name in names_used(module))
     assert "unlimited" not in ast.unparse(module)

@@ -1,4 +1,4 @@
-"""Rows 4.2 and 4.3: each picture is a file under a name of ours, and a row that says which."""
+"""Requirements 4.2 and 4.3: each picture is a file with a generated name and a row."""
 
 import re
 import stat
@@ -22,7 +22,7 @@ ROW = "SELECT filename, path, uploaded_at, content_type, size FROM images WHERE 
 
 @pytest.fixture
 def stored(api: Api) -> Image:
-    """A JPEG that was uploaded."""
+    """Return an uploaded JPEG."""
     return new_image(api, jpeg(), JPEG)
 
 
@@ -34,14 +34,14 @@ def path_of(server: LaunchedServer, stored: Image) -> str:
 
 @pytest.mark.requirement("4.3")
 @pytest.mark.contract("I2")
-def test_name_path_and_time_are_in_the_database(
+def test_the_row_has_the_name_the_path_and_the_time(
     stored: Image, launched_server: LaunchedServer
 ) -> None:
     (row,) = launched_server.database.query(ROW, stored["id"].replace("-", ""))
     filename, path, uploaded_at, content_type, size = row
     assert (filename, content_type, size) == ("picture.png", JPEG, len(jpeg()))
     assert path
-    if isinstance(uploaded_at, str):  # SQLite knows no times
+    if isinstance(uploaded_at, str):  # SQLite has no type for times
         uploaded_at = datetime.fromisoformat(uploaded_at)
     in_utc = uploaded_at.replace(tzinfo=UTC)
     assert in_utc == datetime.fromisoformat(stored["uploaded_at"])
@@ -49,7 +49,7 @@ def test_name_path_and_time_are_in_the_database(
 
 
 @pytest.mark.requirement("4.2", "4.3")
-def test_the_path_leads_to_the_picture_below_the_directory_of_pictures(
+def test_the_stored_path_points_into_the_directory_of_pictures(
     stored: Image, launched_server: LaunchedServer, media: Path
 ) -> None:
     file = media / path_of(launched_server, stored)
@@ -58,7 +58,7 @@ def test_the_path_leads_to_the_picture_below_the_directory_of_pictures(
 
 
 @pytest.mark.requirement("4.2", "4.3")
-def test_the_stored_name_is_random_and_says_nothing(
+def test_the_stored_name_is_random_and_not_the_id_or_the_file_name(
     api: Api, launched_server: LaunchedServer
 ) -> None:
     images = [new_image(api) for _ in range(3)]
@@ -67,13 +67,13 @@ def test_the_stored_name_is_random_and_says_nothing(
     assert [len(found) for found in names] == [1, 1, 1]
     assert len({name for (name,) in names}) == 3
     for stored, path in zip(images, paths, strict=True):
-        # Else whoever sees the address of a picture knows where it is on the disk.
+        # Otherwise the URL of a picture would reveal its path on the disk.
         assert stored["id"].replace("-", "") not in path
         assert stored["filename"].partition(".")[0] not in path
 
 
 @pytest.mark.requirement("4.2")
-@pytest.mark.skipif(sys.platform == "win32", reason="not checked: Windows has no such bit")
+@pytest.mark.skipif(sys.platform == "win32", reason="not checked: Windows has no executable bit")
 def test_a_stored_file_is_not_executable(
     stored: Image, launched_server: LaunchedServer, media: Path
 ) -> None:
@@ -82,7 +82,7 @@ def test_a_stored_file_is_not_executable(
 
 
 @pytest.mark.requirement("4.2")
-def test_deleting_takes_row_and_file(
+def test_deleting_a_picture_deletes_its_row_and_its_file(
     api: Api, stored: Image, launched_server: LaunchedServer, media: Path
 ) -> None:
     path = path_of(launched_server, stored)
@@ -93,7 +93,7 @@ def test_deleting_takes_row_and_file(
 
 
 @pytest.mark.requirement("4.2")
-def test_a_picture_whose_file_is_gone_is_404_and_can_be_deleted(
+def test_a_picture_with_a_missing_file_gets_404_and_can_be_deleted(
     api: Api, stored: Image, launched_server: LaunchedServer, media: Path
 ) -> None:
     (media / path_of(launched_server, stored)).unlink()

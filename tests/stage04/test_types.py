@@ -1,4 +1,4 @@
-"""Row 4.5: what a file is, its bytes say; what they contradict or cannot carry is refused."""
+"""Requirement 4.5: the bytes of a file decide its type; other and broken files are refused."""
 
 import struct
 import time
@@ -46,9 +46,9 @@ DRAWING = (
     b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">'
     b"<script>alert(1)</script></svg>"
 )
-AT_ONCE = 2.0  # seconds: long enough for a busy machine, too short to decode a bomb
+AT_ONCE = 2.0  # seconds: enough on a busy machine, too short to decode a bomb
 
-# By what the file is: its bytes, its name, and what it is declared to be.
+# The real type of the file: its bytes, its name, and its declared type.
 OTHERS: dict[str, tuple[bytes, str, str]] = {
     "a GIF named .png": (saved(image(), "GIF"), "picture.png", PNG),
     "a GIF": (saved(image(), "GIF"), "picture.gif", "image/gif"),
@@ -76,7 +76,7 @@ OTHERS: dict[str, tuple[bytes, str, str]] = {
 }
 
 
-# These begin with what may be a picture: broken (422), or none (415).
+# The beginning of these files may be a picture: broken (422) or of another type (415).
 DOUBTFUL = {
     *("a JPEG behind a page", "a PNG behind a line end", "a PNG whose line ends were changed"),
     *("one byte", "nothing"),
@@ -86,7 +86,7 @@ DOUBTFUL = {
 @pytest.mark.requirement("4.5")
 @pytest.mark.contract("I3", "E5")
 @pytest.mark.parametrize("name", variants(OTHERS, craft=DOUBTFUL))
-def test_what_is_neither_jpeg_nor_png_is_415(api: Api, name: str) -> None:
+def test_a_file_that_is_neither_jpeg_nor_png_gets_415(api: Api, name: str) -> None:
     content, filename, declared = OTHERS[name]
     answer = upload(api, content, content_type=declared, filename=filename)
     assert answer.status_code == 415
@@ -109,7 +109,7 @@ def test_what_is_neither_jpeg_nor_png_is_415(api: Api, name: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "PNG" if value == png() else "JPEG",
 )
-def test_what_is_declared_to_be_something_else_is_415(
+def test_a_picture_declared_as_another_type_gets_415(
     api: Api, content: bytes, declared: str
 ) -> None:
     answer = upload(api, content, content_type=declared)
@@ -119,7 +119,7 @@ def test_what_is_declared_to_be_something_else_is_415(
 
 @pytest.mark.requirement("4.5")
 @pytest.mark.contract("I1", "I3", "I6")
-def test_a_name_decides_nothing(api: Api) -> None:
+def test_the_file_name_does_not_decide_the_type(api: Api) -> None:
     stored = upload(api, jpeg(), content_type=JPEG, filename="really.png").json()
     assert (stored["filename"], stored["content_type"]) == ("really.png", JPEG)
     assert api.request("GET", stored["url"]).headers["content-type"] == JPEG
@@ -137,19 +137,19 @@ def without_data(data: bytes) -> bytes:
 
 
 def header_of(data: bytes) -> bytes:
-    """Return the segment of a JPEG that says its size and its colours."""
+    """Return the segment of a JPEG that contains its size and its colours."""
     start = data.index(b"\xff\xc0")
     return data[start : start + 19]
 
 
 def changed(data: bytes, after: bytes, new: bytes) -> bytes:
-    """Return data with other bytes behind the first place of these."""
+    """Return data in which `new` replaces the bytes after the first occurrence of `after`."""
     start = data.index(after) + len(after)
     return data[:start] + new + data[start + len(new) :]
 
 
 def moving(number: int, rows: bytes) -> bytes:
-    """Return a PNG of two grey pictures, the second of these rows and with this number."""
+    """Return a PNG with two grey pictures; the second one has these rows and this number."""
     control = struct.pack(">IIIIIHHBB", number, WIDTH, HEIGHT, 0, 0, 1, 9, 0, 0)
     pixels = struct.pack(">I", number + 1) + zlib.compress(rows)
     second = chunk(b"fcTL", control) + chunk(b"fdAT", pixels)
@@ -178,7 +178,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "a PNG with a wrong checksum of its pixels": (with_wrong_checksum(LONG_PNG, b"IDAT"), PNG),
     "a PNG with a wrong checksum of its end": (with_wrong_checksum(LONG_PNG, b"IEND"), PNG),
     "a PNG that goes on after its pixels": (with_chunk(LONG_PNG, chunk(b"IDAT", b"more")), PNG),
-    # What Pillow, asked to decode it, calls good. The last rows of a picture are the hardest.
+    # Pillow decodes these without an error. Faults in the last rows are the hardest to detect.
     "half a JPEG with an end": (LONG_JPEG[: len(LONG_JPEG) // 2] + END_OF_JPEG, JPEG),
     "a JPEG of which some bytes are missing": (LONG_JPEG[:-20] + END_OF_JPEG, JPEG),
     "half a grey JPEG with an end": (half(saved(image(mode="L"), "JPEG")), JPEG),
@@ -249,7 +249,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
 @pytest.mark.requirement("4.5")
 @pytest.mark.contract("I3")
 @pytest.mark.parametrize("name", ["half a JPEG", "half a PNG"])
-def test_half_a_picture_is_422(api: Api, name: str) -> None:
+def test_an_incomplete_picture_gets_422(api: Api, name: str) -> None:
     content, declared = BROKEN[name]
     answer = upload(api, content, content_type=declared)
     assert answer.status_code == 422
@@ -266,8 +266,8 @@ def test_half_a_picture_is_422(api: Api, name: str) -> None:
         *("a JPEG's first bytes and a script", "a PNG's first bytes and a script"),
     ],
 )
-def test_the_first_bytes_alone_are_no_picture(api: Api, name: str) -> None:
-    """It may be called broken, or none at all."""
+def test_the_first_bytes_of_a_picture_get_415_or_422(api: Api, name: str) -> None:
+    """The server may call it broken (422) or unsupported (415)."""
     content, declared = BROKEN[name]
     assert upload(api, content, content_type=declared).status_code in (415, 422)
 
@@ -275,24 +275,24 @@ def test_the_first_bytes_alone_are_no_picture(api: Api, name: str) -> None:
 @pytest.mark.requirement("4.5")
 @pytest.mark.craft("I8")
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_picture_is_422(api: Api, name: str) -> None:
+def test_a_broken_picture_gets_422(api: Api, name: str) -> None:
     content, declared = BROKEN[name]
     answer = upload(api, content, content_type=declared)
     assert answer.status_code == 422
     assert answer.json()["detail"]
 
 
-# Made when a test asks for them: together they take seconds.
+# Functions, because making all these pictures takes seconds.
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a PNG of 20 000 x 20 000": (lambda: png_bomb(20_000), PNG),
     "a JPEG that says it has 20 000 x 20 000": (lambda: jpeg_that_says_it_is(20_000, 20_000), JPEG),
     "a JPEG that says it has 65 000 x 65 000": (lambda: jpeg_that_says_it_is(65_000, 65_000), JPEG),
     "a PNG 40 million pixels high": (lambda: png_of(1, GREY, size=(1, 40_000_000)), PNG),
     "a PNG 40 million pixels wide": (lambda: png_of(1, GREY, size=(40_000_000, 1)), PNG),
-    # Memory: a decoder keeps all of a progressive picture, four times 49 million numbers here.
+    # Memory: a decoder keeps a whole progressive picture, here four times 49 million numbers.
     "a progressive JPEG in CMYK": (lambda: progressive_of_zeros(7000, 7000, 1, components=4), JPEG),
     "a progressive JPEG": (lambda: progressive_of_zeros(7000, 7000, 5), JPEG),
-    # Time: each scan goes through all of it.
+    # Time: each scan covers the whole picture.
     "a JPEG of 800 scans": (lambda: progressive_of_zeros(6000, 6000, 800), JPEG),
     "a JPEG of 30 scans": (lambda: progressive_of_zeros(6000, 6000, 30), JPEG),
     "a JPEG of a million parts": (
@@ -318,7 +318,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         "a JPEG that says it has 65 000 x 65 000",
     ],
 )
-def test_a_picture_of_400_megapixels_and_more_is_422(api: Api, name: str) -> None:
+def test_a_picture_of_400_megapixels_or_more_gets_422(api: Api, name: str) -> None:
     make, declared = BOMBS[name]
     assert upload(api, make(), content_type=declared).status_code == 422
 
@@ -327,7 +327,7 @@ def test_a_picture_of_400_megapixels_and_more_is_422(api: Api, name: str) -> Non
 @pytest.mark.own_stage("app/images/")
 @pytest.mark.craft("I11")
 @pytest.mark.parametrize("name", BOMBS)
-def test_an_absurdly_large_picture_is_422_at_once(api: Api, name: str) -> None:
+def test_an_extremely_large_picture_gets_422_quickly(api: Api, name: str) -> None:
     make, declared = BOMBS[name]
     content = make()
     assert len(content) < MAX_FILE_SIZE
@@ -340,7 +340,7 @@ def test_an_absurdly_large_picture_is_422_at_once(api: Api, name: str) -> None:
 @pytest.mark.requirement("4.5")
 @pytest.mark.own_stage("app/images/")
 @pytest.mark.contract("I3")
-def test_a_camera_s_picture_is_not_absurdly_large(api: Api) -> None:
+def test_a_photo_of_a_camera_is_accepted(api: Api) -> None:
     stored = new_image(api, jpeg(4000, 3000), JPEG)
     assert (stored["width"], stored["height"]) == (4000, 3000)
     assert api.request("DELETE", f"/images/{stored['id']}").status_code == 204
@@ -352,12 +352,12 @@ TWO_IN_ONE: dict[str, tuple[bytes, str]] = {
     "a PNG and an archive": (png() + zip_archive(), PNG),
     "a JPEG and a page": (jpeg() + PAGE, JPEG),
     "a PNG and a page": (png() + PAGE, PNG),
-    # The same by somebody who knows that only the last bytes are looked at.
+    # The archive or page ends like a picture, so a check of the last bytes does not detect it.
     "a JPEG and an archive that ends as a JPEG": (jpeg() + zip_archive(END_OF_JPEG), JPEG),
     "a PNG and an archive that ends as a PNG": (png() + zip_archive(IEND), PNG),
     "a JPEG and a page that ends as a JPEG": (jpeg() + PAGE + END_OF_JPEG, JPEG),
     "a PNG and a page that ends as a PNG": (png() + PAGE + IEND, PNG),
-    # Where a decoder has all pixels already, and looks no further.
+    # The decoder has all pixels before this data, and reads no further.
     "a JPEG with an archive at the end of its scan": (
         jpeg()[:-2] + zip_archive(END_OF_JPEG),
         JPEG,
@@ -373,7 +373,7 @@ TWO_IN_ONE: dict[str, tuple[bytes, str]] = {
 @pytest.mark.requirement("4.5")
 @pytest.mark.craft
 @pytest.mark.parametrize("name", TWO_IN_ONE)
-def test_a_picture_that_is_something_else_too_is_422(api: Api, name: str) -> None:
+def test_a_picture_that_is_also_another_file_gets_422(api: Api, name: str) -> None:
     content, declared = TWO_IN_ONE[name]
     assert is_zip_archive(content) == ("archive" in name)
     assert upload(api, content, content_type=declared).status_code == 422
@@ -413,7 +413,7 @@ WITHOUT_A_FILE = {
 @pytest.mark.requirement("4.5")
 @pytest.mark.contract("E4", "I3")
 @pytest.mark.parametrize("name", variants(NO_FORMS, craft=NO_FORMS.keys() - WITHOUT_A_FILE))
-def test_a_form_without_exactly_one_file_is_422(api: Api, name: str) -> None:
+def test_a_form_without_exactly_one_file_gets_422(api: Api, name: str) -> None:
     content, headers = NO_FORMS[name]
     answer: Any = api.request("POST", "/images", content=content, headers=headers)
     assert answer.status_code == 422
@@ -422,7 +422,7 @@ def test_a_form_without_exactly_one_file_is_422(api: Api, name: str) -> None:
 
 @pytest.mark.requirement("4.5")
 @pytest.mark.contract("I3")
-def test_an_input_that_nobody_chose_a_file_in_is_refused(api: Api) -> None:
-    """What a browser sends for an empty `<input type=file>`."""
+def test_a_form_without_a_chosen_file_is_refused(api: Api) -> None:
+    """A browser sends this for an empty `<input type=file>`."""
     answer = upload(api, b"", content_type="application/octet-stream", filename="")
     assert answer.status_code in (415, 422)

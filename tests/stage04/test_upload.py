@@ -1,4 +1,4 @@
-"""Rows 4.1 and 4.3: a JPEG or PNG goes in, and what it is comes back."""
+"""Requirements 4.1 and 4.3: uploading a JPEG or PNG returns its metadata."""
 
 from datetime import datetime, timedelta
 from urllib.parse import urljoin
@@ -65,7 +65,7 @@ COMMON = {
 @pytest.mark.requirement("4.1")
 @pytest.mark.contract("I1", "I3", "I6", "E2")
 @pytest.mark.parametrize("name", variants(PICTURES, craft=PICTURES.keys() - COMMON))
-def test_a_picture_comes_back_complete(api: Api, name: str) -> None:
+def test_uploading_a_picture_returns_all_its_metadata(api: Api, name: str) -> None:
     content, content_type = PICTURES[name]
     answer = upload(api, content, content_type=content_type, filename=f"{name}.file")
     assert answer.status_code == 201
@@ -84,7 +84,7 @@ def test_a_picture_comes_back_complete(api: Api, name: str) -> None:
 @pytest.mark.requirement("4.1")
 @pytest.mark.craft
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_comes_back_byte_for_byte(api: Api, name: str) -> None:
+def test_a_picture_without_metadata_is_served_byte_for_byte(api: Api, name: str) -> None:
     content, content_type = PICTURES[name]
     answer = upload(api, content, content_type=content_type, filename=f"{name}.file")
     assert answer.status_code == 201
@@ -94,8 +94,8 @@ def test_a_picture_comes_back_byte_for_byte(api: Api, name: str) -> None:
 
 @pytest.mark.requirement("4.1")
 @pytest.mark.craft
-def test_of_several_pictures_in_one_jpeg_the_first_is_stored(api: Api) -> None:
-    """What a browser shows. The others may hold anything, and most are previews."""
+def test_only_the_first_picture_in_a_jpeg_is_stored(api: Api) -> None:
+    """A browser shows the first picture. The others are mostly previews."""
     several = saved(image(), "MPO", save_all=True, append_images=[image().rotate(180)])
     stored = new_image(api, several, JPEG)
     served = api.request("GET", stored["url"]).content
@@ -105,7 +105,7 @@ def test_of_several_pictures_in_one_jpeg_the_first_is_stored(api: Api) -> None:
 
 @pytest.mark.requirement("4.1")
 @pytest.mark.contract("E15", "I5")
-def test_the_location_of_a_new_image_leads_to_it(api: Api) -> None:
+def test_the_location_header_is_the_url_of_the_new_image(api: Api) -> None:
     answer = upload(api, png())
     location = urljoin(str(answer.url), answer.headers["location"])
     assert api.request("GET", location).json() == answer.json()
@@ -115,7 +115,7 @@ def test_the_location_of_a_new_image_leads_to_it(api: Api) -> None:
 @pytest.mark.craft("I9")
 @pytest.mark.parametrize(("content_type", "make"), [(JPEG, jpeg), (PNG, png)])
 @pytest.mark.parametrize("orientation", [1, 3, SIDEWAYS, 8])
-def test_width_and_height_are_as_the_picture_is_shown(
+def test_width_and_height_match_the_displayed_picture(
     api: Api, content_type: str, make: object, orientation: int
 ) -> None:
     assert callable(make)
@@ -123,13 +123,13 @@ def test_width_and_height_are_as_the_picture_is_shown(
     stored = new_image(api, content, content_type)
     shown = (HEIGHT, WIDTH) if orientation >= SIDEWAYS else (WIDTH, HEIGHT)
     assert (stored["width"], stored["height"]) == shown
-    assert api.request("GET", stored["url"]).content == content  # nothing to take out of it
+    assert api.request("GET", stored["url"]).content == content  # nothing had to be removed
 
 
 @pytest.mark.requirement("4.1")
 @pytest.mark.craft("I9")
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_orientation_that_does_not_exist_is_none(api: Api, orientation: int) -> None:
+def test_an_invalid_orientation_is_ignored(api: Api, orientation: int) -> None:
     stored = new_image(api, jpeg(exif=exif(orientation=orientation)), JPEG)
     assert (stored["width"], stored["height"]) == (WIDTH, HEIGHT)
 
@@ -137,7 +137,7 @@ def test_an_orientation_that_does_not_exist_is_none(api: Api, orientation: int) 
 @pytest.mark.requirement("4.1")
 @pytest.mark.contract("I3")
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
-def test_a_picture_may_be_tiny_or_thin(api: Api, size: tuple[int, int]) -> None:
+def test_a_tiny_or_thin_picture_is_accepted(api: Api, size: tuple[int, int]) -> None:
     stored = new_image(api, png(*size))
     assert (stored["width"], stored["height"]) == size
 
@@ -145,13 +145,13 @@ def test_a_picture_may_be_tiny_or_thin(api: Api, size: tuple[int, int]) -> None:
 @pytest.mark.requirement("4.1")
 @pytest.mark.craft
 @pytest.mark.parametrize("declared", ["IMAGE/PNG", "image/png; charset=binary", "Image/Png ; a=b"])
-def test_a_type_is_declared_in_any_spelling(api: Api, declared: str) -> None:
+def test_the_declared_type_is_accepted_in_any_spelling(api: Api, declared: str) -> None:
     assert upload(api, png(), content_type=declared).json()["content_type"] == PNG
 
 
 @pytest.mark.requirement("4.1")
 @pytest.mark.craft
-def test_other_fields_of_the_form_do_no_harm(api: Api) -> None:
+def test_other_fields_of_the_form_are_ignored(api: Api) -> None:
     text = part(b'form-data; name="description"', b"At the sea", None)
     picture = part(disposition("sea.png"), png(), PNG)
     body, headers = form(text, picture)
@@ -160,7 +160,7 @@ def test_other_fields_of_the_form_do_no_harm(api: Api) -> None:
 
 @pytest.mark.requirement("4.1")
 @pytest.mark.contract("I3", "I7")
-def test_the_same_picture_twice_is_two_images(api: Api) -> None:
+def test_uploading_a_picture_twice_creates_two_images(api: Api) -> None:
     first, second = new_image(api), new_image(api)
     assert first["id"] != second["id"]
     assert first["url"] != second["url"]
@@ -171,7 +171,7 @@ def test_the_same_picture_twice_is_two_images(api: Api) -> None:
 @pytest.mark.requirement("4.1")
 @pytest.mark.own_stage("app/images/")
 @pytest.mark.contract("I3")
-def test_many_uploads_at_once_are_an_image_each(api: Api) -> None:
+def test_concurrent_uploads_each_create_an_image(api: Api) -> None:
     contents = [png(number + 1, 5) for number in range(20)]
     made = in_parallel(20, lambda number: new_image(api, contents[number]))
     assert not made.errors
@@ -187,7 +187,7 @@ def test_many_uploads_at_once_are_an_image_each(api: Api) -> None:
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("token", [None, "garbage"])
 @pytest.mark.users
-def test_without_a_good_token_nothing_is_taken(api: Api, token: str | None) -> None:
+def test_an_upload_without_a_valid_token_gets_401(api: Api, token: str | None) -> None:
     answer = upload(api.with_token(token), png())
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].split()[0] == "Bearer"

@@ -1,4 +1,4 @@
-"""Sending a picture as a browser does, or as nobody should."""
+"""Sends pictures as a browser does, and malformed forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Image = dict[str, Any]
 
 
 def disposition(filename: str, field: str = "file") -> bytes:
-    """Return the header that names a file, with quotes and line ends as a browser writes them."""
+    """Return the header that names a file, with quotes and line ends escaped like in a browser."""
     escaped = filename.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
     return f'form-data; name="{field}"; filename="{escaped}"'.encode()
 
@@ -31,7 +31,7 @@ def part(content_disposition: bytes, content: bytes, content_type: str | None) -
 
 
 def form(*parts: bytes) -> tuple[bytes, dict[str, str]]:
-    """Return a multipart body of these parts, and the header that goes with it."""
+    """Return a multipart body of these parts, and its headers."""
     boundary = secrets.token_hex(16)
     line = b"\r\n--" + boundary.encode()
     body = b"".join(line + b"\r\n" + part for part in parts)[2:] + line + b"--\r\n"
@@ -46,14 +46,14 @@ def upload(
     filename: str = "picture.png",
     content_disposition: bytes | None = None,
 ) -> httpx.Response:
-    """Upload a file and return the answer, whatever it is."""
+    """Upload a file and return the answer, also when it is an error."""
     named = disposition(filename) if content_disposition is None else content_disposition
     body, headers = form(part(named, content, content_type))
     return api.request("POST", "/images", content=body, headers=headers)
 
 
 def new_image(api: Api, content: bytes | None = None, content_type: str = PNG) -> Image:
-    """Upload a picture, a small PNG unless another is given, and return what came back."""
+    """Upload a picture (a small PNG by default) and return its metadata."""
     answer = upload(api, png() if content is None else content, content_type=content_type)
     assert answer.status_code == httpx.codes.CREATED, answer.text
     image: Image = answer.json()
@@ -61,7 +61,7 @@ def new_image(api: Api, content: bytes | None = None, content_type: str = PNG) -
 
 
 def list_images(api: Api, **query: Any) -> list[Image]:
-    """Return one page of one's own images."""
+    """Return one page of your images."""
     answer = api.request("GET", "/images", params=query)
     assert answer.status_code == httpx.codes.OK, answer.text
     images: list[Image] = answer.json()

@@ -1,4 +1,4 @@
-"""What can happen to Celery's processes and to Redis, and what is seen of the jobs then."""
+"""Faults of Celery processes and of Redis, and the state of the jobs after each fault."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def all_ended(api: Api, job_ids: Iterable[str]) -> list[Job]:
 
 
 def is_running(ledger: Ledger, job_ids: Iterable[str]) -> bool:
-    """Return whether one of the jobs at least is being run."""
+    """Return whether at least one of the jobs is running."""
     return any(ledger.status(job_id) == "running" for job_id in job_ids)
 
 
 def worker_processes_killed(cluster: Cluster) -> Evidence:
-    """Kill in mid-job first only the children of a worker, then another worker as a whole."""
+    """During jobs, kill first the child processes of a worker, then a whole worker."""
     api, ledger = cluster.start()
     cluster.worker.start()
     cluster.beat.start()
@@ -68,7 +68,7 @@ def worker_processes_killed(cluster: Cluster) -> Evidence:
 
 
 def redis_restarted(cluster: Cluster) -> Evidence:
-    """Restart Redis, which keeps nothing, under waiting jobs; then end all of it without Redis."""
+    """Restart Redis, which loses its data, while jobs wait; then stop Celery without Redis."""
     api, ledger = cluster.start()
     told = [submit(api, f"Before {number}.")["id"] for number in range(5)]
     waiting = cluster.redis.waiting()
@@ -100,7 +100,7 @@ def redis_restarted(cluster: Cluster) -> Evidence:
 
 
 def redis_killed_and_paused(cluster: Cluster) -> Evidence:
-    """Kill Redis under a worker at work, start it again; then let it hang for a while."""
+    """Kill Redis while a worker runs a job, start it again; then suspend it for a while."""
     api, ledger = cluster.start()
     cluster.worker.start()
     cluster.beat.start()
@@ -126,8 +126,8 @@ def redis_killed_and_paused(cluster: Cluster) -> Evidence:
     }
 
 
-def told_twice(cluster: Cluster) -> Evidence:
-    """Tell two workers of every job twice; then leave jobs that are due without beat."""
+def notified_twice(cluster: Cluster) -> Evidence:
+    """Send two workers every message twice; then leave due jobs without beat."""
     api, ledger = cluster.start()
     job_ids = [submit(api, f"Twice {number}.")["id"] for number in range(JOBS)]
     waiting = cluster.redis.waiting()
@@ -136,7 +136,7 @@ def told_twice(cluster: Cluster) -> Evidence:
     for worker in cluster.workers:
         worker.start()
     jobs = all_ended(api, job_ids)
-    eventually(lambda: cluster.redis.waiting() == 0, within=60)  # what was told twice is read too
+    eventually(lambda: cluster.redis.waiting() == 0, within=60)  # the duplicates are read too
 
     due = submit(api, run_at=seconds_from_now(1))["id"]
     overdue = time.monotonic() + 3
@@ -144,7 +144,7 @@ def told_twice(cluster: Cluster) -> Evidence:
     without_beat = read(api, due)
     cluster.beat.start()
     with_beat = all_ended(api, [due])
-    # The server's restart is nothing to the workers, nor theirs to it.
+    # The server and the workers restart independently.
     cluster.server.restart()
     after = all_ended(api, [submit(api)["id"]])
     exit_codes = [process.stop(within=60) for process in (*cluster.workers, cluster.beat)]
@@ -163,8 +163,8 @@ def told_twice(cluster: Cluster) -> Evidence:
     }
 
 
-def many_before_it(cluster: Cluster) -> Evidence:
-    """Have a job become due while so many wait that they take longer than a message may."""
+def long_queue_before_a_due_job(cluster: Cluster) -> Evidence:
+    """Let a job become due while long jobs wait ahead of it for longer than a message may last."""
     api, ledger = cluster.start()
     many = [submit_file(api, LONG)["id"] for _ in range(JOBS)]
     later = submit(api, run_at=seconds_from_now(1))["id"]
@@ -178,6 +178,6 @@ CELERY_FAULTS = (
     worker_processes_killed,
     redis_restarted,
     redis_killed_and_paused,
-    told_twice,
-    many_before_it,
+    notified_twice,
+    long_queue_before_a_due_job,
 )

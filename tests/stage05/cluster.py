@@ -11,7 +11,7 @@ from course.harness.server import LaunchedServer
 
 
 class Cluster:
-    """The processes, none of them started; `server` is to be one that was not started either."""
+    """The processes. None of them is started, and `server` must not be started either."""
 
     def __init__(self, server: LaunchedServer, directory: Path) -> None:
         self.server = server
@@ -25,22 +25,22 @@ class Cluster:
 
     @property
     def worker(self) -> Process:
-        """The first of the two workers."""
+        """Return the first of the two workers."""
         return self.workers[0]
 
     def start(self) -> tuple[Api, Ledger]:
-        """Start Redis and the server; return a user of it and the ledger of its jobs."""
+        """Start Redis and the server; return a user's driver and the ledger of the jobs."""
         self.redis.start()
         self.server.start()
         return Api(self.server).as_new_user(), Ledger(self.server.database)
 
     def logs(self) -> str:
-        """Return all that the app's processes have printed."""
+        """Return everything that the app's processes have printed."""
         processes = [*self.workers, self.beat]
         return self.server.log_text() + "".join(process.log_text() for process in processes)
 
     def end(self) -> None:
-        """Kill what runs."""
+        """Kill the processes that run."""
         for process in (*self.workers, self.beat, self.redis.process):
             process.end()
         self.server.end()

@@ -1,4 +1,4 @@
-"""What takes long: faults, which all happen at once, and a whole minute, beside the other tests."""
+"""Slow fixtures that run beside the other tests: all faults at once, and a whole minute."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ Evidences = Callable[[Callable[..., Evidence]], Evidence]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the test that has to wait for a minute at the end."""
+    """Move the test that waits for a minute to the end."""
     items.sort(key=lambda item: needs(item, EVERY_MINUTE))
 
 
@@ -35,10 +35,10 @@ def every_minute(
     stage: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Minute]:
-    """What was seen of a server that removes what has ended once a minute.
+    """Return the results of a server that removes ended jobs once a minute.
 
-    It takes a whole minute, so it begins with the first test and happens beside the others. Of
-    several processes that share the tests, one does it and writes down what it saw for all.
+    The wait is a whole minute, so it starts with the first test and runs beside the others. If
+    several processes share the tests, one of them does the work and writes the results to a file.
     """
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -58,25 +58,25 @@ def every_minute(
 
 @pytest.fixture(scope="session", autouse=True)
 def _begin_early(request: pytest.FixtureRequest) -> None:
-    """Begin the whole minute before the first test here, if it is needed."""
+    """Start the minute before the first test of this folder, if a test needs it."""
     if request.config.getoption("base_url"):
         return
     if any(needs(item, EVERY_MINUTE) for item in request.session.items):
         request.getfixturevalue(EVERY_MINUTE)
 
 
-def happen(fault: Callable[..., Evidence], server: LaunchedServer) -> Evidence:
-    """Let a fault happen to a server that runs jobs itself, and end it."""
+def cause(fault: Callable[..., Evidence], server: LaunchedServer) -> Evidence:
+    """Cause a fault in a server that runs jobs itself, and stop that server."""
     server.start()
     try:
         with Api(server) as visitor:
             return fault(server, visitor.as_new_user())
     finally:
-        server.end()  # what it has left to do would only slow the others down
+        server.end()  # its remaining jobs would slow the other tests down
 
 
-def happen_to_all(fault: Callable[[Cluster], Evidence], cluster: Cluster) -> Evidence:
-    """Let a fault happen to a server, its Redis and its workers, and end them."""
+def cause_in_cluster(fault: Callable[[Cluster], Evidence], cluster: Cluster) -> Evidence:
+    """Cause a fault in a server, its Redis and its workers, and stop them."""
     try:
         return fault(cluster)
     finally:
@@ -89,18 +89,18 @@ def evidence(
     launch_for_module: Launch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Evidences]:
-    """What was seen of each fault; all of them begin now."""
+    """Return a function that returns the results of a fault; all faults start now."""
     calls: dict[Callable[..., Evidence], Callable[[], Evidence]] = {}
     if request.config.getoption("queue") == LOCAL:
         for fault in FAULTS:
-            calls[fault] = partial(happen, fault, launch_for_module(start=False, JOB_LEASE=LEASE))
+            calls[fault] = partial(cause, fault, launch_for_module(start=False, JOB_LEASE=LEASE))
     else:
         if not redis_is_available():
             pytest.skip(NO_REDIS)
         for celery_fault in CELERY_FAULTS:
             directory = tmp_path_factory.mktemp(celery_fault.__name__)
             cluster = Cluster(launch_for_module(start=False, JOB_LEASE=LEASE), directory)
-            calls[celery_fault] = partial(happen_to_all, celery_fault, cluster)
+            calls[celery_fault] = partial(cause_in_cluster, celery_fault, cluster)
     with ThreadPoolExecutor() as pool:
         futures = {fault: pool.submit(call) for fault, call in calls.items()}
         yield lambda fault: futures[fault].result()

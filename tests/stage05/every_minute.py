@@ -1,4 +1,4 @@
-"""What becomes of jobs on a server that removes what has ended once a minute."""
+"""Jobs on a server that removes ended jobs once a minute."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.stage05.jobs import FAR_AWAY, listed, submit
 
 Minute = Callable[[], dict[str, Any]]
 
-LONGEST = 90.0  # seconds: a minute, and some for a busy machine
+LONGEST = 90.0  # seconds: a minute, and a reserve for a busy machine
 
 
 def watch_for_a_minute(server: LaunchedServer, queue: Queue, seen: Path) -> None:
-    """Have a job end, wait until it has been removed, and write down what was seen."""
+    """Let a job end, wait until the server has removed it, and write the results to a file."""
     try:
         findings = _watch(server, queue)
     except BaseException as error:
@@ -46,7 +46,7 @@ def _watch(server: LaunchedServer, queue: Queue) -> dict[str, Any]:
 
 
 def read_later(seen: Path) -> dict[str, Any]:
-    """Wait until it is written down, and return it."""
+    """Wait until the results are written, and return them."""
     eventually(seen.exists, within=2 * LONGEST)
     findings: dict[str, Any] = json.loads(seen.read_text(encoding="utf-8"))
     assert "failure" not in findings, findings["failure"]

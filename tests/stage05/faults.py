@@ -1,4 +1,4 @@
-"""What can happen to a server that runs jobs itself, and what is seen of the jobs then."""
+"""Faults of a server that runs jobs itself, and the state of the jobs after each fault."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.stage05.jobs import (
 )
 
 Evidence = dict[str, Any]
-LONGEST_LEASE = 45.0  # seconds after which a job whose worker died must run again, generously
+LONGEST_LEASE = 45.0  # seconds; a job whose worker died must run again by then
 
 
 def killed_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
@@ -50,7 +50,7 @@ def killed_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
 
 
 def stopped_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
-    """Stop the server in good order with a job running, and start it again."""
+    """Stop the server with SIGTERM while a job runs, and start it again."""
     ledger = Ledger(server.database)
     done = succeeded(api, submit(api)["id"])
     job_id = submit_file(api, LONG)["id"]
@@ -72,7 +72,7 @@ def stopped_in_mid_job(server: LaunchedServer, api: Api) -> Evidence:
 
 
 def fails_every_time(server: LaunchedServer, api: Api) -> Evidence:
-    """Have a job whose text cannot be read, and one after it that is in order."""
+    """Run a job whose text cannot be read, and then a valid one."""
     ledger = Ledger(server.database)
     job_id = submit(api, "secret", run_at=seconds_from_now(2))["id"]
     ledger.damage(job_id)
@@ -91,7 +91,7 @@ def fails_every_time(server: LaunchedServer, api: Api) -> Evidence:
 
 
 def killed_in_the_last_attempt(server: LaunchedServer, api: Api) -> Evidence:
-    """Kill the server while it runs a job for the last time, as a text that crashes it would."""
+    """Kill the server during the last attempt of a job, like a text that crashes the process."""
     ledger = Ledger(server.database)
     job_id = submit_file(api, LONG, run_at=seconds_from_now(2))["id"]
     ledger.use_attempts_up(job_id)
@@ -103,7 +103,7 @@ def killed_in_the_last_attempt(server: LaunchedServer, api: Api) -> Evidence:
 
 
 def stopped_after_the_job_was_taken_over(server: LaunchedServer, api: Api) -> Evidence:
-    """Stop the server with a job that somebody else has taken over, as it seemed to be dead."""
+    """Stop the server after another worker has taken over its job."""
     ledger = Ledger(server.database)
     job_id = submit_file(api, LONG)["id"]
     eventually(lambda: ledger.status(job_id) == "running", within=30)

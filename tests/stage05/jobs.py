@@ -1,4 +1,4 @@
-"""Asking for jobs as any program would, waiting for them, and what the database says of them."""
+"""Submitting jobs, waiting for them, and reading their rows in the database."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ RESULT_FIELDS = {
 STATUSES = ("scheduled", "queued", "running", *FINISHED)
 MAX_FILE_SIZE = 5 * MIB
 FAR_AWAY = "2099-01-01T00:00:00Z"
-SLOWEST = 60.0  # seconds: generous, the machine may be busy with other things
+SLOWEST = 60.0  # seconds; the machine may be busy
 FILE_FIELD = disposition("text.txt")
 
 Job = dict[str, Any]
 
 
 def ask(api: Api, **fields: Any) -> httpx.Response:
-    """Ask for a job and return the answer, whatever it is."""
+    """Submit a job and return the answer, also when it is an error."""
     return api.request("POST", "/jobs", json=fields)
 
 
 def submit(api: Api, text: str = "Hello world.", **fields: Any) -> Job:
-    """Ask for a job and return it as it was accepted."""
+    """Submit a job and return it as it was accepted."""
     return accepted(ask(api, text=text, **fields))
 
 
 def upload(api: Api, content: bytes, *, run_at: str | None = None) -> httpx.Response:
-    """Ask for a job with a file and return the answer, whatever it is."""
+    """Submit a job with a file and return the answer, also when it is an error."""
     parts = [part(FILE_FIELD, content, "text/plain")]
     if run_at is not None:
         parts.append(part(b'form-data; name="run_at"', run_at.encode(), None))
@@ -51,12 +51,12 @@ def upload(api: Api, content: bytes, *, run_at: str | None = None) -> httpx.Resp
 
 
 def submit_file(api: Api, content: bytes, *, run_at: str | None = None) -> Job:
-    """Ask for a job with a file and return it as it was accepted."""
+    """Submit a job with a file and return it as it was accepted."""
     return accepted(upload(api, content, run_at=run_at))
 
 
 def accepted(answer: httpx.Response) -> Job:
-    """Return the job of an answer that must be a 202."""
+    """Return the job of an answer, which must be a 202."""
     assert answer.status_code == httpx.codes.ACCEPTED, answer.text[:500]
     job: Job = answer.json()
     return job
@@ -71,7 +71,7 @@ def read(api: Api, job_id: str) -> Job:
 
 
 def listed(api: Api, **parameters: Any) -> list[Job]:
-    """Return one page of one's own jobs."""
+    """Return one page of your jobs."""
     answer = api.request("GET", "/jobs", params=parameters)
     assert answer.status_code == httpx.codes.OK, answer.text[:500]
     jobs: list[Job] = answer.json()
@@ -79,7 +79,7 @@ def listed(api: Api, **parameters: Any) -> list[Job]:
 
 
 def ended(api: Api, job_id: str, *, within: float = SLOWEST) -> Job:
-    """Wait for the job's end, whichever, and return the job."""
+    """Wait until the job has ended, with any status, and return it."""
     return _at_its_end(api, job_id, within)
 
 
@@ -87,7 +87,7 @@ def _at_its_end(api: Api, job_id: str, within: float) -> Job:
     def look() -> Job:
         job = read(api, job_id)
         still = f"after {within} s the job is still {job['status']}"
-        # There is no use in waiting for the end of a status that does not exist.
+        # An unknown status never changes to an end, so waiting for it is useless.
         assert job["status"] in FINISHED or job["status"] not in STATUSES, still
         return job
 
@@ -108,22 +108,22 @@ def has_status(api: Api, job_id: str, *statuses: str, within: float = SLOWEST) -
 
 
 def succeeded(api: Api, job_id: str, *, within: float = SLOWEST) -> Job:
-    """Wait for the job's end, which must be a success, and return the job."""
+    """Wait until the job has ended, check that it succeeded, and return it."""
     job = ended(api, job_id, within=within)
     assert job["status"] == "succeeded", job
     return job
 
 
 def analysed(api: Api, text: str) -> dict[str, Any]:
-    """Return what the analysis of a text finds."""
+    """Return the result of the analysis of a text."""
     result: dict[str, Any] = succeeded(api, submit(api, text)["id"])["result"]
     return result
 
 
 def awaited(api: Api, job_id: str, *, within: float) -> Job:
-    """Return a job that must have succeeded by then: for a test that is about when it runs.
+    """Return a job that must have succeeded within the time, for tests of the schedule.
 
-    Unlike in `succeeded`, a job that does not is no fault of some other requirement.
+    Unlike `succeeded`, it reports a late job as a failure of the test's own requirement.
     """
     job = _at_its_end(api, job_id, within)
     assert job["status"] == "succeeded", job
@@ -131,23 +131,23 @@ def awaited(api: Api, job_id: str, *, within: float) -> Job:
 
 
 def moment(value: str) -> datetime:
-    """Return a time of an answer, which must say that it is in UTC."""
+    """Return a time of an answer; it must be in UTC."""
     time_read = datetime.fromisoformat(value)
     assert time_read.utcoffset() == timedelta(0), value
     return time_read
 
 
 def seconds_from_now(seconds: float) -> str:
-    """Return the time in so many seconds."""
+    """Return the time `seconds` from now."""
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
 LARGE = prose(MAX_FILE_SIZE)
-LONG = prose(2 * MIB)  # takes long enough to be interrupted
+LONG = prose(2 * MIB)  # the analysis takes long enough to be interrupted
 
 
 class Timer:
-    """How long something took: `with Timer() as timer: …`, then `timer.seconds`."""
+    """The duration of a block: `with Timer() as timer: …`, then `timer.seconds`."""
 
     seconds = 0.0
 

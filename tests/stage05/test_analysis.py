@@ -1,4 +1,4 @@
-"""Row 5.2: what the analysis counts, in every language."""
+"""Requirement 5.2: the counts of the analysis, in every language."""
 
 import unicodedata
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.craft
 
 RUSSIAN = "Мороз и солнце; день чудесный!\nЕщё ты дремлешь, друг прелестный."
 
-# Texts by what is special about them: words, different words, sentences, lines.
+# Texts with a special feature: words, different words, sentences, lines.
 COUNTS: dict[str, tuple[str, tuple[int, int, int, int]]] = {
     "English": ("The cat saw the other cat. It ran away!", (9, 7, 2, 1)),
     "Russian": (RUSSIAN, (10, 10, 2, 2)),
@@ -37,7 +37,7 @@ COUNTS: dict[str, tuple[str, tuple[int, int, int, int]]] = {
 }
 
 
-# What every reader counts alike: words, and different words with and without regard to case.
+# Counts on which all definitions agree: words, and different words with or without case.
 PLAIN: dict[str, tuple[str, int, set[int]]] = {
     "English": ("The cat saw the other cat. It ran away!", 9, {7, 8}),
     "Russian": (RUSSIAN, 10, {10}),
@@ -66,7 +66,7 @@ def test_words_and_lines_of_a_plain_text_are_counted(api: Api, kind: str) -> Non
 
 @pytest.mark.requirement("5.2")
 @pytest.mark.contract("J2")
-def test_the_most_frequent_words_come_first(api: Api) -> None:
+def test_the_top_words_start_with_the_most_frequent(api: Api) -> None:
     top = analysed(api, "мир мир peace мир peace war")["top_words"]
     assert top[:2] == [{"word": "мир", "count": 3}, {"word": "peace", "count": 2}]
     counts = [one["count"] for one in top]
@@ -91,7 +91,7 @@ def test_a_word_keeps_its_apostrophe_and_its_hyphen(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.2")
-def test_a_letter_is_the_same_with_its_accent_in_one_piece_or_in_two(api: Api) -> None:
+def test_a_letter_is_the_same_in_either_unicode_form_of_its_accent(api: Api) -> None:
     text = "Café ёлка й Ångström, café Ёлка."
     together, apart = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
     assert together != apart
@@ -103,7 +103,7 @@ def test_a_letter_is_the_same_with_its_accent_in_one_piece_or_in_two(api: Api) -
 
 
 @pytest.mark.requirement("5.2")
-def test_the_ten_most_frequent_words_come_in_order(api: Api) -> None:
+def test_the_top_words_are_the_ten_most_frequent_in_order(api: Api) -> None:
     frequent = [f"w{chr(ord('a') + number)}" for number in range(12)]
     text = " ".join(word for number, word in enumerate(frequent) for _ in range(12 - number))
     top = analysed(api, text)["top_words"]
@@ -111,7 +111,7 @@ def test_the_ten_most_frequent_words_come_in_order(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.2")
-def test_words_that_are_as_frequent_as_each_other_come_by_the_alphabet(api: Api) -> None:
+def test_equally_frequent_words_are_sorted_alphabetically(api: Api) -> None:
     top = analysed(api, "pear apple Яблоко fig груша fig Apple pear")["top_words"]
     expected = [("apple", 2), ("fig", 2), ("pear", 2), ("груша", 1), ("яблоко", 1)]
     assert [(one["word"], one["count"]) for one in top] == expected
@@ -119,20 +119,20 @@ def test_words_that_are_as_frequent_as_each_other_come_by_the_alphabet(api: Api)
 
 @pytest.mark.requirement("5.2")
 @pytest.mark.parametrize(("words", "seconds"), [(1, 1), (3, 1), (4, 2), (200, 60), (201, 61)])
-def test_reading_takes_a_minute_for_200_words(api: Api, words: int, seconds: int) -> None:
+def test_the_reading_time_is_a_minute_for_200_words(api: Api, words: int, seconds: int) -> None:
     result = analysed(api, "word " * words)
     assert result["words"] == words
     assert result["reading_time_seconds"] == seconds
 
 
 @pytest.mark.requirement("5.2")
-def test_nothing_to_read_takes_no_time(api: Api) -> None:
+def test_a_text_without_words_has_a_reading_time_of_zero(api: Api) -> None:
     assert analysed(api, "…")["reading_time_seconds"] == 0
 
 
 @pytest.mark.requirement("5.2")
 @pytest.mark.own_stage("app/jobs/")
-def test_a_text_of_many_pieces_is_counted_as_one(api: Api) -> None:
+def test_a_large_text_is_counted_without_errors_between_chunks(api: Api) -> None:
     sentence = "Длинный don't-stop текст: 'раз' и \"два\".\r\n"
     times = 2 * MIB // len(sentence.encode())
     result = succeeded(api, submit_file(api, (sentence * times).encode())["id"])["result"]
@@ -144,12 +144,12 @@ def test_a_text_of_many_pieces_is_counted_as_one(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.2")
-def test_a_sentence_stays_one_however_much_comes_after_its_last_word(api: Api) -> None:
+def test_characters_after_the_last_word_do_not_add_a_sentence(api: Api) -> None:
     assert analysed(api, "word " * 20_000 + "* " * 100_000)["sentences"] == 1
 
 
 @pytest.mark.requirement("5.2")
-def test_one_huge_word_is_one_word(api: Api) -> None:
+def test_a_huge_word_is_counted_as_one_word(api: Api) -> None:
     text = "ы" * 500_000
     result = analysed(api, text)
     assert (result["words"], result["unique_words"], result["sentences"]) == (1, 1, 1)

@@ -1,7 +1,7 @@
-"""Rows 5.4 and 5.5: jobs in Celery workers told by Redis, and what happens when one of them dies.
+"""Requirements 5.4 and 5.5: Celery workers run jobs that Redis announces, and survive faults.
 
-As with `test_faults.py`, all faults happen at once (`celery_faults.py`), each to processes of its
-own, while the other tests run.
+As in `test_faults.py`, all faults happen at the same time (`celery_faults.py`). Each has its own
+processes, and the other tests run beside them.
 """
 
 from pathlib import Path
@@ -14,10 +14,10 @@ from course.harness.queue import BEAT, CELERY, WORKER, celery_process
 from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually, in_parallel
 from tests.stage05.celery_faults import (
-    many_before_it,
+    long_queue_before_a_due_job,
+    notified_twice,
     redis_killed_and_paused,
     redis_restarted,
-    told_twice,
     worker_processes_killed,
 )
 from tests.stage05.conftest import Evidences
@@ -30,8 +30,8 @@ STOPS_WITHIN = 15.0  # seconds
 ASKING_TAKES = 5.0  # seconds at most, when there is no Redis
 
 
-def came_to_one_end(seen: Evidence, jobs: list[Job]) -> None:
-    """Assert that every job succeeded once, and was begun as often as it says."""
+def assert_each_ended_once(seen: Evidence, jobs: list[Job]) -> None:
+    """Check that every job succeeded once, with as many claims as attempts."""
     assert jobs
     for job in jobs:
         assert job["status"] == "succeeded", job
@@ -40,7 +40,7 @@ def came_to_one_end(seen: Evidence, jobs: list[Job]) -> None:
 
 
 @pytest.mark.requirement("5.4")
-def test_a_worker_runs_the_jobs_and_not_the_server(launched_server: LaunchedServer) -> None:
+def test_a_celery_worker_runs_the_jobs(launched_server: LaunchedServer) -> None:
     with Api(launched_server) as visitor:
         api = visitor.as_new_user()
         job = succeeded(api, submit(api)["id"])
@@ -49,68 +49,68 @@ def test_a_worker_runs_the_jobs_and_not_the_server(launched_server: LaunchedServ
 
 
 @pytest.mark.requirement("5.4")
-def test_workers_take_no_orders_by_messages(
+def test_workers_ignore_celery_control_messages(
     launched_server: LaunchedServer, stage_directory: Path
 ) -> None:
-    """Whoever reaches Redis could stop them by `celery control shutdown`."""
+    """Otherwise any client of Redis could stop the workers with `celery control shutdown`."""
     command = ("celery", "-A", "app.jobs.worker", "inspect", "ping", "--timeout", "3")
     done = launched_server.run(*command, cwd=stage_directory)
     assert "pong" not in done.stdout
     assert done.returncode != 0
-    with Api(launched_server) as visitor:  # there is a worker, it does not answer to that
+    with Api(launched_server) as visitor:  # a worker runs, although it does not answer the ping
         api = visitor.as_new_user()
         succeeded(api, submit(api)["id"])
 
 
 @pytest.mark.requirement("5.5")
 @pytest.mark.own_stage
-def test_a_job_waits_in_redis_for_a_worker_that_comes_later(evidence: Evidences) -> None:
-    seen = evidence(told_twice)
+def test_a_job_waits_in_redis_until_a_worker_starts(evidence: Evidences) -> None:
+    seen = evidence(notified_twice)
     assert seen["waiting"] == len(seen["jobs"])
-    came_to_one_end(seen, seen["jobs"])
+    assert_each_ended_once(seen, seen["jobs"])
 
 
 @pytest.mark.requirement("5.4", "5.5")
 @pytest.mark.own_stage
-def test_two_workers_that_are_told_twice_run_no_job_twice(evidence: Evidences) -> None:
-    seen = evidence(told_twice)
+def test_duplicate_messages_do_not_run_a_job_twice(evidence: Evidences) -> None:
+    seen = evidence(notified_twice)
     assert seen["doubled"] == 2 * seen["waiting"]
     assert {job["attempts"] for job in seen["jobs"]} == {1}
-    came_to_one_end(seen, seen["jobs"])
+    assert_each_ended_once(seen, seen["jobs"])
 
 
 @pytest.mark.requirement("5.4", "5.7")
 @pytest.mark.own_stage
-def test_without_beat_a_job_that_is_due_waits_and_then_runs(evidence: Evidences) -> None:
-    seen = evidence(told_twice)
+def test_a_due_job_runs_as_soon_as_beat_starts(evidence: Evidences) -> None:
+    seen = evidence(notified_twice)
     assert seen["without_beat"]["status"] in ("scheduled", "queued")
-    came_to_one_end(seen, seen["with_beat"])
+    assert_each_ended_once(seen, seen["with_beat"])
 
 
 @pytest.mark.requirement("5.4", "5.7")
 @pytest.mark.own_stage
-def test_a_job_that_is_due_joins_the_queue_however_long_it_is(evidence: Evidences) -> None:
-    assert evidence(many_before_it)["waiting"]
+def test_a_due_job_is_queued_behind_a_long_queue(evidence: Evidences) -> None:
+    assert evidence(long_queue_before_a_due_job)["waiting"]
 
 
 @pytest.mark.requirement("5.4")
 @pytest.mark.own_stage
-def test_a_restart_of_the_server_is_nothing_to_the_workers(evidence: Evidences) -> None:
-    seen = evidence(told_twice)
-    came_to_one_end(seen, seen["after"])
+def test_workers_continue_after_the_server_restarts(evidence: Evidences) -> None:
+    seen = evidence(notified_twice)
+    assert_each_ended_once(seen, seen["after"])
 
 
 @pytest.mark.requirement("5.4")
 @pytest.mark.own_stage
-def test_workers_and_beat_stop_in_good_order(evidence: Evidences) -> None:
-    seen = evidence(told_twice)
+def test_workers_and_beat_stop_cleanly(evidence: Evidences) -> None:
+    seen = evidence(notified_twice)
     assert seen["exit_codes"] == [0, 0, 0], seen["logs"][-2000:]
 
 
 @pytest.mark.requirement("5.4", "5.5")
 @pytest.mark.own_stage
-def test_no_secret_is_logged(evidence: Evidences) -> None:
-    seen = evidence(told_twice)
+def test_workers_and_beat_log_no_secret(evidence: Evidences) -> None:
+    seen = evidence(notified_twice)
     for secret in seen["secrets"]:
         assert secret not in seen["logs"]
 
@@ -118,16 +118,16 @@ def test_no_secret_is_logged(evidence: Evidences) -> None:
 @pytest.mark.requirement("5.4")
 @pytest.mark.own_stage
 def test_workers_and_beat_leave_no_files_behind(evidence: Evidences) -> None:
-    names = evidence(told_twice)["files"]
+    names = evidence(notified_twice)["files"]
     assert [name for name in names if "celery" in name or name.endswith(".pid")] == []
 
 
 @pytest.mark.requirement("5.4")
 @pytest.mark.own_stage
-def test_a_job_survives_the_child_process_that_ran_it(evidence: Evidences) -> None:
+def test_a_job_survives_a_kill_of_its_child_process(evidence: Evidences) -> None:
     seen = evidence(worker_processes_killed)
     assert seen["alive"]
-    came_to_one_end(seen, seen["after_child"])
+    assert_each_ended_once(seen, seen["after_child"])
     attempts = {job["id"]: job["attempts"] for job in seen["after_child"]}
     assert seen["killed_child"]
     assert all(attempts[job_id] >= 2 for job_id in seen["killed_child"])
@@ -135,9 +135,9 @@ def test_a_job_survives_the_child_process_that_ran_it(evidence: Evidences) -> No
 
 @pytest.mark.requirement("5.4")
 @pytest.mark.own_stage
-def test_a_job_survives_the_worker_that_ran_it(evidence: Evidences) -> None:
+def test_a_job_survives_a_kill_of_its_worker(evidence: Evidences) -> None:
     seen = evidence(worker_processes_killed)
-    came_to_one_end(seen, seen["after_worker"])
+    assert_each_ended_once(seen, seen["after_worker"])
     attempts = {job["id"]: job["attempts"] for job in seen["after_worker"]}
     assert seen["killed_worker"]
     assert all(attempts[job_id] >= 2 for job_id in seen["killed_worker"])
@@ -145,11 +145,11 @@ def test_a_job_survives_the_worker_that_ran_it(evidence: Evidences) -> None:
 
 @pytest.mark.requirement("5.5")
 @pytest.mark.own_stage
-def test_jobs_survive_a_redis_that_lost_everything(evidence: Evidences) -> None:
+def test_jobs_survive_a_redis_that_lost_its_data(evidence: Evidences) -> None:
     seen = evidence(redis_restarted)
     assert seen["waiting"] == 5
     assert seen["empty"] == 0
-    came_to_one_end(seen, seen["jobs"])
+    assert_each_ended_once(seen, seen["jobs"])
     assert {job["attempts"] for job in seen["jobs"]} == {1}
 
 
@@ -171,23 +171,23 @@ def test_workers_and_beat_stop_in_time_without_redis(evidence: Evidences) -> Non
 
 @pytest.mark.requirement("5.5")
 @pytest.mark.own_stage
-def test_jobs_survive_a_redis_that_was_killed(evidence: Evidences) -> None:
+def test_jobs_survive_a_kill_of_redis(evidence: Evidences) -> None:
     seen = evidence(redis_killed_and_paused)
-    came_to_one_end(seen, seen["after_kill"])
+    assert_each_ended_once(seen, seen["after_kill"])
 
 
 @pytest.mark.requirement("5.4", "5.5")
 @pytest.mark.own_stage
-def test_jobs_are_accepted_while_redis_hangs_and_run_afterwards(evidence: Evidences) -> None:
+def test_jobs_submitted_while_redis_hangs_run_afterwards(evidence: Evidences) -> None:
     seen = evidence(redis_killed_and_paused)
     assert not seen["errors"]
     assert seen["asking_took"] < ASKING_TAKES
-    came_to_one_end(seen, seen["after_pause"])
+    assert_each_ended_once(seen, seen["after_pause"])
 
 
 @pytest.fixture(scope="module")
 def without_redis_url(launch_for_module: Launch) -> list[tuple[int | None, str]]:
-    """Exit codes and logs of a worker and a beat that were not told of a Redis: both at once."""
+    """Return the exit codes and logs of a worker and a beat without `REDIS_URL`."""
     server = launch_for_module(start=False, REDIS_URL="")
     processes = [
         celery_process(server, server.log_file.with_name(f"{arguments[0]}.log"), *arguments)
@@ -208,7 +208,7 @@ def without_redis_url(launch_for_module: Launch) -> list[tuple[int | None, str]]
 
 @pytest.mark.requirement("5.4", "5.5")
 @pytest.mark.own_stage
-def test_without_a_redis_url_they_do_not_start_and_one_line_says_why(
+def test_a_worker_without_a_redis_url_exits_with_one_line(
     without_redis_url: list[tuple[int | None, str]],
 ) -> None:
     assert len(without_redis_url) == 2

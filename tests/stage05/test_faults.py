@@ -1,7 +1,7 @@
-"""Rows 5.2 and 5.4: an accepted job comes to one end, whatever happens to the server that runs it.
+"""Requirements 5.2 and 5.4: each accepted job ends exactly once, also after a fault of the server.
 
-The faults take seconds of waiting each, so all of them happen at once, each to a server of its own
-(`faults.py`), on which a lease is shorter than usual.
+Each fault takes seconds, so all of them happen at the same time (`faults.py`). Each has its own
+server with a shorter lease than usual.
 """
 
 import re
@@ -35,7 +35,7 @@ TRACES = ("Traceback", "sqlite", "SELECT", "jobs.text", "secret", "codec")
 
 @pytest.mark.requirement("5.2", "5.4")
 @pytest.mark.contract("J11")
-def test_after_a_kill_every_job_comes_to_one_end(evidence: Evidences) -> None:
+def test_every_job_ends_once_after_a_kill(evidence: Evidences) -> None:
     seen = evidence(killed_in_mid_job)
     assert "running" in seen["statuses"].values()
     assert "queued" in seen["statuses"].values()
@@ -46,7 +46,7 @@ def test_after_a_kill_every_job_comes_to_one_end(evidence: Evidences) -> None:
 
 
 @pytest.mark.requirement("5.2", "5.4")
-def test_after_a_kill_a_job_that_was_running_had_another_attempt(evidence: Evidences) -> None:
+def test_a_running_job_gets_another_attempt_after_a_kill(evidence: Evidences) -> None:
     seen = evidence(killed_in_mid_job)
     for job_id, status in seen["statuses"].items():
         claims = seen["ledger"].claims(job_id)
@@ -55,12 +55,12 @@ def test_after_a_kill_a_job_that_was_running_had_another_attempt(evidence: Evide
 
 
 @pytest.mark.requirement("5.2", "5.7")
-def test_after_a_kill_what_is_scheduled_still_waits(evidence: Evidences) -> None:
+def test_a_scheduled_job_still_waits_after_a_kill(evidence: Evidences) -> None:
     assert evidence(killed_in_mid_job)["waits"]["status"] == "scheduled"
 
 
 @pytest.mark.requirement("5.2", "5.4")
-def test_a_stop_in_mid_job_gives_the_job_back(evidence: Evidences) -> None:
+def test_a_stopping_server_releases_its_running_job(evidence: Evidences) -> None:
     seen = evidence(stopped_in_mid_job)
     assert seen["exit_code"] != -9
     assert seen["took"] < 10
@@ -71,21 +71,21 @@ def test_a_stop_in_mid_job_gives_the_job_back(evidence: Evidences) -> None:
 
 
 @pytest.mark.requirement("5.4")
-def test_a_job_that_somebody_else_has_taken_over_stays_theirs(evidence: Evidences) -> None:
+def test_a_stopping_server_leaves_a_job_that_another_worker_took_over(evidence: Evidences) -> None:
     seen = evidence(stopped_after_the_job_was_taken_over)
     assert seen["status"] == "running"
     assert "LeaseLost" not in seen["log"], seen["log"]
 
 
 @pytest.mark.requirement("5.7")
-def test_what_has_ended_is_kept_for_its_time_whatever_happens(evidence: Evidences) -> None:
+def test_an_ended_job_is_unchanged_after_a_restart(evidence: Evidences) -> None:
     before, after = evidence(stopped_in_mid_job)["done"]
     assert before == after
 
 
 @pytest.mark.requirement("5.2")
 @pytest.mark.contract("J12")
-def test_a_job_that_fails_is_tried_again_a_bounded_number_of_times(evidence: Evidences) -> None:
+def test_a_failing_job_has_a_limited_number_of_attempts(evidence: Evidences) -> None:
     seen = evidence(fails_every_time)
     job: Job = seen["job"]
     assert (job["status"], job["attempts"]) == ("failed", MAX_ATTEMPTS)
@@ -95,7 +95,7 @@ def test_a_job_that_fails_is_tried_again_a_bounded_number_of_times(evidence: Evi
 
 
 @pytest.mark.requirement("5.2")
-def test_a_job_that_fails_waits_longer_each_time(evidence: Evidences) -> None:
+def test_a_failing_job_waits_longer_before_each_attempt(evidence: Evidences) -> None:
     seen = evidence(fails_every_time)
     first, second, third = seen["ledger"].claims(seen["job"]["id"])
     assert second - first >= 0.5
@@ -104,7 +104,7 @@ def test_a_job_that_fails_waits_longer_each_time(evidence: Evidences) -> None:
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.contract("J12")
-def test_a_failure_is_told_in_words_that_give_nothing_away(evidence: Evidences) -> None:
+def test_the_error_of_a_job_reveals_no_internal_details(evidence: Evidences) -> None:
     seen = evidence(fails_every_time)
     error = seen["job"]["error"]
     assert 10 <= len(error) <= 500
@@ -114,14 +114,14 @@ def test_a_failure_is_told_in_words_that_give_nothing_away(evidence: Evidences) 
 
 
 @pytest.mark.requirement("5.2")
-def test_a_job_that_fails_keeps_nobody_else_waiting(evidence: Evidences) -> None:
+def test_a_failing_job_does_not_delay_other_jobs(evidence: Evidences) -> None:
     seen = evidence(fails_every_time)
     assert seen["other"]["finished_at"] < seen["job"]["finished_at"]
 
 
 @pytest.mark.requirement("5.2")
 @pytest.mark.contract("J11")
-def test_a_job_whose_server_dies_each_time_fails_in_the_end(evidence: Evidences) -> None:
+def test_a_job_fails_after_its_server_died_in_the_last_attempt(evidence: Evidences) -> None:
     seen = evidence(killed_in_the_last_attempt)
     job: Job = seen["job"]
     assert seen["status"] == "running"
@@ -132,18 +132,16 @@ def test_a_job_whose_server_dies_each_time_fails_in_the_end(evidence: Evidences)
 
 
 @pytest.mark.requirement("5.2", "5.4")
-def test_a_lease_lasts_ten_seconds_unless_set_otherwise(
-    api: Api, launched_server: LaunchedServer
-) -> None:
+def test_a_lease_lasts_ten_seconds_by_default(api: Api, launched_server: LaunchedServer) -> None:
     job_id = submit_file(api, LONG)["id"]
     lease = eventually(lambda: lease_of(launched_server.database, job_id), within=30)
     assert lease is not None
-    assert timedelta(seconds=10) <= lease < timedelta(seconds=15)  # with what it was renewed by
+    assert timedelta(seconds=10) <= lease < timedelta(seconds=15)  # renewed early
     succeeded(api, job_id)
 
 
 @pytest.mark.requirement("5.2", "5.4")
-def test_a_lease_lasts_as_long_as_it_is_set(evidence: Evidences) -> None:
+def test_a_lease_lasts_the_configured_time(evidence: Evidences) -> None:
     leases = evidence(killed_in_mid_job)["leases"]
     assert leases
     for lease in leases:

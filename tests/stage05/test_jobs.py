@@ -1,4 +1,4 @@
-"""Rows 5.1 and 5.6: asking for jobs, looking at them, cancelling them; everyone sees their own."""
+"""Requirements 5.1 and 5.6: users submit, read and cancel their own jobs."""
 
 import json
 import threading
@@ -35,13 +35,13 @@ from tests.stage05.jobs import (
 )
 
 ROUNDS = 5
-SERVED_WITHIN = 1.0  # seconds: much, but a job that runs where requests are answered takes longer
+SERVED_WITHIN = 1.0  # seconds; a job that runs in the event loop takes longer
 
 
 @pytest.mark.requirement("5.2")
 @pytest.mark.contract("J11", "E27")
-def test_others_are_served_while_a_job_runs(api: Api) -> None:
-    """The first test of all: where this fails, jobs of the others would keep everybody waiting."""
+def test_other_requests_are_served_while_a_job_runs(api: Api) -> None:
+    """This test comes first: if it fails, running jobs would delay every other test."""
     ended, slowest = threading.Event(), 0.0
 
     def run_a_job() -> None:
@@ -64,7 +64,7 @@ def test_others_are_served_while_a_job_runs(api: Api) -> None:
 
 @pytest.mark.requirement("5.1")
 @pytest.mark.contract("J1", "J3", "E24")
-def test_a_text_is_accepted_at_once_and_its_location_leads_to_the_job(api: Api) -> None:
+def test_a_text_gets_202_at_once_with_the_location_of_its_job(api: Api) -> None:
     answer = ask(api, text="Hello world.")
     job = answer.json()
     assert answer.status_code == 202
@@ -79,7 +79,7 @@ def test_a_text_is_accepted_at_once_and_its_location_leads_to_the_job(api: Api) 
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.contract("J1", "J3", "E2")
-def test_a_job_that_waits_has_no_result_yet(api: Api) -> None:
+def test_a_waiting_job_has_no_result(api: Api) -> None:
     job = submit(api, run_at=FAR_AWAY)
     assert job["status"] == "scheduled"
     assert (job["progress"], job["attempts"]) == (0, 0)
@@ -92,20 +92,20 @@ def test_a_job_that_waits_has_no_result_yet(api: Api) -> None:
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.contract("J1", "J2", "E2")
-def test_a_job_that_succeeded_is_complete(api: Api) -> None:
+def test_a_succeeded_job_has_all_its_fields(api: Api) -> None:
     job = succeeded(api, submit(api)["id"])
     assert set(job) == FIELDS
     assert (job["progress"], job["attempts"], job["error"]) == (100, 1, None)
     assert moment(job["created_at"]) <= moment(job["started_at"]) <= moment(job["finished_at"])
     assert set(job["result"]) == RESULT_FIELDS
     assert all(set(top) == {"word", "count"} for top in job["result"]["top_words"])
-    assert read(api, job["id"]) == job  # and stays so
+    assert read(api, job["id"]) == job  # the job does not change any more
 
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.own_stage("app/jobs/")
 @pytest.mark.contract("J1", "J7")
-def test_a_long_job_is_seen_running_and_cannot_be_cancelled_any_more(api: Api) -> None:
+def test_a_running_job_cannot_be_cancelled(api: Api) -> None:
     job_id = submit_file(api, LONG)["id"]
     seen = has_status(api, job_id, "running", "succeeded")
     assert 0 <= seen["progress"] <= 100
@@ -119,7 +119,7 @@ def test_a_long_job_is_seen_running_and_cannot_be_cancelled_any_more(api: Api) -
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.contract("J1", "J5")
-def test_a_status_is_one_of_six_words(api: Api) -> None:
+def test_a_status_is_one_of_six_values(api: Api) -> None:
     job = submit(api)
     seen = [job["status"]]
     while seen[-1] in ("queued", "running"):
@@ -130,7 +130,7 @@ def test_a_status_is_one_of_six_words(api: Api) -> None:
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.contract("J7")
-def test_a_job_that_has_ended_cannot_be_cancelled(api: Api) -> None:
+def test_an_ended_job_cannot_be_cancelled(api: Api) -> None:
     job = succeeded(api, submit(api)["id"])
     assert api.request("DELETE", f"/jobs/{job['id']}").status_code == 409
     assert read(api, job["id"]) == job
@@ -149,7 +149,7 @@ def test_a_scheduled_job_can_be_cancelled_once(api: Api) -> None:
     if cancelled["finished_at"] is not None:
         assert moment(cancelled["finished_at"]) >= moment(cancelled["created_at"])
     assert read(api, job_id) == cancelled
-    # It is done, or it is as the client wants it.
+    # The second answer may be 200, as the job already has the status that the client wants.
     assert api.request("DELETE", f"/jobs/{job_id}").status_code in (200, 409)
     assert read(api, job_id)["status"] == "cancelled"
 
@@ -157,7 +157,7 @@ def test_a_scheduled_job_can_be_cancelled_once(api: Api) -> None:
 @pytest.mark.requirement("5.6")
 @pytest.mark.contract("J7", "J11")
 @pytest.mark.slow
-def test_a_queued_job_can_be_cancelled_and_never_runs(api: Api) -> None:
+def test_a_cancelled_queued_job_never_runs(api: Api) -> None:
     for _ in range(ROUNDS):
         *others, last = [submit_file(api, LONG)["id"] for _ in range(4)]
         answer = api.request("DELETE", f"/jobs/{last}")
@@ -168,7 +168,7 @@ def test_a_queued_job_can_be_cancelled_and_never_runs(api: Api) -> None:
     else:
         pytest.skip("not checked: this server never lets a job wait")
     assert answer.json()["status"] == "cancelled"
-    # Whoever would still run it has had the time: one that was asked for later has ended.
+    # If a worker still ran the job, it had time to: a job submitted later has ended.
     succeeded(api, submit(api)["id"])
     cancelled = read(api, last)
     assert cancelled["status"] == "cancelled"
@@ -177,7 +177,7 @@ def test_a_queued_job_can_be_cancelled_and_never_runs(api: Api) -> None:
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.craft
-def test_of_many_who_cancel_a_job_one_succeeds(api: Api) -> None:
+def test_ten_concurrent_cancellations_get_one_200_and_nine_409(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
     answers = in_parallel(10, lambda _: api.request("DELETE", f"/jobs/{job_id}").status_code)
     assert sorted(answers.results) == [200] + [409] * 9
@@ -185,7 +185,7 @@ def test_of_many_who_cancel_a_job_one_succeeds(api: Api) -> None:
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.contract("J5", "E21")
-def test_the_list_comes_in_pages_in_a_stable_order(api: Api) -> None:
+def test_the_pages_of_the_list_have_a_stable_order(api: Api) -> None:
     jobs = [submit(api, run_at=FAR_AWAY)["id"] for _ in range(5)]
     whole = [job["id"] for job in listed(api)]
     assert sorted(whole) == sorted(jobs)
@@ -198,7 +198,7 @@ def test_the_list_comes_in_pages_in_a_stable_order(api: Api) -> None:
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.craft
-def test_the_list_has_the_newest_first_in_pages(api: Api) -> None:
+def test_the_pages_of_the_list_start_with_the_newest_job(api: Api) -> None:
     jobs = [submit(api, run_at=FAR_AWAY)["id"] for _ in range(5)]
     newest_first = jobs[::-1]
     assert [job["id"] for job in listed(api)] == newest_first
@@ -212,7 +212,7 @@ def test_the_list_has_the_newest_first_in_pages(api: Api) -> None:
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.contract("J5", "E21")
-def test_a_page_has_20_jobs_unless_asked_otherwise(api: Api) -> None:
+def test_a_page_has_20_jobs_by_default(api: Api) -> None:
     jobs = [submit(api, run_at=FAR_AWAY)["id"] for _ in range(21)]
     assert len(listed(api)) == 20
     assert len(listed(api, limit=100)) == 21
@@ -243,7 +243,7 @@ def test_the_list_can_be_filtered_by_status(api: Api) -> None:
         craft=["status=", "offset=1e3"],
     ),
 )
-def test_a_list_that_makes_no_sense_is_422(api: Api, query: str) -> None:
+def test_an_invalid_query_gets_422(api: Api, query: str) -> None:
     answer = api.request("GET", f"/jobs?{query}")
     assert answer.status_code == 422
     assert field_errors(answer)
@@ -272,7 +272,7 @@ def test_a_list_that_makes_no_sense_is_422(api: Api, query: str) -> None:
         ],
     ),
 )
-def test_a_text_that_cannot_be_analysed_is_422(api: Api, fields: dict[str, Any]) -> None:
+def test_an_invalid_text_gets_422(api: Api, fields: dict[str, Any]) -> None:
     answer = api.request("POST", "/jobs", content=json.dumps(fields).encode("ascii"))
     assert answer.status_code == 422
     assert field_errors(answer)
@@ -280,7 +280,7 @@ def test_a_text_that_cannot_be_analysed_is_422(api: Api, fields: dict[str, Any])
 
 
 def body_of(size: int) -> bytes:
-    """Return a JSON body of so many bytes that asks for a job."""
+    """Return a JSON body of `size` bytes that submits a job."""
     start, end = b'{"text":"', b' end."}'
     return start + b"word " * ((size - len(start) - len(end)) // 5) + end
 
@@ -299,7 +299,7 @@ def test_a_text_of_a_little_under_one_mib_is_analysed(api: Api) -> None:
 
 @pytest.mark.requirement("5.1")
 @pytest.mark.contract("J3", "E22")
-def test_a_body_over_one_mib_is_413(api: Api) -> None:
+def test_a_body_over_one_mib_gets_413(api: Api) -> None:
     answer = api.request("POST", "/jobs", content=body_of(MIB + 10))
     assert answer.status_code == 413
     assert listed(api) == []
@@ -307,7 +307,7 @@ def test_a_body_over_one_mib_is_413(api: Api) -> None:
 
 @pytest.mark.requirement("5.1")
 @pytest.mark.contract("J3", "E22")
-def test_a_body_over_one_mib_is_413_in_chunks_too(api: Api) -> None:
+def test_a_chunked_body_over_one_mib_gets_413(api: Api) -> None:
     body = body_of(MIB + 100_000)
     pieces = [chunk(body[start : start + 65_536]) for start in range(0, len(body), 65_536)]
     headers = {"Authorization": f"Bearer {api.token}", "Transfer-Encoding": "chunked"}
@@ -318,7 +318,7 @@ def test_a_body_over_one_mib_is_413_in_chunks_too(api: Api) -> None:
 
 @pytest.mark.requirement("5.1")
 @pytest.mark.craft("E23")
-def test_a_413_says_why_in_json(api: Api) -> None:
+def test_a_413_has_a_reason_in_json(api: Api) -> None:
     assert reason(api.request("POST", "/jobs", content=body_of(MIB + 10)))
 
 
@@ -333,7 +333,7 @@ OPERATIONS = [
 @pytest.mark.contract("E17", "J5", "J6", "J7")
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 @pytest.mark.users
-def test_a_job_of_somebody_else_is_404(api: Api, method: str, path: str) -> None:
+def test_the_job_of_another_user_gets_404(api: Api, method: str, path: str) -> None:
     other = api.as_new_user()
     done, waits = succeeded(api, submit(api)["id"]), submit(api, run_at=FAR_AWAY)
     for job in (done, waits):
@@ -348,7 +348,7 @@ def test_a_job_of_somebody_else_is_404(api: Api, method: str, path: str) -> None
 @pytest.mark.requirement("5.3", "5.6")
 @pytest.mark.contract("E3", "J5", "J6", "J7")
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_an_unknown_job_is_404_and_an_impossible_id_404_or_422(
+def test_an_unknown_job_gets_404_and_an_impossible_id_404_or_422(
     api: Api, method: str, path: str
 ) -> None:
     assert api.request(method, f"/jobs/{uuid.uuid4()}{path}").status_code == 404
@@ -360,14 +360,14 @@ def test_an_unknown_job_is_404_and_an_impossible_id_404_or_422(
 @pytest.mark.requirement("5.3", "5.6")
 @pytest.mark.craft("E7")
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_a_nul_for_an_id_is_404_or_422(api: Api, method: str, path: str) -> None:
+def test_a_nul_as_an_id_gets_404_or_422(api: Api, method: str, path: str) -> None:
     assert api.request(method, f"/jobs/%00{path}").status_code in (404, 422)
 
 
 @pytest.mark.requirement("5.1", "5.6")
 @pytest.mark.contract("E16", "E18")
 @pytest.mark.users
-def test_nobody_gets_in_without_a_token(api: Api) -> None:
+def test_every_operation_without_a_token_gets_401(api: Api) -> None:
     job = submit(api, run_at=FAR_AWAY)
     for visitor in (api.with_token(None), api.with_token("no.valid.token")):
         answers = [ask(visitor, text="Hello"), upload(visitor, b"Hello")]
@@ -386,7 +386,7 @@ def test_nobody_gets_in_without_a_token(api: Api) -> None:
 @pytest.mark.own_stage("app/jobs/")
 @pytest.mark.craft("E20")
 @pytest.mark.queue("local")
-def test_a_user_may_have_a_limited_number_of_waiting_jobs(launch: Launch) -> None:
+def test_the_number_of_waiting_jobs_of_a_user_is_limited(launch: Launch) -> None:
     most = 3
     with Api(launch(MAX_WAITING_JOBS_PER_USER=str(most))) as visitor:
         user, other = visitor.as_new_user(), visitor.as_new_user()
@@ -399,16 +399,16 @@ def test_a_user_may_have_a_limited_number_of_waiting_jobs(launch: Launch) -> Non
             assert refused.status_code == 429
             assert str(most) in reason(refused)
         assert len(listed(user)) == most
-        succeeded(other, submit(other)["id"])  # the limit is per user
+        succeeded(other, submit(other)["id"])  # each user has their own limit
         assert user.request("DELETE", f"/jobs/{waiting[0]['id']}").status_code == 200
         succeeded(user, submit(user)["id"])
-        succeeded(user, submit(user)["id"])  # the one that has ended does not count
+        succeeded(user, submit(user)["id"])  # the ended job does not count
 
 
 @pytest.mark.requirement("5.6")
 @pytest.mark.own_stage("app/jobs/")
 @pytest.mark.craft
-def test_of_several_cancellations_at_once_exactly_one_cancels(api: Api) -> None:
+def test_concurrent_cancellations_succeed_exactly_once(api: Api) -> None:
     for _ in range(ROUNDS):
         path = f"/jobs/{submit(api, run_at=FAR_AWAY)['id']}"
 

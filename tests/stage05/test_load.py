@@ -1,6 +1,6 @@
-"""Rows 5.2 and 5.4: many jobs at once, large ones, and nobody else waits for them.
+"""Requirements 5.2 and 5.4: many jobs and large jobs at the same time delay no other request.
 
-Run with `-rP` (or look into the JUnit report) to see the figures.
+Run with `-rP` (or open the JUnit report) to see the figures.
 """
 
 import threading
@@ -27,12 +27,12 @@ from tests.stage05.jobs import (
 
 pytestmark = pytest.mark.craft
 
-P95_BOUND = 0.5  # seconds: generous; held by the counting, it would be a second and more
+P95_BOUND = 0.5  # seconds; counting in the event loop would take a second or more
 FEWEST_SAMPLES = 2
 CLIENTS, JOBS_EACH = 10, 10
 
-# Without a space or a word's end there is no good place to pause the counting, and what is no text
-# at all can be made to take time without end.
+# A text without spaces or word ends offers no good place to pause the counting. Some patterns take
+# very long on a text without any letters.
 TEXTS = {
     "prose": LONG,
     "no spaces": b"abcd.efgh," * (len(LONG) // 10),
@@ -45,7 +45,7 @@ TEXTS = {
 
 
 def p95(samples: list[float]) -> float:
-    """Return the time that 95 % of the samples stay under."""
+    """Return the 95th percentile of the samples."""
     return quantiles(samples, n=20, method="inclusive")[-1]
 
 
@@ -57,7 +57,7 @@ def time_a_list(api: Api) -> float:
 
 
 def has_ended(api: Api, job_id: str) -> bool:
-    """Return whether the job has come to its end."""
+    """Return whether the job has ended."""
     return read(api, job_id)["status"] in FINISHED
 
 
@@ -66,7 +66,7 @@ def has_ended(api: Api, job_id: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.queue("local")  # a worker of Celery counts in another process
-def test_the_list_is_fast_while_a_large_text_is_counted(
+def test_the_list_stays_fast_while_a_large_text_is_counted(
     api: Api, record_property: Callable[[str, object], None], kind: str
 ) -> None:
     idle = [time_a_list(api) for _ in range(50)]
@@ -77,7 +77,7 @@ def test_the_list_is_fast_while_a_large_text_is_counted(
         deadline = time.monotonic() + SLOWEST
         try:
             while not has_ended(api, job_id) and time.monotonic() < deadline:
-                finished.wait(0.1)  # seldom enough not to be a load itself
+                finished.wait(0.1)  # rare enough to cause no load
         finally:
             finished.set()
 
@@ -102,7 +102,7 @@ def test_the_list_is_fast_while_a_large_text_is_counted(
 
 @pytest.mark.requirement("5.2", "5.4")
 @pytest.mark.slow
-def test_a_hundred_jobs_at_once_all_succeed_each_once(api: Api, server: Server) -> None:
+def test_a_hundred_concurrent_jobs_each_succeed_once(api: Api, server: Server) -> None:
     def ask_for_some(client: int) -> list[str]:
         return [submit(api, f"Job {client} {number}.")["id"] for number in range(JOBS_EACH)]
 

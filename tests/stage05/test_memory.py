@@ -1,6 +1,6 @@
-"""Row 5.1: many large texts at once cost little memory.
+"""Requirement 5.1: many large texts at the same time need little memory.
 
-Run with `-rP` (or look into the JUnit report) to see the figures.
+Run with `-rP` (or open the JUnit report) to see the figures.
 """
 
 import sys
@@ -17,14 +17,14 @@ pytestmark = pytest.mark.craft
 
 AT_ONCE = 20
 MEMORY_BOUND = 320 * MIB
-# One character that Python needs four bytes for, and so for all of them: 20 MiB.
+# One character needs four bytes, so Python stores every character in four bytes: 20 MiB.
 WIDE = b"a " * (MAX_FILE_SIZE // 2 - 2) + "\N{GRINNING FACE}".encode()
 
 
 @pytest.mark.requirement("5.1")
 @pytest.mark.own_stage
 @pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
-def test_twenty_texts_of_5_mib_at_once_do_not_all_lie_in_memory(launch: Launch) -> None:
+def test_twenty_concurrent_texts_of_5_mib_are_not_all_in_memory(launch: Launch) -> None:
     server, later = launch(), seconds_from_now(3600)
     with Api(server) as visitor:
         api = visitor.as_new_user()

@@ -1,4 +1,4 @@
-"""Row 5.3: the report of a job, in Markdown: totals, a table of words, a bar chart."""
+"""Requirement 5.3: the report of a job in Markdown: totals, a table of words, a bar chart."""
 
 import re
 
@@ -14,7 +14,7 @@ BAR = "█"
 
 
 def report_of(api: Api, job_id: str) -> str:
-    """Return the report of a job that has succeeded."""
+    """Return the report of a succeeded job."""
     answer = api.request("GET", f"/jobs/{job_id}/report")
     assert answer.status_code == 200, answer.text[:500]
     assert answer.headers["content-type"].partition(";")[0].strip() == "text/markdown"
@@ -30,7 +30,7 @@ def test_the_report_is_markdown_about_the_text(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.3")
-def test_the_report_is_utf_8_and_says_so(api: Api) -> None:
+def test_the_report_is_utf_8_and_declares_it(api: Api) -> None:
     job = succeeded(api, submit(api, TEXT)["id"])
     answer = api.request("GET", f"/jobs/{job['id']}/report")
     assert answer.headers["content-type"].replace(" ", "") == "text/markdown;charset=utf-8"
@@ -45,7 +45,7 @@ def test_the_report_has_every_total(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.3")
-def test_the_report_begins_with_a_heading_and_has_a_table_of_top_words(api: Api) -> None:
+def test_the_report_has_a_heading_and_a_table_of_top_words(api: Api) -> None:
     job = succeeded(api, submit(api, TEXT)["id"])
     lines = report_of(api, job["id"]).splitlines()
     assert lines[0].startswith("# ")
@@ -56,7 +56,7 @@ def test_the_report_begins_with_a_heading_and_has_a_table_of_top_words(api: Api)
 
 
 @pytest.mark.requirement("5.3")
-def test_the_report_has_a_bar_for_each_top_word_as_long_as_it_is_frequent(api: Api) -> None:
+def test_the_bars_of_the_report_are_proportional_to_the_counts(api: Api) -> None:
     job = succeeded(api, submit(api, TEXT)["id"])
     bars = [line for line in report_of(api, job["id"]).splitlines() if BAR in line]
     top_words = job["result"]["top_words"]
@@ -64,12 +64,12 @@ def test_the_report_has_a_bar_for_each_top_word_as_long_as_it_is_frequent(api: A
     lengths = [bar.count(BAR) for bar in bars]
     assert lengths == sorted(lengths, reverse=True)
     assert min(lengths) >= 1
-    assert abs(lengths[0] - 2 * lengths[1]) <= 1  # 20 against 10
-    assert len({bar.index(BAR) for bar in bars}) == 1  # they begin below each other
+    assert abs(lengths[0] - 2 * lengths[1]) <= 1  # 20 compared to 10
+    assert len({bar.index(BAR) for bar in bars}) == 1  # all bars start in the same column
 
 
 @pytest.mark.requirement("5.3")
-def test_a_text_without_words_has_a_report_too(api: Api) -> None:
+def test_a_text_without_words_has_a_report(api: Api) -> None:
     job = succeeded(api, submit(api, "... !!! ???")["id"])
     report = report_of(api, job["id"])
     assert report.startswith("# ")
@@ -86,7 +86,7 @@ def test_the_report_of_huge_words_is_no_larger_than_the_text(api: Api) -> None:
 
 @pytest.mark.requirement("5.3")
 @pytest.mark.contract("J6")
-def test_before_there_is_a_report_it_is_409(api: Api) -> None:
+def test_the_report_of_an_unfinished_job_gets_409(api: Api) -> None:
     job = submit(api, run_at=FAR_AWAY)
     answer = api.request("GET", f"/jobs/{job['id']}/report")
     assert answer.status_code == 409
@@ -95,7 +95,7 @@ def test_before_there_is_a_report_it_is_409(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.3")
-def test_a_cancelled_job_has_no_report_either(api: Api) -> None:
+def test_the_report_of_a_cancelled_job_gets_409(api: Api) -> None:
     job = submit(api, run_at=FAR_AWAY)
     api.request("DELETE", f"/jobs/{job['id']}")
     assert api.request("GET", f"/jobs/{job['id']}/report").status_code == 409

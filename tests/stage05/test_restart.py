@@ -1,4 +1,4 @@
-"""Row 5.5: jobs survive a restart and a kill."""
+"""Requirement 5.5: jobs survive a restart and a kill."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from tests.stage05.jobs import (
 )
 
 SOON = 1.5  # seconds
-AFTER_A_KILL = 30.0  # seconds in which a job must have been taken up again and have ended
+AFTER_A_KILL = 30.0  # seconds; an interrupted job must have ended by then
 
 
 @pytest.mark.requirement("5.5")
@@ -33,7 +33,7 @@ def test_every_job_survives_a_restart(restartable: LaunchedServer) -> None:
         later = submit(api, run_at=FAR_AWAY)
         soon = submit(api, run_at=seconds_from_now(SOON))
         restartable.restart()
-        # One that has ended does not run again, and one that waits is run when its time comes.
+        # An ended job does not run again, and a waiting job runs at its time.
         assert {job["id"] for job in listed(api)} == {done["id"], later["id"], soon["id"]}
         assert read(api, later["id"]) == later
         assert awaited(api, soon["id"], within=AFTER_A_KILL)["attempts"] == 1
@@ -45,7 +45,7 @@ def test_every_job_survives_a_restart(restartable: LaunchedServer) -> None:
 @pytest.mark.queue("local")
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_job_that_runs_at_a_kill_comes_to_its_end(restartable: LaunchedServer) -> None:
+def test_a_job_that_runs_during_a_kill_ends_after_the_restart(restartable: LaunchedServer) -> None:
     with Api(restartable) as visitor:
         api = visitor.as_new_user()
         jobs = [submit_file(api, LONG)["id"] for _ in range(3)]

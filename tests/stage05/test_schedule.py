@@ -1,4 +1,4 @@
-"""Row 5.7: a job can be for later, and what has ended is removed in time."""
+"""Requirement 5.7: a job can run at a later time, and ended jobs are removed."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -27,14 +27,14 @@ from tests.stage05.jobs import (
 
 pytestmark = pytest.mark.craft
 
-A_TICK = timedelta(seconds=1)  # some clocks tell whole seconds
-AFTER_ITS_TIME = 12.0  # seconds until a job for a time in two seconds must have ended
-ON_TIME = 2.0  # seconds after its time in which a job must have begun
+A_TICK = timedelta(seconds=1)  # some clocks have whole seconds only
+AFTER_ITS_TIME = 12.0  # seconds until a job that is due in two seconds must have ended
+ON_TIME = 2.0  # seconds after its time until a job must have started
 
 
 @pytest.mark.requirement("5.7")
 @pytest.mark.contract("J3")
-def test_a_scheduled_job_waits_for_its_time_and_then_runs(api: Api) -> None:
+def test_a_scheduled_job_does_not_run_before_its_time(api: Api) -> None:
     run_at = seconds_from_now(2)
     job = submit(api, run_at=run_at)
     assert job["status"] == "scheduled"
@@ -45,7 +45,7 @@ def test_a_scheduled_job_waits_for_its_time_and_then_runs(api: Api) -> None:
 
 @pytest.mark.requirement("5.7")
 @pytest.mark.own_stage("app/jobs/")
-def test_a_scheduled_job_begins_on_time(api: Api) -> None:
+def test_a_scheduled_job_starts_on_time(api: Api) -> None:
     run_at = seconds_from_now(2)
     job = submit(api, run_at=run_at)
     assert moment(job["run_at"]) == moment(run_at)
@@ -68,7 +68,7 @@ def test_many_jobs_for_the_same_time_all_run(api: Api) -> None:
 
 @pytest.mark.requirement("5.7")
 @pytest.mark.parametrize("run_at", ["1999-12-31T23:59:59Z", "2020-02-29T12:00:00+05:30"])
-def test_a_job_for_a_time_that_has_passed_runs_at_once(api: Api, run_at: str) -> None:
+def test_a_job_with_a_run_at_in_the_past_runs_at_once(api: Api, run_at: str) -> None:
     job = submit(api, run_at=run_at)
     assert job["status"] != "scheduled"
     assert moment(job["run_at"]) == datetime.fromisoformat(run_at).astimezone(UTC)
@@ -77,7 +77,7 @@ def test_a_job_for_a_time_that_has_passed_runs_at_once(api: Api, run_at: str) ->
 
 @pytest.mark.requirement("5.7")
 @pytest.mark.contract("E2")
-def test_a_time_in_another_zone_is_told_in_utc(api: Api) -> None:
+def test_a_run_at_in_another_zone_is_returned_in_utc(api: Api) -> None:
     job = submit(api, run_at="2099-06-01T12:00:00+05:30")
     assert moment(job["run_at"]) == datetime(2099, 6, 1, 6, 30, tzinfo=UTC)
     api.request("DELETE", f"/jobs/{job['id']}")
@@ -110,7 +110,7 @@ NO_JSON = [float("nan"), float("inf"), -1e300]
     ),
     ids=str,
 )
-def test_a_time_that_cannot_be_is_422(api: Api, run_at: Any) -> None:
+def test_an_invalid_run_at_gets_422(api: Api, run_at: Any) -> None:
     body = json.dumps({"text": "Hello", "run_at": run_at}).encode()
     answer = api.request("POST", "/jobs", content=body)
     assert answer.status_code == 422
@@ -130,7 +130,7 @@ ODD_NUMBERS = ["-1", "0.5", "1e10", " 4070908800"]
     [*variants(NUMBERS, craft=[10**30]), *variants(NUMBERS_AS_TEXT, craft=ODD_NUMBERS)],
     ids=repr,
 )
-def test_a_number_is_not_a_time(api: Api, run_at: Any) -> None:
+def test_a_number_as_run_at_gets_422(api: Api, run_at: Any) -> None:
     answer = api.request("POST", "/jobs", json={"text": "Hello", "run_at": run_at})
     assert answer.status_code == 422, answer.text
     assert "run_at" in named(answer)
@@ -139,7 +139,7 @@ def test_a_number_is_not_a_time(api: Api, run_at: Any) -> None:
 @pytest.mark.requirement("5.7")
 @pytest.mark.contract("J9")
 @pytest.mark.parametrize("run_at", variants(NUMBERS_AS_TEXT, craft=ODD_NUMBERS), ids=repr)
-def test_a_number_is_not_a_time_in_a_form_either(api: Api, run_at: str) -> None:
+def test_a_number_as_run_at_in_a_form_gets_422(api: Api, run_at: str) -> None:
     answer = upload(api, b"Hello", run_at=run_at)
     assert answer.status_code == 422, answer.text
     assert "run_at" in named(answer)
@@ -159,12 +159,12 @@ def test_a_cancelled_job_does_not_run_when_its_time_comes(api: Api) -> None:
 @pytest.mark.requirement("5.7")
 @pytest.mark.slow
 @pytest.mark.alone
-def test_it_runs_on_time_while_large_texts_are_analysed(api: Api) -> None:
+def test_a_scheduled_job_runs_on_time_while_a_large_text_is_analysed(api: Api) -> None:
     run_at = seconds_from_now(1.5)
     job_id = submit(api, run_at=run_at)["id"]
     large = submit_file(api, b"many words " * 150_000)["id"]
     job = succeeded(api, job_id)
-    # One worker at least is free: there is only one large text.
+    # At least one worker is free: there is only one large text.
     assert moment(job["started_at"]) - moment(run_at) <= timedelta(seconds=ON_TIME)
     succeeded(api, large)
 
@@ -172,7 +172,7 @@ def test_it_runs_on_time_while_large_texts_are_analysed(api: Api) -> None:
 @pytest.mark.requirement("5.7")
 @pytest.mark.own_stage
 @pytest.mark.queue("local")
-def test_what_has_ended_long_ago_is_removed_when_the_server_starts(launch: Launch) -> None:
+def test_the_server_removes_old_ended_jobs_when_it_starts(launch: Launch) -> None:
     server = launch(JOB_RETENTION="1", JOB_CLEANUP_CRONTAB="0 0 29 2 *")
     with Api(server) as visitor:
         api = visitor.as_new_user()
@@ -191,6 +191,6 @@ def test_what_has_ended_long_ago_is_removed_when_the_server_starts(launch: Launc
 
 @pytest.mark.requirement("5.7")
 @pytest.mark.own_stage("app/jobs/")
-def test_what_has_ended_is_removed_by_the_periodic_schedule(every_minute: Minute) -> None:
+def test_the_cleanup_schedule_removes_ended_jobs(every_minute: Minute) -> None:
     seen = every_minute()
     assert seen["left"] == [[seen["waits"], "scheduled"]]

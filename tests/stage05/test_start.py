@@ -1,4 +1,4 @@
-"""Row 5.7: settings of the jobs that make no sense stop the start with one clear line."""
+"""Requirement 5.7: invalid settings of the jobs stop the start with one clear line."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from course.harness.server import LaunchedServer
 from course.harness.waiting import in_parallel
 from tests.stage02.reasons import reason_in
 
-# Settings by what is wrong with them, and the name that the line must say.
+# Invalid settings, and the name that the error line must contain.
 pytestmark = [pytest.mark.craft, pytest.mark.queue("local")]
 WRONG: dict[str, dict[str, str]] = {
     "a crontab of words": {"JOB_CLEANUP_CRONTAB": "every now and then", "JOB_LEASE": "0"},
-    "no crontab at all": {"JOB_CLEANUP_CRONTAB": ""},
+    "an empty crontab": {"JOB_CLEANUP_CRONTAB": ""},
     "a day that no month has": {"JOB_CLEANUP_CRONTAB": "0 0 31 2 *", "JOB_RETENTION": "-1"},
 }
 
@@ -20,7 +20,7 @@ Refused = dict[str, LaunchedServer]
 
 @pytest.fixture(scope="module")
 def refused(launch_for_module: Launch) -> Refused:
-    """Every server with wrong settings, after its attempt to start: all at once."""
+    """Return all servers with invalid settings after their attempts to start."""
     servers = {problem: launch_for_module(start=False, **WRONG[problem]) for problem in WRONG}
     in_parallel(len(servers), lambda number: list(servers.values())[number].start())
     return servers
@@ -28,7 +28,7 @@ def refused(launch_for_module: Launch) -> Refused:
 
 @pytest.mark.requirement("5.7")
 @pytest.mark.parametrize("problem", WRONG)
-def test_it_does_not_start_and_one_line_names_the_setting(
+def test_a_server_with_an_invalid_job_setting_exits_and_names_it(
     refused: Refused, problem: str, stage: int
 ) -> None:
     server = refused[problem]

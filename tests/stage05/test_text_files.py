@@ -1,4 +1,4 @@
-"""Row 5.1: a text can be a file of up to 5 MiB, which must be UTF-8."""
+"""Requirement 5.1: a text can be uploaded as a UTF-8 file of up to 5 MiB."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ PIECE = b"words " * 10_000
 
 @pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "J2")
-def test_a_file_gives_the_result_that_its_text_gives(api: Api) -> None:
+def test_a_file_and_its_text_have_the_same_result(api: Api) -> None:
     answer = upload(api, TEXT.encode())
     assert answer.status_code == 202
     job = answer.json()
@@ -39,20 +39,20 @@ def test_a_file_gives_the_result_that_its_text_gives(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.1")
-def test_the_location_of_a_file_s_job_leads_to_it(api: Api) -> None:
+def test_the_location_header_is_the_url_of_the_new_job(api: Api) -> None:
     answer = upload(api, TEXT.encode())
     assert answer.headers["location"] == f"/jobs/{answer.json()['id']}"
 
 
 @pytest.mark.requirement("5.1")
-def test_a_byte_order_mark_is_no_part_of_the_text(api: Api) -> None:
+def test_a_byte_order_mark_is_not_counted(api: Api) -> None:
     marked = submit_file(api, TEXT.encode("utf-8-sig"))
     assert succeeded(api, marked["id"])["result"] == analysed(api, TEXT)
 
 
 @pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4")
-def test_a_file_can_be_for_later(api: Api) -> None:
+def test_a_file_can_be_scheduled(api: Api) -> None:
     job = submit_file(api, TEXT.encode(), run_at=FAR_AWAY)
     assert job["status"] == "scheduled"
     assert api.request("DELETE", f"/jobs/{job['id']}").status_code == 200
@@ -63,7 +63,7 @@ def test_a_file_can_be_for_later(api: Api) -> None:
 @pytest.mark.parametrize(
     "run_at", variants(["2099-01-01T00:00:00", "tomorrow", "NaN"], craft=["NaN"])
 )
-def test_a_time_that_cannot_be_is_422(api: Api, run_at: str) -> None:
+def test_an_invalid_run_at_in_a_form_gets_422(api: Api, run_at: str) -> None:
     answer = upload(api, TEXT.encode(), run_at=run_at)
     assert answer.status_code == 422
     assert listed(api) == []
@@ -88,7 +88,7 @@ def test_a_time_that_cannot_be_is_422(api: Api, run_at: str) -> None:
     ],
     ids=["cp1251", "UTF-16", "PNG", "cut", "surrogate", "overlong"],
 )
-def test_what_is_no_text_in_utf_8_is_415(api: Api, content: bytes) -> None:
+def test_a_file_that_is_not_utf_8_text_gets_415(api: Api, content: bytes) -> None:
     answer = upload(api, content)
     assert answer.status_code == 415
     assert isinstance(answer.json()["detail"], str)
@@ -105,7 +105,7 @@ def test_what_is_no_text_in_utf_8_is_415(api: Api, content: bytes) -> None:
     ),
     ids=["empty", "blank", "only a mark", "NUL"],
 )
-def test_a_file_with_nothing_to_analyse_is_422(api: Api, content: bytes) -> None:
+def test_a_file_without_content_to_analyse_gets_422(api: Api, content: bytes) -> None:
     answer = upload(api, content)
     assert answer.status_code == 422
     assert field_errors(answer)
@@ -114,7 +114,7 @@ def test_a_file_with_nothing_to_analyse_is_422(api: Api, content: bytes) -> None
 
 @pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "E4")
-def test_without_a_file_it_is_422(api: Api) -> None:
+def test_a_form_without_a_file_gets_422(api: Api) -> None:
     for parts in ([], [part(b'form-data; name="file"', b"no file name", None)]):
         body, headers = form(*parts)
         answer = api.request("POST", "/jobs/file", content=body, headers=headers)
@@ -122,7 +122,7 @@ def test_without_a_file_it_is_422(api: Api) -> None:
 
 
 @pytest.mark.requirement("5.1")
-def test_json_for_a_file_is_422(api: Api) -> None:
+def test_json_instead_of_a_file_gets_422(api: Api) -> None:
     assert api.request("POST", "/jobs/file", json={"file": "text"}).status_code == 422
 
 
@@ -137,21 +137,21 @@ def test_a_file_of_exactly_5_mib_is_analysed(api: Api) -> None:
 
 @pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "E22")
-def test_a_file_of_one_byte_more_is_413(api: Api) -> None:
+def test_a_file_one_byte_over_the_limit_gets_413(api: Api) -> None:
     answer = upload(api, LARGE + b"x")
     assert answer.status_code == 413
     assert listed(api) == []
 
 
 @pytest.mark.requirement("5.1")
-def test_a_413_says_why_in_json(api: Api) -> None:
+def test_a_413_has_a_reason_in_json(api: Api) -> None:
     assert isinstance(upload(api, LARGE + b"x").json()["detail"], str)
 
 
 @pytest.mark.requirement("5.1")
 @pytest.mark.contract("J4", "E22")
 @pytest.mark.parametrize("endless", variants([False, True], craft=[True]))
-def test_a_file_that_is_too_large_is_413_in_chunks_too(api: Api, endless: bool) -> None:
+def test_a_chunked_upload_over_the_limit_gets_413(api: Api, endless: bool) -> None:
     mark = b"the file goes here"
     body, headers = form(part(FILE_FIELD, mark, "text/plain"))
     before, after = body.split(mark)

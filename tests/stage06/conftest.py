@@ -1,4 +1,4 @@
-"""Servers that ask the one provider or the other: the fake speaks both languages."""
+"""Servers that ask one of the two providers; the fake provider implements both APIs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ OTHER_PROVIDER = "not checked: this server asks the other provider"
 
 @pytest.fixture(params=list(ENDPOINTS))
 def provider(request: pytest.FixtureRequest) -> str:
-    """Which provider is asked."""
+    """Return the name of the provider."""
     name: str = request.param
     return name
 
 
 @pytest.fixture(scope="session")
 def provider_of_attached(server: Server, fake_weather: FakeWeather) -> str | None:
-    """The provider that a server asks which somebody else started; None when it is ours."""
+    """Return the provider of an attached server, or None if the tests started the server."""
     if not isinstance(server, AttachedServer):
         return None
     city = new_city()
@@ -36,7 +36,7 @@ def provider_of_attached(server: Server, fake_weather: FakeWeather) -> str | Non
 
 @pytest.fixture(scope="session")
 def server_with_a_key(launch_for_session: Launch) -> LaunchedServer:
-    """A server that asks OpenWeatherMap."""
+    """Return a server that asks OpenWeatherMap."""
     return launch_for_session(OPENWEATHERMAP_API_KEY=KEY)
 
 
@@ -44,7 +44,7 @@ def server_with_a_key(launch_for_session: Launch) -> LaunchedServer:
 def weather_server(
     request: pytest.FixtureRequest, provider: str, provider_of_attached: str | None, server: Server
 ) -> Server:
-    """A server that asks this provider: the shared one has no key."""
+    """Return a server that asks this provider. The shared server has no key."""
     if provider_of_attached not in (None, provider):
         pytest.skip(OTHER_PROVIDER)
     if provider == "Open-Meteo" or provider_of_attached:
@@ -55,7 +55,7 @@ def weather_server(
 
 @pytest.fixture
 def weather(weather_server: Server) -> Iterator[Api]:
-    """A driver of that server; nothing that the provider does may upset it."""
+    """Return a driver of that server; the server must not log a traceback or the key."""
     mark = weather_server.log_mark()
     with Api(weather_server) as api:
         yield api
@@ -66,9 +66,9 @@ def weather(weather_server: Server) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def forgetful_servers(launch_for_session: Launch) -> dict[str, LaunchedServer]:
-    """By provider, servers that keep answers for a moment, and wait for them for a few seconds.
+    """Return a server for each provider, with a short cache time and a short timeout.
 
-    They ask again at once after a timeout: the cities of one test do not concern another.
+    After a timeout they ask again at once, so the cities of one test do not affect another.
     """
     settings = {
         "WEATHER_CACHE_TTL": str(BRIEF),
@@ -99,6 +99,6 @@ def _forgetful_server(
 
 @pytest.fixture
 def forgetful(_forgetful_server: LaunchedServer) -> Iterator[Api]:
-    """A driver of a server that keeps answers for a moment only."""
+    """Return a driver of a server that caches answers only briefly."""
     with Api(_forgetful_server) as api:
         yield api

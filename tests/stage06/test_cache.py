@@ -1,4 +1,4 @@
-"""Rows 6.2 and 6.4: an answer is kept for ten minutes, in memory, per city."""
+"""Requirements 6.2 and 6.4: the weather of a city is cached in memory for ten minutes."""
 
 from collections.abc import Callable
 
@@ -23,9 +23,7 @@ from tests.stage06.weather import (
 
 @pytest.mark.requirement("6.2", "6.4")
 @pytest.mark.contract("W1", "W8")
-def test_the_second_who_asks_gets_what_the_first_got(
-    weather: Api, fake_weather: FakeWeather
-) -> None:
+def test_a_second_request_gets_the_cached_answer(weather: Api, fake_weather: FakeWeather) -> None:
     city = new_city()
     first, second = ask(weather, city), ask(weather, city)
     assert (outcome(first), outcome(second)) == ("MISS", "HIT")
@@ -35,9 +33,7 @@ def test_the_second_who_asks_gets_what_the_first_got(
 
 @pytest.mark.requirement("6.2")
 @pytest.mark.contract("W1", "W8")
-def test_the_age_grows_and_what_is_left_of_ten_minutes_shrinks(
-    weather: Api, fake_weather: FakeWeather
-) -> None:
+def test_age_grows_while_max_age_shrinks(weather: Api, fake_weather: FakeWeather) -> None:
     city = new_city()
     first = ask(weather, city)
     assert age(first) == 0
@@ -49,7 +45,7 @@ def test_the_age_grows_and_what_is_left_of_ten_minutes_shrinks(
     eventually(grew)
     later = ask(weather, city)
     assert outcome(later) == "HIT"
-    assert TTL - 2 <= age(later) + max_age(later) <= TTL + 1  # both may be rounded
+    assert TTL - 2 <= age(later) + max_age(later) <= TTL + 1  # both values may be rounded
     assert max_age(later) < max_age(first)
     assert fake_weather.questions(city) == 1
 
@@ -71,7 +67,7 @@ def test_the_age_grows_and_what_is_left_of_ten_minutes_shrinks(
     ],
     ids=["upper", "lower", "swapped", "around", "within", "tab around", "tab within", "em space"],
 )
-def test_case_and_spaces_do_not_matter(
+def test_case_and_spaces_of_a_city_do_not_matter(
     weather: Api, fake_weather: FakeWeather, change: Callable[[str], str]
 ) -> None:
     city = new_city()
@@ -82,7 +78,7 @@ def test_case_and_spaces_do_not_matter(
 
 
 @pytest.mark.requirement("6.2")
-@pytest.mark.craft  # a provider may know a city by its English name only
+@pytest.mark.craft  # a provider may know only the English name of a city
 @pytest.mark.usefixtures("fake_weather")
 @pytest.mark.parametrize(
     ("provider", "one", "other"),
@@ -93,7 +89,7 @@ def test_case_and_spaces_do_not_matter(
     ],
     indirect=["provider"],
 )
-def test_case_does_not_matter_in_any_alphabet(weather: Api, one: str, other: str) -> None:
+def test_case_does_not_matter_in_other_alphabets(weather: Api, one: str, other: str) -> None:
     first, second = ask(weather, one), ask(weather, other)
     assert weather_of(first) == weather_of(second)
     assert outcome(second) == "HIT"
@@ -101,7 +97,7 @@ def test_case_does_not_matter_in_any_alphabet(weather: Api, one: str, other: str
 
 @pytest.mark.requirement("6.2", "6.4")
 @pytest.mark.contract("W8")
-def test_cities_do_not_get_each_others_weather(weather: Api, fake_weather: FakeWeather) -> None:
+def test_each_city_gets_its_own_weather(weather: Api, fake_weather: FakeWeather) -> None:
     cities = [new_city() for _ in range(5)]
     first = {city: weather_of(ask(weather, city)) for city in cities}
     assert {city: weather_of(ask(weather, city)) for city in cities} == first
@@ -112,9 +108,7 @@ def test_cities_do_not_get_each_others_weather(weather: Api, fake_weather: FakeW
 @pytest.mark.requirement("6.2")
 @pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W8", "W12")
-def test_an_answer_is_asked_for_again_when_its_time_is_over(
-    forgetful: Api, fake_weather: FakeWeather
-) -> None:
+def test_an_expired_answer_is_requested_again(forgetful: Api, fake_weather: FakeWeather) -> None:
     city = new_city()
     first = ask(forgetful, city)
     assert max_age(first) <= BRIEF
@@ -134,9 +128,7 @@ def test_an_answer_is_asked_for_again_when_its_time_is_over(
 
 @pytest.mark.requirement("6.2")
 @pytest.mark.craft("W2")
-def test_a_city_that_does_not_exist_is_not_asked_for_again_at_once(
-    weather: Api, fake_weather: FakeWeather
-) -> None:
+def test_an_unknown_city_is_cached_too(weather: Api, fake_weather: FakeWeather) -> None:
     city = f"No such {new_city()}"
     assert [ask(weather, name).status_code for name in (city, city.upper(), city)] == [404] * 3
     assert fake_weather.questions(city) == 1

@@ -1,4 +1,4 @@
-"""Row 6.5: when the provider must not be asked. Each test has a server of its own."""
+"""Requirement 6.5: when the server must not ask the provider. Each test has its own server."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from tests.stage06.weather import KEY, ask, new_city, outcome
 
 pytestmark = pytest.mark.craft
 
-WAIT = 3  # seconds that the provider wants us to wait, or that we wait after a timeout
-LONGEST_WAIT = 60 * 60  # seconds that we believe a Retry-After
-AT_ONCE = 1.0  # seconds, generous: an answer that waits for the provider takes longer
-TIMEOUT = 4  # seconds; the provider has half of it for each piece
+WAIT = 3  # seconds: the provider's Retry-After, or the pause after a timeout
+LONGEST_WAIT = 60 * 60  # seconds: the highest Retry-After that the server accepts
+AT_ONCE = 1.0  # seconds; an answer that waits for the provider takes longer
+TIMEOUT = 4  # seconds; each part of the provider's answer may take half of it
 MANY = 10
-LOOKUPS = 6  # a minute: a new one every ten seconds
+LOOKUPS = 6  # a minute: one new lookup every ten seconds
 
 KEYS = {"Open-Meteo": {}, "OpenWeatherMap": {"OPENWEATHERMAP_API_KEY": KEY}}
 
 
 def retry_after(answer: httpx.Response) -> int:
-    """Return the seconds after which the client may ask again; the answer must say so in words."""
+    """Return the `Retry-After` of an answer in seconds; the answer must also have a reason."""
     assert reason(answer)
     return int(answer.headers["retry-after"])
 
 
 def make_known(api: Api) -> str:
-    """Return a city whose answer the server keeps and whose time is over."""
+    """Return a city whose cached answer has expired."""
     city = new_city()
     assert outcome(ask(api, city)) == "MISS"
     time.sleep(1.1)  # WEATHER_CACHE_TTL is 1
@@ -45,7 +45,7 @@ def make_known(api: Api) -> str:
 
 
 def asked_in(seconds: list[float], api: Api, city: str) -> httpx.Response:
-    """Ask, and note how long the answer took."""
+    """Request a city, and append the duration of the request to `seconds`."""
     asked = time.monotonic()
     answer = ask(api, city)
     seconds.append(time.monotonic() - asked)
@@ -55,7 +55,7 @@ def asked_in(seconds: list[float], api: Api, city: str) -> httpx.Response:
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 @pytest.mark.parametrize("provider", KEYS)
-def test_nobody_asks_until_the_time_that_a_429_names_is_over(
+def test_the_server_waits_for_the_retry_after_of_a_429(
     launch: Launch, fake_weather: FakeWeather, provider: str
 ) -> None:
     with Api(launch(start=True, WEATHER_CACHE_TTL="1", **KEYS[provider])) as api:
@@ -66,7 +66,7 @@ def test_nobody_asks_until_the_time_that_a_429_names_is_over(
         others = [new_city() for _ in range(MANY)]
         answers = [ask(api, city) for city in (refused, *others)]
         assert outcome(ask(api, known)) == "STALE"
-        if time.monotonic() - told < WAIT:  # else this machine was too slow to tell
+        if time.monotonic() - told < WAIT:  # otherwise this machine was too slow to check
             assert {answer.status_code for answer in answers} == {503}
             assert all(1 <= retry_after(answer) <= WAIT for answer in answers)
             assert fake_weather.questions(refused) == 1
@@ -79,7 +79,7 @@ def test_nobody_asks_until_the_time_that_a_429_names_is_over(
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage("app/weather/")
-def test_a_503_with_a_retry_after_is_heeded_as_a_429_is(
+def test_the_server_waits_for_the_retry_after_of_a_503(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
     with Api(launch()) as api:
@@ -92,7 +92,7 @@ def test_a_503_with_a_retry_after_is_heeded_as_a_429_is(
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
-def test_nobody_waits_again_for_a_provider_that_took_too_long(
+def test_the_server_pauses_after_a_timeout_of_the_provider(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
     settings = {"WEATHER_TIMEOUT": str(TIMEOUT), "WEATHER_TIMEOUT_PAUSE": str(WAIT)}
@@ -112,7 +112,7 @@ def test_nobody_waits_again_for_a_provider_that_took_too_long(
                 assert {answer.status_code for answer in answers} == {504}
                 assert all(1 <= retry_after(answer) <= WAIT for answer in answers)
                 assert sum(fake_weather.calls(city) for city in (slow, *others)) == 1
-            # Then one of all who ask tries, and the others get an answer at once.
+            # After the pause one request tries again, and the others get an answer at once.
             time.sleep(max(0.0, timed_out + WAIT + 0.2 - time.monotonic()))
             before = sum(fake_weather.calls(city) for city in others)
             tried = in_parallel(MANY, lambda number: ask(api, others[number]).status_code)
@@ -125,11 +125,11 @@ def test_nobody_waits_again_for_a_provider_that_took_too_long(
 
 
 def in_two_minutes() -> str:
-    """Return a moment as HTTP writes it (RFC 9110, 5.6.7)."""
+    """Return a time in the format of HTTP (RFC 9110, 5.6.7)."""
     return format_datetime(datetime.now(UTC) + timedelta(minutes=2), usegmt=True)
 
 
-WISHES: dict[str, tuple[Callable[[], str | None], tuple[int, int]]] = {
+RETRY_AFTER_VALUES: dict[str, tuple[Callable[[], str | None], tuple[int, int]]] = {
     "seconds": (lambda: "30", (30, 30)),
     "date": (in_two_minutes, (115, 120)),
     "absent": (lambda: None, (1, LONGEST_WAIT)),
@@ -142,40 +142,40 @@ WISHES: dict[str, tuple[Callable[[], str | None], tuple[int, int]]] = {
     "5000 digits": (lambda: "9" * 5000, (1, LONGEST_WAIT)),
     "past": (lambda: "Sat, 01 Jan 2000 00:00:00 GMT", (1, LONGEST_WAIT)),
     "far future": (lambda: "Fri, 31 Dec 9999 23:59:59 GMT", (1, LONGEST_WAIT)),
-    "no date": (lambda: "Mon, 99 Foo 2026 99:99:99 GMT", (1, LONGEST_WAIT)),
-    "no zone": (lambda: "Fri, 31 Dec 2049 23:59:59", (1, LONGEST_WAIT)),
+    "an invalid date": (lambda: "Mon, 99 Foo 2026 99:99:99 GMT", (1, LONGEST_WAIT)),
+    "a date without a zone": (lambda: "Fri, 31 Dec 2049 23:59:59", (1, LONGEST_WAIT)),
 }
 
 
 @pytest.fixture(scope="module")
-def wishful(launch_for_module: Launch) -> dict[str, LaunchedServer]:
-    """A server for each of the wishes, all started at once."""
-    servers = {name: launch_for_module(start=False) for name in WISHES}
+def servers_by_value(launch_for_module: Launch) -> dict[str, LaunchedServer]:
+    """Return a server for each value of `Retry-After`; all of them start at the same time."""
+    servers = {name: launch_for_module(start=False) for name in RETRY_AFTER_VALUES}
     in_parallel(len(servers), lambda number: list(servers.values())[number].start())
     return servers
 
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
-@pytest.mark.parametrize("name", WISHES)
-def test_the_wait_is_what_the_provider_wishes_within_reason(
-    wishful: dict[str, LaunchedServer], fake_weather: FakeWeather, name: str
+@pytest.mark.parametrize("name", RETRY_AFTER_VALUES)
+def test_the_wait_follows_a_reasonable_retry_after(
+    servers_by_value: dict[str, LaunchedServer], fake_weather: FakeWeather, name: str
 ) -> None:
-    wish, (at_least, at_most) = WISHES[name]
+    wish, (at_least, at_most) = RETRY_AFTER_VALUES[name]
     city = new_city()
-    with Api(wishful[name]) as api:
+    with Api(servers_by_value[name]) as api:
         with fake_weather.failing("rate-limit", city, retry_after=wish()):
             answer = ask(api, city)
         assert answer.status_code == 503
         assert at_least <= retry_after(answer) <= at_most
         assert fake_weather.questions(city) == 1
-    assert "Traceback" not in wishful[name].log_text()
+    assert "Traceback" not in servers_by_value[name].log_text()
 
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage("app/weather/")
 @pytest.mark.parametrize(("mode", "status"), [("not-found", 404), ("html", 502)])
-def test_an_answer_of_any_kind_closes_the_circuit(
+def test_any_answer_of_the_provider_closes_the_circuit(
     launch: Launch, fake_weather: FakeWeather, mode: str, status: int
 ) -> None:
     with Api(launch()) as api:
@@ -189,7 +189,7 @@ def test_an_answer_of_any_kind_closes_the_circuit(
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
-def test_lookups_are_limited_and_answers_that_are_kept_are_not(
+def test_the_lookup_limit_does_not_apply_to_cached_answers(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
     with Api(launch(WEATHER_CACHE_TTL="600", WEATHER_LOOKUPS_PER_MINUTE=str(LOOKUPS))) as api:
@@ -198,7 +198,7 @@ def test_lookups_are_limited_and_answers_that_are_kept_are_not(
         assert [outcome(ask(api, city)) for city in cities] == ["MISS"] * LOOKUPS
         more = [new_city() for _ in range(MANY)]
         refused = [ask(api, city) for city in more]
-        fair = (time.monotonic() - began) // (60 / LOOKUPS) + 1  # new tokens meanwhile, at most
+        fair = (time.monotonic() - began) // (60 / LOOKUPS) + 1  # lookups that became available
         assert [answer.status_code for answer in refused].count(503) >= MANY - fair
         assert all(
             1 <= retry_after(answer) <= 60 / LOOKUPS
@@ -212,7 +212,7 @@ def test_lookups_are_limited_and_answers_that_are_kept_are_not(
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
-def test_an_older_answer_is_given_when_no_lookup_is_left(
+def test_a_stale_answer_is_served_when_no_lookup_is_left(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
     with Api(launch(WEATHER_CACHE_TTL="1", WEATHER_LOOKUPS_PER_MINUTE="1")) as api:

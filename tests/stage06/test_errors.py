@@ -1,4 +1,4 @@
-"""Row 6.5: whatever the provider does at once, the answer is an error that says whose it is."""
+"""Requirement 6.5: the server reports each failure of the provider as an error."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +24,7 @@ from tests.stage06.weather import (
 
 pytestmark = pytest.mark.craft
 
-MEMORY = 100 * 1024  # KiB: the bomb alone would be five times that
+MEMORY = 100 * 1024  # KiB; the decompressed bomb alone has five times as much
 
 
 at_every_endpoint = pytest.mark.parametrize(
@@ -33,11 +33,11 @@ at_every_endpoint = pytest.mark.parametrize(
 
 
 @pytest.mark.requirement("6.5")
-def test_every_way_to_fail_is_tried(fake_weather: FakeWeather) -> None:
+def test_every_failure_mode_of_the_fake_is_tested(fake_weather: FakeWeather) -> None:
     assert set(fake_weather.modes()) == {"ok", "not-found", *QUICK, *SLOW, *BUSY}
 
 
-# Nonsense, an error, and a rejected key, of the plainest kinds.
+# The most common kinds of failure: nonsense, an error, a rejected key.
 PLAIN = ["html", "error-500", "rejected-key", "truncated", "close", "missing-fields", "error-503"]
 
 
@@ -46,7 +46,7 @@ PLAIN = ["html", "error-500", "rejected-key", "truncated", "close", "missing-fie
 @pytest.mark.every_variant
 @at_every_endpoint
 @pytest.mark.parametrize("mode", PLAIN)
-def test_a_failure_of_the_provider_is_502(
+def test_a_failure_of_the_provider_gets_502(
     weather: Api, fake_weather: FakeWeather, endpoint: str, mode: str
 ) -> None:
     city = new_city()
@@ -59,7 +59,7 @@ def test_a_failure_of_the_provider_is_502(
 @pytest.mark.requirement("6.5")
 @at_every_endpoint
 @pytest.mark.parametrize("mode", QUICK)
-def test_a_failure_is_told_and_not_kept(
+def test_a_failure_is_reported_and_not_cached(
     weather: Api, fake_weather: FakeWeather, endpoint: str, mode: str
 ) -> None:
     city = new_city()
@@ -68,7 +68,7 @@ def test_a_failure_is_told_and_not_kept(
         assert answer.status_code == QUICK[mode]
         assert reason(answer)
         assert "x-cache" not in answer.headers
-        # A broken connection or a server's error may pass: one more try. All else will not.
+        # Only a broken connection or a 5xx may be temporary, so only these are retried, once.
         tries = 2 if mode in BROKEN_CONNECTION or mode in SERVER_ERROR else 1
         assert fake_weather.calls(city, endpoint) == tries
     assert outcome(ask(weather, city)) == "MISS"
@@ -77,7 +77,7 @@ def test_a_failure_is_told_and_not_kept(
 @pytest.mark.requirement("6.5")
 @at_every_endpoint
 @pytest.mark.parametrize("mode", ["close", "error-500"])
-def test_a_failure_that_passes_is_not_noticed(
+def test_a_temporary_failure_is_retried_successfully(
     weather: Api, fake_weather: FakeWeather, endpoint: str, mode: str
 ) -> None:
     city = new_city()
@@ -89,7 +89,7 @@ def test_a_failure_that_passes_is_not_noticed(
 @pytest.mark.requirement("6.5")
 @pytest.mark.contract("W6")
 @at_every_endpoint
-def test_a_rate_limit_of_the_provider_is_503(
+def test_a_rate_limit_of_the_provider_gets_503(
     weather: Api, fake_weather: FakeWeather, endpoint: str
 ) -> None:
     city = new_city()
@@ -98,7 +98,7 @@ def test_a_rate_limit_of_the_provider_is_503(
     assert answer.status_code == 503
     assert reason(answer)
     assert answer.headers["retry-after"]
-    # The other tests ask this server, too: not before the second is over, if it heeds that.
+    # Other tests use this server: wait until its pause of one second is over.
     with suppress(AssertionError):
         eventually(lambda: ask(weather, city).status_code == 200, within=3)
 
@@ -106,7 +106,7 @@ def test_a_rate_limit_of_the_provider_is_503(
 @pytest.mark.requirement("6.5")
 @pytest.mark.craft("W2")
 @at_every_endpoint
-def test_a_rate_limit_is_503_and_says_when_to_come_back(
+def test_a_rate_limit_gets_503_with_retry_after(
     weather: Api, fake_weather: FakeWeather, endpoint: str
 ) -> None:
     city = new_city()
@@ -116,18 +116,18 @@ def test_a_rate_limit_is_503_and_says_when_to_come_back(
         assert reason(answer)
         assert int(answer.headers["retry-after"]) >= 1
         assert fake_weather.calls(city, endpoint) == 1
-    # The other tests ask this server, too: not before the second is over.
+    # Other tests use this server: wait until its pause of one second is over.
     eventually(lambda: ask(weather, city).status_code == 200)
 
 
 def forget_peak_memory(server: LaunchedServer) -> int:
-    """Have Linux forget the most memory that the server used; return what it uses now, in KiB."""
+    """Reset Linux's peak memory of the server; return the memory it uses now, in KiB."""
     Path(f"/proc/{server.pid}/clear_refs").write_text("5", encoding="ascii")
     return peak_memory(server)
 
 
 def peak_memory(server: LaunchedServer) -> int:
-    """Return the most memory that the server has used since then, in KiB."""
+    """Return the peak memory of the server since the reset, in KiB."""
     status = Path(f"/proc/{server.pid}/status").read_text(encoding="ascii")
     (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1])
@@ -135,7 +135,7 @@ def peak_memory(server: LaunchedServer) -> int:
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.parametrize("mode", ["huge", "gzip-bomb"])
-def test_an_enormous_answer_costs_no_memory(
+def test_an_enormous_answer_of_the_provider_needs_little_memory(
     weather: Api, weather_server: Server, fake_weather: FakeWeather, mode: str
 ) -> None:
     if not isinstance(weather_server, LaunchedServer):
@@ -143,7 +143,7 @@ def test_an_enormous_answer_costs_no_memory(
     try:
         before = forget_peak_memory(weather_server)
     except OSError:
-        pytest.skip("not checked: this system does not tell")
+        pytest.skip("not checked: this system does not report peak memory")
     city = new_city()
     with fake_weather.failing(mode, city):
         assert ask(weather, city).status_code == 502

@@ -1,4 +1,4 @@
-"""Row 6.5: the key of the provider is in no log, no answer and no address, whatever goes wrong."""
+"""Requirement 6.5: the provider's key is never in a log, in an answer or in a URL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.stage06.weather import BUSY, KEY, QUICK, ask, new_city
 
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage]
 
-# Every logger tells everything it knows, as somebody would set it who looks for a mistake.
+# All loggers at the lowest level, as somebody would set them to find a fault.
 LOG_EVERYTHING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -27,7 +27,7 @@ LOG_EVERYTHING = {
 
 @pytest.fixture
 def talkative(launch: Launch) -> LaunchedServer:
-    """A server with a key that logs all it can."""
+    """Return a server with a key that logs everything."""
     server = launch(start=False, OPENWEATHERMAP_API_KEY=KEY)
     config = server.home / "logging.json"
     config.write_text(json.dumps(LOG_EVERYTHING), encoding="utf-8")
@@ -37,7 +37,7 @@ def talkative(launch: Launch) -> LaunchedServer:
 
 
 @pytest.mark.requirement("6.5")
-def test_the_key_is_nowhere_whatever_goes_wrong(
+def test_the_key_never_appears_after_any_failure(
     talkative: LaunchedServer, fake_weather: FakeWeather
 ) -> None:
     with Api(talkative) as api:

@@ -1,7 +1,7 @@
-"""Rows 6.2 and 6.4: what no client can see of the cache, tried in the app's own environment.
+"""Requirements 6.2 and 6.4: rules of the cache that clients cannot observe.
 
-uvicorn lets a handler run to its end when its client leaves, so nobody outside can cancel one; and
-filling the cache over HTTP would take minutes.
+The tests run in the app's environment. uvicorn does not cancel a handler when its client leaves,
+so a client cannot cause a cancellation; and filling the cache over HTTP would take minutes.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ cache = LoadingCache(
 """
 
 CHECKS = {
-    "one who is cancelled leaves the load to the others": """
+    "a cancelled request leaves the load to the others": """
 async def check():
     impatient = asyncio.create_task(cache.get("slow"))
     patient = asyncio.create_task(cache.get("slow"))
@@ -48,7 +48,7 @@ async def check():
     assert impatient.cancelled()
     assert loaded == ["slow"]
 """,
-    "what was not used for longest goes when there is no room": """
+    "a full cache evicts the least recently used entry": """
 async def check():
     for number in range(20_000):
         await cache.get(f"city {number}")
@@ -57,7 +57,7 @@ async def check():
     assert outcomes == [Outcome.HIT, Outcome.HIT, Outcome.MISS]
     assert len(loaded) == 20_002
 """,
-    "ten minutes are ten minutes": """
+    "an entry expires after exactly ten minutes": """
 async def check():
     outcomes = []
     for now[0] in (0, 1, 599.9, 600):
@@ -65,7 +65,7 @@ async def check():
         outcomes.append((cached.outcome, cached.age))
     assert outcomes == [("MISS", 0), ("HIT", 1), ("HIT", 599.9), ("MISS", 0)]
 """,
-    "what is not there is asked for again after a minute": """
+    "an unknown name is requested again after a minute": """
 async def check():
     for now[0] in (0, 59.9, 60):
         try:
@@ -75,7 +75,7 @@ async def check():
             pass
     assert loaded == ["gone", "gone"]
 """,
-    "an error that is kept does not grow": """
+    "the traceback of a cached error does not grow": """
 async def check():
     for _ in range(100):
         try:
@@ -91,7 +91,7 @@ async def check():
 
 @pytest.mark.requirement("6.4")
 @pytest.mark.parametrize("promise", CHECKS)
-def test_the_cache_keeps_its_promises(
+def test_the_cache_follows_its_rules(
     launched_server: LaunchedServer, stage_directory: Path, promise: str
 ) -> None:
     program = f"{PREPARE}{CHECKS[promise]}\nasyncio.run(check())"

@@ -1,4 +1,4 @@
-"""Row 6.5: a provider that is set up wrongly, or behind a proxy, is an error and no crash."""
+"""Requirement 6.5: a wrong provider URL or a bad proxy causes an error and no crash."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.stage06.weather import KEY, ask
 
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage]
 
-CLOSED = "http://127.0.0.1:9"  # nobody listens there
+CLOSED = "http://127.0.0.1:9"  # no process listens there
 
-# {fake}: where the fake provider is, {tls}: the same, as if it spoke TLS.
+# {fake} is the URL of the fake provider, {tls} is the same URL with https.
 BASE_URLS = {
     "another path": ("{fake}/some/where", 502),
     "a closed port": (CLOSED, 502),
-    "TLS at a port without": ("{tls}", 502),
-    "no host name": ("http://xn--a", 502),
+    "https at a port without TLS": ("{tls}", 502),
+    "an invalid host name": ("http://xn--a", 502),
 }
 PROXIES: dict[str, tuple[dict[str, str], int]] = {
     "a proxy that is down": ({"HTTP_PROXY": CLOSED}, 502),
@@ -36,7 +36,7 @@ UNUSABLE = {"a proxy of another kind": "socks5://127.0.0.1:9"}
 
 @pytest.fixture(scope="module")
 def servers(launch_for_module: Launch, fake_weather: FakeWeather) -> dict[str, LaunchedServer]:
-    """Every server, started at once as far as it starts."""
+    """Return all servers that start; they start at the same time."""
     fake = fake_weather.base_url
     tls = fake.replace("http:", "https:")
     settings = {name: {"OPENWEATHERMAP_BASE_URL": url} for name, (url, _) in BASE_URLS.items()}
@@ -54,9 +54,7 @@ def servers(launch_for_module: Launch, fake_weather: FakeWeather) -> dict[str, L
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_provider_that_cannot_be_reached_is_502(
-    servers: dict[str, LaunchedServer], name: str
-) -> None:
+def test_an_unreachable_provider_gets_502(servers: dict[str, LaunchedServer], name: str) -> None:
     with Api(servers[name]) as api:
         answer = ask(api, "London")
     assert answer.status_code == EXPECTED[name]
@@ -67,7 +65,7 @@ def test_a_provider_that_cannot_be_reached_is_502(
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.parametrize("name", UNUSABLE)
-def test_a_proxy_that_cannot_be_used_stops_the_start_with_one_line(
+def test_an_unusable_proxy_stops_the_start_and_is_named(
     servers: dict[str, LaunchedServer], name: str, stage: int
 ) -> None:
     assert servers[name].exit_code not in (0, None)

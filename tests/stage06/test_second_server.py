@@ -1,4 +1,4 @@
-"""Row 6.5 on a server that keeps answers for a moment: older answers, and waiting in vain."""
+"""Requirement 6.5 on a server with a short cache time: stale answers and timeouts."""
 
 import time
 
@@ -11,13 +11,13 @@ from course.harness.waiting import eventually
 from course.harness.weather import FakeWeather
 from tests.stage06.weather import BRIEF, age, ask, max_age, new_city, outcome, weather_of
 
-LONGEST_WAIT = 30.0  # seconds after which nobody believes that an answer will come
+LONGEST_WAIT = 30.0  # seconds; every answer must have arrived by then
 
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.contract("W10", "W12")
 @pytest.mark.slow
-def test_an_answer_that_is_too_old_is_better_than_none(
+def test_a_stale_answer_is_served_when_the_provider_fails(
     forgetful: Api, fake_weather: FakeWeather
 ) -> None:
     city = new_city()
@@ -39,7 +39,7 @@ def test_an_answer_that_is_too_old_is_better_than_none(
 @pytest.mark.contract("W7")
 @pytest.mark.slow
 @pytest.mark.timeout(60)
-def test_a_provider_that_never_answers_is_504(forgetful: Api, fake_weather: FakeWeather) -> None:
+def test_a_provider_that_never_answers_gets_504(forgetful: Api, fake_weather: FakeWeather) -> None:
     city = new_city()
     patient = httpx.Client(trust_env=False, timeout=LONGEST_WAIT)
     with Api(forgetful.server, client=patient) as api, fake_weather.failing("hang", city):

@@ -1,4 +1,4 @@
-"""Row 6.5: a provider that takes too long. All of it at once, for it takes seconds."""
+"""Requirement 6.5: a provider that answers too late. All cases run at once to save time."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from tests.stage06.weather import (
 
 pytestmark = pytest.mark.craft
 
-LONGEST = PATIENCE + 4.0  # seconds that anybody should wait, on a machine that is busy
-AT_ONCE = 0.5  # seconds, generous: held up by the provider, it would be seconds
+LONGEST = PATIENCE + 4.0  # seconds; the longest wait, with a reserve for a busy machine
+AT_ONCE = 0.5  # seconds; a request that waits for the provider takes several
 
 Case = tuple[str, str, str]  # mode, provider, endpoint
 CASES = [(mode, *where) for mode in SLOW for where in EVERY_ENDPOINT]
@@ -42,7 +42,7 @@ CASES = [(mode, *where) for mode in SLOW for where in EVERY_ENDPOINT]
 
 @dataclass(frozen=True)
 class Waited:
-    """What became of one who asked while the provider took too long."""
+    """The result of a request while the provider answered too late."""
 
     answer: httpx.Response
     seconds: float
@@ -50,18 +50,20 @@ class Waited:
 
 
 @dataclass(frozen=True)
-class Afternoon:
-    """All that was tried: on cities not known before, on known ones, and what else went on."""
+class SlowResults:
+    """The results for unknown cities, for known cities, and for other requests."""
 
     cold: dict[Case, Waited]
     known: dict[Case, Waited]
-    others: list[float]  # seconds that GET /todos took meanwhile
+    others: list[float]  # durations of GET /todos meanwhile, in seconds
     log: str
 
 
 @pytest.fixture(scope="module")
-def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather) -> Afternoon:
-    """Let every way to be slow happen to a city that is known and to one that is not."""
+def slow_results(
+    forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather
+) -> SlowResults:
+    """Try every slow mode with a known and with an unknown city."""
     apis = {provider: Api(server) for provider, server in forgetful_servers.items()}
     marks = {provider: server.log_mark() for provider, server in forgetful_servers.items()}
     user = apis["Open-Meteo"].as_new_user()
@@ -70,7 +72,7 @@ def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWe
         weather_of(ask(apis[provider], city))
     for (mode, _, endpoint), city in cities:
         fake_weather.fail(mode, city, endpoint=endpoint, seconds=TOO_SLOW)
-    time.sleep(BRIEF + 0.1)  # what is known is old now: there is nothing to poll for
+    time.sleep(BRIEF + 0.1)  # the known answers expire; a check would refresh them
     before = {city: fake_weather.calls(city) for _, city in cities}
 
     def wait(number: int) -> Waited:
@@ -101,7 +103,7 @@ def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWe
     for api in apis.values():
         api.close()
     cold, known = waited.results[: len(CASES)], waited.results[len(CASES) :]
-    return Afternoon(
+    return SlowResults(
         dict(zip(CASES, cold, strict=True)), dict(zip(CASES, known, strict=True)), others, log
     )
 
@@ -110,10 +112,10 @@ def afternoon(forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWe
 @pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W7")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_a_provider_that_takes_too_long_is_504_and_is_not_asked_again(
-    afternoon: Afternoon, case: Case
+def test_a_timeout_of_the_provider_gets_504_without_a_retry(
+    slow_results: SlowResults, case: Case
 ) -> None:
-    waited = afternoon.cold[case]
+    waited = slow_results.cold[case]
     assert waited.answer.status_code == 504
     assert reason(waited.answer)
     assert waited.seconds < LONGEST
@@ -124,10 +126,10 @@ def test_a_provider_that_takes_too_long_is_504_and_is_not_asked_again(
 @pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_an_older_answer_is_given_when_the_provider_takes_too_long(
-    afternoon: Afternoon, case: Case
+def test_a_stale_answer_is_served_after_a_timeout_of_the_provider(
+    slow_results: SlowResults, case: Case
 ) -> None:
-    waited = afternoon.known[case]
+    waited = slow_results.known[case]
     assert outcome(waited.answer) == "STALE"
     assert age(waited.answer) >= BRIEF
     assert max_age(waited.answer) == 0
@@ -136,22 +138,22 @@ def test_an_older_answer_is_given_when_the_provider_takes_too_long(
 
 @pytest.mark.requirement("6.3", "6.5")
 @pytest.mark.own_stage("app/weather/")
-def test_while_the_provider_hangs_everyone_else_is_served(afternoon: Afternoon) -> None:
-    assert len(afternoon.others) >= 10
-    assert median(afternoon.others) < AT_ONCE
+def test_other_requests_are_served_while_the_provider_hangs(slow_results: SlowResults) -> None:
+    assert len(slow_results.others) >= 10
+    assert median(slow_results.others) < AT_ONCE
 
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage("app/weather/")
-def test_waiting_leaves_no_traceback_and_no_key_in_the_log(afternoon: Afternoon) -> None:
-    assert "/weather" in afternoon.log
-    assert "Traceback" not in afternoon.log
-    assert KEY not in afternoon.log
+def test_a_timeout_logs_no_traceback_and_no_key(slow_results: SlowResults) -> None:
+    assert "/weather" in slow_results.log
+    assert "Traceback" not in slow_results.log
+    assert KEY not in slow_results.log
 
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.slow
-def test_a_provider_has_five_seconds_for_each_piece_and_ten_in_all(
+def test_the_provider_has_five_seconds_per_read_and_ten_in_total(
     launch: Launch, fake_weather: FakeWeather
 ) -> None:
     server, modes = launch(), ("hang", "drip")

@@ -1,4 +1,4 @@
-"""Rows 6.3 and 6.4, the part that no client can see: read in the source of the app."""
+"""Requirements 6.3 and 6.4: rules that clients cannot observe, read from the source."""
 
 import ast
 from pathlib import Path
@@ -10,13 +10,13 @@ from tests.stage03.test_source import calls, packages_imported
 
 pytestmark = pytest.mark.craft
 
-# Each of these would hold up the event loop while the provider thinks.
+# Each of these would block the event loop until the provider answers.
 BLOCKING = {"requests", "urllib3", "http"}
 
 
 @pytest.fixture(scope="module")
 def modules(stage_directory: Path) -> dict[str, ast.Module]:
-    """The syntax tree of every module of the weather by its path."""
+    """Return the syntax tree of every module of the weather feature by its path."""
     return {
         path.relative_to(stage_directory).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
         for path in sorted((stage_directory / "app" / "weather").rglob("*.py"))
@@ -24,7 +24,7 @@ def modules(stage_directory: Path) -> dict[str, ast.Module]:
 
 
 @pytest.mark.requirement("6.3")
-def test_the_provider_is_asked_through_an_async_client(modules: dict[str, ast.Module]) -> None:
+def test_the_app_calls_the_provider_with_an_async_client(modules: dict[str, ast.Module]) -> None:
     assert "httpx.AsyncClient" in set().union(*map(names_used, modules.values()))
     for path, module in modules.items():
         assert not packages_imported(module) & BLOCKING, path
@@ -33,7 +33,7 @@ def test_the_provider_is_asked_through_an_async_client(modules: dict[str, ast.Mo
 
 
 @pytest.mark.requirement("6.3")
-def test_the_handler_is_async_and_gets_what_it_needs_as_a_dependency(
+def test_the_handler_is_async_and_uses_a_dependency(
     modules: dict[str, ast.Module],
 ) -> None:
     (handler,) = handlers(modules["app/weather/router.py"])
@@ -42,7 +42,7 @@ def test_the_handler_is_async_and_gets_what_it_needs_as_a_dependency(
 
 
 @pytest.mark.requirement("6.4")
-def test_the_cache_is_cachetools_and_has_an_end(modules: dict[str, ast.Module]) -> None:
+def test_the_cache_uses_cachetools_with_a_maximum_size(modules: dict[str, ast.Module]) -> None:
     assert "cachetools.TTLCache" in set().union(*map(names_used, modules.values()))
     made = [call for module in modules.values() for call in calls(module, "TTLCache")]
     assert made

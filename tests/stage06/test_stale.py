@@ -1,4 +1,4 @@
-"""Row 6.5: when the provider fails, an older answer is better than none, and it says it is old."""
+"""Requirement 6.5: when the provider fails, the server returns a stale answer and marks it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ pytestmark = pytest.mark.craft
 
 Case = tuple[str, str, str]  # mode, provider, endpoint
 CASES = [(mode, *where) for mode in QUICK for where in EVERY_ENDPOINT]
-AT_ONCE = 6  # stories
+AT_ONCE = 6  # cases at the same time
 
 
 @dataclass(frozen=True)
-class Story:
-    """What a city's weather was at first, while the provider failed, and when it had recovered."""
+class Answers:
+    """The answers for a city: at first, while the provider failed, and after it recovered."""
 
     fresh: httpx.Response
     failing: httpx.Response
@@ -43,36 +43,36 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def stories(
+def answers(
     forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather
-) -> dict[Case, Story]:
-    """Tell all of them at once: each has to wait for its first answer to grow old."""
+) -> dict[Case, Answers]:
+    """Run all cases at once, because each waits until its first answer is stale."""
     apis = {provider: Api(server) for provider, server in forgetful_servers.items()}
     cities = {case: new_city() for case in CASES}
     fresh = {case: ask(apis[case[1]], city) for case, city in cities.items()}
-    time.sleep(BRIEF + 0.1)  # all of them are old now: there is nothing to poll for
+    time.sleep(BRIEF + 0.1)  # all answers expire; a check would refresh them
 
-    def tell(case: Case) -> Story:
+    def tell(case: Case) -> Answers:
         (mode, provider, endpoint), city = case, cities[case]
         with fake_weather.failing(mode, city, endpoint=endpoint):
             failing = ask(apis[provider], city)
-        return Story(fresh[case], failing, ask(apis[provider], city))
+        return Answers(fresh[case], failing, ask(apis[provider], city))
 
     with ThreadPoolExecutor(AT_ONCE) as executor:
-        stories = dict(zip(CASES, executor.map(tell, CASES), strict=True))
+        answers = dict(zip(CASES, executor.map(tell, CASES), strict=True))
     for api in apis.values():
         api.close()
-    return stories
+    return answers
 
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage("app/weather/")
 @pytest.mark.contract("W10")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_an_older_answer_is_given_while_the_provider_fails(
-    stories: dict[Case, Story], case: Case
+def test_a_stale_answer_is_served_while_the_provider_fails(
+    answers: dict[Case, Answers], case: Case
 ) -> None:
-    story = stories[case]
+    story = answers[case]
     assert outcome(story.fresh) == "MISS"
     assert outcome(story.failing) == "STALE"
     assert weather_of(story.failing) == weather_of(story.fresh)
@@ -83,10 +83,8 @@ def test_an_older_answer_is_given_while_the_provider_fails(
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage("app/weather/")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_a_provider_that_has_recovered_is_asked_at_once(
-    stories: dict[Case, Story], case: Case
-) -> None:
-    story = stories[case]
+def test_a_recovered_provider_is_asked_at_once(answers: dict[Case, Answers], case: Case) -> None:
+    story = answers[case]
     assert outcome(story.recovered) == "MISS"
     assert age(story.recovered) == 0
     fetched = [weather_of(answer)["fetched_at"] for answer in (story.fresh, story.recovered)]
@@ -95,10 +93,10 @@ def test_a_provider_that_has_recovered_is_asked_at_once(
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage("app/weather/")
-def test_a_city_that_is_gone_is_404_and_not_its_older_weather(
+def test_a_city_that_no_longer_exists_gets_404_not_a_stale_answer(
     provider: str, forgetful_servers: dict[str, LaunchedServer], fake_weather: FakeWeather
 ) -> None:
-    """That is an answer, not a failure."""
+    """A 404 is an answer of the provider, not a failure."""
     city = new_city()
     with Api(forgetful_servers[provider]) as api:
         assert outcome(ask(api, city)) == "MISS"
@@ -109,6 +107,6 @@ def test_a_city_that_is_gone_is_404_and_not_its_older_weather(
                 seen.append(outcome(answer) if answer.status_code == 200 else reason(answer))
                 time.sleep(0.02)
             assert answer.status_code == 404, seen
-            # Nor does it come back while the provider fails.
+            # The older answer does not return while the provider fails.
             fake_weather.fail("error-500", city)
             assert ask(api, city).status_code in (404, 502)

@@ -1,4 +1,4 @@
-"""Row 6.2: however many want one city at once, the provider is asked once."""
+"""Requirement 6.2: concurrent requests for one city cause one call to the provider."""
 
 import time
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from tests.stage06.weather import ask, new_city, outcome, weather_of
 
 pytestmark = pytest.mark.craft
 
-LONG_ENOUGH = 1.5  # seconds for everybody to ask before the answer comes
+LONG_ENOUGH = 1.5  # seconds; all requests arrive before the provider answers
 DIFFERENT = 8  # cities
-SOON = 3.5  # seconds for all of them, each of which takes one
+SOON = 3.5  # seconds for all cities; each takes one second
 
 
 @pytest.fixture
 def crowd(weather_server: Server) -> Iterator[Api]:
-    """A driver that waits for no free connection of its own."""
+    """Return a driver that has a connection for every concurrent request."""
     client = httpx.Client(limits=httpx.Limits(max_connections=None), trust_env=False, timeout=20)
     with Api(weather_server, client=client) as api:
         yield api
@@ -37,7 +37,7 @@ def crowd(weather_server: Server) -> Iterator[Api]:
     [("OpenWeatherMap", 50), ("Open-Meteo", 100)],
     indirect=["provider"],
 )
-def test_many_who_ask_at_once_make_one_call_and_get_one_answer(
+def test_concurrent_requests_share_one_call_and_its_answer(
     crowd: Api, fake_weather: FakeWeather, people: int
 ) -> None:
     city = new_city()
@@ -50,9 +50,7 @@ def test_many_who_ask_at_once_make_one_call_and_get_one_answer(
 
 
 @pytest.mark.requirement("6.2")
-def test_many_who_ask_while_the_provider_is_down_do_not_make_it_worse(
-    crowd: Api, fake_weather: FakeWeather
-) -> None:
+def test_concurrent_requests_share_one_failing_call(crowd: Api, fake_weather: FakeWeather) -> None:
     city, people = new_city(), 50
     with fake_weather.failing("error-500", city):
         answers = in_parallel(people, lambda _: ask(crowd, city).status_code)
@@ -62,7 +60,9 @@ def test_many_who_ask_while_the_provider_is_down_do_not_make_it_worse(
 
 @pytest.mark.requirement("6.2", "6.3")
 @pytest.mark.contract("E27")
-def test_cities_do_not_wait_for_each_other(crowd: Api, fake_weather: FakeWeather) -> None:
+def test_requests_for_different_cities_do_not_wait_for_each_other(
+    crowd: Api, fake_weather: FakeWeather
+) -> None:
     cities = [new_city() for _ in range(DIFFERENT)]
     for city in cities:
         fake_weather.fail("slow", city, seconds=1, times=1)
@@ -75,7 +75,7 @@ def test_cities_do_not_wait_for_each_other(crowd: Api, fake_weather: FakeWeather
 
 @pytest.mark.requirement("6.2")
 @pytest.mark.own_stage("app/weather/", "app/single_flight.py")
-def test_one_who_gives_up_takes_the_answer_from_nobody_else(
+def test_a_client_that_disconnects_does_not_cancel_the_shared_call(
     crowd: Api, weather_server: Server, fake_weather: FakeWeather
 ) -> None:
     city = new_city()

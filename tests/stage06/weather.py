@@ -1,4 +1,4 @@
-"""Asking for the weather, and what goes for every answer."""
+"""Requesting the weather, and the rules for every answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIELDS = {
     "fetched_at",
 }
 
-# The status that each way to fail leads to, with no older answer at hand.
+# The status for each failure mode if there is no stale answer.
 BROKEN_CONNECTION = dict.fromkeys(["close", "reset", "close-in-body", "invalid-http"], 502)
 SERVER_ERROR = dict.fromkeys(["error-500", "error-502", "error-503"], 502)
 REFUSAL = dict.fromkeys(["bad-request", "rejected-key", "forbidden", "gone", "redirect"], 502)
@@ -50,27 +50,27 @@ NONSENSE = dict.fromkeys(
     502,
 )
 QUICK = BROKEN_CONNECTION | SERVER_ERROR | REFUSAL | NONSENSE
-BUSY = {"rate-limit": 503}  # it concerns all cities: only for a server of the test's own
+BUSY = {"rate-limit": 503}  # affects all cities, so tests use it only on their own server
 SLOW = {"hang": 504, "drip": 504, "slow": 504}
-PATIENCE = 3  # seconds that some servers of these tests wait for the provider
-TOO_SLOW = 15.0  # seconds that `slow` waits in these tests: nobody should wait for so long
+PATIENCE = 3  # seconds: the timeout of some servers in these tests
+TOO_SLOW = 15.0  # seconds that the `slow` mode waits; no client should wait for so long
 
 ENDPOINTS = {"Open-Meteo": ("search", "forecast"), "OpenWeatherMap": ("weather",)}
 EVERY_ENDPOINT = [(provider, name) for provider, names in ENDPOINTS.items() for name in names]
 
 
 def new_city() -> str:
-    """Return the name, as the fake writes it, of a city that nobody has asked for yet."""
+    """Return a new city name, as the fake provider writes it."""
     return f"Springfield {secrets.token_hex(6)}".title()
 
 
 def ask(api: Api, city: str) -> httpx.Response:
-    """Ask for the weather and return the answer, whatever it is."""
+    """Request the weather and return the answer, also when it is an error."""
     return api.request("GET", "/weather", params={"city": city})
 
 
 def weather_of(answer: httpx.Response) -> dict[str, Any]:
-    """Return the weather in an answer, which must be one."""
+    """Return the weather in an answer, which must be a 200."""
     assert answer.status_code == 200, answer.text
     weather: dict[str, Any] = answer.json()
     assert weather.keys() == FIELDS
@@ -84,19 +84,19 @@ def outcome(answer: httpx.Response) -> str:
 
 
 def age(answer: httpx.Response) -> int:
-    """Return the seconds that the answer says it is old."""
+    """Return the `Age` of the answer in seconds."""
     return int(answer.headers["age"])
 
 
 def max_age(answer: httpx.Response) -> int:
-    """Return the seconds that the answer says it stays fresh."""
+    """Return the `max-age` of the answer in seconds."""
     directives = [part.strip() for part in answer.headers["cache-control"].lower().split(",")]
     (seconds,) = [part.partition("=")[2] for part in directives if part.startswith("max-age=")]
     return int(seconds)
 
 
 def moment(text: str) -> datetime:
-    """Return a time of the API, which must be in UTC and say so."""
+    """Return a time of the API; it must be in UTC."""
     time = datetime.fromisoformat(text)
     assert time.utcoffset() is not None
     assert str(time.utcoffset()) == "0:00:00"

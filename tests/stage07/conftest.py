@@ -1,4 +1,4 @@
-"""Who comes to the shared server: nobody, and one of each role."""
+"""Drivers of the shared server: one that is not signed in, and one for each role."""
 
 from collections.abc import Iterator
 
@@ -13,14 +13,14 @@ NO_ADMIN = "not checked: needs an administrator (--admin-username and --admin-pa
 
 @pytest.fixture(scope="session")
 def signed_out(server: Server) -> Iterator[Api]:
-    """A driver of the shared server for as long as the tests run, signed in as nobody."""
+    """Return a driver of the shared server that is not signed in, for the whole test run."""
     with Api(server) as api:
         yield api
 
 
 @pytest.fixture(scope="session")
 def admin(request: pytest.FixtureRequest, server: Server, signed_out: Api) -> Person:
-    """An administrator of the shared server, whom no test may demote."""
+    """Return an administrator of the shared server; no test may demote them."""
     if isinstance(server, LaunchedServer):
         return first_admin(server, signed_out)
     username = request.config.getoption("admin_username")
@@ -32,7 +32,7 @@ def admin(request: pytest.FixtureRequest, server: Server, signed_out: Api) -> Pe
 
 @pytest.fixture
 def visitor(server: Server) -> Iterator[Api]:
-    """A driver of the shared server that is signed in as nobody."""
+    """Return a driver of the shared server that is not signed in."""
     mark = server.log_mark()
     with Api(server) as visitor:
         yield visitor
@@ -43,11 +43,11 @@ def visitor(server: Server) -> Iterator[Api]:
 
 @pytest.fixture
 def user(visitor: Api) -> Person:
-    """Somebody with the role that everybody begins with."""
+    """Return a person with the role of new users."""
     return new_person(visitor)
 
 
 @pytest.fixture
 def author(visitor: Api, admin: Person) -> Person:
-    """Somebody who may write posts."""
+    """Return a person who may write posts."""
     return new_person(visitor, admin, "author")

@@ -1,4 +1,4 @@
-"""Rows 7.2 and 7.6: comments on posts."""
+"""Requirements 7.2 and 7.6: comments on posts."""
 
 import json
 
@@ -26,7 +26,7 @@ COMMENT_FIELDS = {"id", "post_id", "body", "author", "created_at", "updated_at"}
 
 @pytest.mark.requirement("7.2")
 @pytest.mark.contract("B4", "B9", "E15", "E2")
-def test_a_new_comment_is_answered_as_it_is_listed(
+def test_creating_a_comment_returns_it_as_in_the_list(
     author: Person, user: Person, visitor: Api
 ) -> None:
     post = author.write_post()
@@ -45,7 +45,7 @@ def test_a_new_comment_is_answered_as_it_is_listed(
 
 @pytest.mark.requirement("7.2")
 @pytest.mark.craft
-def test_the_location_of_a_new_comment_leads_to_it(
+def test_the_location_header_is_the_url_of_the_new_comment(
     author: Person, user: Person, visitor: Api
 ) -> None:
     path = f"/posts/{author.write_post()['id']}/comments"
@@ -59,18 +59,20 @@ def test_the_location_of_a_new_comment_leads_to_it(
 
 @pytest.mark.requirement("7.2")
 @pytest.mark.contract("B9", "E21")
-def test_comments_keep_their_order_page_by_page(author: Person, user: Person, visitor: Api) -> None:
+def test_the_pages_of_comments_have_a_stable_order(
+    author: Person, user: Person, visitor: Api
+) -> None:
     post = author.write_post()
     written = [who.comment_on(post)["id"] for who in (user, author, user, user, author)]
     whole = ids(comments(visitor, post))
-    assert whole in (written, written[::-1])  # the contract leaves open which
+    assert whole in (written, written[::-1])  # the contract allows both orders
     pages = [ids(comments(visitor, post, limit=2, offset=at)) for at in (0, 2, 4, 6)]
     assert pages == [whole[:2], whole[2:4], whole[4:], []]
 
 
 @pytest.mark.requirement("7.2")
 @pytest.mark.contract("B9", "E3")
-def test_a_post_that_is_not_there_has_no_comments(user: Person) -> None:
+def test_the_comments_of_an_unknown_post_get_404(user: Person) -> None:
     path = f"/posts/{NO_SUCH_ID}/comments"
     expect(404, user.api, "POST", path, json={"body": "To nobody"})
     expect(404, user.api, "GET", path)
@@ -116,13 +118,13 @@ def test_a_comment_belongs_to_one_post(author: Person, user: Person, visitor: Ap
 
 @pytest.mark.requirement("7.2", "7.6")
 @pytest.mark.contract("B4", "B7", "B8", "B10")
-def test_the_count_is_right_after_each_step(
+def test_the_comment_count_is_correct_after_each_change(
     author: Person, user: Person, admin: Person, visitor: Api
 ) -> None:
     post = author.write_post()
 
     def counts() -> set[int]:
-        """Return what each way to read the post says."""
+        """Return the number of comments from each route that shows the post."""
         (listed,) = expect(200, visitor, "GET", "/posts", params={"author": author.id})
         changed = expect(200, author.api, "PATCH", f"/posts/{post['id']}", json={"title": "Now"})
         return {
@@ -178,7 +180,7 @@ PLAINLY_WRONG = {"null", "null body", "a number"}
 @pytest.mark.requirement("7.2")
 @pytest.mark.contract("B9", "B10", "E4")
 @pytest.mark.parametrize("problem", variants(WRONG, craft=WRONG.keys() - PLAINLY_WRONG))
-def test_a_comment_that_is_not_valid_is_422(author: Person, user: Person, problem: str) -> None:
+def test_an_invalid_comment_gets_422(author: Person, user: Person, problem: str) -> None:
     post = author.write_post()
     body = json.dumps(WRONG[problem]).encode("ascii")
     path = f"/posts/{post['id']}/comments"
@@ -201,9 +203,7 @@ def test_a_new_comment_needs_a_body(author: Person, user: Person) -> None:
 @pytest.mark.requirement("7.2")
 @pytest.mark.contract("E3", "E25")
 @pytest.mark.parametrize("comment_id", [IMPOSSIBLE_ID, -1, 0, "x"])
-def test_an_id_that_no_comment_can_have_is_no_error_of_ours(
-    user: Person, comment_id: int | str
-) -> None:
+def test_an_impossible_comment_id_gets_404_or_422(user: Person, comment_id: int | str) -> None:
     for method in ("PATCH", "DELETE"):
         answer = user.api.request(method, f"/comments/{comment_id}", json={"body": "b"})
         assert answer.status_code in (404, 422)
@@ -211,7 +211,7 @@ def test_an_id_that_no_comment_can_have_is_no_error_of_ours(
 
 @pytest.mark.requirement("7.2")
 @pytest.mark.contract("B1", "B10")
-def test_a_user_who_becomes_an_author_keeps_the_comments(
+def test_a_user_who_becomes_an_author_keeps_their_comments(
     author: Person, admin: Person, visitor: Api
 ) -> None:
     post, somebody = author.write_post(), new_person(visitor)

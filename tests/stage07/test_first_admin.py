@@ -1,4 +1,4 @@
-"""Row 7.3: there is a first administrator, made once from the settings, and always a last one."""
+"""Requirement 7.3: the settings create the first administrator once, and one always remains."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ NAME, PASSWORD = FIRST_ADMIN
 SECRET = "only-for-the-first-admin-93c1"
 USERS = "SELECT id, username, role, password_hash FROM users ORDER BY id"
 
-# Settings by what is wrong with them, and the names that the line must say.
+# Invalid settings, and the names that the error line must contain.
 WRONG: dict[str, tuple[dict[str, str], list[str]]] = {
     "a name only": ({NAME: "boss", PASSWORD: ""}, [PASSWORD]),
     "a password only, which bcrypt would cut": (
         {NAME: "", PASSWORD: SECRET * 3},
         [NAME, PASSWORD],
     ),
-    "a name that nobody may have": ({NAME: "the boss!", PASSWORD: SECRET}, [NAME]),
+    "a name that is not allowed": ({NAME: "the boss!", PASSWORD: SECRET}, [NAME]),
 }
 ROUNDS = 20
 
@@ -35,7 +35,7 @@ Refused = dict[str, LaunchedServer]
 
 @pytest.fixture(scope="module")
 def refused(launch_for_module: Launch) -> Refused:
-    """Every server with wrong settings, after its attempt to start: all at once."""
+    """Return all servers with invalid settings after their attempts to start."""
     servers = {
         problem: launch_for_module(start=False, **settings)
         for problem, (settings, _) in WRONG.items()
@@ -46,7 +46,7 @@ def refused(launch_for_module: Launch) -> Refused:
 
 @pytest.mark.requirement("7.3")
 @pytest.mark.parametrize("problem", WRONG)
-def test_it_does_not_start_and_one_line_names_the_setting(
+def test_a_server_with_an_invalid_admin_setting_exits_and_names_it(
     refused: Refused, problem: str, stage: int
 ) -> None:
     server = refused[problem]
@@ -58,13 +58,13 @@ def test_it_does_not_start_and_one_line_names_the_setting(
 
 
 def admins(admin: Person) -> list[Json]:
-    """Return the administrators there are."""
+    """Return all administrators."""
     return [somebody for somebody in everybody(admin) if somebody["role"] == "admin"]
 
 
 @dataclass(frozen=True)
 class Twins:
-    """Two processes that started at the same moment on one new database."""
+    """Two processes that started at the same time on one new database."""
 
     first: LaunchedServer
     second: LaunchedServer
@@ -72,7 +72,7 @@ class Twins:
 
 @pytest.fixture(scope="module")
 def twins(launch_for_module: Launch) -> Twins:
-    """Both, running."""
+    """Return both processes, running."""
     first, second = launch_for_module(start=False), launch_for_module(start=False)
     second.settings["DATABASE_URL"] = first.settings["DATABASE_URL"]
     outcomes = in_parallel(2, lambda number: (first, second)[number].start())
@@ -82,7 +82,7 @@ def twins(launch_for_module: Launch) -> Twins:
 
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("B3", "E26")
-def test_two_processes_that_start_at_once_make_one_administrator(twins: Twins) -> None:
+def test_two_processes_that_start_together_create_one_administrator(twins: Twins) -> None:
     found = twins.first.database.query("SELECT username FROM users WHERE role = 'admin'")
     assert found == [(FIRST_ADMIN[NAME],)]
     for server in (twins.first, twins.second):
@@ -91,7 +91,7 @@ def test_two_processes_that_start_at_once_make_one_administrator(twins: Twins) -
 
 
 @pytest.mark.requirement("7.3")
-def test_the_password_and_its_hash_are_not_in_the_log(twins: Twins) -> None:
+def test_the_log_contains_neither_the_password_nor_its_hash(twins: Twins) -> None:
     ((password_hash,),) = twins.first.database.query(
         "SELECT password_hash FROM users WHERE username = ?",
         FIRST_ADMIN[NAME],
@@ -106,7 +106,7 @@ def test_the_password_and_its_hash_are_not_in_the_log(twins: Twins) -> None:
 
 @pytest.fixture
 def only_admin(twins: Twins) -> Iterator[Person]:
-    """The only administrator of the twins' database."""
+    """Return the only administrator in the database of the two processes."""
     with Api(twins.first) as visitor:
         administrator = first_admin(twins.first, visitor)
         yield administrator
@@ -117,7 +117,7 @@ def only_admin(twins: Twins) -> Iterator[Person]:
 
 
 @pytest.mark.requirement("7.3")
-def test_a_restart_undoes_nothing_while_there_is_an_administrator(
+def test_a_restart_changes_no_account_if_an_administrator_exists(
     twins: Twins, only_admin: Person
 ) -> None:
     database, server = twins.first.database, twins.second
@@ -125,7 +125,7 @@ def test_a_restart_undoes_nothing_while_there_is_an_administrator(
     give_role(successor, only_admin, "user")
     try:
         before = database.query(USERS)
-        server.settings[PASSWORD] = SECRET  # of no account
+        server.settings[PASSWORD] = SECRET  # not the password of the existing administrator
         server.restart()
         assert database.query(USERS) == before
         assert expect(200, only_admin.api, "GET", "/users/me")["role"] == "user"
@@ -142,15 +142,15 @@ def test_the_last_administrator_cannot_be_demoted(only_admin: Person) -> None:
     for role in ("user", "author"):
         detail = expect(409, only_admin.api, "PUT", path, json={"role": role})["detail"]
         assert isinstance(detail, str)
-    give_role(only_admin, only_admin, "admin")  # that is no demotion
+    give_role(only_admin, only_admin, "admin")  # assigning the same role is allowed
     assert [somebody["id"] for somebody in admins(only_admin)] == [only_admin.id]
 
 
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("B11")
 @pytest.mark.own_stage
-def test_the_only_administrator_cannot_step_down(restartable: LaunchedServer) -> None:
-    """On a server of its own: on a shared one there may be others, and a mistake would end all."""
+def test_the_only_administrator_cannot_demote_themselves(restartable: LaunchedServer) -> None:
+    """The test needs its own server: a shared one may have other administrators."""
     with Api(restartable) as visitor:
         administrator = first_admin(restartable, visitor)
         path = f"/users/{administrator.id}/role"
@@ -161,7 +161,7 @@ def test_the_only_administrator_cannot_step_down(restartable: LaunchedServer) ->
 
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("B11")
-def test_with_another_administrator_there_one_may_step_down(only_admin: Person) -> None:
+def test_one_of_two_administrators_can_demote_themselves(only_admin: Person) -> None:
     second = new_person(only_admin.api, only_admin, "admin")
     expect(200, second.api, "PUT", f"/users/{second.id}/role", json={"role": "user"})
     expect(409, only_admin.api, "PUT", f"/users/{only_admin.id}/role", json={"role": "user"})
@@ -170,12 +170,12 @@ def test_with_another_administrator_there_one_may_step_down(only_admin: Person) 
 @pytest.mark.requirement("7.3")
 @pytest.mark.own_stage("app/users/", "app/auth/")
 @pytest.mark.parametrize("each", ["the other", "themselves"])
-def test_two_administrators_who_demote_at_once_leave_one(
+def test_two_concurrent_demotions_leave_one_administrator(
     twins: Twins, only_admin: Person, each: str
 ) -> None:
     second = new_person(only_admin.api, only_admin, "admin")
     both = (only_admin, second)
-    # Through a process each: nothing but the database knows of both.
+    # Each request goes to its own process, so only the database sees both.
     with Api(twins.first) as line_1, Api(twins.second) as line_2:
         lines = [line_1.with_token(both[0].api.token), line_2.with_token(both[1].api.token)]
         for _ in range(ROUNDS):
@@ -187,7 +187,7 @@ def test_two_administrators_who_demote_at_once_leave_one(
 
             outcomes = in_parallel(2, demote)
             assert outcomes.errors == []
-            # 403: the demotion was over before the other one's role was looked at.
+            # 403: the other demotion was finished before the role of this user was checked.
             refused = {409} if each == "themselves" else {403, 409}
             assert min(outcomes.results) == 200
             assert max(outcomes.results) in refused

@@ -1,4 +1,4 @@
-"""Rows 7.3 and 7.5: who may do what to what: every role, every action, every state."""
+"""Requirements 7.3 and 7.5: permissions of every role for every action in every state."""
 
 from dataclasses import dataclass, replace
 
@@ -18,10 +18,9 @@ from tests.stage07.people import (
 
 pytestmark = pytest.mark.craft
 
-# Who: `nobody` has no token. `owner` wrote the thing that the row is about: the post as an author,
-# the comment as a user. `demoted` wrote it as an author and is a user now. The others did not
-# write it.
-# What: an action and the state of its thing. `hidden` is a comment whose post was deleted.
+# Columns: `nobody` has no token. `owner` created the resource of the row: an author the post, a
+# user the comment. `demoted` created it as an author and is a user now. The others did not create
+# it. Rows: an action and the state of its resource. `hidden` is a comment on a deleted post.
 MATRIX = """
 action                state      nobody  user  author  owner  demoted  admin
 
@@ -98,25 +97,25 @@ BODIES = {
     "edit comment": {"body": "Changed"},
     "set role": {"role": "user"},
 }
-EITHER = {"40x": ("401", "403")}  # the contract leaves open which
+EITHER = {"40x": ("401", "403")}  # the contract allows both
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Who plays in all scenes: nothing that they do changes them."""
+class Users:
+    """The users of all cases; no case changes them."""
 
     nobody: Api
     user: Person
     author: Person
-    owner: Person  # of the posts: an author
-    commenter: Person  # the owner of the comments: a user
-    demoted: Person  # an author only while writing
+    owner: Person  # created the posts, with the role author
+    commenter: Person  # created the comments, with the role user
+    demoted: Person  # has the role author only while writing
     admin: Person
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Who may do it and who does, the post that it is about, and the ids that the request names."""
+class Case:
+    """The drivers of a case, the one that acts, the post, and the ids for the URL."""
 
     actors: dict[str, Api]
     who: str
@@ -125,18 +124,18 @@ class Scene:
 
     @property
     def actor(self) -> Api:
-        """Whoever does it."""
+        """Return the driver of the user who acts."""
         return self.actors[self.who]
 
-    def played_by(self, who: str) -> "Scene":
-        """Return the same scene with somebody else."""
+    def as_user(self, who: str) -> "Case":
+        """Return the same case for another user."""
         return replace(self, who=who)
 
 
 @pytest.fixture(scope="module")
-def cast(signed_out: Api, admin: Person) -> Cast:
-    """The people, made once."""
-    return Cast(
+def users(signed_out: Api, admin: Person) -> Users:
+    """Return the users, created once for the module."""
+    return Users(
         nobody=signed_out,
         user=new_person(signed_out),
         author=new_person(signed_out, admin, "author"),
@@ -147,52 +146,52 @@ def cast(signed_out: Api, admin: Person) -> Cast:
     )
 
 
-def arrange(cast: Cast, who: str, action: str, state: str) -> Scene:
-    """Write a post and a comment, bring them into the state, and say who acts."""
+def prepare(users: Users, who: str, action: str, state: str) -> Case:
+    """Create a post and a comment, bring them into the state, and return the case."""
     about_comment = action in ("edit comment", "delete comment", "restore comment")
     if who == "demoted":
-        give_role(cast.admin, cast.demoted, "author")
-    post = (cast.demoted if who == "demoted" else cast.owner).write_post()
-    comment = (cast.demoted if who == "demoted" else cast.commenter).comment_on(post)
+        give_role(users.admin, users.demoted, "author")
+    post = (users.demoted if who == "demoted" else users.owner).write_post()
+    comment = (users.demoted if who == "demoted" else users.commenter).comment_on(post)
     if who == "demoted":
-        give_role(cast.admin, cast.demoted, "user")
+        give_role(users.admin, users.demoted, "user")
     if state == "deleted" and about_comment:
-        cast.admin.delete("comments", comment)
+        users.admin.delete("comments", comment)
     elif state in ("deleted", "hidden"):
-        cast.admin.delete("posts", post)
+        users.admin.delete("posts", post)
     actors = {
-        "nobody": cast.nobody,
-        "user": cast.user.api,
-        "author": cast.author.api,
-        "owner": cast.commenter.api if about_comment else cast.owner.api,
-        "demoted": cast.demoted.api,
-        "admin": cast.admin.api,
+        "nobody": users.nobody,
+        "user": users.user.api,
+        "author": users.author.api,
+        "owner": users.commenter.api if about_comment else users.owner.api,
+        "demoted": users.demoted.api,
+        "admin": users.admin.api,
     }
-    ids = {"post": post["id"], "comment": comment["id"], "person": cast.user.id}
+    ids = {"post": post["id"], "comment": comment["id"], "person": users.user.id}
     ids = dict.fromkeys(ids, NO_SUCH_ID) if state == "unknown" else ids
-    return Scene(actors, who, post, ids)
+    return Case(actors, who, post, ids)
 
 
-def shown(cast: Cast, scene: Scene) -> tuple[Json, list[Json]]:
-    """Return what an administrator sees of the post and its comments."""
+def shown(users: Users, case: Case) -> tuple[Json, list[Json]]:
+    """Return the post and its comments as an administrator sees them."""
     query = {"include_deleted": "true"}
-    post = expect(200, cast.admin.api, "GET", f"/posts/{scene.post['id']}", params=query)
-    return post, [] if post.get("deleted_at") else comments(cast.admin.api, scene.post)
+    post = expect(200, users.admin.api, "GET", f"/posts/{case.post['id']}", params=query)
+    return post, [] if post.get("deleted_at") else comments(users.admin.api, case.post)
 
 
-def also_right(row: str, who: str) -> set[str]:
-    """Return the answers that the contract leaves open, beside that of the table."""
+def also_allowed(row: str, who: str) -> set[str]:
+    """Return the other answers that the contract allows besides the one in the table."""
     action, state = row.rsplit(" ", 1)
     expected = ROWS[row][who]
-    if "deleted post" in action and who != "admin":  # refused, or as if it had not been asked for
+    if "deleted post" in action and who != "admin":  # a server may refuse or ignore the parameter
         return {"403", *(("401",) if who == "nobody" else ()), "200" if state == "live" else "404"}
     if action.startswith("restore") and state in ("live", "hidden") and expected == "200":
-        return {"404", "409"}  # there was nothing to restore
+        return {"404", "409"}  # the resource was not deleted
     if action == "list comments" and state == "hidden" and who == "admin":
         return {"200"}
     also = set[str]()
     if state != "live" and expected == "403":
-        also.add("404")  # what is not there, and somebody who may not: either may come first
+        also.add("404")  # a server may check first whether the resource exists
     if action.startswith(("edit", "delete")) and expected == "404":
         if who not in ("owner", "admin", "nobody"):
             also.add("403")
@@ -202,34 +201,34 @@ def also_right(row: str, who: str) -> set[str]:
     return also
 
 
-def play(cast: Cast, row: str, *, strict: bool) -> list[str]:
-    """Let everybody do what the row says; return whose answer is not right."""
+def wrong_answers(users: Users, row: str, *, strict: bool) -> list[str]:
+    """Send the request of a row as every user; return a line for each wrong answer."""
     action, state = row.rsplit(" ", 1)
     method, path = REQUESTS[action].split()
     wrong = []
-    unchanged: Scene | None = None  # what the one before has left as it was: good for the next
+    unchanged: Case | None = None  # a case that the last request left unchanged can be reused
     before: tuple[Json, list[Json]] | None = None
     for who, expected in ROWS[row].items():
-        right = {*EITHER.get(expected, (expected,)), *(() if strict else also_right(row, who))}
+        right = {*EITHER.get(expected, (expected,)), *(() if strict else also_allowed(row, who))}
         may_be_refused = method != "GET" and any(status.startswith("4") for status in right)
         if unchanged is None or who == "demoted":
-            scene = arrange(cast, who, action, state)
-            before = shown(cast, scene) if may_be_refused else None
+            case = prepare(users, who, action, state)
+            before = shown(users, case) if may_be_refused else None
         else:
-            scene = unchanged.played_by(who)
-        answer = scene.actor.request(
-            method, path.format(**scene.ids), json=BODIES.get(action, NO_BODY)
+            case = unchanged.as_user(who)
+        answer = case.actor.request(
+            method, path.format(**case.ids), json=BODIES.get(action, NO_BODY)
         )
         if str(answer.status_code) not in right:
             said = " or ".join(sorted(right))
             wrong.append(f"{who}: expected {said}, got {answer.status_code}")
         if answer.status_code == 401 and "www-authenticate" not in answer.headers:
             wrong.append(f"{who}: no WWW-Authenticate")
-        unchanged = scene if method == "GET" else None
+        unchanged = case if method == "GET" else None
         if before is not None and answer.is_client_error:
-            unchanged = scene
-            if shown(cast, scene) != before:
-                wrong.append(f"{who}: refused, and yet something changed")
+            unchanged = case
+            if shown(users, case) != before:
+                wrong.append(f"{who}: the request was refused, but it changed something")
                 unchanged = None
     return wrong
 
@@ -238,39 +237,39 @@ def play(cast: Cast, row: str, *, strict: bool) -> list[str]:
 @pytest.mark.contract("B1", "B5", "B6", "B7", "B8", "B9", "B10", "B11", "E16", "E17")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("row", ROWS)
-def test_every_role_may_do_what_the_table_says(cast: Cast, row: str) -> None:
-    wrong = play(cast, row, strict=False)
+def test_every_role_has_the_permissions_of_the_table(users: Users, row: str) -> None:
+    wrong = wrong_answers(users, row, strict=False)
     assert wrong == [], f"{row}: {wrong}"
 
 
 @pytest.mark.requirement("7.3", "7.5")
-@pytest.mark.parametrize("row", [row for row in ROWS if any(also_right(row, who) for who in WHO)])
-def test_where_the_contract_leaves_it_open_the_table_says_what_we_do(cast: Cast, row: str) -> None:
-    wrong = play(cast, row, strict=True)
+@pytest.mark.parametrize("row", [row for row in ROWS if any(also_allowed(row, who) for who in WHO)])
+def test_the_answers_match_the_table_exactly(users: Users, row: str) -> None:
+    wrong = wrong_answers(users, row, strict=True)
     assert wrong == [], f"{row}: {wrong}"
 
 
 BAD_BODIES: dict[str, bytes] = {
     "wrong fields": b'{"title": 1, "body": 1, "role": 1}',
     "unknown fields": b'{"nonsense": 1}',
-    "no object": b"[]",
-    "cut short": b'{"title": "t',
-    "no UTF-8": b'{"title": "\xff"}',
+    "not an object": b"[]",
+    "incomplete": b'{"title": "t',
+    "not UTF-8": b'{"title": "\xff"}',
     "nothing": b"",
 }
 
 
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("E18")
-@pytest.mark.parametrize("name", ["wrong fields", "no object"])
+@pytest.mark.parametrize("name", ["wrong fields", "not an object"])
 @pytest.mark.parametrize("row", ["create post live", "edit post live", "set role live"])
-def test_a_role_that_may_never_do_it_is_403_before_422(cast: Cast, row: str, name: str) -> None:
+def test_403_for_a_role_takes_precedence_over_422(users: Users, row: str, name: str) -> None:
     action, state = row.rsplit(" ", 1)
     method, path = REQUESTS[action].split()
-    scene = arrange(cast, "nobody", action, state)
+    case = prepare(users, "nobody", action, state)
     for who, expected in (("nobody", 401), ("user", 403)):
-        answer = scene.played_by(who).actor.request(
-            method, path.format(**scene.ids), content=BAD_BODIES[name]
+        answer = case.as_user(who).actor.request(
+            method, path.format(**case.ids), content=BAD_BODIES[name]
         )
         assert answer.status_code == expected, who
 
@@ -279,17 +278,17 @@ def test_a_role_that_may_never_do_it_is_403_before_422(cast: Cast, row: str, nam
 @pytest.mark.craft("E19")
 @pytest.mark.parametrize("name", BAD_BODIES)
 @pytest.mark.parametrize("row", [row for row in ROWS if row.rsplit(" ", 1)[0] in BODIES])
-def test_401_403_and_404_take_precedence_over_422(cast: Cast, row: str, name: str) -> None:
-    """Also where the thing is somebody else's, and where the body cannot even be read."""
+def test_401_403_and_404_take_precedence_over_422(users: Users, row: str, name: str) -> None:
+    """This also holds for resources of other users, and for bodies that cannot be read."""
     action, state = row.rsplit(" ", 1)
     method, path = REQUESTS[action].split()
-    scene = arrange(cast, "nobody", action, state)
+    case = prepare(users, "nobody", action, state)
     wrong = []
     for who, expected in ROWS[row].items():
         if who == "demoted" or (expected == "404" and action in ("create comment", "set role")):
-            continue  # what is not there at all may come before or after what was sent
-        answer = scene.played_by(who).actor.request(
-            method, path.format(**scene.ids), content=BAD_BODIES[name]
+            continue  # 404 may come before or after 422
+        answer = case.as_user(who).actor.request(
+            method, path.format(**case.ids), content=BAD_BODIES[name]
         )
         if str(answer.status_code) != (expected if expected.startswith("4") else "422"):
             wrong.append(f"{who}: expected {expected}, got {answer.status_code}")
@@ -298,9 +297,9 @@ def test_401_403_and_404_take_precedence_over_422(cast: Cast, row: str, name: st
 
 @pytest.mark.requirement("7.4")
 @pytest.mark.contract("E16", "E18")
-def test_who_did_not_sign_in_hears_that_before_anything_else(cast: Cast) -> None:
-    post = cast.owner.write_post()
-    comment = cast.commenter.comment_on(post)
+def test_401_takes_precedence_over_all_other_errors(users: Users) -> None:
+    post = users.owner.write_post()
+    comment = users.commenter.comment_on(post)
     for method, path in [
         ("POST", "/posts"),
         ("PATCH", f"/posts/{post['id']}"),
@@ -312,53 +311,53 @@ def test_who_did_not_sign_in_hears_that_before_anything_else(cast: Cast) -> None
         ("DELETE", f"/comments/{comment['id']}"),
         ("POST", f"/comments/{comment['id']}/restore"),
         ("GET", "/users"),
-        ("PUT", f"/users/{cast.user.id}/role"),
+        ("PUT", f"/users/{users.user.id}/role"),
     ]:
-        answer = cast.nobody.request(method, path, json={"nonsense": 1})
+        answer = users.nobody.request(method, path, json={"nonsense": 1})
         assert answer.status_code == 401, (method, path)
         assert answer.headers["www-authenticate"].startswith("Bearer")
-        wrong_token = cast.nobody.with_token("wrong").request(method, path, json={"nonsense": 1})
+        wrong_token = users.nobody.with_token("wrong").request(method, path, json={"nonsense": 1})
         assert wrong_token.status_code == 401, (method, path)
 
 
 @pytest.mark.requirement("7.3", "7.5")
 @pytest.mark.contract("E17", "E18")
-def test_who_may_not_do_it_hears_that_before_what_is_wrong_with_the_input(cast: Cast) -> None:
-    for method, path in [("POST", "/posts"), ("PUT", f"/users/{cast.user.id}/role")]:
-        answer = cast.user.api.request(method, path, json={"nonsense": 1})
+def test_403_takes_precedence_over_422(users: Users) -> None:
+    for method, path in [("POST", "/posts"), ("PUT", f"/users/{users.user.id}/role")]:
+        answer = users.user.api.request(method, path, json={"nonsense": 1})
         assert answer.status_code == 403
         assert isinstance(answer.json()["detail"], str)
 
 
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("B1", "B6", "B9")
-def test_authors_write_posts_and_everybody_comments(cast: Cast) -> None:
-    """The other tests here build on that, so it is asked for by itself."""
+def test_authors_can_write_posts_and_all_users_can_comment(users: Users) -> None:
+    """The other tests of this file depend on this rule, so it has its own test."""
     text = {"title": "t", "body": "b"}
-    written = [who.api.request("POST", "/posts", json=text) for who in (cast.author, cast.admin)]
+    written = [who.api.request("POST", "/posts", json=text) for who in (users.author, users.admin)]
     assert [answer.status_code for answer in written] == [201, 201]
     path = f"/posts/{written[0].json()['id']}/comments"
-    everybody = (cast.user, cast.author, cast.admin)
+    everybody = (users.user, users.author, users.admin)
     answers = [who.api.request("POST", path, json={"body": "b"}) for who in everybody]
     assert [answer.status_code for answer in answers] == [201, 201, 201]
 
 
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("B1", "B10", "E17")
-def test_an_author_may_not_touch_what_others_wrote_below_the_post(cast: Cast) -> None:
-    post = cast.owner.write_post()
-    comment = cast.commenter.comment_on(post)
+def test_an_author_cannot_change_comments_of_others_on_their_post(users: Users) -> None:
+    post = users.owner.write_post()
+    comment = users.commenter.comment_on(post)
     path = f"/comments/{comment['id']}"
     for method in ("PATCH", "DELETE"):
-        answer = cast.owner.api.request(method, path, json={"body": "Changed"})
+        answer = users.owner.api.request(method, path, json={"body": "Changed"})
         assert answer.status_code == 403, method
-    assert comments(cast.nobody, post) == [comment]
+    assert comments(users.nobody, post) == [comment]
 
 
 @pytest.mark.requirement("7.3")
-def test_a_refusal_says_nothing_about_who_wrote_it(cast: Cast) -> None:
-    post = cast.owner.write_post(body="private until it is read")
-    answer = cast.author.api.request("PATCH", f"/posts/{post['id']}", json={"title": "Mine"})
+def test_a_403_does_not_name_the_owner(users: Users) -> None:
+    post = users.owner.write_post(body="private until it is read")
+    answer = users.author.api.request("PATCH", f"/posts/{post['id']}", json={"title": "Mine"})
     assert answer.status_code == 403
-    assert cast.owner.username not in answer.text
-    assert read(cast.nobody, post) == post
+    assert users.owner.username not in answer.text
+    assert read(users.nobody, post) == post

@@ -1,7 +1,7 @@
-"""Rows 7.3 and 7.6: who was there before there were roles is a user, and nothing is lost.
+"""Requirements 7.3 and 7.6: users from before the roles have the role `user`, and no data is lost.
 
-Whoever moves a database to this stage may name one of its users as the first administrator: that
-one is promoted by the right password only.
+The operator may name an existing user as the first administrator. The app promotes that user only
+if the password in the settings is right.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.stage03.accounts import PASSWORD, new_account, sign_in, token_of
 from tests.stage03.database import copy_database
 from tests.stage07.people import expect, give_role, person
 
-# what stages before it had: a file
+# Earlier stages stored their database in a file.
 pytestmark = [pytest.mark.craft, pytest.mark.own_stage, pytest.mark.deployment("plain")]
 
 NAME = "FIRST_ADMIN_USERNAME"
@@ -37,21 +37,21 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Moved:
-    """A database that stage 6 filled and the stage under test works with now."""
+    """A database that stage 6 filled and the stage under test uses now."""
 
     server: LaunchedServer
     database_file: Path
     usernames: list[str]
-    token: str  # made by stage 6, for the first of them
+    token: str  # issued by stage 6 for the first user
     todos: list[Todo]
     before: dict[str, list[tuple[Any, ...]]]
     after: dict[str, list[tuple[Any, ...]]]
-    roles: list[tuple[Any, ...]]  # while the settings had another password than the user
-    log: str  # of that time
+    roles: list[tuple[Any, ...]]  # while the settings had a wrong password
+    log: str  # of the server with the wrong password
 
 
 def contents(database_file: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows that stage 6 made."""
+    """Return the rows that stage 6 created."""
     database = SQLiteFile(database_file)
     return {name: database.query(f"{select} ORDER BY 1") for name, select in TABLES.items()}
 
@@ -91,26 +91,24 @@ def moved(tmp_path_factory: pytest.TempPathFactory, launch_for_module: Launch) -
 
 @pytest.fixture
 def visitor(moved: Moved) -> Iterator[Api]:
-    """A driver of the server that took over, signed in as nobody."""
+    """Return a driver of the new server that is not signed in."""
     with Api(moved.server) as visitor:
         yield visitor
 
 
 @pytest.mark.requirement("7.6")
-def test_nothing_is_lost_and_nothing_is_changed(moved: Moved) -> None:
+def test_the_migration_keeps_every_row_unchanged(moved: Moved) -> None:
     assert len(moved.before["users"]) == 3
     assert moved.after == moved.before
 
 
 @pytest.mark.requirement("7.3")
-def test_everybody_who_was_there_is_a_user(moved: Moved) -> None:
+def test_existing_accounts_get_the_role_user(moved: Moved) -> None:
     assert moved.roles == [(username, "user") for username in moved.usernames]
 
 
 @pytest.mark.requirement("7.3")
-def test_a_name_that_somebody_has_is_not_promoted_without_the_password(
-    moved: Moved, visitor: Api
-) -> None:
+def test_an_existing_user_is_not_promoted_with_a_wrong_password(moved: Moved, visitor: Api) -> None:
     lines = [line for line in moved.log.splitlines() if moved.usernames[2].upper() in line]
     assert len(lines) == 1, moved.log
     assert lines[0].startswith(("ERROR", "WARNING"))
@@ -118,9 +116,7 @@ def test_a_name_that_somebody_has_is_not_promoted_without_the_password(
 
 
 @pytest.mark.requirement("7.3")
-def test_with_the_password_the_user_who_was_there_is_the_first_administrator(
-    moved: Moved, visitor: Api
-) -> None:
+def test_an_existing_user_is_promoted_with_the_right_password(moved: Moved, visitor: Api) -> None:
     administrator = person(visitor, moved.usernames[2], PASSWORD)
     found = expect(200, administrator.api, "GET", "/users")
     assert [somebody["username"] for somebody in found] == moved.usernames
@@ -130,7 +126,7 @@ def test_with_the_password_the_user_who_was_there_is_the_first_administrator(
 
 
 @pytest.mark.requirement("7.4")
-def test_a_token_from_before_still_signs_in(moved: Moved, visitor: Api) -> None:
+def test_a_token_from_stage_6_is_still_valid(moved: Moved, visitor: Api) -> None:
     api = visitor.with_token(moved.token)
     me = api.request("GET", "/users/me").json()
     assert (me["username"], me["role"]) == (moved.usernames[0], "user")
@@ -138,7 +134,7 @@ def test_a_token_from_before_still_signs_in(moved: Moved, visitor: Api) -> None:
 
 
 @pytest.mark.requirement("7.3")
-def test_a_user_from_before_can_become_an_author(moved: Moved, visitor: Api) -> None:
+def test_an_existing_user_can_become_an_author(moved: Moved, visitor: Api) -> None:
     somebody = person(visitor, moved.usernames[1], PASSWORD)
     admin = person(visitor, moved.usernames[2], PASSWORD)
     give_role(admin, somebody, "author")
@@ -147,7 +143,7 @@ def test_a_user_from_before_can_become_an_author(moved: Moved, visitor: Api) -> 
 
 
 @pytest.mark.requirement("7.6")
-def test_the_way_back_and_forth_keeps_everything_that_stage_6_knows(
+def test_a_downgrade_and_an_upgrade_keep_the_data_of_stage_6(
     moved: Moved, stage_directory: Path
 ) -> None:
     copy = moved.database_file.with_name("copy.db")

@@ -1,4 +1,4 @@
-"""Rows 7.1 and 7.6: posts, what they look like, and the list of them."""
+"""Requirements 7.1 and 7.6: posts, their fields, and their list."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def moment(text: str) -> datetime:
 
 
 def post_request(author: Person, **fields: Any) -> Any:
-    """Ask for a new post and return the answer, whatever it is."""
+    """Send a new post and return the answer, also when it is an error."""
     return author.api.request("POST", "/posts", json=fields)
 
 
@@ -47,7 +47,7 @@ def ids(page: list[Json]) -> list[int]:
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("B4", "B5", "B6", "B15", "E2")
-def test_a_new_post_is_answered_as_it_is_read(author: Person, visitor: Api) -> None:
+def test_creating_a_post_returns_it_as_read_by_id(author: Person, visitor: Api) -> None:
     answer = post_request(author, title="Привет 🥛", body="Line one\nline two")
     assert answer.status_code == 201
     post = answer.json()
@@ -64,7 +64,7 @@ def test_a_new_post_is_answered_as_it_is_read(author: Person, visitor: Api) -> N
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("E15", "B5")
-def test_the_location_of_a_new_post_leads_to_it(author: Person, visitor: Api) -> None:
+def test_the_location_header_is_the_url_of_the_new_post(author: Person, visitor: Api) -> None:
     answer = post_request(author, title="Here", body="It is")
     assert answer.headers["location"].endswith(f"/posts/{answer.json()['id']}")
     assert expect(200, visitor, "GET", answer.headers["location"]) == answer.json()
@@ -72,20 +72,20 @@ def test_the_location_of_a_new_post_leads_to_it(author: Person, visitor: Api) ->
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("B5", "E21")
-def test_posts_come_newest_first_page_by_page(author: Person, visitor: Api) -> None:
+def test_the_pages_of_posts_start_with_the_newest(author: Person, visitor: Api) -> None:
     written = [author.write_post()["id"] for _ in range(7)]
     newest_first = written[::-1]
     assert ids(posts(visitor, author=author.id)) == newest_first
     pages = [ids(posts(visitor, author=author.id, limit=3, offset=at)) for at in (0, 3, 6, 9)]
     assert pages == [newest_first[:3], newest_first[3:6], newest_first[6:], []]
-    # Of everybody's: others may write meanwhile, the order stays.
+    # The list of all users: others may write posts meanwhile, but the order stays.
     everybodys = [post["id"] for post in posts(visitor, limit=100) if post["id"] in written]
     assert everybodys == newest_first
 
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("B5", "B7")
-def test_a_change_moves_no_post(author: Person, visitor: Api) -> None:
+def test_a_changed_post_keeps_its_place_in_the_list(author: Person, visitor: Api) -> None:
     first, second = author.write_post(), author.write_post()
     expect(200, author.api, "PATCH", f"/posts/{first['id']}", json={"title": "Changed"})
     assert ids(posts(visitor, author=author.id)) == [second["id"], first["id"]]
@@ -93,7 +93,7 @@ def test_a_change_moves_no_post(author: Person, visitor: Api) -> None:
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("B5", "E21")
-def test_the_list_has_20_posts_unless_asked(author: Person, visitor: Api) -> None:
+def test_a_page_has_20_posts_by_default(author: Person, visitor: Api) -> None:
     for _ in range(21):
         author.write_post()
     assert len(posts(visitor, author=author.id)) == 20
@@ -103,13 +103,13 @@ def test_the_list_has_20_posts_unless_asked(author: Person, visitor: Api) -> Non
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("E4", "E21")
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "offset=-1", "offset=x"])
-def test_a_page_that_cannot_be_is_422(visitor: Api, query: str) -> None:
+def test_an_invalid_page_gets_422(visitor: Api, query: str) -> None:
     assert visitor.request("GET", f"/posts?{query}").status_code == 422
 
 
 @pytest.mark.requirement("7.1", "7.6")
 @pytest.mark.contract("B5", "B14")
-def test_the_list_is_narrowed_to_an_author_by_id_or_by_name(
+def test_the_list_can_be_filtered_by_the_id_or_name_of_an_author(
     author: Person, visitor: Api, admin: Person
 ) -> None:
     other = new_person(visitor, admin, "author")
@@ -121,9 +121,7 @@ def test_the_list_is_narrowed_to_an_author_by_id_or_by_name(
 
 @pytest.mark.requirement("7.1", "7.6")
 @pytest.mark.craft
-def test_an_author_is_found_by_the_name_in_upper_and_lower_case(
-    author: Person, visitor: Api
-) -> None:
+def test_the_author_filter_ignores_case(author: Person, visitor: Api) -> None:
     mine = author.write_post()
     for name in (author.username.upper(), author.username.lower()):
         assert posts(visitor, author=name) == [mine]
@@ -131,7 +129,7 @@ def test_an_author_is_found_by_the_name_in_upper_and_lower_case(
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("B14")
-def test_an_author_whose_name_is_digits_is_found_unless_they_are_an_id(
+def test_the_author_filter_prefers_an_id_over_a_name_of_digits(
     author: Person, visitor: Api, admin: Person
 ) -> None:
     digits = str(10**11 + secrets.randbelow(10**11))
@@ -142,7 +140,7 @@ def test_an_author_whose_name_is_digits_is_found_unless_they_are_an_id(
     assert posts(visitor, author=digits) == [post]
     assert posts(visitor, author=named.id) == [post]
     mine = author.write_post()
-    # A name that is the id of somebody else: the id comes first.
+    # This name equals the id of another user; the id takes precedence.
     rival = str(author.id)
     if len(rival) >= 3 and register(visitor, rival).status_code == 201:
         other = person(visitor, rival, PASSWORD)
@@ -156,7 +154,7 @@ def test_an_author_whose_name_is_digits_is_found_unless_they_are_an_id(
 @pytest.mark.parametrize(
     "name", ["nobody-of-that-name", NO_SUCH_ID, "0", "9" * 50, "%", "' OR 1=1 --", "\0", "²", "😀"]
 )
-def test_an_author_who_is_not_there_wrote_nothing(visitor: Api, name: str | int) -> None:
+def test_an_unknown_author_gets_an_empty_list(visitor: Api, name: str | int) -> None:
     answer = visitor.request("GET", "/posts", params={"author": str(name)})
     assert (answer.status_code, answer.json()) == (200, [])
 
@@ -164,7 +162,7 @@ def test_an_author_who_is_not_there_wrote_nothing(visitor: Api, name: str | int)
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("B14")
 @pytest.mark.parametrize("name", ["nobody-of-that-name", NO_SUCH_ID])
-def test_an_author_who_is_not_there_has_no_posts(visitor: Api, name: str | int) -> None:
+def test_an_unknown_author_has_no_posts(visitor: Api, name: str | int) -> None:
     answer = visitor.request("GET", "/posts", params={"author": str(name)})
     assert answer.status_code in (200, 404)
     assert answer.status_code == 404 or answer.json() == []
@@ -172,7 +170,7 @@ def test_an_author_who_is_not_there_has_no_posts(visitor: Api, name: str | int) 
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("B7")
-def test_only_what_is_sent_changes(author: Person, visitor: Api) -> None:
+def test_patch_changes_only_the_fields_that_are_sent(author: Person, visitor: Api) -> None:
     post = author.write_post(body="First")
     path = f"/posts/{post['id']}"
     changed = expect(200, author.api, "PATCH", path, json={"title": "Second"})
@@ -185,7 +183,7 @@ def test_only_what_is_sent_changes(author: Person, visitor: Api) -> None:
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.craft
-def test_an_edit_moves_updated_at_and_an_empty_one_does_not(author: Person) -> None:
+def test_only_an_edit_with_fields_advances_updated_at(author: Person) -> None:
     post = author.write_post()
     assert post["created_at"] == post["updated_at"]
     path = f"/posts/{post['id']}"
@@ -208,7 +206,7 @@ def test_an_empty_patch_changes_nothing(author: Person, visitor: Api) -> None:
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("B1", "B7")
-def test_an_administrator_changes_anyones_post_and_it_stays_theirs(
+def test_a_post_keeps_its_author_after_an_administrator_edits_it(
     author: Person, admin: Person
 ) -> None:
     post = author.write_post()
@@ -218,7 +216,7 @@ def test_an_administrator_changes_anyones_post_and_it_stays_theirs(
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.craft
-def test_a_title_is_trimmed_and_counted_after_that(author: Person) -> None:
+def test_a_title_is_trimmed_before_its_length_is_checked(author: Person) -> None:
     longest = "ю" * TITLE_LONGEST
     assert author.write_post(f"  {longest}\n")["title"] == longest
     post = author.write_post()
@@ -238,9 +236,9 @@ WRONG: dict[str, Json] = {
     "endless body": {"title": "t", "body": "b" * 500_000},
     "NUL in the body": {"title": "t", "body": "b\0b"},
     "body is a list": {"title": "t", "body": ["b"]},
-    "somebody else's": {"title": "t", "body": "b", "author_id": 1},
-    "deleted at once": {"title": "t", "body": "b", "deleted_at": "2020-01-01T00:00:00Z"},
-    "a field that is not there": {"title": "t", "body": "b", "colour": "red"},
+    "author_id of another user": {"title": "t", "body": "b", "author_id": 1},
+    "deleted_at is set": {"title": "t", "body": "b", "deleted_at": "2020-01-01T00:00:00Z"},
+    "an unknown field": {"title": "t", "body": "b", "colour": "red"},
     "half a surrogate pair": {"title": "\ud800", "body": "b"},
 }
 
@@ -251,7 +249,7 @@ PLAINLY_WRONG = {"no title", "no body", "title is a number", "title is null", "b
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("B6", "B7", "E4")
 @pytest.mark.parametrize("problem", variants(WRONG, craft=WRONG.keys() - PLAINLY_WRONG))
-def test_a_post_that_is_not_valid_is_422(author: Person, visitor: Api, problem: str) -> None:
+def test_an_invalid_post_gets_422(author: Person, visitor: Api, problem: str) -> None:
     fields = WRONG[problem]
     ascii_body = json.dumps(fields).encode("ascii")
     answer = author.api.request("POST", "/posts", content=ascii_body)
@@ -271,7 +269,7 @@ def test_a_post_that_is_not_valid_is_422(author: Person, visitor: Api, problem: 
 @pytest.mark.contract("E3", "E25")
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 @pytest.mark.parametrize("post_id", [IMPOSSIBLE_ID, -1, 0, "x"])
-def test_an_id_that_no_post_can_have_is_no_error_of_ours(
+def test_an_impossible_post_id_gets_404_or_422(
     author: Person, method: str, post_id: int | str
 ) -> None:
     answer = author.api.request(method, f"/posts/{post_id}", json={"title": "t"})
@@ -280,5 +278,5 @@ def test_an_id_that_no_post_can_have_is_no_error_of_ours(
 
 @pytest.mark.requirement("7.1")
 @pytest.mark.contract("E22")
-def test_a_body_of_a_mebibyte_is_too_large(author: Person) -> None:
+def test_a_body_over_one_mib_gets_413(author: Person) -> None:
     assert post_request(author, title="t", body="b" * 1024 * 1024).status_code == 413

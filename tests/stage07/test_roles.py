@@ -1,4 +1,4 @@
-"""Rows 7.3 and 7.4: roles are given by administrators, and hold from the next request on."""
+"""Requirements 7.3 and 7.4: administrators assign roles, which apply from the next request on."""
 
 import pytest
 
@@ -22,19 +22,19 @@ USER_FIELDS = {"id", "username", "role", "created_at"}
 
 
 def everybody(admin: Person) -> list[Json]:
-    """Return the users of all pages."""
+    """Return the users from all pages."""
     found: list[Json] = []
     while page := expect(
         200, admin.api, "GET", "/users", params={"limit": 100, "offset": len(found)}
     ):
-        assert page[0] not in found, "a page begins with what was on a page before it"
+        assert page[0] not in found, "this page starts with a user of an earlier page"
         found += page
     return found
 
 
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("B2", "U1")
-def test_who_registers_is_a_user(visitor: Api) -> None:
+def test_a_new_account_has_the_role_user(visitor: Api) -> None:
     answer = register(visitor, new_username())
     assert answer.status_code == 201
     assert set(answer.json()) == USER_FIELDS
@@ -44,7 +44,7 @@ def test_who_registers_is_a_user(visitor: Api) -> None:
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("B2")
 @pytest.mark.parametrize("extra", [{"role": "admin"}, {"is_admin": True}], ids=str)
-def test_nobody_becomes_an_administrator_by_registering(visitor: Api, extra: Json) -> None:
+def test_a_registration_cannot_create_an_administrator(visitor: Api, extra: Json) -> None:
     username = new_username()
     body = {"username": username, "password": PASSWORD} | extra
     answer = visitor.request("POST", "/auth/register", json=body)
@@ -57,7 +57,7 @@ def test_nobody_becomes_an_administrator_by_registering(visitor: Api, extra: Jso
 
 @pytest.mark.requirement("7.3")
 @pytest.mark.craft("E9")
-def test_nobody_registers_with_a_role(visitor: Api) -> None:
+def test_a_registration_with_a_role_gets_422(visitor: Api) -> None:
     for extra in ({"role": "admin"}, {"role": "user"}, {"is_admin": True}):
         body = {"username": new_username(), "password": PASSWORD} | extra
         assert visitor.request("POST", "/auth/register", json=body).status_code == 422
@@ -83,14 +83,14 @@ def test_the_list_shows_every_user_with_a_role_and_no_secret(
 @pytest.mark.requirement("7.3")
 @pytest.mark.craft
 @pytest.mark.usefixtures("author", "user")
-def test_the_list_of_users_is_in_the_order_of_ids(admin: Person) -> None:
+def test_the_list_of_users_is_sorted_by_id(admin: Person) -> None:
     ids = [somebody["id"] for somebody in everybody(admin)]
     assert ids == sorted(ids)
 
 
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("B11", "E21")
-def test_users_come_page_by_page(admin: Person, user: Person) -> None:
+def test_the_list_of_users_has_pages(admin: Person, user: Person) -> None:
     assert len(expect(200, admin.api, "GET", "/users", params={"limit": 1})) == 1
     first_two = expect(200, admin.api, "GET", "/users", params={"limit": 2})
     second = expect(200, admin.api, "GET", "/users", params={"limit": 1, "offset": 1})
@@ -103,10 +103,10 @@ def test_users_come_page_by_page(admin: Person, user: Person) -> None:
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("B11")
 @pytest.mark.parametrize("role", ROLES)
-def test_giving_a_role_answers_with_the_user(admin: Person, user: Person, role: str) -> None:
+def test_assigning_a_role_returns_the_user(admin: Person, user: Person, role: str) -> None:
     before = expect(200, user.api, "GET", "/users/me")
     assert give_role(admin, user, role) == before | {"role": role}
-    assert give_role(admin, user, role) == before | {"role": role}  # again is no harm
+    assert give_role(admin, user, role) == before | {"role": role}  # a repetition is allowed
     assert expect(200, user.api, "GET", "/users/me")["role"] == role
     give_role(admin, user, "user")
 
@@ -135,7 +135,7 @@ def test_giving_a_role_answers_with_the_user(admin: Person, user: Person, role: 
         ],
     ),
 )
-def test_a_role_that_does_not_exist_is_422(admin: Person, user: Person, body: Json | None) -> None:
+def test_an_invalid_role_gets_422(admin: Person, user: Person, body: Json | None) -> None:
     answer = admin.api.request("PUT", f"/users/{user.id}/role", json=body)
     assert answer.status_code == 422
     assert expect(200, user.api, "GET", "/users/me")["role"] == "user"
@@ -144,14 +144,14 @@ def test_a_role_that_does_not_exist_is_422(admin: Person, user: Person, body: Js
 @pytest.mark.requirement("7.3")
 @pytest.mark.contract("E3", "E25")
 @pytest.mark.parametrize("user_id", [IMPOSSIBLE_ID, 0, -1, "x"])
-def test_an_id_that_no_user_can_have_is_no_error_of_ours(admin: Person, user_id: int | str) -> None:
+def test_an_impossible_user_id_gets_404_or_422(admin: Person, user_id: int | str) -> None:
     answer = admin.api.request("PUT", f"/users/{user_id}/role", json={"role": "user"})
     assert answer.status_code in (404, 422)
 
 
 @pytest.mark.requirement("7.3", "7.4")
 @pytest.mark.contract("B1", "B12")
-def test_a_promotion_holds_at_once_with_the_same_token(admin: Person, user: Person) -> None:
+def test_a_promotion_applies_at_once_to_an_existing_token(admin: Person, user: Person) -> None:
     post = {"title": "t", "body": "b"}
     expect(403, user.api, "POST", "/posts", json=post)
     give_role(admin, user, "author")
@@ -164,7 +164,7 @@ def test_a_promotion_holds_at_once_with_the_same_token(admin: Person, user: Pers
 
 @pytest.mark.requirement("7.3", "7.4")
 @pytest.mark.contract("B1", "B12")
-def test_a_demotion_holds_at_once_with_the_same_token(
+def test_a_demotion_applies_at_once_to_an_existing_token(
     admin: Person, author: Person, visitor: Api
 ) -> None:
     post = author.write_post()
@@ -184,7 +184,7 @@ def test_a_demotion_holds_at_once_with_the_same_token(
 
 @pytest.mark.requirement("7.4")
 @pytest.mark.craft
-def test_the_token_says_nothing_about_the_role(visitor: Api, admin: Person) -> None:
+def test_the_token_does_not_contain_the_role(visitor: Api, admin: Person) -> None:
     username = new_account(visitor)
     give_role(admin, person(visitor, username, PASSWORD), "author")
     token = token_of(visitor, username)

@@ -1,4 +1,4 @@
-"""Row 7.7: what is deleted is hidden from everybody, kept in the database, and can come back."""
+"""Requirement 7.7: deleted posts and comments are hidden, stay in the database, can be restored."""
 
 import pytest
 
@@ -15,21 +15,21 @@ AT_ONCE = 6
 ROUNDS = 5
 
 
-def lasting(thing: Json) -> Json:
-    """Return what of a post or comment deleting and restoring must leave as it was."""
-    return {name: thing[name] for name in thing if name not in ("updated_at", "deleted_at")}
+def lasting(resource: Json) -> Json:
+    """Return the fields of a post or comment that deleting and restoring must not change."""
+    return {name: resource[name] for name in resource if name not in ("updated_at", "deleted_at")}
 
 
-def row_of(server: LaunchedServer, table: str, thing: Json) -> tuple[str, str | None]:
-    """Return the body and the time of deletion that the database file holds."""
+def row_of(server: LaunchedServer, table: str, resource: Json) -> tuple[str, str | None]:
+    """Return the body and the time of deletion from the database file."""
     statement = f"SELECT body, deleted_at FROM {table} WHERE id = ?"  # noqa: S608 - our own names
-    ((body, deleted_at),) = server.database.query(statement, thing["id"])
+    ((body, deleted_at),) = server.database.query(statement, resource["id"])
     return body, deleted_at
 
 
 @pytest.mark.requirement("7.7")
 @pytest.mark.contract("B7")
-def test_a_deleted_post_is_hidden_everywhere(
+def test_a_deleted_post_is_hidden_from_all_users(
     author: Person, user: Person, admin: Person, visitor: Api
 ) -> None:
     post, kept = author.write_post(), author.write_post()
@@ -48,7 +48,7 @@ def test_a_deleted_post_is_hidden_everywhere(
 
 @pytest.mark.requirement("7.7")
 @pytest.mark.craft
-def test_the_comments_of_a_deleted_post_are_hidden_with_it(
+def test_the_comments_of_a_deleted_post_are_hidden(
     author: Person, user: Person, admin: Person
 ) -> None:
     post = author.write_post()
@@ -62,7 +62,7 @@ def test_the_comments_of_a_deleted_post_are_hidden_with_it(
 
 
 @pytest.mark.requirement("7.7")
-def test_the_row_of_a_deleted_post_stays_and_so_do_its_comments(
+def test_the_rows_of_a_deleted_post_and_its_comments_stay(
     author: Person, user: Person, admin: Person, launched_server: LaunchedServer
 ) -> None:
     post = author.write_post(body="kept")
@@ -87,12 +87,12 @@ def test_the_row_of_a_deleted_comment_stays(
 
 @pytest.mark.requirement("7.7")
 @pytest.mark.contract("B8")
-def test_a_restored_post_is_as_it_was_with_its_comments(
+def test_restoring_a_post_restores_its_comments(
     author: Person, user: Person, admin: Person, visitor: Api
 ) -> None:
     post = author.write_post()
     first, gone, last = (user.comment_on(post) for _ in range(3))
-    user.delete("comments", gone)  # by itself: that it comes back is not asked for
+    user.delete("comments", gone)  # deleted by itself: the contract does not ask to restore it
     before, listed = read(visitor, post), comments(visitor, post)
     admin.delete("posts", post)
     restored = admin.restore("posts", post)
@@ -106,16 +106,16 @@ def test_a_restored_post_is_as_it_was_with_its_comments(
 
 @pytest.mark.requirement("7.7")
 @pytest.mark.parametrize("kind", ["posts", "comments"])
-def test_restoring_is_no_edit(author: Person, admin: Person, kind: str) -> None:
+def test_restoring_returns_the_unchanged_resource(author: Person, admin: Person, kind: str) -> None:
     post = author.write_post()
-    thing = post if kind == "posts" else author.comment_on(post)
-    author.delete(kind, thing)
-    assert admin.restore(kind, thing) == thing
+    resource = post if kind == "posts" else author.comment_on(post)
+    author.delete(kind, resource)
+    assert admin.restore(kind, resource) == resource
 
 
 @pytest.mark.requirement("7.7")
 @pytest.mark.contract("B10")
-def test_a_restored_comment_is_as_it_was(
+def test_a_restored_comment_is_unchanged(
     author: Person, user: Person, admin: Person, visitor: Api
 ) -> None:
     post = author.write_post()
@@ -128,7 +128,7 @@ def test_a_restored_comment_is_as_it_was(
 
 
 @pytest.mark.requirement("7.7")
-def test_a_comment_restored_under_a_deleted_post_waits_for_the_post(
+def test_a_comment_restored_under_a_deleted_post_stays_hidden(
     author: Person, user: Person, admin: Person, visitor: Api
 ) -> None:
     post = author.write_post()
@@ -145,13 +145,13 @@ def test_a_comment_restored_under_a_deleted_post_waits_for_the_post(
 @pytest.mark.requirement("7.7")
 @pytest.mark.contract("B13")
 @pytest.mark.parametrize("kind", ["posts", "comments"])
-def test_of_several_deletes_at_once_exactly_one_deletes(
+def test_concurrent_deletes_succeed_exactly_once(
     author: Person, admin: Person, visitor: Api, kind: str
 ) -> None:
     for _ in range(ROUNDS):
         post = author.write_post()
-        thing = post if kind == "posts" else author.comment_on(post)
-        path = f"/{kind}/{thing['id']}"
+        resource = post if kind == "posts" else author.comment_on(post)
+        path = f"/{kind}/{resource['id']}"
 
         def delete(number: int, path: str = path) -> int:
             return (author, admin)[number % 2].api.request("DELETE", path).status_code
@@ -166,7 +166,7 @@ def test_of_several_deletes_at_once_exactly_one_deletes(
 @pytest.mark.requirement("7.7")
 @pytest.mark.own_stage("app/blog/")
 @pytest.mark.contract("B4")
-def test_the_number_of_comments_is_right_after_concurrent_changes(
+def test_the_comment_count_is_correct_after_concurrent_changes(
     author: Person, user: Person, admin: Person, visitor: Api
 ) -> None:
     post = author.write_post()
@@ -189,14 +189,14 @@ def test_the_number_of_comments_is_right_after_concurrent_changes(
 
 @pytest.mark.requirement("7.7")
 @pytest.mark.parametrize("kind", ["posts", "comments"])
-def test_several_restores_at_once_bring_one_thing_back(
+def test_concurrent_restores_all_return_the_same_result(
     author: Person, admin: Person, visitor: Api, kind: str
 ) -> None:
     post = author.write_post()
-    thing = post if kind == "posts" else author.comment_on(post)
+    resource = post if kind == "posts" else author.comment_on(post)
     before = read(visitor, post)
-    author.delete(kind, thing)
-    restored = in_parallel(AT_ONCE, lambda _: admin.restore(kind, thing))
+    author.delete(kind, resource)
+    restored = in_parallel(AT_ONCE, lambda _: admin.restore(kind, resource))
     assert not restored.errors
     assert restored.results == [restored.results[0]] * AT_ONCE
     assert read(visitor, post) == before
@@ -205,34 +205,34 @@ def test_several_restores_at_once_bring_one_thing_back(
 @pytest.mark.requirement("7.7")
 @pytest.mark.contract("B13", "E3")
 @pytest.mark.parametrize("kind", ["posts", "comments"])
-def test_deleting_twice_is_404(author: Person, admin: Person, kind: str) -> None:
+def test_a_second_delete_gets_404(author: Person, admin: Person, kind: str) -> None:
     post = author.write_post()
-    thing = post if kind == "posts" else author.comment_on(post)
-    author.delete(kind, thing)
+    resource = post if kind == "posts" else author.comment_on(post)
+    author.delete(kind, resource)
     for who in (author, admin):
-        expect(404, who.api, "DELETE", f"/{kind}/{thing['id']}")
-    admin.restore(kind, thing)
-    author.delete(kind, thing)  # it is a thing like any other again
+        expect(404, who.api, "DELETE", f"/{kind}/{resource['id']}")
+    admin.restore(kind, resource)
+    author.delete(kind, resource)  # it can be deleted again
 
 
 @pytest.mark.requirement("7.7")
 @pytest.mark.parametrize("kind", ["posts", "comments"])
-def test_deleting_twice_is_404_and_restoring_twice_is_no_harm(
+def test_a_second_delete_gets_404_and_a_second_restore_succeeds(
     author: Person, admin: Person, kind: str
 ) -> None:
     post = author.write_post()
-    thing = post if kind == "posts" else author.comment_on(post)
-    author.delete(kind, thing)
+    resource = post if kind == "posts" else author.comment_on(post)
+    author.delete(kind, resource)
     for who in (author, admin):
-        expect(404, who.api, "DELETE", f"/{kind}/{thing['id']}")
-    restored = admin.restore(kind, thing)
-    assert admin.restore(kind, thing) == restored
-    author.delete(kind, thing)  # it is a thing like any other again
+        expect(404, who.api, "DELETE", f"/{kind}/{resource['id']}")
+    restored = admin.restore(kind, resource)
+    assert admin.restore(kind, resource) == restored
+    author.delete(kind, resource)  # it can be deleted again
 
 
 @pytest.mark.requirement("7.7")
 @pytest.mark.contract("B1", "B5", "B15")
-def test_an_administrator_sees_what_was_deleted_and_when(
+def test_an_administrator_sees_deleted_posts_with_deleted_at(
     author: Person, admin: Person, user: Person
 ) -> None:
     post, kept = author.write_post(), author.write_post()
@@ -240,7 +240,7 @@ def test_an_administrator_sees_what_was_deleted_and_when(
     author.delete("posts", post)
     query = WITH_DELETED | {"author": author.username}
     found = expect(200, admin.api, "GET", "/posts", params=query)
-    assert ids(found) == [kept["id"], post["id"]]  # in its place, not at the end
+    assert ids(found) == [kept["id"], post["id"]]  # in its usual place, not at the end
     assert found[0].get("deleted_at") is None
     assert TIME.match(found[1]["deleted_at"])
     assert moment(found[1]["deleted_at"]) >= moment(post["created_at"])
@@ -251,14 +251,14 @@ def test_an_administrator_sees_what_was_deleted_and_when(
 
 @pytest.mark.requirement("7.7")
 @pytest.mark.parametrize("value", ["2", "x", "maybe", ""])
-def test_include_deleted_is_yes_or_no(admin: Person, value: str) -> None:
+def test_an_invalid_include_deleted_gets_422(admin: Person, value: str) -> None:
     answer = admin.api.request("GET", "/posts", params={"include_deleted": value})
     assert answer.status_code == 422
 
 
 @pytest.mark.requirement("7.7")
 @pytest.mark.contract("E24")
-def test_the_id_of_a_deleted_post_is_not_given_out_again(author: Person) -> None:
+def test_the_id_of_a_deleted_post_is_not_reused(author: Person) -> None:
     post = author.write_post()
     author.delete("posts", post)
     assert author.write_post()["id"] != post["id"]

@@ -1,4 +1,4 @@
-"""Rows 7.5 and 7.6, the part that no client can see: the source and the tables of the app."""
+"""Requirements 7.5 and 7.6: rules that clients cannot observe, read from source and tables."""
 
 import ast
 from pathlib import Path
@@ -12,13 +12,13 @@ from tests.stage03.test_source import calls, leads_to, needed, parameters, reach
 pytestmark = pytest.mark.craft
 
 ROUTERS = ("app/blog/router.py", "app/users/router.py")
-OPEN_TO_ALL = {"list_posts", "read_post", "list_comments"}  # the contract's, by their handlers
+OPEN_TO_ALL = {"list_posts", "read_post", "list_comments"}  # handlers that the contract opens
 GUARDS = {"require_role", "get_current_user"}
 
 
 @pytest.fixture(scope="module")
 def modules(stage_directory: Path) -> dict[str, ast.Module]:
-    """The syntax tree of every module of the app by its path."""
+    """Return the syntax tree of every module of the app by its path."""
     return {
         path.relative_to(stage_directory).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
         for path in sorted((stage_directory / "app").rglob("*.py"))
@@ -33,7 +33,7 @@ def test_a_post_has_one_author_and_a_comment_one_post(launched_server: LaunchedS
 
 
 @pytest.mark.requirement("7.6")
-def test_no_relation_loads_by_itself(modules: dict[str, ast.Module]) -> None:
+def test_every_relation_is_loaded_explicitly(modules: dict[str, ast.Module]) -> None:
     relations = [call for module in modules.values() for call in calls(module, "relationship")]
     assert len(relations) >= 3  # a user's posts, a post's author, a post's comments
     for relation in relations:
@@ -42,7 +42,7 @@ def test_no_relation_loads_by_itself(modules: dict[str, ast.Module]) -> None:
 
 
 @pytest.mark.requirement("7.5")
-def test_every_handler_that_is_not_open_asks_for_a_guard(modules: dict[str, ast.Module]) -> None:
+def test_every_protected_handler_depends_on_a_guard(modules: dict[str, ast.Module]) -> None:
     graph = leads_to(modules)
     unguarded, found = set(), 0
     for path in ROUTERS:
@@ -65,7 +65,7 @@ def test_every_handler_that_is_not_open_asks_for_a_guard(modules: dict[str, ast.
 
 
 @pytest.mark.requirement("7.5")
-def test_no_handler_looks_at_a_role_by_itself(modules: dict[str, ast.Module]) -> None:
+def test_no_handler_checks_a_role_itself(modules: dict[str, ast.Module]) -> None:
     looking = [
         f"{path}: {handler.name}"
         for path in ROUTERS

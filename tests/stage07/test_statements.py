@@ -1,6 +1,6 @@
-"""Row 7.6: a list costs as many SQL statements for 60 posts as for 3, and each finds its index.
+"""Requirement 7.6: a list takes as many SQL statements for 60 posts as for 3, and uses an index.
 
-The app runs unchanged, under a program that notes its SQL.
+The app runs unchanged under a program that records its SQL.
 """
 
 import re
@@ -17,11 +17,11 @@ from course.harness.server import LaunchedServer
 from course.harness.statements import Statements
 from tests.stage07.people import Person, comments, first_admin, new_person, posts, read
 
-pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # plans are those of SQLite
+pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # the plans are SQLite's
 
 NOW = "2026-01-01 00:00:00.{:06}"
 MANY = 5_000
-# Others belong to what the server does beside: it looks for jobs that are due.
+# All other statements come from background work, such as the search for due jobs.
 OURS = re.compile(r"\b(FROM|INTO|UPDATE) (posts|comments|users)\b")
 REQUESTS = (
     "list posts",
@@ -33,8 +33,8 @@ REQUESTS = (
 
 
 @dataclass(frozen=True)
-class Noted:
-    """A server whose statements are noted, with one author of posts."""
+class RecordedServer:
+    """A server whose statements are recorded, with one author of posts."""
 
     server: LaunchedServer
     notes: Statements
@@ -42,7 +42,7 @@ class Noted:
     first_post: int
 
     def statements(self, visitor: Api, request: str) -> list[str]:
-        """Send a request, which must succeed, and return the statements that it took."""
+        """Send a request, which must succeed, and return its SQL statements."""
         before = self.notes.count()
         filters: dict[str, dict[str, int | str]] = {
             "list posts by id": {"author": self.author.id},
@@ -54,12 +54,14 @@ class Noted:
             assert posts(self.author.api, limit=100)
         else:
             assert posts(visitor, limit=100, **filters.get(request, {}))
-        read(visitor, {"id": self.first_post})  # its statements follow all of the list's
+        read(
+            visitor, {"id": self.first_post}
+        )  # all statements of the list come before its statements
         return [found for found in self.notes.since(before) if OURS.search(found)]
 
 
 def write(server: LaunchedServer, author: Person, post_count: int, comments_each: int) -> None:
-    """Put posts with comments into the database file."""
+    """Insert posts with comments into the database file."""
     with closing(sqlite3.connect(server.database_file, timeout=10)) as database, database:
         for number in range(post_count):
             now = NOW.format(number)
@@ -79,8 +81,8 @@ def write(server: LaunchedServer, author: Person, post_count: int, comments_each
 def costs(
     launch_for_module: Launch, tmp_path_factory: pytest.TempPathFactory, stage_directory: Path
 ) -> tuple[dict[str, list[list[str]]], LaunchedServer]:
-    """What each request took with few, with more and with very many rows; the server, stopped."""
-    # The rows come past the app: what it has in its cache would be old.
+    """Return each request's statements with few, more and many rows, and the stopped server."""
+    # The test writes the rows directly, so a cache of the app would be stale.
     server = launch_for_module(start=False, CACHE_L1_TTL="0")
     notes = Statements(server, stage_directory, tmp_path_factory.mktemp("launcher"))
     server.start()
@@ -90,7 +92,7 @@ def costs(
         author, crowd = (new_person(visitor, admin, "author") for _ in range(2))
         first = author.write_post()
         author.comment_on(first)
-        noted = Noted(server, notes, author, first["id"])
+        noted = RecordedServer(server, notes, author, first["id"])
         for who, post_count, comments_each in ((author, 2, 2), (author, 60, 10), (crowd, MANY, 1)):
             write(server, who, post_count, comments_each)
             for request in REQUESTS:
@@ -104,18 +106,16 @@ Costs = tuple[dict[str, list[list[str]]], LaunchedServer]
 
 @pytest.mark.requirement("7.6")
 @pytest.mark.parametrize("request_name", REQUESTS)
-def test_a_list_costs_the_same_statements_whatever_its_length(
-    costs: Costs, request_name: str
-) -> None:
+def test_a_list_of_any_length_takes_the_same_statements(costs: Costs, request_name: str) -> None:
     few, more, many = costs[0][request_name]
-    assert 1 < len(few) <= 5  # with those of the post that is read after the list
+    assert 1 < len(few) <= 5  # includes the statements of reading one post after the list
     assert few == more == many
 
 
 @pytest.mark.requirement("7.6")
 @pytest.mark.own_stage("app/blog/")
 @pytest.mark.parametrize("request_name", REQUESTS)
-def test_a_list_reads_no_table_from_end_to_end_and_sorts_nothing(
+def test_a_list_uses_an_index_and_sorts_no_table(
     costs: Costs, request_name: str, stage: int
 ) -> None:
     taken, server = costs
@@ -127,15 +127,15 @@ def test_a_list_reads_no_table_from_end_to_end_and_sorts_nothing(
         parameters = [None] * statement.count("?")
         plan = server.database.query(f"EXPLAIN QUERY PLAN {statement}", *parameters)
         for _, parent, _, step in plan:
-            # Only the rows of the page, which were selected before, may be put in order.
+            # Only the selected rows of the page may be sorted.
             is_of_page = parent == 0 and " IN (SELECT " in statement
             assert "TEMP B-TREE" not in step or is_of_page, (step, statement)
             assert "AUTOMATIC" not in step, (step, statement)
-            # In the order of an index, until the page is full.
+            # The scan follows an index and stops when the page is full.
             by_index = "INDEX" in step and request_name in ("list posts", "list posts signed in")
             assert not step.startswith("SCAN") or by_index, (step, statement)
             used |= {name for name in indexes if name in step.split()}
     partial = {name for name in used if "WHERE" in (indexes[name] or "").upper()}
-    # The capstone has indexes over all rows, too, for administrators: SQLite may prefer them.
+    # The capstone also has indexes over all rows for administrators; SQLite may prefer them.
     assert partial or stage >= 9, used
     assert used & {name for name, made_by in indexes.items() if made_by and "INDEX" in made_by}

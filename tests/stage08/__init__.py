@@ -1,1 +1,1 @@
-"""Stage 8: a chat in real time (rows 8.1 to 8.7)."""
+"""Stage 8: a chat in real time (requirements 8.1 to 8.7)."""

@@ -1,4 +1,4 @@
-"""Chatting as any program would: a socket for each person, and frames as the contract has them."""
+"""Chat clients: one socket for each person, and frames as in the contract."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from course.harness.exchange import FrameLog
 
 Frame = dict[str, Any]
 
-PATIENCE = 20.0  # seconds that connecting may take
-A_WORD = 5.0  # seconds in which a socket that is refused after the handshake is closed
-TOO_FAST = 0.3  # seconds to wait for somebody who is told so
-JOINED = 3.0  # seconds in which somebody who comes is told so, where they are told
+PATIENCE = 20.0  # seconds that a connection may take
+A_WORD = 5.0  # seconds until a socket that is refused after the handshake must be closed
+TOO_FAST = 0.3  # seconds to wait after the error "too fast"
+JOINED = 3.0  # seconds to wait for the presence frame of a new user, if the server sends one
 LONGEST_TEXT = 2000  # characters
-REFUSED = {401, 403, 1008}  # statuses of the handshake, or the code that the socket closes with
-LARGE = 64 * 1024 * 1024  # bytes of a frame that we would take
+REFUSED = {401, 403, 1008}  # statuses of the handshake, or the close code of the socket
+LARGE = 64 * 1024 * 1024  # bytes: the longest frame that the test client accepts
 
 
 _FRAMES = logging.getLogger("frames of the tests")
@@ -37,20 +37,20 @@ _FRAMES.addHandler(FrameLog())
 
 
 class Addressed(Protocol):
-    """A server, or a driver that asks one of the server's processes."""
+    """A server, or a driver of one process of the server."""
 
     @property
     def base_url(self) -> str:
-        """Scheme, host and port."""
+        """Return scheme, host and port."""
 
 
 def socket_address(base_url: str, query: str = "") -> str:
-    """Return where the chat's socket is."""
+    """Return the URL of the chat's socket."""
     return base_url.replace("http", "ws", 1) + profile.active().path("/ws/chat") + query
 
 
 def new_text(start: str = "") -> str:
-    """Return a text that nobody has written before."""
+    """Return a text that no other message has."""
     return f"{start}{secrets.token_hex(8)}"
 
 
@@ -73,15 +73,15 @@ def open_socket(
         close_timeout=1,
         logger=_FRAMES,
         max_size=LARGE,
-        max_queue=None,  # what comes is always taken: only a client that never reads is cut off
+        max_queue=None,  # read everything at once, so that the server never sees a slow client
     )
 
 
 def refusal(server: Addressed, **options: Any) -> int:
-    """Return how a socket is refused: a status, or a close code; 0 when it stays open."""
+    """Return the status or the close code of a refused socket; 0 if it stays open."""
     try:
         with open_socket(server, **options) as socket:
-            # Our servers say with the first frame that somebody came in. Others may say nothing.
+            # Our servers send a presence frame first. Other servers may send nothing.
             with suppress(TimeoutError):
                 socket.recv(timeout=A_WORD)
             return 0
@@ -96,23 +96,23 @@ def _is_message(frame: Frame, text: str) -> bool:
 
 
 def _is_too_fast(frame: Frame, fields: Frame) -> bool:
-    """Return whether the frame says so of this message, as far as it names one."""
+    """Return whether the frame is the error "too fast" for this message."""
     of_another = frame.get("client_id") not in (None, fields.get("client_id"))
     return frame["type"] == "error" and "fast" in frame["detail"].lower() and not of_another
 
 
 def core(message: Frame) -> Frame:
-    """Return what the contract says of a message, whichever way it came."""
+    """Return the fields of a message that the contract requires in frames and in the history."""
     return {name: message[name] for name in ("id", "user", "text", "sent_at")}
 
 
 def cores(messages: Iterable[Frame]) -> list[Frame]:
-    """Return the same of several."""
+    """Return the required fields of several messages."""
     return [core(message) for message in messages]
 
 
 class Person:
-    """Somebody with one open socket."""
+    """A user with one open socket."""
 
     def __init__(self, api: Api, socket: ClientConnection) -> None:
         self.api = api
@@ -121,11 +121,11 @@ class Person:
         self.received: list[Frame] = []
 
     def say(self, text: str, **fields: Any) -> None:
-        """Send a message, and do not wait for it to come back."""
+        """Send a message without waiting for its broadcast."""
         self.socket.send(json.dumps({"text": text, **fields}))
 
     def tell(self, text: str, **fields: Any) -> Frame:
-        """Send a message and return it as it comes back; again, where that was too fast."""
+        """Send a message and return its broadcast; after "too fast" send it again."""
         while True:
             self.say(text, **fields)
             answer = self.receive(
@@ -136,9 +136,9 @@ class Person:
             time.sleep(TOO_FAST)
 
     def receive(self, wanted: Callable[[Frame], bool], *, within: float | None = None) -> Frame:
-        """Return the next frame that is wanted; others are only kept in `received`.
+        """Return the next wanted frame; all frames are kept in `received`.
 
-        It may take as long as the answer to a request, unless `within` says otherwise.
+        The default time limit is that of an answer to a request.
         """
         __tracebackhide__ = True
         within = driver.ANSWER_WITHIN if within is None else within
@@ -150,7 +150,7 @@ class Person:
                 raise AssertionError(
                     f"not received in {within} s; received: {self.received[-5:]}"
                 ) from None
-            assert isinstance(frame, str), "frames are text"
+            assert isinstance(frame, str), "expected a text frame, got a binary frame"
             decoded: Frame = json.loads(frame)
             self.received.append(decoded)
             if wanted(decoded):
@@ -165,7 +165,7 @@ class Person:
         return self.receive(lambda frame: frame["type"] == "error")
 
     def presence(self, event: str, user: Frame, *, within: float | None = None) -> Frame:
-        """Return the frame that says that this user came or went."""
+        """Return the frame that reports that this user joined or left."""
         return self.receive(
             lambda frame: (
                 frame["type"] == "presence"
@@ -184,7 +184,7 @@ class Person:
         raise AssertionError("unreachable")
 
     def settle(self) -> list[Frame]:
-        """Return all that was received up to a message of our own, sent now."""
+        """Send a message, and return everything that was received before it."""
         self.tell(new_text("settled "))
         return self.received
 
@@ -198,10 +198,10 @@ def who_is(api: Api) -> Frame:
 
 @contextmanager
 def person(api: Api, server: Addressed | None = None) -> Iterator[Person]:
-    """Give the user of this driver a socket, and see them join."""
+    """Open a socket for the user of this driver, and wait until they have joined."""
     with open_socket(server or api, header=f"Bearer {api.token}") as socket:
         somebody = Person(api, socket)
-        # Whether that is told to themselves, too, the contract leaves open.
+        # The contract does not say whether the user also receives their own presence frame.
         with suppress(AssertionError):
             somebody.presence("joined", somebody.user, within=JOINED)
         yield somebody
@@ -218,7 +218,7 @@ def history(api: Api, **query: int) -> list[Frame]:
 def everything_after(api: Api, message_id: int) -> list[Frame]:
     """Return all messages after this one, page by page.
 
-    A page that begins with that message itself is another test's concern, and must come to an end.
+    A page that wrongly contains that message must not cause an endless loop here.
     """
     messages: list[Frame] = []
     while page := [

@@ -1,4 +1,4 @@
-"""People who chat on the shared server."""
+"""Users who chat on the shared server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,18 +13,18 @@ Join = Callable[[], Person]
 
 @pytest.fixture
 def join(api: Api) -> Iterator[Join]:
-    """Lets a new user join, each time it is called; at the end they leave."""
+    """Return a function that lets a new user join; at the end of the test all leave."""
     with ExitStack() as stack:
         yield lambda: stack.enter_context(person(api.as_new_user()))
 
 
 @pytest.fixture
 def ada(join: Join) -> Person:
-    """Somebody who chats."""
+    """Return a user with an open socket."""
     return join()
 
 
 @pytest.fixture
 def bob(join: Join) -> Person:
-    """Somebody else who chats."""
+    """Return another user with an open socket."""
     return join()

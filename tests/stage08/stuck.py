@@ -1,4 +1,4 @@
-"""A client that opens a socket and then never reads: broken, asleep, or hostile."""
+"""A client that opens a socket and then never reads: broken, suspended or malicious."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from course.harness.driver import Api
 from tests.stage08.chat import PATIENCE, Frame, who_is
 
-SMALL = 4096  # bytes that the system takes for it: more than enough is what it does by itself
+SMALL = 4096  # bytes: the receive buffer; the system itself adds more
 
 
 @contextmanager
 def upgraded(api: Api) -> Iterator[socket.socket]:
-    """Give this user a socket as plain TCP; what the server sends is read by nobody."""
+    """Open a socket for this user as plain TCP; nothing reads the server's frames."""
     address = urlsplit(api.base_url)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
@@ -40,7 +40,7 @@ def upgraded(api: Api) -> Iterator[socket.socket]:
 
 @contextmanager
 def stuck_client(api: Api) -> Iterator[Frame]:
-    """Have this user in the chat, not reading; gives the user."""
+    """Let this user join without reading; yields the user."""
     user = who_is(api)
     with upgraded(api):
         yield user

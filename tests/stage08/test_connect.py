@@ -1,4 +1,4 @@
-"""Rows 8.1 and 8.6: who may open a socket. A token is checked, and so is the page it comes from."""
+"""Requirements 8.1 and 8.6: a socket needs a valid token, and the page needs an allowed origin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FOREIGN_ORIGINS = variants(
 
 
 def assert_is_open(socket: ClientConnection, api: Api) -> None:
-    """Check that a socket is one to chat by."""
+    """Check that the socket can send and receive messages."""
     text = new_text()
     Person(api, socket).tell(text)
 
@@ -40,7 +40,7 @@ def test_a_token_in_the_header_opens_a_socket(api: Api) -> None:
 
 @pytest.mark.requirement("8.1")
 @pytest.mark.contract("C1")
-def test_a_browser_brings_the_token_as_a_subprotocol(api: Api) -> None:
+def test_a_token_as_a_subprotocol_opens_a_socket(api: Api) -> None:
     assert api.token is not None
     with open_socket(api, subprotocols=["bearer", api.token]) as socket:
         assert socket.subprotocol == "bearer"
@@ -56,14 +56,14 @@ def test_a_token_in_the_query_opens_a_socket(api: Api) -> None:
 
 @pytest.mark.requirement("8.1")
 @pytest.mark.craft
-def test_who_comes_in_is_told_so_first(api: Api) -> None:
+def test_the_first_frame_reports_that_the_user_joined(api: Api) -> None:
     with open_socket(api, header=f"Bearer {api.token}") as socket:
         assert '"joined"' in socket.recv(timeout=PATIENCE, decode=True)
 
 
 @pytest.mark.requirement("8.6")
 @pytest.mark.contract("C2")
-def test_without_a_token_nobody_comes_in(api: Api) -> None:
+def test_a_socket_without_a_token_is_refused(api: Api) -> None:
     assert refusal(api.server) in REFUSED
     assert refusal(api, subprotocols=["bearer"]) in REFUSED
     assert refusal(api, header="Basic YTpi") in REFUSED
@@ -71,44 +71,44 @@ def test_without_a_token_nobody_comes_in(api: Api) -> None:
 
 
 def unsigned(claims: dict[str, Any], _secret: str) -> str:
-    """Return a token that says that it has no signature."""
+    """Return an unsigned token whose header says so."""
     token = forge(claims, "", header={"alg": "none", "typ": "JWT"})
     return token.rpartition(".")[0] + "."
 
 
 def expired(claims: dict[str, Any], secret: str) -> str:
-    """Return a token that was good a minute ago."""
+    """Return a token that expired a minute ago."""
     return forge(claims | {"exp": int(time.time()) - 60}, secret)
 
 
-def of_nobody(claims: dict[str, Any], secret: str) -> str:
+def of_unknown_user(claims: dict[str, Any], secret: str) -> str:
     """Return a token for a user who does not exist."""
     return forge(claims | {"sub": str(2**62)}, secret)
 
 
-def signed_otherwise(claims: dict[str, Any], _secret: str) -> str:
-    """Return a token that somebody else signed."""
+def signed_with_another_secret(claims: dict[str, Any], _secret: str) -> str:
+    """Return a token that is signed with another secret."""
     return forge(claims, "another secret")
 
 
-def followed_by_what_is_no_base64(claims: dict[str, Any], secret: str) -> str:
-    """Return a good token with characters behind it that a lenient decoder skips."""
+def followed_by_other_characters(claims: dict[str, Any], secret: str) -> str:
+    """Return a valid token with extra characters that a lenient decoder skips."""
     return forge(claims, secret) + "!!!!"
 
 
-def followed_by_more_base64(claims: dict[str, Any], secret: str) -> str:
-    """Return a good token with letters behind a sign that a lenient decoder takes for the end."""
+def followed_by_padding_and_more(claims: dict[str, Any], secret: str) -> str:
+    """Return a valid token with letters after the padding, where a lenient decoder stops."""
     return forge(claims, secret) + "=QUJD"
 
 
 def with_sub_in_another_spelling(claims: dict[str, Any], secret: str) -> str:
-    """Return a token whose `sub` is the number of a user, but not as it is written."""
+    """Return a token whose `sub` is the id of a user in another spelling."""
     return forge(claims | {"sub": f"0{claims['sub']}"}, secret)
 
 
 BAD_TOKENS = [
-    *(unsigned, expired, of_nobody, signed_otherwise),
-    *(followed_by_what_is_no_base64, followed_by_more_base64, with_sub_in_another_spelling),
+    *(unsigned, expired, of_unknown_user, signed_with_another_secret),
+    *(followed_by_other_characters, followed_by_padding_and_more, with_sub_in_another_spelling),
 ]
 
 
@@ -116,38 +116,38 @@ BAD_TOKENS = [
 @pytest.mark.contract("C2", "U9", "U10")
 @pytest.mark.every_variant
 @pytest.mark.parametrize("make", BAD_TOKENS)
-def test_a_bad_token_opens_nothing(
+def test_a_socket_with_an_invalid_token_is_refused(
     api: Api, secret: str, make: Callable[[dict[str, Any], str], str]
 ) -> None:
     claims = claims_of(api.token or "")
     if refusal(api, header=f"Bearer {forge(claims, secret)}") != 0:
-        pytest.skip("not checked: the server believes no token that it did not make itself")
+        pytest.skip("not checked: the server rejects every token that it did not issue itself")
     token = make(claims, secret)
     assert refusal(api, header=f"Bearer {token}") in REFUSED
-    if "=" not in token:  # which no name of a protocol may hold
+    if "=" not in token:  # the name of a subprotocol may not contain it
         assert refusal(api, subprotocols=["bearer", token]) in REFUSED
     assert refusal(api, query=f"?token={quote(token)}") in REFUSED
 
 
 @pytest.mark.requirement("8.6")
 @pytest.mark.contract("C2", "U9")
-def test_a_token_with_another_signature_opens_nothing(api: Api) -> None:
+def test_a_socket_with_a_wrong_signature_is_refused(api: Api) -> None:
     claims = claims_of(api.token or "")
-    for token in (signed_otherwise(claims, ""), unsigned(claims, "")):
+    for token in (signed_with_another_secret(claims, ""), unsigned(claims, "")):
         assert refusal(api, header=f"Bearer {token}") in REFUSED
         assert refusal(api, query=f"?token={quote(token)}") in REFUSED
 
 
 @pytest.mark.requirement("8.6")
 @pytest.mark.contract("C2")
-def test_nonsense_for_a_token_opens_nothing(api: Api) -> None:
+def test_a_socket_with_a_malformed_token_is_refused(api: Api) -> None:
     for token in ("x", "a.b.c", "x" * 400):
         assert refusal(api, query=f"?token={token}") in REFUSED
 
 
 @pytest.mark.requirement("8.6")
 @pytest.mark.craft
-def test_what_is_hardly_a_token_opens_nothing_either(api: Api) -> None:
+def test_a_socket_with_an_unusual_token_is_refused(api: Api) -> None:
     for token in ("%00", "x" * 4000):
         assert refusal(api, query=f"?token={token}") in REFUSED
 
@@ -155,20 +155,20 @@ def test_what_is_hardly_a_token_opens_nothing_either(api: Api) -> None:
 @pytest.mark.requirement("8.1")
 @pytest.mark.contract("C3")
 @pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
-def test_a_foreign_page_is_refused_whatever_token_it_has(api: Api, origin: str) -> None:
+def test_a_page_from_another_origin_is_refused_with_a_valid_token(api: Api, origin: str) -> None:
     assert refusal(api, header=f"Bearer {api.token}", origin=origin) in REFUSED
     assert refusal(api, query=f"?token={api.token}", origin=origin) in REFUSED
 
 
 @pytest.mark.requirement("8.1")
 @pytest.mark.contract("C3")
-def test_our_own_page_is_let_in(api: Api) -> None:
+def test_a_page_from_the_same_origin_can_connect(api: Api) -> None:
     assert refusal(api, query=f"?token={api.token}", origin=api.base_url) == 0
 
 
 @pytest.mark.requirement("8.1")
 @pytest.mark.contract("C3", "E26")
-def test_other_pages_can_be_allowed(launch: Launch) -> None:
+def test_a_setting_can_allow_other_origins(launch: Launch) -> None:
     server = launch(CHAT_ALLOWED_ORIGINS="https://a.example, https://b.example:8443")
     with Api(server) as visitor:
         query = f"?token={visitor.as_new_user().token}"
@@ -180,7 +180,7 @@ def test_other_pages_can_be_allowed(launch: Launch) -> None:
 
 @pytest.mark.requirement("8.6")
 @pytest.mark.contract("C1")
-def test_no_token_is_ever_logged(api: Api, launched_server: LaunchedServer) -> None:
+def test_the_log_contains_no_token(api: Api, launched_server: LaunchedServer) -> None:
     mark = launched_server.log_mark()
     assert api.token is not None
     bad = f"bad{secrets.token_hex(8)}"
@@ -202,7 +202,7 @@ def test_no_token_is_ever_logged(api: Api, launched_server: LaunchedServer) -> N
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.contract("C5", "C6")
-def test_whoever_hangs_up_harms_nobody(join: Join) -> None:
+def test_a_client_that_disconnects_does_not_affect_others(join: Join) -> None:
     stays, goes = join(), join()
     goes.socket.socket.close()
     stays.presence("left", goes.user)

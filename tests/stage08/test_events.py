@@ -1,4 +1,4 @@
-"""Row 8.2: a job's progress is streamed, as server-sent events, to its owner."""
+"""Requirement 8.2: the owner of a job receives its progress as server-sent events."""
 
 import json
 import threading
@@ -36,15 +36,15 @@ from tests.stage05.jobs import (
 pytestmark = pytest.mark.craft("J8")
 
 TTL = 3  # seconds
-WATCHING_USERS, STREAMS_EACH = 5, 6  # more than a pool of database connections has
+WATCHING_USERS, STREAMS_EACH = 5, 6  # together more than the pool's database connections
 MOST_STREAMS = 3
 WINDOW = 3.0  # seconds
-STOPS_WITHIN = 8.0  # seconds; five, and some for a busy machine
+STOPS_WITHIN = 8.0  # seconds: the limit of five, and a reserve for a busy machine
 
 
 @pytest.fixture(scope="session")
 def streams(server: Server) -> bool:
-    """Whether the server streams what happens to a job, which the contract does not ask for."""
+    """Return whether the server streams job events; the contract does not require it."""
     if not isinstance(server, AttachedServer):
         return True
     with Api(server) as visitor:
@@ -64,12 +64,14 @@ def streams(server: Server) -> bool:
 @pytest.fixture(autouse=True)
 def _if_there_are_streams(streams: bool) -> None:
     if not streams:
-        pytest.skip("not checked: there is no stream, which the contract does not ask for")
+        pytest.skip(
+            "not checked: this server has no event stream; the contract does not require it"
+        )
 
 
 @contextmanager
 def stream(api: Api, job_id: str) -> Iterator[httpx.Response]:
-    """Open the stream of a job's events over a connection of its own."""
+    """Open the stream of a job's events on its own connection."""
     with httpx.stream(
         "GET",
         api.base_url + profile.active().path(f"/jobs/{job_id}/events"),
@@ -81,7 +83,7 @@ def stream(api: Api, job_id: str) -> Iterator[httpx.Response]:
 
 
 def jobs_in(response: httpx.Response) -> Iterator[Job]:
-    """Yield the job that each event of the stream carries."""
+    """Yield the job in each event of the stream."""
     for line in response.iter_lines():
         if line.startswith("data:"):
             job: Job = json.loads(line.removeprefix("data:"))
@@ -89,7 +91,7 @@ def jobs_in(response: httpx.Response) -> Iterator[Job]:
 
 
 def watched(api: Api, job_id: str) -> list[Job]:
-    """Return what the stream of a job tells, from its begin to its end."""
+    """Return all jobs that the stream sends, from its start to its end."""
     with stream(api, job_id) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -97,7 +99,7 @@ def watched(api: Api, job_id: str) -> list[Job]:
 
 
 @pytest.mark.requirement("8.2")
-def test_the_stream_tells_every_step_and_ends_with_the_job(api: Api) -> None:
+def test_the_stream_reports_every_status_and_ends_with_the_job(api: Api) -> None:
     job_id = submit(api, run_at=seconds_from_now(1.5))["id"]
     told = watched(api, job_id)
     assert [set(job) for job in told] == [FIELDS] * len(told)
@@ -111,7 +113,7 @@ def test_the_stream_tells_every_step_and_ends_with_the_job(api: Api) -> None:
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.own_stage
-def test_progress_never_goes_back(api: Api) -> None:
+def test_the_progress_of_a_job_never_decreases(api: Api) -> None:
     told = watched(api, submit_file(api, prose(3 * MIB))["id"])
     progress = [job["progress"] for job in told]
     assert progress == sorted(progress)
@@ -119,7 +121,7 @@ def test_progress_never_goes_back(api: Api) -> None:
 
 
 @pytest.mark.requirement("8.2")
-def test_a_job_that_has_ended_is_told_once(api: Api) -> None:
+def test_the_stream_of_an_ended_job_sends_one_event(api: Api) -> None:
     job = succeeded(api, submit(api)["id"])
     assert watched(api, job["id"]) == [job]
 
@@ -136,7 +138,7 @@ def test_the_stream_ends_when_the_job_is_cancelled(api: Api) -> None:
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.own_stage
-def test_a_stream_lasts_no_longer_than_a_token(launch: Launch) -> None:
+def test_a_stream_ends_when_the_token_expires(launch: Launch) -> None:
     with Api(launch(ACCESS_TOKEN_TTL=str(TTL))) as visitor:
         api = visitor.as_new_user()
         job_id = submit(api, run_at=FAR_AWAY)["id"]
@@ -148,7 +150,7 @@ def test_a_stream_lasts_no_longer_than_a_token(launch: Launch) -> None:
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.users
-def test_a_stream_that_may_not_be_watched_is_refused_before_it_begins(api: Api) -> None:
+def test_a_refused_stream_gets_an_error_status_with_a_reason(api: Api) -> None:
     job_id = submit(api, run_at=FAR_AWAY)["id"]
     for user, status in ((api.with_token("none"), 401), (api.as_new_user(), 404)):
         with stream(user, job_id) as response:
@@ -161,7 +163,7 @@ def test_a_stream_that_may_not_be_watched_is_refused_before_it_begins(api: Api) 
 @pytest.mark.requirement("8.2")
 @pytest.mark.users
 @pytest.mark.parametrize("token", [None, "no.valid.token"])
-def test_a_stream_needs_a_token(api: Api, token: str | None) -> None:
+def test_a_stream_requires_a_token(api: Api, token: str | None) -> None:
     job = submit(api, run_at=FAR_AWAY)
     answer = api.with_token(token).request("GET", f"/jobs/{job['id']}/events")
     assert answer.status_code == 401
@@ -172,7 +174,7 @@ def test_a_stream_needs_a_token(api: Api, token: str | None) -> None:
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.users
-def test_a_job_of_somebody_else_cannot_be_watched(api: Api) -> None:
+def test_the_stream_of_another_users_job_gets_404(api: Api) -> None:
     other = api.as_new_user()
     done, waits = succeeded(api, submit(api)["id"]), submit(api, run_at=FAR_AWAY)
     for job in (done, waits):
@@ -185,7 +187,7 @@ def test_a_job_of_somebody_else_cannot_be_watched(api: Api) -> None:
 
 
 @pytest.mark.requirement("8.2")
-def test_an_unknown_job_cannot_be_watched(api: Api) -> None:
+def test_the_stream_of_an_unknown_job_gets_404(api: Api) -> None:
     assert api.request("GET", f"/jobs/{uuid.uuid4()}/events").status_code == 404
     for impossible in ("1", "no-uuid", "9" * 40, "%00"):
         answer = api.request("GET", f"/jobs/{impossible}/events")
@@ -194,13 +196,13 @@ def test_an_unknown_job_cannot_be_watched(api: Api) -> None:
 
 @contextmanager
 def idle_streams(apis: list[Api], each: int) -> Iterator[None]:
-    """Hold streams open, so many of each user, each of a job that waits for another century."""
+    """Keep `each` streams open for each user, on jobs that are scheduled far in the future."""
     jobs = [(api, submit(api, run_at=FAR_AWAY)["id"]) for api in apis]
     opened, leave = threading.Semaphore(0), threading.Event()
 
     def watch(api: Api, job_id: str) -> None:
         with stream(api, job_id) as response:
-            told = jobs_in(response)  # kept: what nobody reads any more is closed
+            told = jobs_in(response)  # keep the reference, or the stream would be closed
             next(told)
             opened.release()
             leave.wait(SLOWEST)
@@ -222,10 +224,10 @@ def idle_streams(apis: list[Api], each: int) -> Iterator[None]:
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.slow
-def test_many_who_watch_and_leave_do_not_use_the_server_up(api: Api) -> None:
+def test_many_streams_do_not_use_up_the_database_connections(api: Api) -> None:
     users = [api.as_new_user() for _ in range(WATCHING_USERS)]
     for _ in range(2):
-        # All of them wait meanwhile; nobody else is kept out.
+        # All streams are idle meanwhile, and other requests must be served.
         with idle_streams(users, STREAMS_EACH), Timer() as timer:
             succeeded(api, submit(api)["id"])
             api.list_todos()
@@ -239,7 +241,7 @@ def test_many_who_watch_and_leave_do_not_use_the_server_up(api: Api) -> None:
 @pytest.mark.own_stage
 @pytest.mark.deployment("plain")
 @pytest.mark.queue("local")
-def test_all_streams_share_one_look_at_the_database(
+def test_all_streams_share_one_database_query(
     launch: Launch, stage_directory: Path, tmp_path: Path
 ) -> None:
     server = launch(start=False)
@@ -257,14 +259,14 @@ def test_all_streams_share_one_look_at_the_database(
             of_one_stream = statements_per_window()
         with idle_streams(users, STREAMS_EACH):
             of_many_streams = statements_per_window()
-    # The workers and the scheduler ask, too, as often in either window.
+    # The worker and the scheduler also query, equally often in both windows.
     assert of_many_streams < 1.5 * of_one_stream + 5
 
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.own_stage
 @pytest.mark.queue("local")
-def test_a_user_has_a_limited_number_of_streams(launch: Launch) -> None:
+def test_the_number_of_streams_of_a_user_is_limited(launch: Launch) -> None:
     with Api(launch(MAX_JOB_STREAMS_PER_USER=str(MOST_STREAMS))) as visitor:
         user, other = visitor.as_new_user(), visitor.as_new_user()
         job_ids = [submit(each, run_at=FAR_AWAY)["id"] for each in (user, other)]
@@ -310,6 +312,6 @@ def test_a_server_stops_in_time_with_an_open_stream(launch: Launch) -> None:
         assert time.monotonic() - began < STOPS_WITHIN
         assert exit_code != -9
         watcher.join(SLOWEST)
-        assert ended.is_set()  # the stream was ended, not cut
+        assert ended.is_set()  # the server ended the stream in an orderly way
         assert "Traceback" not in server.log_text()
         assert "Application shutdown complete" in server.log_text()

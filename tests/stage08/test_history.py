@@ -1,4 +1,4 @@
-"""Row 8.5: the history. `after` closes the gap of a client that was away, `before` scrolls back."""
+"""Requirement 8.5: the history. `after` fills the gap after an absence, `before` scrolls back."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ COUNT = 12
 
 @pytest.fixture
 def said(ada: Person) -> list[Frame]:
-    """Messages, one after the other, with nobody's between them."""
+    """Return messages that were sent without other messages between them."""
     return cores(ada.tell(new_text()) for _ in range(COUNT))
 
 
 def page(api: Api, **query: int) -> list[Frame]:
-    """Return a page of messages, as far as the contract says how they look."""
+    """Return a page of messages with the fields that the contract requires."""
     return cores(history(api, **query))
 
 
 @pytest.mark.requirement("8.5")
 @pytest.mark.contract("C11", "E21")
-def test_without_a_cursor_it_is_the_newest_page(api: Api, said: list[Frame]) -> None:
+def test_the_history_without_a_cursor_is_the_newest_page(api: Api, said: list[Frame]) -> None:
     assert page(api)[-COUNT:] == said
     assert len(page(api)) <= 20
     assert page(api, limit=5) == said[-5:]
@@ -35,27 +35,27 @@ def test_without_a_cursor_it_is_the_newest_page(api: Api, said: list[Frame]) -> 
 
 @pytest.mark.requirement("8.5")
 @pytest.mark.contract("C11")
-def test_before_leads_back(api: Api, said: list[Frame]) -> None:
+def test_before_returns_the_previous_page(api: Api, said: list[Frame]) -> None:
     assert page(api, before=said[8]["id"], limit=4) == said[4:8]
     assert page(api, before=said[4]["id"], limit=4) == said[:4]
 
 
 @pytest.mark.requirement("8.5")
 @pytest.mark.craft
-def test_before_everything_there_is_nothing(api: Api) -> None:
+def test_before_the_first_message_returns_an_empty_page(api: Api) -> None:
     assert page(api, before=0) == []
 
 
 @pytest.mark.requirement("8.5")
 @pytest.mark.craft
-def test_a_message_is_in_the_history_as_it_was_sent(api: Api, ada: Person) -> None:
+def test_the_history_contains_a_message_as_it_was_broadcast(api: Api, ada: Person) -> None:
     sent = ada.tell(new_text(), client_id="mine")
     assert history(api, limit=1) == [sent]
 
 
 @pytest.mark.requirement("8.5")
 @pytest.mark.contract("C11", "C12")
-def test_after_closes_a_gap(api: Api, said: list[Frame]) -> None:
+def test_after_returns_the_missed_messages(api: Api, said: list[Frame]) -> None:
     assert page(api, after=said[0]["id"], limit=4) == said[1:5]
     assert page(api, after=said[4]["id"], limit=100) == said[5:]
     assert page(api, after=said[-1]["id"]) == []
@@ -64,7 +64,7 @@ def test_after_closes_a_gap(api: Api, said: list[Frame]) -> None:
 
 @pytest.mark.requirement("8.5")
 @pytest.mark.craft
-def test_both_cursors_are_a_window(api: Api, said: list[Frame]) -> None:
+def test_both_cursors_together_select_a_range(api: Api, said: list[Frame]) -> None:
     window = {"after": said[2]["id"], "before": said[6]["id"]}
     assert page(api, **window) == said[3:6]
     assert page(api, **window, limit=2) == said[3:5]
@@ -86,7 +86,7 @@ def test_a_page_has_1_to_100_messages(api: Api, said: list[Frame]) -> None:
     "cursor", variants([-1, "x", "", 1.5, 2**63, 10**30], craft=[-1, "", 1.5, 2**63, 10**30])
 )
 @pytest.mark.parametrize("name", ["before", "after"])
-def test_a_bad_cursor_is_refused(api: Api, name: str, cursor: Any) -> None:
+def test_an_invalid_cursor_gets_422(api: Api, name: str, cursor: Any) -> None:
     answer = api.request("GET", "/chat/messages", params={name: cursor})
     assert answer.status_code == 422
     assert field_errors(answer)
@@ -94,14 +94,14 @@ def test_a_bad_cursor_is_refused(api: Api, name: str, cursor: Any) -> None:
 
 @pytest.mark.requirement("8.5")
 @pytest.mark.craft
-def test_the_largest_cursor_is_a_number_like_any_other(api: Api, said: list[Frame]) -> None:
+def test_the_largest_cursor_is_accepted(api: Api, said: list[Frame]) -> None:
     assert page(api, after=2**63 - 1) == []
     assert page(api, before=2**63 - 1, limit=1) == said[-1:]
 
 
 @pytest.mark.requirement("8.5")
 @pytest.mark.craft
-def test_only_signed_in_users_read_it(api: Api) -> None:
+def test_the_history_requires_a_token(api: Api) -> None:
     for token in (None, "x"):
         answer = api.with_token(token).request("GET", "/chat/messages")
         assert answer.status_code == 401
@@ -110,7 +110,7 @@ def test_only_signed_in_users_read_it(api: Api) -> None:
 
 @pytest.mark.requirement("8.5")
 @pytest.mark.contract("C5", "C11")
-def test_it_holds_what_everybody_said(api: Api, ada: Person, bob: Person) -> None:
+def test_the_history_contains_the_messages_of_all_users(api: Api, ada: Person, bob: Person) -> None:
     first, second = ada.tell(new_text()), bob.tell(new_text())
     assert page(api, limit=2) == cores([first, second])
     assert [message["user"] for message in page(api, limit=2)] == [ada.user, bob.user]

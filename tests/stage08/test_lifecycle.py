@@ -1,4 +1,4 @@
-"""How a visit ends, and what survives: expiry, stop, kill, a locked database, a deleted user."""
+"""How connections end, and which data survives: expiry, stop, kill, a lock, a deleted user."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ pytestmark = pytest.mark.craft
 
 STOPPED = {1012, 1001}
 STOP_WITHIN = 5.0  # seconds
-LIFETIME = 3  # seconds of a token
-# The time that a write waits for a lock, in seconds: SQLite's setting, and PostgreSQL's.
+LIFETIME = 3  # seconds that a token is valid
+# Seconds that a write waits for a lock: SQLite's setting and PostgreSQL's.
 IMPATIENT = {"DATABASE_BUSY_TIMEOUT": "2", "DATABASE_STATEMENT_TIMEOUT": "2"}
 
 
 @pytest.fixture(scope="module")
 def private_server(launch_for_module: Launch) -> LaunchedServer:
-    """A server that the tests of this file stop and kill, and always leave running."""
+    """Return a server that tests of this file stop and kill; each test leaves it running."""
     return launch_for_module(start=True, **IMPATIENT)
 
 
 @pytest.fixture
 def server(private_server: LaunchedServer) -> Iterator[LaunchedServer]:
-    """That server; nothing that a test does may upset it."""
+    """Return that server; it must not log a traceback."""
     mark = private_server.log_mark()
     yield private_server
     assert "Traceback" not in private_server.log_since(mark)
@@ -53,7 +53,7 @@ def test_the_socket_closes_when_the_token_expires(api: Api, server: LaunchedServ
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.contract("C14")
-def test_the_server_stops_soon_and_says_so_to_everybody(server: LaunchedServer) -> None:
+def test_a_stopping_server_closes_all_sockets_with_a_code(server: LaunchedServer) -> None:
     with ExitStack() as stack:
         visitor = stack.enter_context(Api(server))
         people = [stack.enter_context(person(visitor.as_new_user())) for _ in range(20)]
@@ -67,7 +67,7 @@ def test_the_server_stops_soon_and_says_so_to_everybody(server: LaunchedServer) 
 
 @pytest.mark.requirement("8.3")
 @pytest.mark.contract("C5", "C12")
-def test_what_was_acknowledged_survives_a_kill(server: LaunchedServer) -> None:
+def test_an_acknowledged_message_survives_a_kill(server: LaunchedServer) -> None:
     with Api(server) as visitor:
         api, reader = visitor.as_new_user(), visitor.as_new_user()
         with person(api) as ada, person(reader) as bob:
@@ -86,7 +86,9 @@ def test_what_was_acknowledged_survives_a_kill(server: LaunchedServer) -> None:
 
 
 @pytest.mark.requirement("8.3")
-def test_a_kill_while_everybody_talks_loses_and_doubles_nothing(server: LaunchedServer) -> None:
+def test_a_kill_during_a_busy_chat_neither_loses_nor_repeats_a_message(
+    server: LaunchedServer,
+) -> None:
     with Api(server) as visitor:
         apis = [visitor.as_new_user() for _ in range(5)]
         run = new_text()
@@ -112,7 +114,9 @@ def test_a_kill_while_everybody_talks_loses_and_doubles_nothing(server: Launched
 
 
 @pytest.mark.requirement("8.4")
-def test_a_locked_database_is_an_error_and_not_a_dead_socket(server: LaunchedServer) -> None:
+def test_a_locked_database_causes_an_error_and_keeps_the_socket_open(
+    server: LaunchedServer,
+) -> None:
     with Api(server) as visitor, person(visitor.as_new_user()) as ada:
         text, before = new_text(), history(ada.api)
         with server.database.write_lock():
@@ -124,7 +128,7 @@ def test_a_locked_database_is_an_error_and_not_a_dead_socket(server: LaunchedSer
 
 
 @pytest.mark.requirement("8.6")
-def test_who_was_deleted_is_shown_out(server: LaunchedServer) -> None:
+def test_the_socket_of_a_deleted_user_is_closed(server: LaunchedServer) -> None:
     with Api(server) as visitor:
         api, other = visitor.as_new_user(), visitor.as_new_user()
         before = history(other)
@@ -138,7 +142,7 @@ def test_who_was_deleted_is_shown_out(server: LaunchedServer) -> None:
 
 
 @pytest.mark.requirement("8.7")
-def test_what_is_stored_is_heard_by_all_also_when_its_author_has_left(
+def test_every_stored_message_is_broadcast_after_its_author_left(
     server: LaunchedServer,
 ) -> None:
     with Api(server) as visitor, person(visitor.as_new_user()) as bob:
@@ -147,7 +151,7 @@ def test_what_is_stored_is_heard_by_all_also_when_its_author_has_left(
             with person(api) as ada:
                 ada.say("the last word")
                 ada.socket.socket.close()
-            with person(api):  # frames to a socket that is gone: that is how the server finds out
+            with person(api):  # the server sends to the closed socket and notices that it is gone
                 pass
         heard = [frame["text"] for frame in bob.settle() if frame["type"] == "message"]
         stored = everything_after(bob.api, first["id"])

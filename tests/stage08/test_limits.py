@@ -1,4 +1,4 @@
-"""Rows 8.2 and 8.4: what one user, client or frame may cost, and how the chat refuses more."""
+"""Requirements 8.2 and 8.4: limits for one user, client or frame, and the errors beyond them."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ from tests.stage08.stuck import upgraded
 pytestmark = pytest.mark.craft
 
 A_SECOND, BURST = 5, 20  # messages of one user
-SOCKETS = 20  # of one user, unless set otherwise
+SOCKETS = 20  # of one user, by default
 FRAMES = 15  # from each of a user's sockets
-FLOOD_WITHIN = 60.0  # seconds in which a flood must end
-MEMORY = 20 * 1024  # KiB that a flood may cost
+FLOOD_WITHIN = 60.0  # seconds; the server must have ended a flood by then
+MEMORY = 20 * 1024  # KiB that the server may use for a flood
 PING, TEXT, CONTINUATION = 0x9, 0x1, 0x0
-CHUNK = 1000  # frames that are sent at once
+CHUNK = 1000  # frames in one call
 
 
 @dataclass(frozen=True)
 class Address:
-    """One of the processes that serve an app."""
+    """The URL of one process of the app."""
 
     base_url: str
 
 
 def frame(opcode: int, data: bytes = b"", *, last: bool = True) -> bytes:
-    """Return a short frame of a client, masked with zeros (RFC 6455, 5.2)."""
+    """Return a short client frame with a mask of zeros (RFC 6455, 5.2)."""
     return struct.pack("!BB", (0x80 if last else 0) | opcode, 0x80 | len(data)) + bytes(4) + data
 
 
@@ -74,7 +74,7 @@ def memory(server: LaunchedServer) -> int:
 
 
 def flood(client: socket.socket, first: bytes, repeated: bytes) -> None:
-    """Send the same frame again and again; `ConnectionError` when the server ends it."""
+    """Send a frame repeatedly; `ConnectionError` when the server closes the connection."""
     client.sendall(first)
     deadline = time.monotonic() + FLOOD_WITHIN
     while time.monotonic() < deadline:
@@ -84,7 +84,7 @@ def flood(client: socket.socket, first: bytes, repeated: bytes) -> None:
 @pytest.mark.requirement("8.4")
 @pytest.mark.craft("C17")
 @pytest.mark.parametrize("kind", FLOODS)
-def test_a_client_that_floods_and_does_not_read_is_cut_off(launch: Launch, kind: str) -> None:
+def test_a_client_that_floods_without_reading_is_disconnected(launch: Launch, kind: str) -> None:
     server = launch()
     first, repeated = FLOODS[kind]
     with Api(server) as visitor, person(visitor.as_new_user()) as ada:
@@ -106,11 +106,11 @@ def test_a_client_that_floods_and_does_not_read_is_cut_off(launch: Launch, kind:
 @pytest.mark.requirement("8.4")
 @pytest.mark.contract("C16")
 def test_a_ping_is_answered(ada: Person) -> None:
-    assert ada.socket.ping(secrets.token_bytes(4)).wait(driver.ANSWER_WITHIN), "no pong came"
+    assert ada.socket.ping(secrets.token_bytes(4)).wait(driver.ANSWER_WITHIN), "no pong received"
 
 
 @pytest.mark.requirement("8.4")
-def test_a_client_that_pings_and_reads_gets_its_pongs(ada: Person) -> None:
+def test_a_client_that_pings_often_and_reads_gets_every_pong(ada: Person) -> None:
     pongs = [ada.socket.ping(secrets.token_bytes(4)) for _ in range(500)]
     assert all(pong.wait(PATIENCE) for pong in pongs)
     assert ada.tell(new_text())
@@ -118,21 +118,21 @@ def test_a_client_that_pings_and_reads_gets_its_pongs(ada: Person) -> None:
 
 @contextmanager
 def sockets_of(api: Api, server: Server, count: int) -> Iterator[list[Person]]:
-    """Give one user so many sockets, spread over all processes of the app."""
+    """Open several sockets of one user, spread over all processes of the app."""
     with ExitStack() as stack:
         addresses = zip(range(count), cycle(server.base_urls), strict=False)
         yield [stack.enter_context(person(api, Address(url))) for _, url in addresses]
 
 
 def replies_to(somebody: Person, texts: list[str]) -> list[Frame]:
-    """Return what came back for each of these texts: the message, or an error."""
+    """Return the reply to each of these texts: the message or an error."""
     ids = set(texts)
     return [somebody.receive(lambda got: got.get("client_id") in ids) for _ in texts]
 
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.craft("C9")
-def test_the_limit_on_messages_is_for_a_user_and_not_for_a_socket(
+def test_the_message_limit_applies_to_a_user_with_all_sockets(
     api: Api, server: Server, join: Join
 ) -> None:
     run, listener = new_text(), join()
@@ -157,7 +157,7 @@ def test_the_limit_on_messages_is_for_a_user_and_not_for_a_socket(
         took = time.monotonic() - began
         assert not outcomes.errors
         refused = [error for errors in outcomes.results for error in errors]
-        end = listener.tell(new_text())  # somebody else is not concerned
+        end = listener.tell(new_text())  # the limit does not affect other users
     assert all("Too fast" in error["detail"] for error in refused)
     stored = [got for got in everything_after(api, 0) if got["text"].startswith(run)]
     assert len(stored) + len(refused) == SOCKETS * FRAMES
@@ -167,7 +167,7 @@ def test_the_limit_on_messages_is_for_a_user_and_not_for_a_socket(
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.craft("C9")
-def test_a_user_who_connects_again_gets_no_new_burst(api: Api) -> None:
+def test_a_new_connection_does_not_reset_the_message_limit(api: Api) -> None:
     began, stored = time.monotonic(), 0
     for _ in range(4):
         with person(api) as ada:
@@ -202,7 +202,7 @@ def test_a_user_has_a_limited_number_of_sockets(launch: Launch) -> None:
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.craft("C18")
-def test_twenty_sockets_are_allowed_and_one_more_is_not(api: Api, server: Server) -> None:
+def test_the_twenty_first_socket_of_a_user_is_refused(api: Api, server: Server) -> None:
     with sockets_of(api, server, SOCKETS):
         assert refusal(api, header=f"Bearer {api.token}") == 1013
 
@@ -211,7 +211,7 @@ BAD_WITH_AN_ID = {
     "no text": {},
     "empty text": {"text": ""},
     "too long": {"text": "x" * 2001},
-    "no string": {"text": 1},
+    "not a string": {"text": 1},
     "half a surrogate pair": {"text": "\ud800"},
     "NUL": {"text": "a\x00b"},
     "an unknown field": {"text": "x", "user": 1},
@@ -229,14 +229,14 @@ def test_an_error_names_the_frame_that_it_refuses(ada: Person, fields: dict[str,
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.craft("C10")
-def test_a_client_id_with_another_text_is_an_error(ada: Person, bob: Person) -> None:
+def test_reusing_a_client_id_with_another_text_gets_an_error(ada: Person, bob: Person) -> None:
     client_id, first, other = new_text(), new_text(), new_text()
     stored = ada.tell(first, client_id=client_id)
     ada.say(other, client_id=client_id)
     error = ada.error()
     assert error["client_id"] == client_id
     assert "client_id" in error["detail"]
-    assert ada.tell(first, client_id=client_id) == stored  # the same text is told again
+    assert ada.tell(first, client_id=client_id) == stored  # the same text gets the same answer
     end = ada.tell(new_text())
     assert history(ada.api, after=stored["id"]) == [end]
     bob.message(end["text"])
@@ -245,8 +245,8 @@ def test_a_client_id_with_another_text_is_an_error(ada: Person, bob: Person) -> 
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.craft("C10")
-def test_client_ids_that_are_sent_at_once_are_answered_each(api: Api, server: Server) -> None:
-    """Two sockets, one id, two texts: one is stored, the other one is refused, none is lost."""
+def test_concurrent_messages_with_one_client_id_each_get_a_reply(api: Api, server: Server) -> None:
+    """Two sockets send one id with two texts: one is stored, and the other gets an error."""
     for _ in range(3):
         client_id, texts = new_text(), [new_text(), new_text()]
         with sockets_of(api, server, 2) as sockets:
@@ -276,7 +276,7 @@ NOT_UTF_8 = {
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.parametrize("frames", NOT_UTF_8.values(), ids=NOT_UTF_8)
-def test_a_text_that_is_not_utf_8_closes_the_socket_cleanly(
+def test_a_text_frame_that_is_not_utf_8_closes_the_socket_cleanly(
     api: Api, launched_server: LaunchedServer, join: Join, frames: list[bytes]
 ) -> None:
     bob, mark = join(), launched_server.log_mark()
@@ -296,7 +296,7 @@ def test_a_text_that_is_not_utf_8_closes_the_socket_cleanly(
 
 
 @pytest.mark.requirement("8.4")
-def test_a_refused_handshake_is_no_error_in_the_log(
+def test_a_refused_handshake_is_not_logged_as_an_error(
     api: Api, launched_server: LaunchedServer
 ) -> None:
     mark = launched_server.log_mark()

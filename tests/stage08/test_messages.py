@@ -1,4 +1,4 @@
-"""Rows 8.2, 8.3 and 8.7: what one says everybody gets at once, in one order, after it is stored."""
+"""Requirements 8.2, 8.3 and 8.7: the server stores each message, then sends it to all in order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.stage08.chat import LONGEST_TEXT, Person, core, cores, history, new_t
 from tests.stage08.conftest import Join
 
 SENDERS, MESSAGES, RECEIVERS = 10, 20, 5
-AT_ONCE = 3.0  # seconds: much, also for a busy machine
+AT_ONCE = 3.0  # seconds; enough on a busy machine
 A_DOZEN = 12  # people
-A_SECOND = 5  # messages of one user, which every server takes
+A_SECOND = 5  # messages of one user that every server accepts
 
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.contract("C4", "C5")
-def test_a_message_goes_to_everybody_the_sender_too(ada: Person, bob: Person, join: Join) -> None:
+def test_a_message_goes_to_all_users_and_the_sender(ada: Person, bob: Person, join: Join) -> None:
     carol = join()
     text = new_text()
     ada.say(text)
@@ -32,7 +32,7 @@ def test_a_message_goes_to_everybody_the_sender_too(ada: Person, bob: Person, jo
 
 @pytest.mark.requirement("8.2", "8.3")
 @pytest.mark.contract("C5", "E2")
-def test_a_message_says_who_said_it_and_when(ada: Person) -> None:
+def test_a_message_contains_its_author_and_its_time(ada: Person) -> None:
     text = new_text()
     message = ada.tell(text, client_id="of my own")
     assert message.keys() == {"type", "id", "user", "text", "sent_at", "client_id"}
@@ -47,7 +47,7 @@ def test_a_message_says_who_said_it_and_when(ada: Person) -> None:
 
 @pytest.mark.requirement("8.3")
 @pytest.mark.contract("C4")
-def test_a_client_id_is_not_needed(ada: Person) -> None:
+def test_a_client_id_is_optional(ada: Person) -> None:
     assert ada.tell(new_text()).get("client_id") is None
 
 
@@ -64,7 +64,7 @@ def test_a_client_id_is_not_needed(ada: Person) -> None:
     ),
     ids=["shortest", "longest", "longest of emoji", "Russian", "spaces", "markup", "escapes"],
 )
-def test_a_text_arrives_as_it_was_sent(ada: Person, bob: Person, text: str) -> None:
+def test_a_text_arrives_unchanged(ada: Person, bob: Person, text: str) -> None:
     sent = ada.tell(text)
     assert bob.message(text) == sent
     assert cores(history(bob.api, after=sent["id"] - 1)) == [core(sent)]
@@ -72,7 +72,7 @@ def test_a_text_arrives_as_it_was_sent(ada: Person, bob: Person, text: str) -> N
 
 @pytest.mark.requirement("8.3")
 @pytest.mark.contract("C5")
-def test_a_message_is_stored_before_anybody_gets_it(ada: Person, bob: Person) -> None:
+def test_a_message_is_stored_before_it_is_broadcast(ada: Person, bob: Person) -> None:
     for number in range(A_SECOND):
         text = new_text()
         ada.say(text, **({"client_id": text} if number % 2 else {}))
@@ -82,9 +82,7 @@ def test_a_message_is_stored_before_anybody_gets_it(ada: Person, bob: Person) ->
 
 @pytest.mark.requirement("8.3")
 @pytest.mark.craft
-def test_the_database_ties_a_message_to_its_user(
-    ada: Person, launched_server: LaunchedServer
-) -> None:
+def test_a_message_row_references_its_user(ada: Person, launched_server: LaunchedServer) -> None:
     message = ada.tell(new_text())
     rows = launched_server.database.query(
         "SELECT m.text, u.username FROM messages m JOIN users u ON u.id = m.user_id WHERE m.id = ?",
@@ -97,7 +95,7 @@ def test_the_database_ties_a_message_to_its_user(
 @pytest.mark.requirement("8.7")
 @pytest.mark.contract("C5")
 @pytest.mark.parametrize("messages", [A_SECOND, pytest.param(MESSAGES, marks=pytest.mark.craft)])
-def test_all_get_everything_in_one_order(join: Join, messages: int) -> None:
+def test_all_users_receive_all_messages_in_one_order(join: Join, messages: int) -> None:
     receivers = [join() for _ in range(RECEIVERS)]
     senders = [join() for _ in range(SENDERS)]
     run = new_text()
@@ -126,14 +124,14 @@ def test_all_get_everything_in_one_order(join: Join, messages: int) -> None:
     assert ids == sorted(set(ids))
     texts = [text for _, text in first]
     assert set(texts) == {f"{run} {n} {c}" for n in range(SENDERS) for c in range(messages)}
-    for number in range(SENDERS):  # what one person says stays in the order in which it was said
+    for number in range(SENDERS):  # the messages of one person keep their order
         own = [text for text in texts if text.startswith(f"{run} {number} ")]
         assert own == [f"{run} {number} {count}" for count in range(messages)]
 
 
 @pytest.mark.requirement("8.3")
 @pytest.mark.craft("C10")
-def test_a_message_that_is_sent_twice_is_stored_once(ada: Person, bob: Person) -> None:
+def test_a_message_sent_twice_is_stored_once(ada: Person, bob: Person) -> None:
     text = new_text()
     first = ada.tell(text, client_id=text)
     assert ada.tell(text, client_id=text) == first
@@ -146,7 +144,7 @@ def test_a_message_that_is_sent_twice_is_stored_once(ada: Person, bob: Person) -
 
 @pytest.mark.requirement("8.7")
 @pytest.mark.contract("C5")
-def test_a_message_reaches_everybody_however_many_they_are(join: Join) -> None:
+def test_a_message_reaches_a_dozen_users(join: Join) -> None:
     people = [join() for _ in range(A_DOZEN)]
     people[-1].say(text := new_text())
     for somebody in people:
@@ -155,7 +153,7 @@ def test_a_message_reaches_everybody_however_many_they_are(join: Join) -> None:
 
 @pytest.mark.requirement("8.7")
 @pytest.mark.contract("C5")
-def test_every_window_of_a_user_hears_a_message(ada: Person, bob: Person) -> None:
+def test_a_message_reaches_every_socket_of_a_user(ada: Person, bob: Person) -> None:
     with person(ada.api) as second_window:
         sent = bob.tell(new_text())
         for window in (ada, second_window):
@@ -164,7 +162,7 @@ def test_every_window_of_a_user_hears_a_message(ada: Person, bob: Person) -> Non
 
 @pytest.mark.requirement("8.3")
 @pytest.mark.craft("C10")
-def test_a_message_that_is_sent_again_from_another_socket_is_stored_once(ada: Person) -> None:
+def test_a_message_repeated_on_another_socket_is_stored_once(ada: Person) -> None:
     text = new_text()
     first = ada.tell(text, client_id=text)
     with person(ada.api) as again:
@@ -173,7 +171,7 @@ def test_a_message_that_is_sent_again_from_another_socket_is_stored_once(ada: Pe
 
 @pytest.mark.requirement("8.3")
 @pytest.mark.craft("C10")
-def test_a_client_id_is_its_users_own(ada: Person, bob: Person) -> None:
+def test_two_users_can_use_the_same_client_id(ada: Person, bob: Person) -> None:
     client_id, hers, his = new_text(), new_text(), new_text()
     assert ada.tell(hers, client_id=client_id)["id"] != bob.tell(his, client_id=client_id)["id"]
 
@@ -183,16 +181,16 @@ BAD_FRAMES: dict[str, str | bytes] = {
     "empty text": '{"text": ""}',
     "blank text": '{"text": " \\n\\t "}',
     "too long": json.dumps({"text": "x" * (LONGEST_TEXT + 1)}),
-    "no string": '{"text": 1}',
+    "not a string": '{"text": 1}',
     "null": '{"text": null}',
     "not JSON": "hello",
     "nothing": "",
-    "half of it": '{"text": "x"',
+    "half a frame": '{"text": "x"',
     "bytes": b'{"text": "x"}',
-    "no UTF-8": b"\xff\xfe",
+    "not UTF-8": b"\xff\xfe",
     "a list": '[{"text": "x"}]',
     "NaN": "NaN",
-    "NaN for a text": '{"text": NaN}',
+    "NaN as the text": '{"text": NaN}',
     "half a surrogate pair": '{"text": "\\ud800"}',
     "half a surrogate pair in a name": '{"text": "x", "\\ud800": 1}',
     "NUL": '{"text": "a\\u0000b"}',
@@ -206,7 +204,16 @@ BAD_FRAMES: dict[str, str | bytes] = {
 
 
 PLAINLY_BAD = {
-    *("no text", "empty text", "too long", "no string", "null", "not JSON", "half of it", "a list"),
+    *(
+        "no text",
+        "empty text",
+        "too long",
+        "not a string",
+        "null",
+        "not JSON",
+        "half a frame",
+        "a list",
+    ),
 }
 
 
@@ -220,7 +227,7 @@ PLAINLY_BAD = {
         for name, frame in BAD_FRAMES.items()
     ],
 )
-def test_a_bad_frame_is_answered_with_an_error_and_the_socket_stays_open(
+def test_an_invalid_frame_gets_an_error_and_the_socket_stays_open(
     ada: Person, bob: Person, frame: str | bytes
 ) -> None:
     before = ada.tell(new_text())
@@ -237,7 +244,9 @@ def test_a_bad_frame_is_answered_with_an_error_and_the_socket_stays_open(
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.craft("C9")
-def test_who_is_too_fast_gets_errors_and_not_a_dead_socket(ada: Person, bob: Person) -> None:
+def test_a_client_that_sends_too_fast_gets_errors_and_stays_connected(
+    ada: Person, bob: Person
+) -> None:
     run = new_text()
     for number in range(1000):
         ada.say(f"{run} {number}")
@@ -253,7 +262,7 @@ def test_who_is_too_fast_gets_errors_and_not_a_dead_socket(ada: Person, bob: Per
     def tell_when_let(frame: dict[str, Any]) -> bool:
         return frame.get("text") == end or frame["type"] == "error"
 
-    while True:  # somebody who is told to be slower waits a moment
+    while True:  # after an error the client tries again
         ada.say(end, client_id=end)
         if ada.receive(tell_when_let)["type"] == "message":
             break

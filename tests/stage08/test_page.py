@@ -1,7 +1,7 @@
-"""The chat's page in a real Chromium, with two people: live, through a kill, by keyboard, small.
+"""The chat page in a real Chromium with two users: live, after a kill, by keyboard, small screen.
 
 Every visit also fails on an error in the console, a violation of the Content-Security-Policy, an
-alert, and a request that leaves the server (course/harness/browser/plugin.py).
+alert, or a request to another server (course/harness/browser/plugin.py).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ pytestmark = [pytest.mark.craft, pytest.mark.page("app/chat")]
 
 PASSWORD = "correct horse"
 MARKUP = "<img src=x onerror=alert(1)> &amp; <b>bold</b>"
-PATIENCE = 30_000  # milliseconds; reconnecting takes its time
+PATIENCE = 30_000  # milliseconds; a reconnection takes time
 SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
 
 
 class ChatPage:
-    """The page as somebody sees it: by its words."""
+    """The page, found by its visible words."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -50,12 +50,12 @@ class ChatPage:
         self.page.get_by_role("button", name=button).click()
 
     def register(self) -> None:
-        """Register and come in."""
+        """Register and sign in."""
         self.enter("Register")
         self.is_connected()
 
     def is_connected(self) -> None:
-        """Wait until the page says so."""
+        """Wait until the page shows that it is connected."""
         expect(self.status).to_have_text("Connected", timeout=PATIENCE)
 
     def say(self, text: str) -> None:
@@ -64,33 +64,33 @@ class ChatPage:
         self.text.press("Enter")
 
     def message(self, text: str) -> Locator:
-        """Return what is shown of a message."""
+        """Return the element of a message."""
         exactly = self.page.get_by_text(text, exact=True)
         return self.log.get_by_role("article").filter(has=exactly)
 
     def is_confirmed(self, text: str) -> None:
-        """Wait until a message is shown, once, and not as one that is on its way."""
+        """Wait until a message is shown exactly once, and no longer as pending."""
         expect(self.message(text)).to_have_count(1, timeout=PATIENCE)
         expect(self.message(text)).not_to_contain_text("Sending", timeout=PATIENCE)
 
     def texts(self, start: str) -> list[str]:
-        """Return the texts that begin so, in the order in which they are shown."""
+        """Return the texts that begin with `start`, in the displayed order."""
         texts = self.log.locator(".text").all_text_contents()
         return [text for text in texts if text.startswith(start)]
 
 
 @pytest.fixture
 def address(server: Server) -> str:
-    """Where the page is."""
+    """Return the URL of the page."""
     address = f"{server.base_url}/chat"
     if isinstance(server, AttachedServer) and httpx.get(address, trust_env=False).is_error:
-        pytest.skip("not checked: there is no page at /chat")
+        pytest.skip("not checked: this server has no page at /chat")
     return address
 
 
 @pytest.fixture
 def ada(visit: Visit, address: str) -> ChatPage:
-    """The page of somebody new."""
+    """Return the page of a new user."""
     ada = ChatPage(visit(address))
     ada.register()
     return ada
@@ -98,7 +98,7 @@ def ada(visit: Visit, address: str) -> ChatPage:
 
 @pytest.fixture
 def bob(visit: Visit, address: str) -> ChatPage:
-    """The page of somebody else, in a tab of their own."""
+    """Return the page of another user, in its own tab."""
     bob = ChatPage(visit(address))
     bob.register()
     return bob
@@ -121,7 +121,7 @@ def test_two_people_see_each_others_messages_live(ada: ChatPage, bob: ChatPage) 
 
 
 @pytest.mark.requirement("8.2")
-def test_an_own_message_is_there_at_once_and_confirmed_later(ada: ChatPage) -> None:
+def test_your_message_appears_at_once_and_is_confirmed_later(ada: ChatPage) -> None:
     text = new_text()
     ada.page.context.set_offline(True)
     expect(ada.status).to_have_text("Offline")
@@ -133,7 +133,9 @@ def test_an_own_message_is_there_at_once_and_confirmed_later(ada: ChatPage) -> N
 
 
 @pytest.mark.requirement("8.5")
-def test_a_server_that_is_killed_loses_and_doubles_nothing(launch: Launch, visit: Visit) -> None:
+def test_a_kill_of_the_server_neither_loses_nor_repeats_a_message(
+    launch: Launch, visit: Visit
+) -> None:
     server = launch()
     ada, bob = (ChatPage(visit(f"{server.base_url}/chat")) for _ in range(2))
     ada.register()
@@ -142,7 +144,7 @@ def test_a_server_that_is_killed_loses_and_doubles_nothing(launch: Launch, visit
     ada.say(f"{run} 0")
     bob.is_confirmed(f"{run} 0")
     for number in range(1, 4):
-        ada.say(f"{run} {number}")  # perhaps it arrives, perhaps it does not
+        ada.say(f"{run} {number}")  # the message may arrive or be lost
     server.kill()
     expect(ada.status).to_have_text(re.compile("Reconnecting|Connecting"))
     expect(bob.status).to_have_text(re.compile("Reconnecting|Connecting"))
@@ -165,7 +167,7 @@ def test_a_server_that_is_killed_loses_and_doubles_nothing(launch: Launch, visit
 
 
 @pytest.mark.requirement("8.2")
-def test_a_text_is_text_whatever_is_in_it(ada: ChatPage, bob: ChatPage) -> None:
+def test_markup_in_a_message_is_shown_as_text(ada: ChatPage, bob: ChatPage) -> None:
     ada.say(MARKUP)
     for page in (ada, bob):
         expect(page.message(MARKUP).last).to_be_visible()
@@ -173,7 +175,7 @@ def test_a_text_is_text_whatever_is_in_it(ada: ChatPage, bob: ChatPage) -> None:
 
 
 @pytest.mark.requirement("8.2")
-def test_the_keyboard_is_enough(visit: Visit, address: str) -> None:
+def test_the_page_can_be_used_with_the_keyboard_only(visit: Visit, address: str) -> None:
     ada = ChatPage(visit(address))
     keyboard = ada.page.keyboard
     expect(ada.form).to_be_visible()
@@ -196,15 +198,15 @@ def test_the_keyboard_is_enough(visit: Visit, address: str) -> None:
     keyboard.press("Enter")
     expect(ada.log.locator(".text", has_text=first)).to_have_text(f"{first}\n{second}")
     expect(ada.text).to_be_focused()
-    keyboard.press("Shift+Tab")  # to the messages, or to "Earlier messages" among them
+    keyboard.press("Shift+Tab")  # to the messages, or to the button "Earlier messages" in them
     within = "document.querySelector('#log').contains(document.activeElement)"
     assert ada.page.evaluate(within)
     keyboard.press("Home")
-    assert ada.page.evaluate(within), "what was focused has not vanished"
+    assert ada.page.evaluate(within), "the focused element must still exist"
 
 
 @pytest.mark.requirement("8.2")
-def test_history_comes_page_by_page_and_stays_in_place(ada: ChatPage, api: Api) -> None:
+def test_loading_earlier_messages_keeps_the_scroll_position(ada: ChatPage, api: Api) -> None:
     run = new_text()
     with person(api) as carol:
         for number in range(19):
@@ -228,7 +230,7 @@ def test_history_comes_page_by_page_and_stays_in_place(ada: ChatPage, api: Api) 
     expect(ada.log.locator(".text", has_text=f"{run} 0\n")).to_have_count(1)
     box = top.bounding_box()
     assert box is not None
-    assert 0 < box["y"] < 740, "what was read is still in sight"
+    assert 0 < box["y"] < 740, "the message that was visible must stay visible"
     texts = [text.split("\n")[0] for text in ada.texts(run)]
     assert texts == [f"{run} {number}" for number in range(57)]
     with person(api) as carol:
@@ -241,7 +243,7 @@ def test_history_comes_page_by_page_and_stays_in_place(ada: ChatPage, api: Api) 
 
 
 @pytest.mark.requirement("8.2")
-def test_a_gap_of_more_than_one_page_is_filled(ada: ChatPage, api: Api) -> None:
+def test_the_page_fills_a_gap_of_more_than_one_page(ada: ChatPage, api: Api) -> None:
     run = new_text()
     ada.page.context.set_offline(True)
     expect(ada.status).to_have_text("Offline")
@@ -256,7 +258,7 @@ def test_a_gap_of_more_than_one_page_is_filled(ada: ChatPage, api: Api) -> None:
 
 
 @pytest.mark.requirement("8.2")
-def test_a_refused_message_says_why_and_can_be_tried_again(launch: Launch, visit: Visit) -> None:
+def test_the_page_explains_a_refused_message_and_can_retry_it(launch: Launch, visit: Visit) -> None:
     server = launch()
     ada = ChatPage(visit(f"{server.base_url}/chat"))
     ada.register()
@@ -271,20 +273,20 @@ def test_a_refused_message_says_why_and_can_be_tried_again(launch: Launch, visit
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.alone
-def test_a_message_that_came_too_fast_is_sent_again_by_itself(ada: ChatPage, api: Api) -> None:
+def test_the_page_resends_a_message_after_a_too_fast_error(ada: ChatPage, api: Api) -> None:
     received: list[str] = []
 
     def keep(frame: str | bytes) -> None:
         received.append(str(frame))
 
-    # The page connects anew, so that its frames can be seen.
+    # The page reconnects, so that the test can record its frames.
     ada.page.on("websocket", lambda socket: socket.on("framereceived", keep))
     ada.page.reload()
     ada.is_connected()
     same_user = api.with_token(ada.page.evaluate("sessionStorage.getItem('token')"))
     texts = [new_text() for _ in range(3)]
     with person(same_user) as program:
-        for _ in range(60):  # so much that for two seconds no token is left
+        for _ in range(60):  # enough to be limited for two seconds
             program.say(new_text())
         ada.say(texts[0])
         for _ in range(40):
@@ -300,7 +302,7 @@ def test_a_message_that_came_too_fast_is_sent_again_by_itself(ada: ChatPage, api
 
 
 @pytest.mark.requirement("8.2")
-def test_a_tab_too_many_says_why_it_is_not_connected(launch: Launch, visit: Visit) -> None:
+def test_the_page_explains_that_too_many_tabs_are_open(launch: Launch, visit: Visit) -> None:
     server = launch(CHAT_SOCKETS_PER_USER="1")
     first, second = (ChatPage(visit(f"{server.base_url}/chat")) for _ in range(2))
     first.register()
@@ -313,9 +315,7 @@ def test_a_tab_too_many_says_why_it_is_not_connected(launch: Launch, visit: Visi
 
 
 @pytest.mark.requirement("8.2")
-def test_an_expired_token_leads_to_the_form_and_keeps_the_draft(
-    launch: Launch, visit: Visit
-) -> None:
+def test_an_expired_token_shows_the_form_and_keeps_the_draft(launch: Launch, visit: Visit) -> None:
     server = launch(ACCESS_TOKEN_TTL="6")
     ada = ChatPage(visit(f"{server.base_url}/chat"))
     ada.register()
@@ -328,7 +328,9 @@ def test_an_expired_token_leads_to_the_form_and_keeps_the_draft(
 
 
 @pytest.mark.requirement("8.2")
-def test_a_long_text_is_counted_and_not_sent(ada: ChatPage, api: Api) -> None:
+def test_the_page_counts_characters_and_does_not_send_a_text_that_is_too_long(
+    ada: ChatPage, api: Api
+) -> None:
     before = history(api, limit=1)
     ada.text.fill("😀" * 1990)
     expect(ada.page.get_by_text("Characters left: 10")).to_be_visible()
@@ -341,7 +343,7 @@ def test_a_long_text_is_counted_and_not_sent(ada: ChatPage, api: Api) -> None:
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_small_screen_is_never_scrolled_sideways(
+def test_the_page_fits_the_width_of_a_small_screen(
     visit: Visit, address: str, scheme: Literal["light", "dark"], ada: ChatPage
 ) -> None:
     small = ChatPage(visit(address, width=360, color_scheme=scheme))
@@ -360,7 +362,9 @@ def test_a_small_screen_is_never_scrolled_sideways(
 
 
 @pytest.mark.requirement("8.2")
-def test_a_second_tab_is_no_second_person(ada: ChatPage, visit: Visit, address: str) -> None:
+def test_a_second_tab_does_not_count_as_a_second_user(
+    ada: ChatPage, visit: Visit, address: str
+) -> None:
     second = ChatPage(visit(address))
     second.username = ada.username
     second.enter("Sign in")
@@ -374,7 +378,7 @@ def test_a_second_tab_is_no_second_person(ada: ChatPage, visit: Visit, address: 
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.contract("C13")
-def test_there_is_a_page_to_chat_by(api: Api) -> None:
+def test_the_chat_page_exists(api: Api) -> None:
     served = api.with_token(None).request("GET", "/chat", follow_redirects=True)
     assert served.status_code == 200
     assert served.headers["content-type"].partition(";")[0] == "text/html"
@@ -382,8 +386,10 @@ def test_there_is_a_page_to_chat_by(api: Api) -> None:
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.usefixtures("address")
-@pytest.mark.parametrize("path", ["/chat", "/chat/chat.css", "/chat/chat.js", "/chat/chat.svg"])
-def test_the_page_is_served_strictly(api: Api, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/chat", "/chat/chat.css", "/chat/chat.js", "/chat/sign_in.js", "/chat/chat.svg"]
+)
+def test_the_page_is_served_with_strict_headers(api: Api, path: str) -> None:
     served = api.with_token(None).request("GET", path)
     assert served.status_code == 200
     policy = dict(

@@ -1,4 +1,4 @@
-"""Who is there: everybody is told when somebody comes or goes; tabs of one user count once."""
+"""Presence: all users are told when a user joins or leaves; tabs of one user count once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ pytestmark = pytest.mark.craft
 
 
 def ids(frame: Frame) -> list[int]:
-    """Return whom a presence frame says to be online."""
+    """Return the ids of the online users in a presence frame."""
     return [user["id"] for user in frame["online"]]
 
 
 @pytest.mark.requirement("8.1")
 @pytest.mark.contract("C6")
-def test_everybody_is_told_that_somebody_comes_and_goes(ada: Person, join: Join) -> None:
-    """Whether `online` is a list or a number the contract leaves open."""
+def test_all_users_are_told_that_a_user_joins_and_leaves(ada: Person, join: Join) -> None:
+    """The contract allows a list or a number for `online`."""
     bob = join()
     came = ada.presence("joined", bob.user)
     assert came.keys() == {"type", "event", "user", "online"}
@@ -29,7 +29,7 @@ def test_everybody_is_told_that_somebody_comes_and_goes(ada: Person, join: Join)
 
 
 @pytest.mark.requirement("8.1")
-def test_everybody_is_told_who_comes_and_goes(ada: Person, join: Join) -> None:
+def test_presence_frames_list_the_online_users(ada: Person, join: Join) -> None:
     bob = join()
     came = ada.presence("joined", bob.user)
     assert came.keys() == {"type", "event", "user", "online"}
@@ -43,14 +43,14 @@ def test_everybody_is_told_who_comes_and_goes(ada: Person, join: Join) -> None:
 
 
 @pytest.mark.requirement("8.1")
-def test_who_comes_is_told_who_is_there(ada: Person, bob: Person) -> None:
+def test_a_new_user_receives_the_list_of_online_users(ada: Person, bob: Person) -> None:
     (joined,) = [frame for frame in bob.received if frame["type"] == "presence"]
     assert {ada.user["id"], bob.user["id"]} <= set(ids(joined))
     assert len(ids(joined)) == len(set(ids(joined)))
 
 
 @pytest.mark.requirement("8.1")
-def test_two_tabs_of_one_user_are_one_person(ada: Person, bob: Person) -> None:
+def test_two_tabs_of_one_user_count_once(ada: Person, bob: Person) -> None:
     ada.presence("joined", bob.user)
     mark = len(ada.received)
     with person(bob.api) as second_tab:
@@ -71,12 +71,12 @@ def test_two_tabs_of_one_user_are_one_person(ada: Person, bob: Person) -> None:
 
 
 @pytest.mark.requirement("8.1")
-def test_a_user_whose_first_tab_is_closed_is_still_there(ada: Person, bob: Person) -> None:
+def test_a_user_stays_online_while_a_second_tab_is_open(ada: Person, bob: Person) -> None:
     with person(bob.api) as second_tab:
         bob.socket.close()
         ada.settle()
         assert second_tab.tell(new_text())
-        # Who was here before us may still be leaving: only this user matters.
+        # Users of earlier tests may still be leaving, so the test checks only this user.
         assert bob.user not in [
             frame["user"] for frame in ada.received if frame.get("event") == "left"
         ]

@@ -1,4 +1,4 @@
-"""Rows 8.3 to 8.6 on a second server: what a stop and a kill say and leave, and what is logged."""
+"""Requirements 8.3 to 8.6 on a second server: stop, kill, stored messages, and the log."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.stage08.chat import (
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 STOPPED = {1012, 1001}
-LIFETIME = 2  # seconds of a token
-TOLERANCE = 5.0  # seconds after its end in which the socket must be closed
+LIFETIME = 2  # seconds that a token is valid
+TOLERANCE = 5.0  # seconds after the expiry until the socket must be closed
 
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.contract("C14")
-def test_a_stop_is_said_to_everybody(restartable: LaunchedServer) -> None:
+def test_a_stopping_server_closes_every_socket(restartable: LaunchedServer) -> None:
     with (
         Api(restartable) as visitor,
         person(visitor.as_new_user()) as ada,
@@ -64,13 +64,13 @@ def test_a_broadcast_message_survives_a_kill(restartable: LaunchedServer) -> Non
 
 @pytest.mark.requirement("8.6")
 @pytest.mark.contract("C1")
-def test_a_token_in_the_address_is_not_in_the_log(restartable: LaunchedServer) -> None:
+def test_a_token_in_the_url_is_not_logged(restartable: LaunchedServer) -> None:
     with Api(restartable) as visitor:
         api = visitor.as_new_user()
     mark = restartable.log_mark()
     assert api.token
     assert refusal(restartable, query=f"?token={api.token}") == 0
-    restartable.restart()  # all that is to be logged has been written then
+    restartable.restart()  # the server has written its whole log then
     assert api.token.rpartition(".")[2] not in restartable.log_since(mark)
 
 
@@ -80,6 +80,6 @@ def test_a_socket_closes_when_its_token_expires(api: Api, secret: str) -> None:
     expires_at = int(time.time()) + LIFETIME
     token = forge(claims_of(api.token or "") | {"exp": expires_at}, secret)
     if api.with_token(token).request("GET", "/users/me").status_code != 200:
-        pytest.skip("not checked: the server believes no token that it did not make itself")
+        pytest.skip("not checked: the server rejects every token that it did not issue itself")
     with open_socket(api, header=f"Bearer {token}") as socket:
         assert Person(api, socket).close_code(within=LIFETIME + TOLERANCE) == 1008

@@ -1,4 +1,4 @@
-"""Row 8.4: the handler is async. What no client sees is read from the source."""
+"""Requirement 8.4: the socket handler is async, and blocks no other request."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.stage08.chat import Person, new_text
 
 pytestmark = pytest.mark.craft
 
-SAID, READS = 5, 6  # a server need not take more messages at once
-SERVED_WITHIN = 3.0  # seconds for all reads: much, but a handler that blocks takes longer
+SAID, READS = 5, 6  # a server may limit messages to five at a time
+SERVED_WITHIN = 3.0  # seconds for all reads; a handler that blocks takes longer
 
 
 @pytest.mark.requirement("8.4")
-def test_the_handler_of_the_socket_is_async(stage_directory: Path) -> None:
+def test_the_socket_handler_is_async(stage_directory: Path) -> None:
     handlers = [
         node
         for path in sorted((stage_directory / "app").rglob("*.py"))
@@ -36,8 +36,8 @@ def test_the_handler_of_the_socket_is_async(stage_directory: Path) -> None:
 
 
 @pytest.mark.requirement("8.4")
-def test_an_open_socket_holds_up_nobody(api: Api, ada: Person, bob: Person) -> None:
-    """Both handlers wait for their clients, and the same process answers others meanwhile."""
+def test_an_open_socket_blocks_no_other_request(api: Api, ada: Person, bob: Person) -> None:
+    """Both handlers wait for their clients; meanwhile the same process answers other requests."""
     assert api.request("GET", "/todos").status_code == 200
     text = new_text()
     ada.say(text)
@@ -46,7 +46,7 @@ def test_an_open_socket_holds_up_nobody(api: Api, ada: Person, bob: Person) -> N
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.contract("E27")
-def test_others_are_served_while_somebody_is_heard(api: Api, ada: Person) -> None:
+def test_other_requests_are_served_while_a_message_is_received(api: Api, ada: Person) -> None:
     texts = [new_text() for _ in range(SAID)]
     for text in texts:
         ada.say(text)
@@ -60,8 +60,8 @@ def test_others_are_served_while_somebody_is_heard(api: Api, ada: Person) -> Non
 
 
 @pytest.mark.requirement("8.4")
-def test_half_open_peers_are_looked_for(stage_directory: Path) -> None:
-    """uvicorn pings every 20 seconds and closes what does not answer, unless it is told not to."""
+def test_the_server_pings_half_open_connections(stage_directory: Path) -> None:
+    """By default uvicorn pings every 20 seconds and closes connections without an answer."""
     for path in [*stage_directory.rglob("*.py"), *stage_directory.glob("*.md")]:
         assert "ws-ping-interval" not in path.read_text(encoding="utf-8")
         assert "ws_ping_interval" not in path.read_text(encoding="utf-8")

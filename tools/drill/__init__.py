@@ -1,5 +1,5 @@
-"""Breaks the production topology while it is used, and checks that it kept every promise.
+"""Breaks the production topology under load, and checks that every promise was kept.
 
-`record` notes what clients saw, `clients` are these clients, `drills` break things, `scene` runs a
-drill and compares what was acknowledged with what is there, `report` prints the table.
+`clients` send requests, `record` stores their results, and `drills` break things. `scene` runs a
+drill and compares the acknowledged writes with the database. `report` prints the table.
 """

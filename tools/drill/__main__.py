@@ -1,15 +1,16 @@
-"""Breaks the production topology in eight ways while it is used; nothing may be lost or doubled.
+"""Breaks the production topology in eight ways under load; no write may be lost or repeated.
 
     python3 noxfile.py drill                      all eight, in about five minutes
     python3 noxfile.py drill 3 5               only those
     python3 noxfile.py drill --seconds 30      each at least that long
 
-A stack like that of `python3 noxfile.py stack` is started on free ports, with data of its own. What ends there
-is started again, as by Compose. Meanwhile clients write, read, ask for jobs and chat, and note
-everything that was acknowledged; afterwards all of it has to be there, once. Exit code 1 if not.
+The drill starts a stack like that of `python3 noxfile.py stack` on free ports, with its own data. A
+part that ends is started again, as Compose does. Meanwhile clients write, read, create jobs and
+chat, and record everything that was acknowledged. Afterwards each of these writes must exist
+exactly once; the exit code is 1 if not.
 
-errors seen: answers that a client could not use, after the gateway's retry on the other process.
-write … chat: the longest time without a good answer of that kind, in seconds.
+errors seen: failed requests, counted after the gateway's retry on the other process.
+write … chat: the longest time without a successful answer of that kind, in seconds.
 """
 
 from __future__ import annotations
@@ -42,8 +43,10 @@ def main(arguments: Sequence[str], _root: Path) -> int:
     )
     parser.add_argument("numbers", nargs="*", type=_number, metavar="N", help="1 to 8")
     parser.add_argument("--seconds", type=float, default=20, help="default: %(default)s")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write all figures there")
-    parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table there")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write all figures to this file")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="PATH", help="write the table to this file"
+    )
     options = parser.parse_args(arguments)
     directory = Path(tempfile.mkdtemp(prefix="drill-"))
     try:
@@ -72,7 +75,7 @@ def main(arguments: Sequence[str], _root: Path) -> int:
 
 def _number(text: str) -> int:
     if not text.isdecimal() or int(text) not in DRILLS:
-        raise argparse.ArgumentTypeError(f"there is no drill {text}")
+        raise argparse.ArgumentTypeError(f"no such drill: {text}")
     return int(text)
 
 
@@ -85,7 +88,7 @@ async def _drill(directory: Path, numbers: Sequence[int], seconds: float) -> lis
     stack = Stack(directory, first_port=0, with_prometheus=False)
     results: list[Result] = []
     try:
-        stack.start()  # not in a thread: after a Ctrl-C that would go on
+        stack.start()  # no thread: it would continue after a Ctrl-C
         async with supervised(stack) as scene:
             for number in numbers:
                 title, drill = DRILLS[number]

@@ -1,9 +1,9 @@
-"""Clients of the two API processes, who go on as people's programs do while things break.
+"""Clients of the two API processes that retry while parts of the stack break.
 
-They reach the API as through the gateway: a request that got no answer from one process is sent to
-the other at once (all of these may be: reads, and writes with an `Idempotency-Key`; of a POST that
-was broken off nginx knows no key, and leaves that to its client). What then still is no answer,
-the client sees; it tries again, with the same key, until it has one.
+They send requests like the gateway: when one process gives no answer, they ask the other at once.
+That is safe for reads and for writes with an `Idempotency-Key`. (nginx does not repeat a POST and
+leaves that to the client.) If both fail, the client sees an error and tries again with the same key
+until it gets an answer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 
 class Gateway:
-    """Sends requests to one process, and to the other when there is no answer."""
+    """Sends requests to one process, and to the other when the first does not answer."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.addresses = list(addresses)
@@ -40,7 +40,7 @@ class Gateway:
         self._client = httpx.AsyncClient(
             trust_env=False,
             timeout=httpx.Timeout(ANSWERS_WITHIN, connect=CONNECTS_WITHIN),
-            # A connection for each request, as the gateway has: none that is stale.
+            # Each request opens a connection, as in the gateway, so none is stale.
             limits=httpx.Limits(max_keepalive_connections=0),
         )
 
@@ -65,7 +65,7 @@ class Gateway:
         return None
 
     async def new_user(self) -> dict[str, str]:
-        """Register somebody, sign in, and return the header that says so."""
+        """Register a user, sign in, and return the `Authorization` header."""
         name = f"drill-{secrets.token_hex(6)}"
         person = {"username": name, "password": secrets.token_hex(12)}
         await self.request(0, "POST", "/auth/register", json=person)
@@ -76,7 +76,7 @@ class Gateway:
 
 
 class Clients:
-    """One user's programs: two of each kind, one for each process."""
+    """The programs of one user: two of each kind, one for each process."""
 
     def __init__(self, gateway: Gateway, user: dict[str, str], drill: str) -> None:
         self._gateway = gateway
@@ -87,11 +87,11 @@ class Clients:
         self.stopping = False
 
     def new_text(self) -> str:
-        """Return a text that nobody has sent before."""
+        """Return a text that was never sent before."""
         return f"{self._drill} {secrets.token_hex(8)}"
 
     async def write(self, first: int) -> None:
-        """Store todos."""
+        """Create todos until the drill ends."""
         while not self.stopping:
             title = self.new_text()
             answer = await self.insist(WRITE, first, "/todos", {"title": title})
@@ -100,13 +100,14 @@ class Clients:
             await asyncio.sleep(PAUSE)
 
     async def send_jobs(self, first: int) -> None:
-        """Ask for jobs."""
+        """Create jobs until the drill ends."""
         while not self.stopping:
             await self.insist(JOB, first, "/jobs", {"text": self.new_text()})
             await asyncio.sleep(2 * PAUSE)
 
     async def insist(self, kind: str, first: int, path: str, body: Json) -> Json | None:
-        """Post until it is acknowledged; return the answer, or None when the drill ended before."""
+        """Post until the server acknowledges it; return the answer, or None at the end of the
+        drill."""
         text = body.get("title") or body["text"]
         headers = {**self._user, "Idempotency-Key": text}
         while not self.stopping:
@@ -121,7 +122,7 @@ class Clients:
         return None
 
     async def try_once(self, first: int) -> bool:
-        """Store a todo, or be refused: one of a crowd, whose errors are not counted."""
+        """Try once to create a todo, as one of a crowd; an error is not counted."""
         title = self.new_text()
         headers = {**self._user, "Idempotency-Key": title}
         body = {"title": title}
@@ -132,7 +133,7 @@ class Clients:
         return stored
 
     async def send_file(self, content: bytes) -> str:
-        """Ask for a long job, once; return its id."""
+        """Create one long job; return its id."""
         text = self.new_text()
         answer = await self._gateway.request(
             0, "POST", "/jobs/file", headers={**self._user, "Idempotency-Key": text},
@@ -145,7 +146,7 @@ class Clients:
         return job_id
 
     async def read(self, first: int) -> None:
-        """Read todos that were acknowledged, by id."""
+        """Read acknowledged todos by id until the drill ends."""
         while not self.stopping:
             if self._todos:
                 title = random.choice(list(self._todos))  # noqa: S311 - no secret
@@ -158,7 +159,7 @@ class Clients:
             await asyncio.sleep(PAUSE)
 
     async def speak(self, first: int, user: dict[str, str]) -> None:
-        """Say things in the chat; each until it comes back, with the same `client_id`."""
+        """Send chat messages; repeat each with the same `client_id` until it comes back."""
         turn = first
         text = self.new_text()
         while not self.stopping:
@@ -189,9 +190,9 @@ class Clients:
         raise Refused("socket closed")
 
     async def listen(self, first: int, user: dict[str, str], last: int) -> None:
-        """Hear everything after a message: live, and with each new connection what was missed.
+        """Receive all messages after one: live, and after a reconnect from the history.
 
-        Does not return: it listens until the last message has come.
+        Does not return; the caller cancels it.
         """
         turn = first
         heard: set[int] = set()
@@ -199,7 +200,7 @@ class Clients:
         def hear(message: Json) -> None:
             nonlocal last
             last = max(last, message["id"])
-            if message["id"] not in heard:  # in the history it may be once more
+            if message["id"] not in heard:  # the history may repeat it
                 self._record.heard.append(message["text"])
                 heard.add(message["id"])
 
@@ -221,7 +222,7 @@ class Clients:
             turn = 1 - turn
 
     async def history(self, turn: int, user: dict[str, str], after: int) -> list[Json]:
-        """Return all messages after one, page by page; `Refused` when there is no answer."""
+        """Return all messages after one, page by page; raise `Refused` without an answer."""
         messages: list[Json] = []
         while True:
             parameters = {"after": messages[-1]["id"] if messages else after, "limit": PAGE}
@@ -237,14 +238,14 @@ class Clients:
 
 
 class Refused(Exception):
-    """The chat said no, or nothing."""
+    """The chat answered with an error, or did not answer."""
 
 
 NO_CHAT = (WebSocketException, OSError, TimeoutError, Refused)
 
 
 def open_socket(address: str, user: dict[str, str]) -> connect:
-    """Return a socket of the chat, to be used in `async with`."""
+    """Return a connection to the chat, for `async with`."""
     return connect(
         address.replace("http", "ws", 1) + "/ws/chat",
         additional_headers=user,
@@ -256,12 +257,12 @@ def open_socket(address: str, user: dict[str, str]) -> connect:
 
 
 def said(error: Exception) -> str:
-    """Return what somebody in the chat saw, in a word or two."""
+    """Return the error that a chat client saw, in one or two words."""
     if isinstance(error, ConnectionClosed):
         return "socket closed"
     return str(error) if isinstance(error, Refused) else type(error).__name__
 
 
 def what(answer: httpx.Response | None) -> str:
-    """Return what a client saw, in a word."""
+    """Return the result that a client saw, in one word."""
     return "no answer" if answer is None else str(answer.status_code)

@@ -1,4 +1,4 @@
-"""The eight drills: what is done to the stack. Each returns a sentence, if there is more to say."""
+"""The eight drills. Each breaks one part of the stack and may return a sentence for the report."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MID_JOB = 10  # percent, at least
 
 
 async def kill_an_api(scene: Scene, _: Clients) -> str:
-    """SIGKILL: requests that it had break off, sockets are cut."""
+    """SIGKILL: its requests and sockets break off."""
     api = scene.parts.apis[0]
     api.process.kill()
     return f"ready again after {await _seconds_until_ready(scene, 0):.1f} s"
 
 
 async def terminate_an_api(scene: Scene, _: Clients) -> str:
-    """SIGTERM: it finishes what it has begun, closes its sockets with 1012, and ends."""
+    """SIGTERM: it finishes its requests, closes its sockets with 1012, and ends."""
     api = scene.parts.apis[0]
     api.ask_to_stop()
     began = time.monotonic()
@@ -39,14 +39,14 @@ async def terminate_an_api(scene: Scene, _: Clients) -> str:
 
 
 async def restart_redis(scene: Scene, _: Clients) -> str:
-    """It ends in good order and comes back with what it wrote down."""
+    """Redis stops cleanly and starts again with the data that it saved."""
     await scene.stop(scene.parts.redis_part)
     await scene.start(scene.parts.redis_part)
     return ""
 
 
 async def restart_postgres(scene: Scene, _: Clients) -> str:
-    """A fast shutdown: connections are cut, transactions that are open are rolled back."""
+    """A fast shutdown: PostgreSQL cuts connections and rolls back open transactions."""
     began = time.monotonic()
     await scene.stop(scene.parts.postgres)
     await scene.start(scene.parts.postgres)
@@ -54,7 +54,7 @@ async def restart_postgres(scene: Scene, _: Clients) -> str:
 
 
 async def kill_the_worker(scene: Scene, clients: Clients) -> str:
-    """SIGKILL for it and its processes, while one of them is at a long job."""
+    """SIGKILL for the worker and its processes, while one of them runs a long job."""
     job_id = await clients.send_file(prose(LONG_JOB))
     statement = "SELECT status, progress, attempts FROM jobs WHERE id = ?"
 
@@ -74,7 +74,7 @@ async def kill_the_worker(scene: Scene, clients: Clients) -> str:
 
 
 async def pause_redis(scene: Scene, _: Clients) -> str:
-    """SIGSTOP: connections stay, nothing is answered. Then SIGCONT."""
+    """SIGSTOP: connections stay open and get no answer. Then SIGCONT."""
     scene.parts.redis.pause()
     try:
         await asyncio.sleep(REDIS_HANGS_FOR)
@@ -84,7 +84,7 @@ async def pause_redis(scene: Scene, _: Clients) -> str:
 
 
 async def rolling_restart(scene: Scene, _: Clients) -> str:
-    """One API process after the other, the second when the first is ready again."""
+    """Restart the first API process; when it is ready again, restart the second."""
     for api in scene.parts.apis:
         await scene.stop(api)
         await scene.start(api)
@@ -92,7 +92,7 @@ async def rolling_restart(scene: Scene, _: Clients) -> str:
 
 
 async def fill_the_pool(scene: Scene, clients: Clients) -> str:
-    """A lock on the todos, and a crowd that wants to write some: each holds a connection."""
+    """Lock the table of todos while a crowd writes: each request holds a connection."""
     address = scene.parts.database_url.replace("+asyncpg", "")
     async with await psycopg.AsyncConnection.connect(address) as connection:
         await connection.execute("LOCK TABLE todos IN EXCLUSIVE MODE")

@@ -1,4 +1,4 @@
-"""What clients saw during a drill: answers, errors, and everything that was acknowledged."""
+"""The record of a drill: the answers and errors that clients saw, and all acknowledged writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = (WRITE, READ, JOB, JOB_DONE, CHAT)
 
 @dataclass
 class Record:
-    """One drill, as its clients saw it. A text that was acknowledged is unique in all drills."""
+    """One drill, as its clients saw it. Each acknowledged text is unique in all drills."""
 
     began: float = field(default_factory=time.time)
     ended: float = 0.0
@@ -28,11 +28,11 @@ class Record:
     heard_twice: list[str] = field(default_factory=list)  # on one socket
 
     def good(self, kind: str) -> None:
-        """Note that a client got what it wanted."""
+        """Record a success."""
         self.good_at[kind].append(time.time())
 
     def error(self, kind: str, what: str) -> None:
-        """Note that a client got something else, or nothing."""
+        """Record a failure: another answer, or none."""
         self.errors[kind][what] += 1
 
     def error_count(self) -> int:
@@ -48,7 +48,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Difference:
-    """What was promised and is not there, and what is there more often than it should be."""
+    """The acknowledged texts that are missing, and the texts that exist more than once."""
 
     lost: list[str]
     doubled: list[str]
@@ -61,10 +61,10 @@ class Difference:
 
 
 def compare(where: str, acknowledged: Iterable[str], there: Iterable[str]) -> Difference:
-    """Return how what is there differs from what was acknowledged, which may be less.
+    """Compare the stored texts with the acknowledged ones; more may be stored.
 
-    A client that got no answer does not know what became of its request: once or never, both are
-    right. Twice never is.
+    A client without an answer does not know whether its request was executed: once or never are
+    both right. Twice is always wrong.
     """
     counts = Counter(there)
     return Difference(

@@ -1,4 +1,4 @@
-"""What came out of the drills: a table, the same as Markdown, or as JSON."""
+"""The report of the drills: a table, the same table as Markdown, or JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADINGS = (
 
 @dataclass(frozen=True)
 class Result:
-    """One drill."""
+    """The result of one drill."""
 
     number: int
     title: str
@@ -60,7 +60,7 @@ class Result:
 
 
 def as_text(results: Sequence[Result]) -> str:
-    """Return the table for a terminal: what a drill has to say stands below its row."""
+    """Return the table for a terminal; a drill's sentence stands below its row."""
     rows = [result.cells() for result in results]
     table = [list(HEADINGS[:-1]), *(row[:-1] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

@@ -1,7 +1,7 @@
-"""Where the drills happen: a stack whose parts are started again when they end, and its clients.
+"""The scene of a drill: a stack whose parts are restarted when they end, and its clients.
 
-What Compose's `restart: unless-stopped` does is done here by `supervise`: whatever ends is started
-again, unless the drill itself has stopped it.
+`supervise` acts like Compose's `restart: unless-stopped`: it restarts each part that ends, unless
+the drill itself has stopped it.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ User = dict[str, str]
 
 
 class Scene:
-    """A running stack, three users, and the database as somebody sees it from outside."""
+    """A running stack, three users, and a connection of our own to the database."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.parts = stack.parts
         self.database = PostgresDatabase(stack.parts.database_url)
         self.gateway = Gateway([part.address for part in stack.parts.apis])
-        self._ledger = Ledger(self.database)  # each end of a job, noted by the database
+        self._ledger = Ledger(self.database)  # each end of a job
         self._stopped: set[str] = set()
         self._users: list[User] = []
         self._last_message = 0
 
     async def sign_in(self) -> None:
-        """Make the users."""
+        """Register the users."""
         self._users = [await self.gateway.new_user() for _ in range(3)]
 
     async def supervise(self) -> None:
-        """Start again what has ended; does not return."""
+        """Restart parts that have ended; does not return."""
         while True:
             for part in self.parts.all:
                 runs_on = part.is_up or part is self.parts.migrate or part.name in self._stopped
@@ -56,7 +56,7 @@ class Scene:
             await asyncio.sleep(_LOOK_EVERY)
 
     async def stop(self, part: Part) -> None:
-        """Ask a part to end, and wait until it has; it stays down."""
+        """Stop a part and wait until it has ended; it stays down."""
         self._stopped.add(part.name)
         part.ask_to_stop()
         await self.until_ended(part)
@@ -68,27 +68,27 @@ class Scene:
         await self.until_ready(part)
 
     async def until_ended(self, part: Part) -> None:
-        """Wait until a part that was asked to stop has ended; `AssertionError` when it has not."""
+        """Wait until a stopping part has ended; raise `AssertionError` if it does not end."""
         asked = part.process.pid
 
         def has_ended() -> bool:
-            # It may run again by the time we look: somebody supervises it.
+            # The supervisor may have restarted it before we look.
             return part.process.pid != asked or part.process.exit_code is not None
 
         await asyncio.to_thread(eventually, has_ended, within=_ENDS)
 
     async def until_ready(self, part: Part) -> None:
-        """Wait until a part runs, again, and is ready; `DidNotStart` when it is not in time."""
+        """Wait until a part runs again and is ready; raise `DidNotStart` if it is late."""
         await asyncio.to_thread(eventually, lambda: part.is_up, within=_RESTARTS)
         await asyncio.to_thread(self.stack.wait_until_ready, part)
 
     async def run(
         self, name: str, drill: Drill, *, seconds: float, calm: float = CALM
     ) -> tuple[Record, str, Difference]:
-        """Run a drill for so many seconds, or longer if it takes longer.
+        """Run a drill for at least `seconds`.
 
-        Nothing breaks in the first and the last `calm` seconds. Returns what clients saw, what the
-        drill has to say, and which promises were broken.
+        Nothing breaks in the first and the last `calm` seconds. Returns the record, the drill's
+        sentence, and the broken promises.
         """
         record = self.gateway.record = Record()
         clients = Clients(self.gateway, self._users[0], name)
@@ -107,7 +107,7 @@ class Scene:
 
     @asynccontextmanager
     async def _used(self, clients: Clients) -> AsyncIterator[None]:
-        """Have all clients at work; who listens to the chat does so until the very end."""
+        """Run all clients; the listeners of the chat stay until the very end."""
         one, two, three = self._users
         said = await clients.history(0, three, self._last_message)
         self._last_message = max((message["id"] for message in said), default=self._last_message)
@@ -128,7 +128,7 @@ class Scene:
                     raise result
 
     async def _settle(self, clients: Clients, record: Record) -> Difference:
-        """Wait until all is as it should be, and return what is not when the time is over."""
+        """Wait until no promise is broken; return those that are still broken at the deadline."""
         for part in self.parts.all:
             if part is not self.parts.migrate:
                 await self.until_ready(part)
@@ -153,7 +153,7 @@ class Scene:
             said = await clients.history(number, self._users[0], self._last_message)
             texts = [message["text"] for message in said]
             total += compare(f"chat, as api-{number + 1} shows it", promised[CHAT], texts)
-        total += compare("chat, as it was heard", promised[CHAT], record.heard)
+        total += compare("chat, as received live", promised[CHAT], record.heard)
         return total + Difference(
             [], [f"chat, on one socket: {text}" for text in record.heard_twice]
         )
@@ -176,7 +176,7 @@ class Scene:
         return [str(text) for (text,) in rows]
 
     async def _ends_of_jobs(self) -> list[tuple[str, str, float]]:
-        """Return text, end and time of every end that a job came to; a job without one has ''."""
+        """Return text, status and time of each end of each job; a job that has not ended has ''."""
         statement = (
             "SELECT split_part(j.text, chr(10), 1), coalesce(c.new, ''), coalesce(c.at, 0)"
             " FROM jobs j LEFT JOIN changes_of_jobs c ON c.job_id = replace(j.id::text, '-', '')"
@@ -192,7 +192,7 @@ class Scene:
 
 @asynccontextmanager
 async def supervised(stack: Stack) -> AsyncIterator[Scene]:
-    """Yield the scene of a stack that runs, supervised."""
+    """Start a stack with a supervisor and yield the scene."""
     scene = Scene(stack)
     supervisor = asyncio.create_task(scene.supervise())
     try:

@@ -155,7 +155,7 @@ def _safely(options: Options, subject: Subject, *, first: Mapping[str, int] = _N
     progress = Progress(rows, sys.stderr, options.language)
     if first:
         progress.look_first_at(first)
-        told = say("Rows that failed are looked at first", options.language)
+        told = say("Checking the rows that failed first", options.language)
         progress.say(f"{told}: {', '.join(first)}")
     try:
         return grade(options, subject, progress.say, progress=progress, first=tuple(first))

@@ -45,11 +45,11 @@ def explain(error: BaseException, message: str) -> tuple[str, str]:
         case httpx.TimeoutException() | TimeoutError():
             return _answer_to(waited), f"nothing within {driver.ANSWER_WITHIN:.0f} s"
         case httpx.ConnectError() | ConnectionRefusedError():
-            return _answer_to(waited), "nobody listens there any more"
+            return _answer_to(waited), "no server listens there any more"
         case httpx.TransportError() | ConnectionError():
             return _answer_to(waited), f"the connection broke: {text}"
         case httpx.TooManyRedirects():
-            return _answer_to(waited), "redirects without end"
+            return _answer_to(waited), "endless redirects"
         case KeyError():
             return f"{error} in the answer", answered_last() or "an answer without it"
         case ValueError() if "JSONDecodeError" in message.partition(":")[0]:
@@ -59,7 +59,7 @@ def explain(error: BaseException, message: str) -> tuple[str, str]:
     if type(error).__module__.startswith("websockets"):
         return "an open socket", text
     if "pytest-timeout" in message:
-        return _answer_to(waited), "nothing until the time of the test was up"
+        return _answer_to(waited), "nothing before the test's time limit"
     if message.startswith(("Failed: not received", "AssertionError: not received")):
         wanted, _, received = text.partition("; received: ")
         return f"a frame {wanted.removeprefix('not received ')}", f"received: {received or '[]'}"

@@ -80,7 +80,7 @@ def grade(
 
 
 def _not_begun(subject: Subject, options: Options) -> set[str]:
-    return not_begun(subject.directory, load_course(), options.stage)
+    return not_begun(subject.directory, options.stage)
 
 
 def _start_by_hand(subject: Subject) -> str:
@@ -111,7 +111,7 @@ def with_hints(grade: Grade, hints: Hints, numbers: dict[str, int], fixed: int |
 
     def hint(row: Row) -> str:
         if row.todo:
-            return f"{say('Not begun yet: look for', grade.language)} `TODO {row.todo}`"
+            return f"{say('Not started yet: look for', grade.language)} `TODO {row.todo}`"
         if row.status != "fail":
             return ""
         return hints.hint(row.id, fixed or numbers.get(row.id, 1), grade.language)
@@ -179,15 +179,16 @@ def _tell_what_it_was_given(options: Options, running: Running, tell: Tell) -> N
     stage = options.stage.number
     if stage >= 6 and running.weather is None:
         no_weather = (
-            "Rows that need control of the weather are not checked. To check them: start "
-            "`python3 noxfile.py fake-weather`, and your server as that says; then this again."
+            "Rows that need control of the weather are not checked. To check them, run `python3 "
+            "noxfile.py fake-weather` in the course's directory, start your server with the "
+            "settings that it prints, and grade again."
         )
         tell(say(no_weather, options.language))
     if stage >= 7 and options.admin is None:
         no_admin = (
-            "Rows that need an administrator are not checked. To check them: start your server "
-            "with FIRST_ADMIN_USERNAME and FIRST_ADMIN_PASSWORD, and say --admin-username and "
-            "--admin-password here."
+            "Rows that need an administrator are not checked. To check them, start your server "
+            "with FIRST_ADMIN_USERNAME and FIRST_ADMIN_PASSWORD, and give the same values to "
+            "--admin-username and --admin-password."
         )
         tell(say(no_admin, options.language))
 
@@ -208,7 +209,7 @@ def _notes(running: Running, subject: Subject, suite: Suite, language: str) -> I
         ended = "The server ended {times} × while it was graded (exit code {codes})."
         yield words.tell(ended, language, times=len(running.ends), codes=codes)
     if not subject.base_url and not any("{port}" in word for word in subject.command):
-        no_port = "The command has no {{port}}: the server was to take it from PORT."
+        no_port = "The command has no {{port}}: the server must read the port from PORT."
         yield words.tell(no_port, language)
     if running.note:
         yield running.note

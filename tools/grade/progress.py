@@ -107,8 +107,8 @@ class Progress:
             failing = sum(self._ended[test] == "failed" for test in tests)
             told.append(self._of_row(name, before, failing))
         self._first_tests = set()
-        self.say(f"{say('Those rows now', self._language)}: {', '.join(told)}")
-        self.say(f"{say('Looking at the others', self._language)} …")
+        self.say(f"{say('These rows now', self._language)}: {', '.join(told)}")
+        self.say(f"{say('Checking the other rows', self._language)} …")
 
     def _of(self, row: str, tests: Iterable[str]) -> list[str]:
         """Return those of the tests that belong to a row."""

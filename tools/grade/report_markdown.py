@@ -52,14 +52,14 @@ def _lines(grade: Grade) -> Iterator[str]:
         yield from (f"- {row.id} {_text(row.text)}" for row in broken)
         yield ""
     if failing := grade.failing():
-        yield f"## {say('What is wrong', lang)}\n"
+        yield f"## {say('Failed requirements', lang)}\n"
         for row in failing:
             yield from _failing(row, lang)
     if todo := grade.left_to_do():
         yield f"{say('Not begun', lang)}: {', '.join(row.id for row in todo)}\n"
     if advice := grade.suggestions():
         yield f"## {suggestions_line(grade, lang)}\n"
-        yield say("The contract does not ask for these, and they cost nothing.", lang) + "\n"
+        yield say("The contract does not require these, and they cost no points.", lang) + "\n"
         for one in advice:
             outcome = one.outcome
             yield f"- {one.row.id} {_text(outcome.sentence)}"

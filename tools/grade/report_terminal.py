@@ -176,9 +176,10 @@ def _lines(grade: Grade, paint: _Paint) -> Iterator[str]:
         yield from (f"  {row.id:<4} {row.text}" for row in broken)
         yield ""
     if failing := grade.failing():
-        yield paint.bold(say("What is wrong", lang))
+        yield paint.bold(say("Failed requirements", lang))
         if grade.start and any(failure.curl for row in failing for failure in row.failures):
-            yield f"{say('The curl lines ask your own server. Start it', lang)}: {grade.start}"
+            title = say("The curl commands need your own server. Start it with", lang)
+            yield f"{title}: {grade.start}"
         for row in failing:
             yield from _failing(row, lang, paint)
         yield ""
@@ -187,7 +188,7 @@ def _lines(grade: Grade, paint: _Paint) -> Iterator[str]:
         yield ""
     if advice := grade.suggestions():
         yield paint.bold(suggestions_line(grade, lang))
-        yield say("The contract does not ask for these, and they cost nothing.", lang)
+        yield say("The contract does not require these, and they cost no points.", lang)
         for suggestion in advice:
             yield from _suggestion(suggestion, lang, paint)
         yield ""
@@ -196,7 +197,8 @@ def _lines(grade: Grade, paint: _Paint) -> Iterator[str]:
         yield ""
     if any(row.hint for row in failing):
         yield say(
-            "The next hint comes when a row fails in another way, or by --hint 2 and --hint 3.",
+            "You get the next hint when the row fails in another way, or with --hint 2 or --hint "
+            "3.",
             lang,
         )
     yield from grade.notes
@@ -229,7 +231,7 @@ def _problem(grade: Grade, paint: _Paint) -> Iterator[str]:
     if "\n" in grade.problem or not grade.is_empty:
         yield say(grade.problem_note, lang)
     if grade.log:
-        yield paint.bold(say("The server's log ends", lang))
+        yield paint.bold(say("End of the server's log", lang))
         yield textwrap.indent(_plain(grade.log), "  ")
 
 

@@ -81,8 +81,8 @@ class Row:
         return self.status in CHECKABLE and self.run < self.of
 
 
-PARTLY_NEEDS_CMD = "a part of it is not looked at: needs --cmd"
-ONLY_CRAFT = "the contract says nothing of it: there are suggestions at most (--strict counts them)"
+PARTLY_NEEDS_CMD = "partly checked: the rest needs --cmd"
+ONLY_CRAFT = "the contract does not cover it: only suggestions are possible (--strict counts them)"
 
 
 @dataclass(frozen=True)
@@ -185,14 +185,16 @@ class Grade:
     def problem_title(self) -> str:
         """What a problem means, as a headline."""
         counted = self.score.checkable
-        return "Not all of it could be graded" if counted else "It could not be graded"
+        if counted:
+            return "Some requirements could not be graded"
+        return "The solution could not be graded"
 
     @property
     def problem_note(self) -> str:
         """What a problem means for whoever is graded."""
         if self.score.checkable:
-            return "What was not run was not counted."
-        return "Nothing was counted. If the log shows an error of the solution, that is its own."
+            return "Tests that did not run were not counted."
+        return "Nothing was counted. If the log shows an error of the solution, correct that error."
 
     @property
     def exit_code(self) -> int:

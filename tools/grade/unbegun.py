@@ -8,30 +8,21 @@ without a guard 200: the source tells those apart from mistakes. Only a director
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from course.catalog.parts import Part, read_parts
-from course.catalog.stages import ROOT, Stage
-
-MADE_BY_US = Path("app", "unfinished.py")
+from course.catalog.stages import Stage
 
 
-def not_begun(solution: Path, stages: Sequence[Stage], stage: Stage, root: Path = ROOT) -> set[str]:
+def not_begun(solution: Path, stage: Stage) -> set[str]:
     """Return the rows of which each part of the stage's starter is left to do."""
-    if not (solution / MADE_BY_US).exists():
-        return set()
     parts = read_parts(stage)
-    todos = Counter((part.path, part.rows) for part in parts for _ in part.names)
-    before = root / stages[stage.number - 2].directory if stage.number > 1 else None
+    todos = Counter((part.path, part.rows) for part in parts for _ in part.names or (part.path,))
     left: set[str] = set()
     begun: set[str] = set()
     for part in parts:
-        if part.names:
-            wanted = todos[part.path, part.rows]
-            is_left = _text(solution / part.path).count(_mark(part)) >= wanted
-        else:
-            is_left = _text(solution / part.path) == (_text(before / part.path) if before else "")
+        wanted = todos[part.path, part.rows]
+        is_left = _text(solution / part.path).count(_mark(part)) >= wanted
         (left if is_left else begun).update(part.rows)
     return left - begun
 

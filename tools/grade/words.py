@@ -29,20 +29,22 @@ _RUSSIAN = {
     "The server ended {times} × while it was graded (exit code {codes}).": (
         "Сервер завершался во время проверки: {times} × (код {codes})."
     ),
-    "The command has no {{port}}: the server was to take it from PORT.": (
+    "The command has no {{port}}: the server must read the port from PORT.": (
         "В команде нет {{port}}: порт сервер должен был взять из PORT."
     ),
-    "Rows that need control of the weather are not checked. To check them: start "
-    "`python3 noxfile.py fake-weather`, and your server as that says; then this again.": (
-        "Требования, которым нужно управлять погодой, не проверены. Чтобы проверить: запустите "
-        "`python3 noxfile.py fake-weather` и свой сервер, как там сказано; затем это снова."
+    "Rows that need control of the weather are not checked. To check them, run `python3 "
+    "noxfile.py fake-weather` in the course's directory, start your server with the settings that "
+    "it prints, and grade again.": (
+        "Требования, которым нужно управлять погодой, не проверены. Чтобы проверить, запустите в "
+        "каталоге курса `python3 noxfile.py fake-weather`, затем свой сервер с настройками, "
+        "которые она напечатает, и повторите проверку."
     ),
-    "Rows that need an administrator are not checked. To check them: start your server "
-    "with FIRST_ADMIN_USERNAME and FIRST_ADMIN_PASSWORD, and say --admin-username and "
-    "--admin-password here.": (
-        "Требования, которым нужен администратор, не проверены. Чтобы проверить: запустите свой "
-        "сервер с FIRST_ADMIN_USERNAME и FIRST_ADMIN_PASSWORD и укажите здесь --admin-username и "
-        "--admin-password."
+    "Rows that need an administrator are not checked. To check them, start your server with "
+    "FIRST_ADMIN_USERNAME and FIRST_ADMIN_PASSWORD, and give the same values to --admin-username "
+    "and --admin-password.": (
+        "Требования, которым нужен администратор, не проверены. Чтобы проверить, запустите свой "
+        "сервер с FIRST_ADMIN_USERNAME и FIRST_ADMIN_PASSWORD и передайте те же значения в "
+        "--admin-username и --admin-password."
     ),
     "Not begun": "Ещё не начато",
     "Since the last grade": "С прошлой проверки",
@@ -51,8 +53,8 @@ _RUSSIAN = {
     "exception": "исключение",
     "About the requirement": "О требовании",
     "Your code raised an exception: start at": "Ваш код вызвал исключение: начните с",
-    "The curl lines ask your own server. Start it": (
-        "Строки curl обращаются к вашему серверу. Запустите его"
+    "The curl commands need your own server. Start it with": (
+        "Командам curl нужен ваш сервер. Запустите его так"
     ),
     "A quick look runs a part of the tests; --thorough runs all.": (
         "Быстрая проверка выполняет часть проверок, --thorough — все."
@@ -62,14 +64,14 @@ _RUSSIAN = {
     "row": "требование",
     "Changed": "Изменено",
     "grading again": "проверяю снова",
-    "Rows that failed are looked at first": "Сначала проверяются требования, которые не выполнены",
-    "Those rows now": "Эти требования теперь",
-    "Looking at the others": "Проверяю остальные",
+    "Checking the rows that failed first": "Сначала проверяются требования, которые не выполнены",
+    "These rows now": "Эти требования теперь",
+    "Checking the other rows": "Проверяю остальные требования",
     "passes so far": "пока проходит",
     "Results by learner": "Результаты по ученикам",
     "Contents": "Содержание",
     "back to the table": "к таблице",
-    "What the marks mean": "Что значат знаки",
+    "Meaning of the marks": "Что значат знаки",
     "more": "ещё",
     "Ending the servers": "Завершаю серверы",
     "Stage": "Этап",
@@ -80,16 +82,16 @@ _RUSSIAN = {
     "total": "всего",
     "Sum": "Итого",
     "Regressions in earlier stages": "Сломано из прежних этапов",
-    "What is wrong": "Что не так",
+    "Failed requirements": "Невыполненные требования",
     "must hold": "должно выполняться",
     "contract": "договор",
     "Craft": "Мастерство",
     "suggestion": "совет",
     "suggestions": "советов",
-    "The contract does not ask for these, and they cost nothing.": (
-        "Договор этого не требует, на оценку это не влияет."
+    "The contract does not require these, and they cost no points.": (
+        "Договор этого не требует, баллов это не снимает."
     ),
-    "the contract says nothing of it: there are suggestions at most (--strict counts them)": (
+    "the contract does not cover it: only suggestions are possible (--strict counts them)": (
         "в договоре об этом ничего нет: возможны только советы (--strict учитывает их)"
     ),
     "expected": "ожидалось",
@@ -99,37 +101,38 @@ _RUSSIAN = {
     "over WebSocket": "по WebSocket",
     "the server's log": "журнал сервера",
     "Hint": "Подсказка",
-    "Not begun yet: look for": "Ещё не начато: найдите",
-    "The next hint comes when a row fails in another way, or by --hint 2 and --hint 3.": (
-        "Следующая подсказка — когда требование нарушено иначе, или по --hint 2 и --hint 3."
+    "Not started yet: look for": "Ещё не начато: найдите",
+    "You get the next hint when the row fails in another way, or with --hint 2 or --hint 3.": (
+        "Следующая подсказка появится, когда требование нарушено иначе, или с --hint 2 или --hint "
+        "3."
     ),
     "blocked by": "сначала",
     "more failures of this row": "и ещё случаев",
     "of": "из",
-    "It could not be graded": "Проверить не удалось",
-    "Nothing was counted. If the log shows an error of the solution, that is its own.": (
-        "Ничего не засчитано. Если в журнале ошибка решения, то она его собственная."
+    "The solution could not be graded": "Проверить не удалось",
+    "Nothing was counted. If the log shows an error of the solution, correct that error.": (
+        "Ничего не засчитано. Если в журнале есть ошибка решения, исправьте её."
     ),
-    "Not all of it could be graded": "Проверить удалось не всё",
-    "What was not run was not counted.": "Что не запускалось, то не засчитано.",
-    "The server's log ends": "Конец журнала сервера",
+    "Some requirements could not be graded": "Некоторые требования проверить не удалось",
+    "Tests that did not run were not counted.": "Проверки, которые не запускались, не засчитаны.",
+    "End of the server's log": "Конец журнала сервера",
     "the token is yours to set": "свой токен подставьте сами",
     "learner": "ученик",
     "The server was given": "Серверу передано",
     "needs the source of the app": "нужен исходный код",
     "needs control of the server process": "нужно управлять процессом сервера (--cmd)",
     "not looked at: needs --cmd": "не проверялось: нужен --cmd",
-    "a part of it is not looked at: needs --cmd": "проверено не всё: нужен --cmd",
+    "partly checked: the rest needs --cmd": "проверено частично: для остального нужен --cmd",
     "the server does not sign its tokens with the JWT_SECRET it was given": (
         "сервер подписывает токены не тем JWT_SECRET, который ему передан"
     ),
-    "the server believes no token that it did not make itself": (
-        "сервер не верит токенам, которые выпустил не сам"
+    "the server rejects every token that it did not issue itself": (
+        "сервер отклоняет все токены, которые выпустил не сам"
     ),
-    "needs the course's own app, to look into its database and log": (
+    "needs the course's own app, since the test reads its database and log": (
         "нужно приложение курса: проверка смотрит в его базу и журнал"
     ),
-    "needs the course's own app, to start it with other settings": (
+    "needs the course's own app, since the test starts it with other settings": (
         "нужно приложение курса: проверка запускает его с другими настройками"
     ),
     "needs control of the weather provider (--weather-control-url)": (
@@ -150,10 +153,10 @@ _VALUES = (
     (r"an answer in the form of the contract", "ответ в форме договора"),
     (r"an answer without it", "ответ без этого"),
     (r"nothing within (.+) s", "ничего за {} с"),
-    (r"nothing until the time of the test was up", "ничего, пока не вышло время проверки"),
-    (r"nobody listens there any more", "там больше никто не слушает"),
+    (r"nothing before the test's time limit", "ничего, пока не вышло время проверки"),
+    (r"no server listens there any more", "там больше не слушает ни один сервер"),
     (r"the connection broke: (.+)", "соединение оборвалось: {}"),
-    (r"redirects without end", "бесконечные перенаправления"),
+    (r"endless redirects", "бесконечные перенаправления"),
     (r"an open socket", "открытый сокет"),
     (r"a frame in (.+) s", "кадр за {} с"),
     (r"received: (.+)", "получено: {}"),

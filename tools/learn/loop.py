@@ -17,14 +17,13 @@ from pathlib import Path
 import watchfiles
 
 from course.catalog.requirements import Requirement, load_requirements
-from course.catalog.stages import ROOT, Stage, load_course
+from course.catalog.stages import ROOT, Stage
 from tools.grade.hints import KINDS, load_hints
 from tools.grade.outcomes import Outcome
 from tools.grade.report_terminal import facts, sentences
 from tools.grade.results import Row
 from tools.grade.unbegun import not_begun
 from tools.learn import parts
-from tools.learn.keys import COMMANDS
 from tools.learn.runs import Bench, Interrupted, Look
 from tools.learn.starter import LAST_STAGE
 from tools.learn.state import State, write_state
@@ -98,7 +97,8 @@ class Loop:
         self._show(f"{self._say('The lesson')}: {self._stage.directory}/README.md")
         self.list_rows()
         keys = "  ".join(f"{key} {command}" for key, command in _shown_keys())
-        words = f"{', '.join(COMMANDS)} ({self._say('type a word and Enter')})"
+        named = self._say("hint, all, list, lesson, compare, reset, quit")
+        words = f"{named} ({self._say('type a word and Enter')})"
         self._show(f"{self._say('keys')}: {keys if by_key else words}")
 
     def list_rows(self) -> None:
@@ -219,7 +219,7 @@ class Loop:
 
     def _not_begun(self) -> set[str]:
         """Return the rows of which every part is as the starter has it."""
-        return not_begun(self._directory, load_course(), self._stage)
+        return not_begun(self._directory, self._stage)
 
     def _open(self) -> list[Requirement]:
         return [row for row in self._rows if row.id not in self._state.passed]

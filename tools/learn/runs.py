@@ -19,7 +19,6 @@ from typing import Self
 from course.catalog.requirements import Requirement
 from course.catalog.stages import Stage
 from course.harness.learners import LearnersServer, Solution
-from course.harness.ports import free_port
 from course.harness.server import FIRST_ADMIN, ServerDidNotStart
 from course.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
 from tools.grade.learner import environment_of, fake_weather, settings_for
@@ -148,12 +147,13 @@ class Bench:
             "PYTHONDONTWRITEBYTECODE": "",
             "PYTHONPYCACHEPREFIX": str(self._place / "bytecode"),
         }
-        solution = Solution(self._command, str(self._directory), environment, free_port())
+        solution = Solution(self._command, str(self._directory), environment)
         self._solution_file = workplace / "solution.json"
         solution.write(self._solution_file)
         names = [settings[name] for name in FIRST_ADMIN if name in settings]
         self._admin = (names[0], names[1]) if len(names) == len(FIRST_ADMIN) else None
         self._server = LearnersServer(solution, workplace)
+        self._server.choose_port()
         start = _Start(self._server, self._command[0], self._directory)
         start.start()
         return start

@@ -1,11 +1,11 @@
-"""A stampede: many people want the weather of one city at the moment when nobody has it yet.
+"""A stampede: many clients ask for the weather of one city while the cache is empty.
 
     python -m course.harness.fake_weather                                      in one terminal
     … export what it says, and start stage 6 …                        in another
     python -m tools.learn.stampede http://127.0.0.1:8000 [--people 100]     in a third
 
-Prints how often the provider was asked, and how long people waited. Only the standard library is
-used; a thread per person, all let go at the same moment.
+Prints how often the provider was called, and how long the clients waited. One thread per client;
+all start at the same moment. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def call(url: str, form: dict[str, object] | None = None) -> tuple[int, bytes]:
 
 
 def main(arguments: Sequence[str], _root: Path) -> int:
-    """Start the stampede and print what became of it."""
+    """Start the stampede and print the result."""
     parser = argparse.ArgumentParser(prog="python -m tools.learn.stampede")
-    parser.add_argument("app", help="where stage 6 is, such as http://127.0.0.1:8000")
+    parser.add_argument("app", help="the address of stage 6, such as http://127.0.0.1:8000")
     parser.add_argument("--fake", default="http://127.0.0.1:8090", help="default: %(default)s")
     parser.add_argument("--people", default=100, type=int, help="default: %(default)s")
     options = parser.parse_args(arguments)
@@ -70,10 +70,10 @@ def main(arguments: Sequence[str], _root: Path) -> int:
             person.join()
         rows = json.loads(call(f"{options.fake}/__control__")[1])["requests"]
     except URLError as error:
-        raise CourseError(f"both must be running, the app and the fake: {error}") from error
+        raise CourseError(f"start both, the app and the fake provider: {error}") from error
     calls = sum(row["count"] for row in rows if row["city"] == city)
     waited.sort()
-    print(f"{options.people} people, provider takes {LATENCY:g} s: asked it {calls} times")
+    print(f"{options.people} clients, the provider takes {LATENCY:g} s: asked it {calls} times")
     print("answers: " + ", ".join(f"{count} × {status}" for status, count in statuses.items()))
     print(f"waited: median {median(waited):.2f} s, slowest {waited[-1]:.2f} s")
     return 0

@@ -1,14 +1,14 @@
-"""Make a starter: the finished stage in which the lesson's own parts are left to do.
+"""Make a starter: the finished stage without the parts that its lesson teaches.
 
     python3 noxfile.py starter 3 ../my-stage3
 
 `starter` in `stages.toml` lists these parts, each with the rows of the requirements that it earns:
 
     "3.2 app/auth/router.py: sign_in"     a function without its body, or a class without its fields
-    "3.4 app/todos/service.py"              a file as the stage before has it, or none at all
+    "3.4 app/todos/service.py"              a file as the stage before has it, or an empty one
 
-The order of the list is a good one to work in. A starter imports cleanly and starts. What is left
-to do answers 501, and says which row it is.
+The list is in a good working order. A starter imports cleanly and starts. A missing part answers
+501 and names its row.
 """
 
 from __future__ import annotations
@@ -30,22 +30,31 @@ from course.catalog.parts import Part, read_parts
 from course.catalog.requirements import Requirement, load_requirements
 from course.catalog.stages import ROOT, CourseError, Stage, find_stage, load_course
 from course.catalog.trees import listed
+from tools.learn.agents import agents_page
 
-LAST_STAGE = 8  # the capstone is no exercise
+LAST_STAGE = 8  # the capstone has no starter
 LINE_LENGTH = 100
-# Tests that restart a solution: they need to have started it.
+# Tests that restart a solution work only when the grader has started it.
 RESTARTING = ("tests/stage01/test_memory.py::", "tests/stage02/test_persistence.py::test_a_")
-# What these do at start: the server is to start, whatever is left to do.
+# Bodies of functions that run at the start: a starter must start, even with all parts missing.
 AT_START = {
     "lifespan": "yield {}  # type: ignore[typeddict-item]",
     "find_highest_cost": "return 0",
 }
-# A line of `app/main.py`, and the line that follows it in a starter.
+# A line of `app/main.py`, and the lines that a starter adds after it. Without `app/unfinished.py`
+# they do nothing, so a learner may delete that file first.
 ADDED_TO_MAIN = (
-    ("from fastapi import FastAPI", "from app.unfinished import answer_unfinished"),
-    ("add_error_handlers(app)", "answer_unfinished(app)"),
+    (
+        "from fastapi import FastAPI",
+        "from contextlib import suppress\nfrom importlib import import_module",
+    ),
+    (
+        "add_error_handlers(app)",
+        "with suppress(ModuleNotFoundError):  # delete them with app/unfinished.py\n"
+        '    import_module("app.unfinished").answer_unfinished(app)',
+    ),
 )
-# The lesson is named, not copied; pictures are the lesson's.
+# The starter's page links to the lesson, so the lesson and its pictures are not copied.
 LEFT_OUT = ("README.md", "gallery.png", "chat.png")
 
 UNFINISHED = '''"""What is left to do answers 501 and says so. Delete this file when nothing is."""
@@ -66,8 +75,8 @@ def answer_unfinished(app: FastAPI) -> None:
 def make_starter(stages: Sequence[Stage], stage: Stage, target: Path, root: Path = ROOT) -> None:
     """Make a stage's starter in `target`, a directory that is empty or does not exist.
 
-    Raises `CourseError` and leaves `target` as it was when there is something in it, or when a part
-    that is left to do is not in the stage.
+    Raises `CourseError` and leaves `target` as it was if it is not empty, or if the stage lacks a
+    part that `stages.toml` lists.
     """
     if stage.number > LAST_STAGE:
         raise CourseError(
@@ -95,7 +104,7 @@ def _seen_from(root: Path, target: Path) -> str:
 def _write(
     stages: Sequence[Stage], stage: Stage, made: Path, place: str, root: Path = ROOT
 ) -> None:
-    """Write a starter to `made`; its page calls that directory `place`."""
+    """Write a starter to `made`; its page names the directory `place`."""
     finished = root / stage.directory
     for path in listed(root, stage.directory):
         name = path.removeprefix(f"{stage.directory}/")
@@ -109,14 +118,15 @@ def _write(
         if not part.names:
             (made / part.path).unlink()
             before = root / stages[stage.number - 2].directory / part.path
-            if stage.number > 1 and before.exists():
-                _copy(before, made / part.path)
+            old = before.read_text(encoding="utf-8") if stage.number > 1 and before.exists() else ""
+            (made / part.path).write_text(with_todo(old, part, texts), encoding="utf-8")
     for path in dict.fromkeys(part.path for part in parts if part.names):
         of_the_file = [part for part in parts if part.path == path]
         source = (made / path).read_text(encoding="utf-8")
         (made / path).write_text(blanked(source, of_the_file, texts), encoding="utf-8")
     _answer_unfinished(made / "app")
     (made / "README.md").write_text(readme(stage, parts, place), encoding="utf-8")
+    (made / "AGENTS.md").write_text(agents_page(stage, rows_of(parts)), encoding="utf-8")
     _tidy(made)
 
 
@@ -128,12 +138,12 @@ def blanked(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
     unknown = [name for name, _ in todo if name not in known]
     if unknown:
         raise CourseError(f"stages.toml, starter: {parts[0].path} has no {', '.join(unknown)}")
-    # From the end of the file, so that the numbers of the lines before stay right.
+    # From the end of the file, since an edit moves only the lines after it.
     for name, rows in sorted(todo, key=lambda item: -known[item[0]].lineno):
         definition = known[name]
         has_docstring = ast.get_docstring(definition) is not None
         first = definition.body[0]
-        # A comment may stand between the docstring and the body: it goes, too.
+        # Also remove a comment between the docstring and the body.
         start = first.end_lineno if has_docstring else first.lineno - 1
         margin = " " * first.col_offset
         words = todo_lines(rows, texts, LINE_LENGTH - len(margin))
@@ -144,6 +154,16 @@ def blanked(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
             body.append("...")
         lines[start : definition.end_lineno] = indent("\n".join(body), margin).splitlines()
     return "\n".join(lines) + "\n"
+
+
+def with_todo(source: str, part: Part, texts: dict[str, str]) -> str:
+    """Return a module's source with a TODO for all of it, after its docstring."""
+    body = ast.parse(source).body
+    has_docstring = bool(body) and isinstance(body[0], ast.Expr)
+    after = (body[0].end_lineno or 0) if has_docstring else 0
+    todo = [f"# {line}" for line in todo_lines(part.rows, texts, LINE_LENGTH)]
+    lines = source.splitlines()
+    return "\n".join([*lines[:after], *([""] if after else []), *todo, *lines[after:]]) + "\n"
 
 
 def todo_lines(rows: Sequence[str], texts: dict[str, str], width: int) -> list[str]:
@@ -159,7 +179,7 @@ def _placeholder(function: ast.FunctionDef | ast.AsyncFunctionDef, words: str) -
 def definitions(
     node: ast.AST, prefix: str = ""
 ) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
-    """Yield functions and classes by name; one in another as `outer.inner`."""
+    """Yield functions and classes by name; a nested one as `outer.inner`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield prefix + child.name, child
@@ -175,20 +195,25 @@ def _answer_unfinished(app: Path) -> None:
             raise CourseError(
                 f"app/main.py has no line {line!r}: change it in tools/learn/starter.py too"
             )
-        # ruff puts the import in its place.
+        # ruff sorts the import later.
         source = source.replace(f"\n{line}\n", f"\n{line}\n{added}\n")
     main.write_text(source, encoding="utf-8")
 
 
+def rows_of(parts: Sequence[Part]) -> list[Requirement]:
+    """Return the requirements that these parts earn, in their order."""
+    known = {row.id: row for row in load_requirements()}
+    return [known[row_id] for row_id in dict.fromkeys(row for part in parts for row in part.rows)]
+
+
 def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
-    """Return the page of a starter: what to do, what it earns, and how to check it.
+    """Return the page of a starter: the tasks, the rows that they earn, and how to check them.
 
     The commands run in the course's directory, where `place` is the path of the starter.
     """
-    known = {row.id: row for row in load_requirements()}
-    rows = [known[row_id] for row_id in dict.fromkeys(row for part in parts for row in part.rows)]
+    rows = rows_of(parts)
     restarting = [row.id for row in rows if any(test.startswith(RESTARTING) for test in row.tests)]
-    only_so = f" Rows that need a restart pass in no other way: {', '.join(restarting)}."
+    only_so = f" Rows that need a restart pass only with `--cmd`: {', '.join(restarting)}."
     quoted = shlex.quote(place)
     grade = f"python3 noxfile.py grade --stage {stage.number}"
     lines = [
@@ -237,7 +262,7 @@ def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
         "Compare with the whole stage when you are done:",
         "",
         "```bash",
-        f"git diff --no-index {shlex.quote(place + '/app')} {stage.directory}/app",
+        f"python3 noxfile.py compare {stage.number} {quoted}",
         "```",
     ]
     return "\n".join(lines) + "\n"
@@ -253,7 +278,7 @@ def _where(row: Requirement, parts: Sequence[Part]) -> str:
 
 
 def _tidy(target: Path) -> None:
-    """Take out the imports that nothing uses any more, and format what is left."""
+    """Remove unused imports and format the files."""
     config = ["--quiet", "--no-cache", "--config", str(ROOT / "pyproject.toml"), str(target)]
     for command in (["check", "--fix", "--select", "F401,I"], ["format"]):
         done = subprocess.run(

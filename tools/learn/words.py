@@ -35,7 +35,6 @@ _RUSSIAN = {
     "All rows of stage {number} pass. That was the last starter.": (
         "Все требования этапа {number} выполнены. Это была последняя заготовка."
     ),
-    "Watching. Save a file to have it checked.": "Жду. Сохраните файл, и он будет проверен.",
     "Checking all rows …": "Проверяю все требования …",
     "keys": "клавиши",
     "hint, all, list, lesson, compare, reset, quit": (

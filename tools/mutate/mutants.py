@@ -185,7 +185,8 @@ def page(mutants: Sequence[Mutant], results: Mapping[str, Result]) -> str:
         "",
         "Each row is a mutant: a finished stage with one mistake of a learner's put into it"
         " (`tools/mutate/mutants.toml`). It has to fail the requirement that it was made for, and"
-        " no other but those that stand on the same thing. `python3 noxfile.py mutants` wrote this page.",
+        " no other but those that stand on the same thing. `python3 noxfile.py mutants` wrote this"
+        " page.",
         "",
         "D.1, D.3 and D.5 to D.9 have none: they are about this repository's tools, and no app"
         " could do them wrong. For the capstone, the tests that need Docker are left out.",

@@ -204,7 +204,8 @@ def page(variants: Sequence[Variant], results: Mapping[str, Result]) -> str:
         "",
         "Each variant is the Node server of `tools/tests/grade/solutions` with one mistake in it"
         " (`tools/mutate/wrong`). Somebody who had not read the tests chose them from the"
-        " contract. The quick look of a grade runs against each. `python3 noxfile.py wrong` wrote this page.",
+        " contract. The quick look of a grade runs against each. `python3 noxfile.py wrong` wrote"
+        " this page.",
         "",
         f"Of {len(variants)} variants {len(tried)} were run: {verdicts[OWN]} were caught in their"
         f" own row, {verdicts[ELSEWHERE]} in another row only, {verdicts[MISSED]} not at all"

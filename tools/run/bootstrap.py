@@ -57,6 +57,11 @@ def _make_venv(python: Path, root: Path) -> None:
     install = [*pip, "install", "--quiet", "--disable-pip-version-check"]
     constraints = ["-c", str(root / "constraints.txt")]
     if subprocess.call([*install, *constraints, "nox"]) != 0:
-        sys.exit("Could not install nox (see above). Check the network, then run the command again.")
+        sys.exit(
+            "Could not install nox (see above). Check the network, then run the command again."
+        )
     if not _answers([*install, *constraints, "uv"]):
-        print("uv does not exist for this machine: virtualenv and pip are used and take longer.", flush=True)
+        print(
+            "uv does not exist for this machine: virtualenv and pip are used and take longer.",
+            flush=True,
+        )

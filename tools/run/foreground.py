@@ -1,7 +1,7 @@
-"""Runs one command until it ends or is ended, with all that it started.
+"""Runs one command until it ends or is stopped, together with all processes that it started.
 
-Ctrl-C, a SIGTERM and a closed terminal are passed on as a SIGTERM to its whole process group. What
-does not end in time, such as a server that ignores it, is killed.
+Ctrl-C, a SIGTERM and a closed terminal send a SIGTERM to its whole process group. A process that
+does not end in time, such as a server that ignores the signal, is killed.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def run_in_foreground(
         came.append(number)
 
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    # What is ignored, as under `nohup`, stays ignored.
+    # A signal that is ignored, as under `nohup`, stays ignored.
     before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, note)
     process = None
     try:
-        # A group of its own: a Ctrl-C reaches it by us alone, once.
+        # The command gets its own group, so a Ctrl-C reaches it once and only through us.
         process = subprocess.Popen(
             command, cwd=directory, env=dict(environment), start_new_session=True
         )
@@ -58,7 +58,7 @@ def run_in_foreground(
 
 
 def _end(process: subprocess.Popen[bytes], within: float) -> None:
-    """Ask the group to end, and wait for it: also for those whose parent has ended before them."""
+    """Ask the group to end and wait for it, also for processes whose parent has already ended."""
     if sys.platform == "win32":
         process.terminate()
     else:
@@ -80,7 +80,7 @@ def _is_there(group: int) -> bool:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of it."""
+    """Kill the rest of the group."""
     if sys.platform == "win32":
         process.kill()
     else:

@@ -1,8 +1,8 @@
 """Resolve what every stage, the tests and the tools require into one `constraints.txt`.
 
 The result is universal (Python 3.11 to 3.14, every platform) and holds names and versions only, no
-address of an index: it works with whichever index or mirror the reader has. What goes into the
-capstone's image is written down once more, with the hashes of the files: `requirements.lock`.
+address of an index: it works with any index or mirror. `requirements.lock` repeats the packages of
+the capstone's image, with the hashes of their files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from course.catalog.environment import CONSTRAINTS
 from course.catalog.stages import ROOT, load_course
 
-IMAGE_PYTHON = "3.13"  # as the Dockerfile says
+IMAGE_PYTHON = "3.13"  # as in the Dockerfile
 COMMAND = [
     *(sys.executable, "-m", "uv", "pip", "compile", "--quiet"),
     *("--universal", "--no-emit-index-url"),
@@ -29,7 +29,7 @@ def requirement_files() -> list[str]:
 
 
 def main(options: list[str]) -> int:
-    """Write `constraints.txt` (`--upgrade`: take newer versions); return uv's exit code."""
+    """Write `constraints.txt` (with `--upgrade`: newer versions); return uv's exit code."""
     files = requirement_files()
     all_stages = ["--python-version", "3.11", "--output-file", CONSTRAINTS.name, *options, *files]
     capstone = load_course()[-1].directory
@@ -42,7 +42,7 @@ def main(options: list[str]) -> int:
 
 
 def compile_requirements(options: list[str]) -> int:
-    """Run uv with the options that all have in common, and these; return its exit code."""
+    """Run uv with the common options and these; return its exit code."""
     environment = os.environ | {"UV_PYTHON_DOWNLOADS": "never"}
     return subprocess.run([*COMMAND, *options], cwd=ROOT, env=environment).returncode
 

@@ -1,10 +1,10 @@
-"""Receipts: what was proven before, so that nothing runs twice on the same inputs.
+"""Receipts of green runs: the same inputs are not tested twice.
 
-A run that was green leaves a receipt under a key of everything that it depends on: the content of
+A green run leaves a receipt. Its key covers everything that the run depends on: the content of
 files and directories, the Python version, the operating system and the options. A later run with
-the same key is proven and need not run. Receipts live in `.nox/receipts/`, one file for each
-session; deleting one only costs time. Without git, or with a database or Redis of the environment
-(which no key can cover), there are no receipts.
+the same key is proven and does not start. Receipts live in `.nox/receipts/`, one file for each
+session; deleting one only costs time. Without git there are no receipts. A database or Redis that
+the environment names also prevents them, since a key cannot cover its content.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from course.catalog.stages import ROOT, CourseError
 from course.catalog.trees import git
 
 RECEIPTS = ROOT / ".nox" / "receipts"
-KEPT = 20  # keys of one session: enough to go back and forth between branches
+KEPT = 20  # keys kept for one session: enough to switch between branches
 # The tests use these servers instead of their own.
 _SERVERS_OF_THE_ENVIRONMENT = ("DATABASE_URL", "REDIS_URL")
 
@@ -44,8 +44,8 @@ class Receipt:
 def receipt_key(paths: Iterable[str], options: Iterable[str], root: Path = ROOT) -> str | None:
     """Return the key of a run that depends on these paths and options.
 
-    Files count as git sees them on disk: uncommitted and untracked files too, ignored ones never.
-    Returns None when no key can be had.
+    Uncommitted and untracked files count; files that git ignores do not. Returns None when there
+    can be no receipt.
     """
     if any(os.environ.get(name) for name in _SERVERS_OF_THE_ENVIRONMENT):
         return None
@@ -58,12 +58,12 @@ def receipt_key(paths: Iterable[str], options: Iterable[str], root: Path = ROOT)
 
 
 def find_receipt(session: str, key: str | None, directory: Path = RECEIPTS) -> Receipt | None:
-    """Return the receipt that the session left under this key, None when there is none."""
+    """Return the session's receipt for this key, or None."""
     return next((kept for kept in _read(session, directory) if kept.key == key), None)
 
 
 def keep_receipt(session: str, key: str, seconds: float, directory: Path = RECEIPTS) -> None:
-    """Write down that the session was green under this key."""
+    """Store a receipt of the session for this key."""
     receipt = Receipt(key, round(seconds, 1), datetime.now(UTC).isoformat(timespec="seconds"))
     others = [kept for kept in _read(session, directory) if kept.key != key]
     directory.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def keep_receipt(session: str, key: str, seconds: float, directory: Path = RECEI
 
 
 def last_duration(session: str, directory: Path = RECEIPTS) -> float | None:
-    """Return how many seconds the session took when it was green last, None when never."""
+    """Return how many seconds the last green run of the session took, or None."""
     receipts = _read(session, directory)
     return receipts[0].seconds if receipts else None
 
@@ -85,7 +85,7 @@ def _read(session: str, directory: Path) -> list[Receipt]:
         rows: list[Mapping[str, Any]] = json.loads((directory / f"{session}.json").read_bytes())
         return [Receipt(**row) for row in rows]
     except (OSError, ValueError, TypeError):
-        return []  # no receipt, or one of an older version
+        return []  # missing, or written by an older version
 
 
 def _content(root: Path, paths: list[str]) -> list[str]:

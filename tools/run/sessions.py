@@ -1,4 +1,4 @@
-"""What the sessions of the noxfile do: run tools and tests, and keep receipts of green runs."""
+"""The work of the noxfile's sessions: they run tools and tests and keep receipts of green runs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 STAGES = load_course()
 CHECK_SUITES = ["tools/tests", "course/tests", "tests/lessons"]
 STARTERS = "tools/tests/learn/test_starter.py"
-STOPPED = 128  # an exit code above it: a signal ended the command
-EVERYTHING = ["."]  # what a receipt depends on, where that cannot be told more exactly
+STOPPED = 128  # higher exit codes: a signal ended the command
+EVERYTHING = ["."]  # the inputs of a receipt that cannot be listed more exactly
 
-# uv compiles nothing and some machines forbid Python to keep what it compiled: pytest would spend
-# its first two seconds on that, every time.
+# uv compiles nothing, and on some machines Python may not keep compiled files. Then each start of
+# pytest would take two seconds longer.
 KEEP_BYTECODE = {
     "PYTHONDONTWRITEBYTECODE": "",
     "PYTHONPYCACHEPREFIX": str(ROOT / ".nox" / "bytecode"),
@@ -65,7 +65,7 @@ def run_module(session: nox.Session, module: str, *arguments: str) -> None:
 
 
 def run_program(session: nox.Session, name: str, *arguments: str) -> None:
-    """Run a program that is a tool of the course and no module of Python."""
+    """Run a program of the tools' environment that is not a Python module."""
     session.run(str(Path(python_of_tools(session)).with_name(name)), *arguments, external=True)
 
 
@@ -73,17 +73,19 @@ def run_pytest(session: nox.Session, *arguments: str) -> int:
     """Run pytest; return its exit code."""
     command = [python_of_tools(session), "-m", "pytest", *arguments]
     session.log(f"pytest {' '.join(arguments)}")
-    # Not by session.run, which does not tell the exit code.
+    # session.run does not return the exit code.
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | KEEP_BYTECODE) as process:
         try:
             return process.wait()
-        except KeyboardInterrupt:  # pytest has it, too: let it end its servers
+        except (
+            KeyboardInterrupt
+        ):  # pytest gets the Ctrl-C as well; wait until it has stopped its servers
             process.wait()
             raise
 
 
 def run_until_stopped(session: nox.Session, command: Sequence[str], directory: Path) -> None:
-    """Run a server until Ctrl-C or a SIGTERM, which is its right end, with all that it started."""
+    """Run a server until Ctrl-C or SIGTERM stops it and all that it started; that is no error."""
     code = run_in_foreground(command, directory, os.environ)
     if 0 < code < STOPPED:
         session.error(f"exit code {code}")
@@ -92,8 +94,8 @@ def run_until_stopped(session: nox.Session, command: Sequence[str], directory: P
 class Proof:
     """A session with a receipt: `with Proof(…) as proof: if proof.needed: …`.
 
-    Green code leaves a receipt; the same inputs are then proven and nothing runs. `-- --fresh`
-    ignores receipts.
+    A green run leaves a receipt, and with the same inputs nothing runs again. `--fresh` ignores
+    receipts.
     """
 
     def __init__(
@@ -104,13 +106,15 @@ class Proof:
         self._key = receipt_key(paths, options)
         receipt = find_receipt(name, self._key)
         self.needed = receipt is None or "--fresh" in session.posargs
-        self.holds = True  # false after a flaky test: the next run is to look again
+        self.holds = True  # false after a flaky test, so that the next run tests again
         if self.needed:
             seconds = last_duration(name)
             before = "" if seconds is None else f", {seconds:.0f} s the last time"
             session.log(f"{name}{place_in_run(session)}{before}")
         else:
-            session.log(f"{name}: {receipt}, nothing it depends on has changed (--fresh: run)")
+            session.log(
+                f"{name}: {receipt}, none of its inputs has changed (--fresh: run all the same)"
+            )
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -122,7 +126,7 @@ class Proof:
 
 
 def place_in_run(session: nox.Session) -> str:
-    """Return which of the chosen sessions this is, such as ` (3 of 12)`."""
+    """Return the place of this session among the chosen ones, such as ` (3 of 12)`."""
     STARTED.setdefault(session.name, len(STARTED) + 1)
     chosen = len(session._runner.manifest)
     return f" ({STARTED[session.name]} of {chosen})" if chosen > 1 else ""
@@ -136,7 +140,7 @@ def check_outcomes(
 ) -> bool:
     """End the session with an error when a test failed; list the flaky ones.
 
-    Returns whether every test passed at once.
+    Returns whether every test passed in its first run.
     """
     flaky = [test for outcome in outcomes for test in outcome.flaky]
     keep_flaky(name, flaky)
@@ -158,7 +162,7 @@ FLAKY: list[str] = []
 
 @atexit.register
 def list_flaky() -> None:
-    """Say at the very end which tests failed and then passed alone."""
+    """List flaky tests at the very end of the run."""
     if FLAKY:
         print(f"\nFlaky tests: {len(FLAKY)} failed and then passed alone, kept in .nox/flaky.json:")
         print("\n".join(FLAKY))
@@ -185,7 +189,7 @@ def run_stage(session: nox.Session, stage: Stage, inherited: str, name: str) -> 
 
 
 def run_patiently(session: nox.Session, module: str) -> None:
-    """Run a module that ends by itself after a Ctrl-C: nox shall not kill it after 0.3 s."""
+    """Run a module that needs time to end after a Ctrl-C; nox would kill it after 0.3 s."""
     if os.name == "nt":
         session.skip("There is no Redis-compatible server for Windows on PyPI: use Docker.")
     command = [python_of_tools(session), "-m", module, *session.posargs]
@@ -213,7 +217,7 @@ def run_check(session: nox.Session, inherited: str, name: str) -> None:
 
 
 def check_structure(session: nox.Session) -> None:
-    """Check that the stages are in step and that every requirement has a test."""
+    """Check that the stages are in sync and that every requirement has a test."""
     run_module(session, "tools.sync.drift")
     run_module(session, "course.catalog.requirements")
 
@@ -234,11 +238,11 @@ def run_quick(session: nox.Session) -> None:
     if wanted := [*numbers, *(["tools"] if found.tools or found.harness else [])]:
         run_module(session, "tools.run.typecheck", *wanted)
     if numbers and run_pytest(session, "-q", "-m", "not slow", STARTERS) != 0:
-        session.error("a starter can no longer be made or used: see above")
+        session.error("a starter cannot be made or used any more: see above")
     for stage in found.changed:
         run_stage(session, stage, "quick", stage.name)
     for stage in found.synced:
-        # What was carried here was tested where it comes from: a selection of those tests will do.
+        # The stage before has already tested the copied files, so a selection of tests is enough.
         origins = [
             f"tests/{origin.name}" for origin in found.changed if origin.number < stage.number
         ]

@@ -1,9 +1,9 @@
-"""How the tests of a stage run: which suites, in which lanes, and what a failure means.
+"""How the tests of a stage run: the suites, the lanes, and the meaning of a failure.
 
 A run has two lanes: first all tests on several workers, then, one at a time, those that measure
 time or memory (marked `alone`). Tests that failed run once more, one at a time. A test that passes
-then is *flaky*: it is listed, kept in `.nox/flaky.json`, and is a fault to find. A full run fails
-on it.
+then is *flaky*: the end of the run lists it, and `.nox/flaky.json` keeps it. A full run fails on
+it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PASSED, FAILED, NOTHING_TO_RUN = 0, 1, 5  # exit codes of pytest
 # Twice as many workers as processors: many tests wait for a server.
 WORKERS = int(os.environ.get("TEST_WORKERS") or min(8, 2 * (os.cpu_count() or 2)))
 
-# What the tests of every stage depend on, besides the stages and their suites.
+# Inputs of the tests of every stage, besides the stages and their suites.
 HARNESS = (
     "conftest.py",
     "constraints.txt",
@@ -58,12 +58,12 @@ class StageRun:
 
     @property
     def paths(self) -> list[str]:
-        """What the runs depend on: the stage and earlier ones, all their suites, the harness."""
+        """The inputs of the runs: this stage, earlier stages, their suites, and the harness."""
         return [*HARNESS, *self.directories, *self.suites]
 
 
 def stage_run(stages: Sequence[Stage], stage: Stage, inherited: str) -> StageRun:
-    """Return how a stage is tested: its own suite whole, and earlier ones as `inherited` says.
+    """Return the runs of a stage: its whole suite, and earlier suites as `inherited` says.
 
     `full` also repeats the further runs of all earlier stages (`also` in `stages.toml`). With
     `quick`, a stage that runs all earlier suites in a further run does not run them twice.
@@ -83,7 +83,7 @@ def stage_run(stages: Sequence[Stage], stage: Stage, inherited: str) -> StageRun
 
 @dataclass
 class Outcome:
-    """How the runs of a session ended: `failed` twice, or once (`flaky`); both hold node ids."""
+    """The result of a session: node ids of tests that failed twice (`failed`) or once (`flaky`)."""
 
     exit_code: int = PASSED
     failed: list[str] = field(default_factory=list)
@@ -99,11 +99,11 @@ def run_lanes(
     workers: int = WORKERS,
     share_files: bool = False,
 ) -> Outcome:
-    """Run pytest with these arguments: in parallel, then what runs alone, then what failed.
+    """Run pytest: first in parallel, then the tests marked `alone`, then those that failed.
 
-    Tests that are marked `alone` are looked for in the suites `alone_in`. `cache` is a directory
-    for pytest's notes on failures; no other run may use it meanwhile. With `share_files` several
-    workers may run tests of one file: for files without a server that all their tests share.
+    `alone_in` names the suites that may have tests marked `alone`. `cache` is a directory for
+    pytest's list of failures; another run must not use it at the same time. With `share_files`
+    several workers may run tests of one file, so its tests must not share a server.
     """
     last_failed = cache / "v" / "cache" / "lastfailed"
     last_failed.unlink(missing_ok=True)
@@ -111,17 +111,17 @@ def run_lanes(
     codes = [run_pytest([*base, "-m", "not alone", *parallel(workers, share_files=share_files)])]
     failed = _node_ids(last_failed)
     if files := [file for suite in alone_in for file in _with_tests_that_run_alone(suite)]:
-        # Only those files: to collect all the others would take longer than some of the tests.
+        # Only these files, since collecting the others would take longer than some tests.
         options = [word for word in base if word not in _suites_in(arguments)]
         codes.append(run_pytest([*options, "-m", "alone", *files]))
         failed |= _node_ids(last_failed)
     bad = [code for code in codes if code not in (PASSED, NOTHING_TO_RUN)]
-    # What is no test is a file, or a worker, where the tests could not be collected.
+    # Other names are files or workers whose tests could not be collected.
     broke_off = set(bad) != {FAILED} or not failed or not all("::" in test for test in failed)
     if not bad or broke_off:
         return Outcome(max(bad, default=PASSED), sorted(failed))
     print(f"\n{len(failed)} failed. Running only those again, one at a time …", flush=True)
-    # Names only: the traceback is above.
+    # Only names, since the traceback is above.
     again = ["--last-failed", "--last-failed-no-failures=none", "--tb=no", "-q"]
     code = run_pytest([*base, *again])
     failed_again = _node_ids(last_failed)
@@ -131,8 +131,8 @@ def run_lanes(
 def parallel(workers: int, *, share_files: bool = False) -> list[str]:
     """Return the options that run tests on several workers.
 
-    Each file of tests goes to one of them. With `share_files` each test does, and those of a class
-    go together (`course/harness/scheduling.py`).
+    Each file goes to one worker. With `share_files` each test goes to one worker, and the tests of
+    a class stay together (`course/harness/scheduling.py`).
     """
     if workers < 2:
         return []
@@ -141,7 +141,7 @@ def parallel(workers: int, *, share_files: bool = False) -> list[str]:
 
 
 def keep_flaky(session: str, tests: Iterable[str], file: Path = FLAKY) -> None:
-    """Add the tests to the file of those that failed once and passed alone."""
+    """Add the tests to `.nox/flaky.json`."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     rows = [{"test": test, "session": session, "seen_at": now} for test in tests]
     if not rows:
@@ -163,12 +163,12 @@ def _node_ids(last_failed: Path) -> set[str]:
 
 
 def _suites_in(arguments: Iterable[str]) -> list[str]:
-    """Return the arguments that are suites, not options."""
+    """Return the arguments that name suites."""
     return [word for word in arguments if not word.startswith("-")]
 
 
 def _with_tests_that_run_alone(suite: str) -> list[str]:
-    """Return the files of this suite where a test is marked `alone`: a look at the source."""
+    """Return the files of this suite whose source has the mark `alone`."""
     return [
         path.relative_to(ROOT).as_posix()
         for path in sorted((ROOT / suite).rglob("test_*.py"))

@@ -1,11 +1,12 @@
-"""Which stages a change touches, and what has to run to trust it.
+"""Finds the stages that a change touches, and the tests that have to run.
 
     python -m tools.run.touched [--since REF]    the sessions of these stages and of all after them
     python -m tools.run.touched --all            the sessions of all stages
 
 A change is what differs from `main` (on `main`: from `origin/main`, or else from the last commit),
-uncommitted and untracked files included. A stage is *changed* when a file of it, or of its suite,
-differs that was not carried there from the stage before; it is *synced* when all that differs was.
+uncommitted and untracked files included. A stage is *changed* when one of its files, or of its
+suite, differs and was not copied from the stage before. It is *synced* when all differences were
+copied.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from tools.run.suites import HARNESS
 
 @dataclass(frozen=True)
 class Touched:
-    """The stages that a change touches, in course order, and what else it touches."""
+    """The stages that a change touches, in course order, and the other places."""
 
     changed: tuple[Stage, ...]
     synced: tuple[Stage, ...]
-    harness: bool  # what the tests of every stage depend on
+    harness: bool  # an input of the tests of every stage
     tools: bool  # code outside of the stages
 
     def with_later(self, stages: Sequence[Stage]) -> list[Stage]:
-        """Return the stages to test before the change lands: the first touched and all after."""
+        """Return the stages to test before a merge: the first touched stage and all after it."""
         if self.harness:
             return list(stages)
         touched = [*self.changed, *self.synced]
@@ -51,7 +52,7 @@ def changed_paths(root: Path, since: str | None = None) -> list[str]:
 
 
 def touched(stages: Sequence[Stage], paths: Iterable[str]) -> Touched:
-    """Return which stages these paths belong to."""
+    """Return the stages to which these paths belong."""
     differing = set(paths)
     changed, synced = [], []
     for before, stage in zip([None, *stages], stages, strict=False):
@@ -94,14 +95,14 @@ def _base(root: Path) -> str:
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
-    """Print the names of the sessions to run, as a JSON list, for a matrix of CI."""
+    """Print the names of the sessions to run as a JSON list, for CI's matrix."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.run.touched",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--since", metavar="REF", help="compare with this commit")
-    parser.add_argument("--all", action="store_true", help="whatever the change touches")
+    parser.add_argument("--all", action="store_true", help="every stage, also untouched ones")
     options = parser.parse_args(arguments)
     stages = chosen = load_course(root)
     if not options.all:

@@ -4,9 +4,9 @@
     python -m tools.run.typecheck 3 4             these stages only
     python -m tools.run.typecheck tools           the tools, the tests and the benchmarks only
 
-All stages are checked against the packages of the last one, which requires whatever the others
-require. So mypy reads each package once and keeps it in one cache for all stages. Whether a stage
-names all that it imports is for its tests to see: they run in the stage's own environment.
+All stages are checked against the packages of the last one, which has the packages of all others.
+So mypy reads each package once and keeps it in one cache. A missing requirement of a stage shows in
+its tests, which run in the stage's own environment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from course.catalog.stages import ROOT, Stage, find_stage, load_course
 
 TOOLS = "tools"
 CODE = ["noxfile.py", "conftest.py", "course", "tools", "tests", "benchmarks"]
-# The first run in the capstone's environment. The others are what learners hand in, left as it was.
+# The first run in the capstone's environment. The others are solutions of learners, kept as they
+# were.
 ELSEWHERE = (
     r"(benchmarks/(floor_.*|unobserved)|tests/capstone/cache_schedules)\.py$"
     r"|tools/tests/grade/solutions/"
@@ -39,7 +40,7 @@ def main(wanted: Sequence[str], root: Path = ROOT) -> int:
         if not wanted or TOOLS in wanted:
             checks.append(pool.submit(_check_tools, root))
         if not wanted or chosen:
-            # A mypy may not share its cache with another: these run one after the other.
+            # Two mypy processes must not share a cache, so these run one after the other.
             checks.append(pool.submit(_check_stages, root, chosen or stages, stages[-1]))
         return max(check.result() for check in checks)
 
@@ -59,7 +60,7 @@ def _check_stages(root: Path, stages: Iterable[Stage], last: Stage) -> int:
 
 
 def _mypy(what: str, directory: Path, arguments: Sequence[str]) -> int:
-    """Run mypy in a directory and print what it says; return its exit code."""
+    """Run mypy in a directory and print its output; return its exit code."""
     print(f"{what}: checking …", flush=True)
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *arguments],

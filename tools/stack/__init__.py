@@ -1,6 +1,7 @@
-"""The production topology without Docker: what `python3 noxfile.py stack` runs, and the drills break.
+"""The production topology without Docker, for `python3 noxfile.py stack` and the drills.
 
-Why not honcho or circus: honcho starts and ends everything at once; circus starts in an order, but
-brings a daemon with sockets of its own. Here the order is the point (servers, migration, what needs
-both, each when the one before is *ready*), and the harness of the tests has all the rest already.
+Why not honcho or circus: honcho starts and ends everything at once. circus starts in order, but
+adds a daemon with its own sockets. Here the order matters: servers, the migration, then the
+programs that need both, each when the one before is *ready*. The tests' harness already has the
+rest.
 """

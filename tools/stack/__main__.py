@@ -5,10 +5,10 @@
     python3 noxfile.py stack --data DIRECTORY      kept there, instead of in .stack
 
 PostgreSQL and a Redis-compatible server (both from PyPI), the migration, two API processes, a
-worker, beat, and Prometheus if it is installed. There is no gateway: two addresses are the same
-service. Ctrl-C, SIGTERM and a closed terminal end all of it, in order, in less than 30 seconds; a
-second Ctrl-C at once. What was stored is there at the next start. What ends by itself stays down,
-and that is said.
+worker, beat, and Prometheus if it is installed. There is no gateway: two addresses lead to the same
+service. Ctrl-C, SIGTERM and a closed terminal stop everything in order, in less than 30 seconds; a
+second Ctrl-C stops it at once. Data is kept for the next start. A part that ends by itself stays
+down, and a line says so.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from tools.stack.stack import Stack
 from tools.stack.terminal import Terminal
 
 _LOOK_EVERY = 0.25  # seconds
-_SAME_WISH = 1.0  # seconds: a terminal that is closed may tell us more than once
+_SAME_WISH = 1.0  # seconds: a closed terminal may send the signal more than once
 _ASKED_TO_HURRY = 130
 
 
 class Wishes:
-    """How often the person, or the system, has asked for the end."""
+    """Counts how often the user or the system has asked to stop."""
 
     def __init__(self) -> None:
         self._first_at = 0.0
@@ -41,7 +41,7 @@ class Wishes:
         self.end = False
         self.hurry = False
         numbers = [signal.SIGINT, signal.SIGTERM]
-        # With `nohup` it is meant to live longer than the terminal, and who started it.
+        # With `nohup` it must outlive the terminal and the process that started it.
         self._is_alone = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         if not self._is_alone:
             numbers.append(signal.SIGHUP)
@@ -49,7 +49,7 @@ class Wishes:
             signal.signal(number, self._note)
 
     def look(self) -> bool:
-        """Return whether it is time to end: also when nox, which started us, was killed."""
+        """Return whether to stop, also because nox, which started this process, was killed."""
         if not self._is_alone and os.getppid() != self._parent:
             self.end = True
         return self.end
@@ -62,7 +62,7 @@ class Wishes:
 
 
 def main(arguments: Sequence[str], root: Path) -> int:
-    """Run until asked to end; `CourseError` when it cannot start."""
+    """Run until it is stopped; raise `CourseError` when it cannot start."""
     parser = argparse.ArgumentParser(
         prog="python3 noxfile.py stack",
         description=__doc__,
@@ -93,11 +93,11 @@ def main(arguments: Sequence[str], root: Path) -> int:
 
 
 def _serve(stack: Stack, wishes: Wishes) -> None:
-    """Show what goes on until somebody wishes it to end, or nobody reads it any more."""
+    """Show the logs until the user stops it or closes the output."""
     try:
         _show(stack, wishes)
     except OSError:
-        # What is still to be said goes nowhere.
+        # Nobody reads the output any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -108,7 +108,7 @@ def _show(stack: Stack, wishes: Wishes) -> None:
     print(f"Open {one}/docs or {two}/chat: both addresses are the same service.")
     print(f"The administrator is `admin`; the password is in {stack.secrets_file}.")
     if not shutil.which("prometheus"):
-        print("Without Prometheus: there is none on this machine's PATH.")
+        print("Prometheus is not on the PATH, so the stack runs without it.")
     print("Ctrl-C ends all of it; what is stored stays.\n", flush=True)
     while not wishes.look():
         terminal.show_new_lines()
@@ -116,7 +116,7 @@ def _show(stack: Stack, wishes: Wishes) -> None:
             code = part.process.exit_code
             terminal.say(f"{part.name} has ended, with exit code {code}, and stays down.")
         time.sleep(_LOOK_EVERY)
-    terminal.say("Ending everything, in order. Once more: at once.")
+    terminal.say("Stopping everything in order. Press Ctrl-C again to stop at once.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One program of the stack: how it is started, when it is ready, how it is asked to end."""
+"""One program of the stack: how it starts, when it is ready, and how it stops."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Part:
 
     def start(self) -> None:
         """Start it; it is not ready yet."""
-        self.process.end()  # also what an earlier run may have left behind in its group
+        self.process.end()  # also processes that an earlier run has left in its group
         self.before_start()
         self.process.start()
 
     def ask_to_stop(self) -> None:
-        """Ask it to end, in good order."""
+        """Ask it to stop cleanly."""
         if self.process.is_running:
             self.process.send_signal(self.stop_signal)
 
     @property
     def is_up(self) -> bool:
-        """Whether it was started and has not ended."""
+        """True while the program runs."""
         return self.process.is_running and self.process.exit_code is None

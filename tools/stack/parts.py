@@ -1,6 +1,6 @@
-"""What the stack is made of: the programs of `compose.yaml`, with the same settings where they fit.
+"""The parts of the stack: the programs of `compose.yaml`, with the same settings where possible.
 
-Not here: the gateway (there are two addresses instead), Grafana and the two exporters.
+Missing are the gateway (there are two addresses instead), Grafana and the two exporters.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STUCK_AFTER = "30"  # seconds, as in compose.yaml
 
 @dataclass(frozen=True)
 class Ports:
-    """Where each part listens, on 127.0.0.1."""
+    """The port of each part, on 127.0.0.1."""
 
     api_1: int
     api_2: int
@@ -43,14 +43,14 @@ class Ports:
 
     @classmethod
     def from_first(cls, first: int) -> Ports:
-        """Return `first` and its neighbours."""
+        """Return the six ports from `first` on."""
         return cls(*range(first, first + len(fields(cls))))
 
 
 class KeptRedis(Redis):
-    """A Redis with the settings of `deploy/redis`: it writes down what it holds.
+    """A Redis with the settings of `deploy/redis`: it saves its data to disk.
 
-    Its password is in a file: everybody on this machine can see the arguments of a program.
+    Its password is in a file, since every user of this machine can read the arguments of a program.
     """
 
     def __init__(self, directory: Path, port: int, password: str, log_file: Path) -> None:
@@ -68,13 +68,13 @@ class KeptRedis(Redis):
 
 
 class Parts:
-    """All parts, none of them started; the drills need some by name."""
+    """All parts, before their start; the drills need some of them by name."""
 
     def __init__(
         self, place: Place, ports: Ports, *, with_prometheus: bool, forked: bool = False
     ) -> None:
         if not (postgres_is_available() and redis_is_available()):
-            raise CourseError("there is no PostgreSQL or no Redis for this machine on PyPI")
+            raise CourseError("PyPI has no PostgreSQL or no Redis for this machine: use Docker")
         self._place = place
         self._forked_for = CAPSTONE if forked else None
         self._python = stage_python(find_stage(load_course(), "capstone"))
@@ -86,7 +86,7 @@ class Parts:
                 password=place.secret("POSTGRES_PASSWORD"),
             )
         except AssertionError as error:
-            raise CourseError(f"PostgreSQL could not make its files: {error}") from error
+            raise CourseError(f"PostgreSQL could not create its files: {error}") from error
         postgres.process.log_file = log / "postgres.log"
         self.redis = KeptRedis(
             place.path("redis"), ports.redis, place.secret("REDIS_PASSWORD"), log / "redis.log"
@@ -98,7 +98,7 @@ class Parts:
         self.postgres = Part(
             "postgres", SERVERS, postgres.process, self._postgres_answers,
             f"127.0.0.1:{ports.postgres}",
-            signal.SIGINT,  # do not wait for who is connected
+            signal.SIGINT,  # do not wait for clients to disconnect
         )  # fmt: skip
         self.migrate = Part(
             "migrate", MIGRATION, self._ours("migrate", "alembic", "upgrade", "head"),
@@ -122,11 +122,12 @@ class Parts:
 
     def _api(self, name: str, port: int) -> Part:
         url = f"http://127.0.0.1:{port}"
-        # The rest as in the Dockerfile.
+        # The other options are those of the Dockerfile.
         listen = ["--host", "127.0.0.1", "--port", str(port)]
         listen += ["--ws-max-size", "131072", "--limit-concurrency", "2000"]
-        # uvicorn believes what 127.0.0.1 says of a client's address. No gateway stands there, and a
-        # tunnel passes on what its client wrote: then each attempt to sign in has another address.
+        # uvicorn trusts 127.0.0.1 to name the client's address. Here no gateway checks it, and a
+        # tunnel forwards the header that its client wrote. An attacker could then use a new address
+        # for each attempt to sign in.
         listen.append("--no-proxy-headers")
         process = self._ours(name, "uvicorn", "app.main:app", *listen)
 
@@ -140,7 +141,7 @@ class Parts:
         return Part(name, APPLICATION, process, is_ready, url)
 
     def _serve_metrics(self, worker: Part, port: int) -> None:
-        """Have a worker serve its metrics: on every interface, so only where somebody asks."""
+        """Let a worker serve its metrics. It listens on every interface, so only on request."""
         metrics = self._place.path("worker-metrics")
         worker.process.environment |= {
             "WORKER_METRICS_PORT": str(port),
@@ -151,13 +152,13 @@ class Parts:
 
         def before_start() -> None:
             remove_sign_of_life()
-            for file in metrics.iterdir():  # of processes that are gone
+            for file in metrics.iterdir():  # of ended processes
                 file.unlink()
 
         worker.before_start = before_start
 
     def _celery(self, name: str, *arguments: str) -> Part:
-        """Return a Celery process, which is ready when it gives its first sign of life."""
+        """Return a Celery process, which is ready at its first heartbeat."""
         process = self._ours(name, "celery", "-A", "app.jobs.worker", *arguments)
         sign_of_life = self._place.directory / f"{name}.heartbeat"
         process.environment["HEARTBEAT_FILE"] = str(sign_of_life)
@@ -168,7 +169,7 @@ class Parts:
         return Part(name, APPLICATION, process, sign_of_life.exists, before_start=forget)
 
     def _ours(self, name: str, module: str, *arguments: str) -> Process:
-        """Return a process of the application; it works in the place and reads its `.env`."""
+        """Return a process of the application; it runs in the place and reads its `.env`."""
         command = [str(self._python), "-m", module, *arguments]
         if module == "alembic":
             command[3:3] = ["-c", str(CAPSTONE / "alembic.ini")]
@@ -205,5 +206,5 @@ class Parts:
     def _redis_answers(self) -> bool:
         try:
             return self.redis.command("PING") == b"PONG"
-        except (OSError, AssertionError):  # refused, or it still reads what it wrote down
+        except (OSError, AssertionError):  # refused, or Redis is still loading its data
             return False

@@ -1,4 +1,4 @@
-"""The directory that a stack lives in: its secrets, its data, its logs, and a lock on all of it."""
+"""The directory of a stack: its secrets, data and logs, with a lock on all of it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FIRST_ADMIN_USERNAME=admin
 
 
 class Place:
-    """A directory that one stack has for itself for as long as it runs.
+    """A directory that one stack locks as long as it runs.
 
-    `.env` is made at first use, with new secrets; nobody but its owner may read it.
+    The first use creates `.env` with new secrets; only its owner may read it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -31,13 +31,16 @@ class Place:
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             if os.geteuid() == 0:
-                # PostgreSQL runs as somebody else then, and has to get to its directory in here.
+                # PostgreSQL then runs as another user, who must reach its directory in here.
                 self.directory.chmod(0o711)
             self.logs.mkdir(exist_ok=True, mode=0o700)
             self._lock = FileLock(self.directory / "lock", timeout=0)
             self._lock.acquire()
         except Timeout as error:
-            raise CourseError(f"{directory}: a stack runs there already") from error
+            raise CourseError(
+                f"{directory}: another stack runs in this directory: stop it, or "
+                "choose another --data"
+            ) from error
         except OSError as error:
             raise CourseError(f"{directory}: {error.strerror}") from error
         if not self.secrets_file.exists():
@@ -47,24 +50,24 @@ class Place:
         self._values = {name: value for name, _, value in values}
 
     def secret(self, name: str) -> str:
-        """Return a value of `.env`; `CourseError` when somebody has taken it out."""
+        """Return a value of `.env`; raise `CourseError` when it is missing."""
         try:
             return self._values[name]
         except KeyError:
             raise CourseError(f"{self.secrets_file} has no {name}") from None
 
     def path(self, name: str) -> Path:
-        """Return a directory in here, made when it is not there."""
+        """Return a directory in here; create it when it is missing."""
         path = self.directory / name
         path.mkdir(exist_ok=True, mode=0o700)
         return path
 
     def leave(self) -> None:
-        """Let another stack have it."""
+        """Release the lock."""
         self._lock.release()
 
     def _make_secrets(self) -> None:
-        # Written beside and renamed: a stack that is interrupted here has no half of a file.
+        # Written to another name and renamed, so an interruption leaves no half file.
         unfinished = self.secrets_file.with_suffix(".new")
         unfinished.unlink(missing_ok=True)
         unfinished.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""Prometheus beside the stack, with the rules of `deploy/`, where the machine has it."""
+"""Prometheus with the rules of `deploy/`, where it is installed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DEPLOY = ROOT / "capstone_production" / "deploy" / "prometheus"
 
 
 def configuration(targets: Mapping[str, Sequence[int]]) -> str:
-    """Return the configuration of `deploy/`, with the ports of each job in the place of its name.
+    """Return the configuration of `deploy/`, with ports of this machine instead of host names.
 
-    Jobs that nobody serves here (the exporters') are left out.
+    The jobs of the exporters are left out.
     """
     given = yaml.safe_load((_DEPLOY / "prometheus.yml").read_text(encoding="utf-8"))
     jobs = [
@@ -36,7 +36,7 @@ def configuration(targets: Mapping[str, Sequence[int]]) -> str:
 def prometheus_part(
     program: str, place: Place, port: int, targets: Mapping[str, Sequence[int]], *, wave: int
 ) -> Part:
-    """Return Prometheus; it keeps what it measures in the place."""
+    """Return Prometheus; it stores its data in the place."""
     directory = place.path("prometheus")
     file = directory / "prometheus.yml"
     file.write_text(configuration({**targets, "prometheus": [port]}), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Starting the parts in order, each wave when the one before it is ready; ending them backwards.
+"""Starts the parts in waves, each when the wave before it is ready; stops them in reverse order.
 
-Promises: after `stop` or `end_at_once` no process of it is left, whatever state it was in.
+After `stop` or `end_at_once` no process of the stack is left, in whatever state it was.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from tools.stack.part import Part
 from tools.stack.parts import APPLICATION, MIGRATION, MONITORING, SERVERS, Parts, Ports
 from tools.stack.place import Place
 
-STARTS_WITHIN = 90.0  # seconds, for one wave, on a machine that is busy
-# After how many seconds of a stop what is left of a wave is killed. An API process takes up to 19.
+STARTS_WITHIN = 90.0  # seconds for one wave on a busy machine
+# Seconds of a stop after which the rest of a wave is killed. An API process takes up to 19.
 _STOPS_WITHIN = {MONITORING: 4.0, APPLICATION: 24.0, MIGRATION: 24.0, SERVERS: 28.0}
 _LOOK_EVERY = 0.1
 _LAST_LINES = 15
-# Below the ports that systems lend to outgoing connections, which may take one before its server.
+# Below the ports that systems give to outgoing connections, so none of ours is taken.
 _PORTS = range(20_000, 32_000)
 
 
 class DidNotStart(CourseError):
-    """A part ended, or was not ready in time; the text has the end of its log."""
+    """A part ended, or was not ready in time; the message has the end of its log."""
 
     def __init__(self, part: Part) -> None:
         code = part.process.exit_code
@@ -39,8 +39,8 @@ class DidNotStart(CourseError):
 class Stack:
     """All parts, in a directory, on ports from `first_port` on (0: on any).
 
-    `hurry` tells when not to wait any more: a start is given up, an end is at once. With `forked`
-    the application's processes are forks, which start quickly (`course/harness/forks.py`).
+    When `hurry` is set, a start is given up and a stop kills at once. With `forked` the
+    application's processes are forks, which start faster (`course/harness/forks.py`).
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class Stack:
         self._ended: set[str] = set()
 
     def start(self, hurry: Callable[[], bool] = lambda: False) -> bool:
-        """Start everything; return whether it all runs: false when there was a hurry.
+        """Start everything; return false when `hurry` interrupted the start.
 
-        Raises `DidNotStart`; what runs by then has to be stopped.
+        Raises `DidNotStart`; the caller then stops the parts that run.
         """
         for _, wave in groupby(self.parts.all, key=lambda part: part.wave):
             if hurry():
@@ -79,7 +79,7 @@ class Stack:
         return True
 
     def wait_until_ready(self, part: Part, hurry: Callable[[], bool] = lambda: False) -> bool:
-        """Return when a part that was started is ready; false when there was a hurry."""
+        """Wait until a started part is ready; return false when `hurry` interrupted that."""
         deadline = time.monotonic() + STARTS_WITHIN
         while not part.is_ready():
             if hurry():
@@ -91,13 +91,13 @@ class Stack:
         return True
 
     def ended(self) -> list[Part]:
-        """Return the parts that have ended since they were last asked for, by whatever."""
+        """Return the parts that have ended since the last call, for whatever reason."""
         down = {part.name for part in self.parts.all if _has_ended(part)}
         news, self._ended = down - self._ended, down
         return [part for part in self.parts.all if part.name in news]
 
     def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
-        """End everything in good order, the last wave first; at once when there is a hurry."""
+        """Stop everything cleanly, the last wave first; kill at once when `hurry` is set."""
         began = time.monotonic()
         backwards = reversed(self.parts.all)
         for number, wave in groupby(backwards, key=lambda part: part.wave):
@@ -110,11 +110,11 @@ class Stack:
                     break
                 time.sleep(_LOOK_EVERY)
             for part in parts:
-                part.process.end()  # also what it may have left behind in its group
+                part.process.end()  # also the rest of its group
         self._place.leave()
 
     def end_at_once(self) -> None:
-        """End everything as a crash would, except that PostgreSQL gives its memory back."""
+        """Kill everything like a crash, except that PostgreSQL frees its shared memory."""
         self.stop(lambda: True)
 
 
@@ -123,10 +123,10 @@ def _has_ended(part: Part) -> bool:
 
 
 def _check_free(ports: Ports) -> None:
-    """Raise `CourseError` that names the port which somebody else has, and what it is for."""
+    """Raise `CourseError` for a port that another program uses; it names the port and its part."""
     for name, port in vars(ports).items():
         with socket.socket() as probe:
-            # As servers do: a port that was left a moment ago is free.
+            # Like servers: a port that was closed a moment ago counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
@@ -138,7 +138,8 @@ def _check_free(ports: Ports) -> None:
 
 
 def _free_ports() -> int:
-    """Return the first of some free ports in a row, which no outgoing connection will be given."""
+    """Return the first of some free ports in a row, outside of the range for outgoing
+    connections."""
     while True:
         first = secrets.choice(_PORTS)
         try:

@@ -1,4 +1,4 @@
-"""What the person at the terminal sees: what runs where, and all logs, with a prefix each."""
+"""The output in the terminal: a table of the processes, and all logs, each line with a prefix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_READ = 1 << 20  # bytes at a time
 
 
 class Log:
-    """The end of one log file, as it grows."""
+    """Reads new lines at the end of one log file."""
 
     def __init__(self, part: Part) -> None:
         self.name = part.name
@@ -23,7 +23,7 @@ class Log:
         self._read = 0
 
     def new_lines(self) -> list[str]:
-        """Return the lines that have been completed since."""
+        """Return the lines that were completed since the last call."""
         try:
             with self._file.open("rb") as file:
                 file.seek(self._read)
@@ -36,7 +36,7 @@ class Log:
 
 
 class Terminal:
-    """Prints to standard output; `OSError` when nobody is there any more."""
+    """Prints to standard output; raises `OSError` when that is closed."""
 
     def __init__(self, parts: Iterable[Part]) -> None:
         self._parts = list(parts)
@@ -46,7 +46,7 @@ class Terminal:
         self._coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def show_table(self, *, relative_to: Path) -> None:
-        """Print which part is which process, where it listens, and where its log is."""
+        """Print process id, address and log file of each part."""
         rows = [("what", "pid", "where", "log")]
         for part in self._parts:
             log = Path(os.path.relpath(part.process.log_file, relative_to))
@@ -58,14 +58,14 @@ class Terminal:
         print(flush=True)
 
     def show_new_lines(self) -> None:
-        """Print what the parts have logged since."""
+        """Print new lines of the parts' logs."""
         for number, log in enumerate(self._logs):
             for line in log.new_lines():
                 print(f"{self._prefix(log.name, number)}{line}")
         sys.stdout.flush()
 
     def say(self, text: str) -> None:
-        """Print a line of our own."""
+        """Print a line of the stack itself."""
         time = datetime.now().astimezone().strftime("%H:%M:%S")
         print(f"{self._prefix('stack', -1)}{time} {text}", flush=True)
 

@@ -1,10 +1,10 @@
-"""Show the lesson between two stages: a summary by feature, then the patch in reading order.
+"""Show what changes between two stages: a summary by feature, then the patch in reading order.
 
     python -m tools.sync.diff 2 3                 on the terminal
     python -m tools.sync.diff 2 3 > step.patch    in a copy of stage 2: patch -p1 < step.patch
     python -m tools.sync.diff 2 3 --html out.html side by side, as one page
 
-Stages may be given in either order and need not be neighbours: the way is always forward.
+The two stages may be given in any order and with others between them; the diff always goes forward.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tools.sync.lesson import LESSON, FileChange, Lesson, compare
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
-    """Print (or write as a page) what leads from one stage to the other; return 0."""
+    """Print the changes from one stage to the other, or write them as a page; return 0."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.sync.diff",
         description=__doc__,
@@ -40,18 +40,18 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         (find_stage(stages, wanted) for wanted in options.stages), key=lambda stage: stage.number
     )
     if first == last:
-        raise CourseError(f"{first.directory} and itself: name two different stages")
+        raise CourseError(f"{first.directory} is named twice: name two different stages")
     lesson = compare(root, stages, first, last)
     in_patch = [c for c in lesson.changes if options.full or c.feature != LESSON]
     if options.html:
-        # It needs packages; the rest runs on a bare Python, in a tenth of a second.
+        # Only the page needs packages; the rest runs on a bare Python in a tenth of a second.
         from tools.sync.diff_page import page
 
         _write_page(options.html, page(root, lesson, in_patch))
         return 0
     print(summary(lesson))
     if len(in_patch) != len(lesson.changes):
-        print("The text of README.md is not in the patch: --full shows it.\n")
+        print("The patch leaves out the text of README.md: --full shows it.\n")
     sys.stdout.flush()
     color = sys.stdout.isatty() and not options.no_color and not os.environ.get("NO_COLOR")
     sys.stdout.buffer.write(patch(root, lesson, in_patch, color=color))
@@ -60,7 +60,8 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
 
 
 def summary(lesson: Lesson) -> str:
-    """Return the lesson's titles, goals and minutes, and the files by feature with line counts."""
+    """Return titles, goals and minutes of the lessons, and the files by feature with line
+    counts."""
     lines = [
         f"From stage {lesson.first.number}: {lesson.first.title}",
         f"To stage {lesson.last.number}: {lesson.last.title}",
@@ -93,12 +94,13 @@ def _columns(change: FileChange) -> str:
 
 
 def patch(root: Path, lesson: Lesson, changes: Sequence[FileChange], *, color: bool) -> bytes:
-    """Return a patch of `changes` in their order; without colour it is complete and applies."""
+    """Return a patch of `changes` in their order; without colour it is complete, so git can apply
+    it."""
     if not changes:
         return b""
     paths = [change.path for change in changes]
     with tempfile.TemporaryDirectory(prefix="course-") as scratch:
-        # The order file holds patterns; a character in brackets stands for itself.
+        # The order file holds patterns, and brackets quote a character.
         order = Path(scratch) / "order"
         patterns = (re.sub(r"([*?\[\\])", r"[\1]", path) for path in paths)
         order.write_bytes(b"".join(os.fsencode(pattern) + b"\n" for pattern in patterns))
@@ -109,7 +111,7 @@ def patch(root: Path, lesson: Lesson, changes: Sequence[FileChange], *, color: b
             "--patch",
             "--no-ext-diff",
             "--no-textconv",
-            # On a terminal nobody wants to read a picture in base 85.
+            # A terminal gets no pictures in base 85.
             *(["--color=always"] if color else ["--color=never", "--binary"]),
             f"--src-prefix={lesson.first.directory}/",
             f"--dst-prefix={lesson.last.directory}/",

@@ -1,7 +1,7 @@
-"""The lesson between two stages as one HTML page: no script, nothing loaded from elsewhere.
+"""The changes between two stages as one HTML page, without scripts and without other files.
 
-`templates/step.html` is the page; Pygments colours the code. Changed files stand side by side with
-three lines around each change; added ones in full.
+`templates/step.html` is the page; Pygments colours the code. It shows a changed file in two
+columns, with three lines around each change, and an added file in full.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from course.catalog.trees import Entry, content, shown
 from tools.sync.lesson import FileChange, Lesson
 
 CONTEXT_LINES = 3
-LIGHT, DARK = "xcode", "github-dark"  # styles of Pygments: easy to read on the colours of the page
-# Two lines less alike than this are shown as one removed and one added.
+LIGHT, DARK = "xcode", "github-dark"  # styles of Pygments that are readable on the page's colours
+# Lines that are less similar than this are shown as one removed and one added line.
 ALIKE = 0.5
-# Looking for the best pairs takes time quadratic in the block: above this, the n-th with the n-th.
+# The search for the best pairs takes quadratic time; a larger block pairs the n-th with the n-th
+# line.
 MOST_PAIRS = 2_500
-# A control character would be invisible or invalid in HTML: show its picture.
+# A control character is invisible or invalid in HTML, so the page shows its symbol.
 _PICTURES = {code: 0x2400 + code for code in range(32) if code != 9}
 _PLAIN = {"", "w", "n", "o", "p"}  # classes of tokens that need no colour
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of code: its tokens, each with the class that Pygments gives it."""
+    """A line of code as tokens, each with its class of Pygments."""
 
     tokens: tuple[tuple[str, str], ...]
 
@@ -48,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a row, empty when the other side has a line that this one lacks."""
+    """One side of a row; empty when only the other side has the line."""
 
     number: int | None = None
     code: str = ""  # HTML
@@ -57,7 +58,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Row:
-    """Two lines beside each other, or how many lines are left out here."""
+    """Two lines beside each other, or the number of lines left out here."""
 
     kind: str = "gap"
     old: Side = Side()
@@ -67,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True)
 class File:
-    """A file of the page: rows of two sides, or the lines of the only side that there is."""
+    """A file of the page: rows with two sides, or the lines of its only side."""
 
     change: FileChange
     lines: Sequence[Side] = ()
@@ -75,7 +76,7 @@ class File:
 
 
 def page(root: Path, lesson: Lesson, changes: Sequence[FileChange]) -> str:
-    """Return the page; `changes` are shown in full, all of the lesson's are in the summary."""
+    """Return the page: the summary lists all files, and `changes` are shown with their lines."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
@@ -123,7 +124,7 @@ def _lines(root: Path, path: str, entry: Entry | None) -> list[Line]:
 
 
 def coloured(path: str, lines: Sequence[str]) -> list[Line]:
-    """Return the lines with their tokens, as the name of the file says how to read them."""
+    """Return the lines as tokens; the name of the file decides the language."""
     try:
         lexer = get_lexer_for_filename(Path(path).name, stripnl=False, ensurenl=False)
     except ClassNotFound:
@@ -138,16 +139,16 @@ def coloured(path: str, lines: Sequence[str]) -> list[Line]:
     made = [Line(tuple((name, text) for name, text in tokens if text)) for tokens in found]
     if [line.text for line in made] == list(lines):
         return made
-    return [Line((("", line),)) for line in lines]  # a mark at its start, which Pygments drops
+    return [Line((("", line),)) for line in lines]  # a byte order mark, which Pygments removes
 
 
 def _html(line: Line, marked: Sequence[bool] | None = None, tag: str = "") -> Markup:
-    """Return the line; the characters that `marked` names are in an element of their own."""
+    """Return the line with an element around each run of `marked` characters."""
     flags = iter(marked if marked is not None else repeat(False))
     pieces = [
         (is_marked, name, "".join(character for character, _ in group))
         for name, text in line.tokens
-        # The text first: `zip` would take one flag too many from the other.
+        # The text comes first, since `zip` would take one flag too many.
         for is_marked, group in groupby(zip(text, flags), key=lambda pair: pair[1])  # noqa: B905
     ]
     html = Markup()
@@ -210,12 +211,13 @@ def _changed_row(
 
 
 def _pairs(old: list[str], new: list[str]) -> list[tuple[int | None, int | None]]:
-    """Pair the lines of a replaced block so that alike lines face each other, in order."""
+    """Pair the lines of a replaced block so that similar lines stand beside each other, in
+    order."""
     rows, columns = len(old), len(new)
     if rows * columns > MOST_PAIRS:
         longest = range(max(rows, columns))
         return [(i if i < rows else None, i if i < columns else None) for i in longest]
-    # best[i][j]: how alike the lines from i and from j on can be made to be, in total.
+    # best[i][j]: the highest total similarity of the lines from i and from j on.
     best = [[0.0] * (columns + 1) for _ in range(rows + 1)]
     alike = [[_likeness(left, right) for right in new] for left in old]
     for i in reversed(range(rows)):
@@ -242,13 +244,13 @@ def _words(text: str) -> list[str]:
 
 
 def _likeness(left: str, right: str) -> float:
-    # Indentation alone makes no two lines alike.
+    # Lines with only the indentation in common are not similar.
     matcher = SequenceMatcher(None, _words(left.strip()), _words(right.strip()), autojunk=False)
     return matcher.ratio() if matcher.quick_ratio() >= ALIKE else 0.0
 
 
 def _marks(left: str, right: str) -> tuple[list[bool], list[bool]]:
-    """Return for each character of both lines whether it is in a word that changed."""
+    """Return for each character of both lines whether its word changed."""
     old, new = _words(left), _words(right)
     gone: list[bool] = []
     come: list[bool] = []

@@ -1,9 +1,9 @@
-"""Check that the stages differ where `stages.toml` says they do, and nowhere else.
+"""Check that stages differ exactly where `stages.toml` says so.
 
     python -m tools.sync.drift
 
-Every problem is one line that says what to do; the exit status is 1 when there is one. Files count
-as they are on disk, committed or not; ignored files do not.
+Each problem is one line that says what to do, and the exit status is then 1. Files on disk count,
+committed or not, except files that git ignores.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tools.sync.merge import has_markers
 from tools.sync.synced import read_lock, read_pending
 
 STAGE_DIRECTORY = re.compile(r"stage[0-9][0-9]_.+|capstone_.+")
-# Where one machine fetched its packages is no part of a course. The brackets keep the patterns from
-# matching the line they stand in.
+# The address of a package registry must not get into the course. The brackets keep the patterns
+# from matching their own line.
 REGISTRY = re.compile(
     rb"python[h]osted|pypi[.]org/simple|registry[.]npm[j]s|deb[.]debian", re.IGNORECASE
 )
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
 
 
 def find_problems(root: Path, stages: list[Stage]) -> list[str]:
-    """Return a line for each way in which the stages are not what `stages.toml` says."""
+    """Return a line for each difference between the stages and `stages.toml`."""
     paths = listed(root)
     present = {path.split("/")[0] for path in paths if "/" in path}
     trees = trees_on_disk(root, [s.directory for s in stages if s.directory in present])
@@ -70,8 +70,8 @@ def find_problems(root: Path, stages: list[Stage]) -> list[str]:
 def _directories(stages: list[Stage], present: set[str]) -> list[str]:
     known = [stage.directory for stage in stages]
     problems = [
-        f"stages.toml lists {name}, but it has no files: make it (cp -r the stage before it)"
-        f" or remove its row"
+        f"stages.toml lists {name}, but the directory has no files: copy the stage before it (cp "
+        "-r) or remove its row"
         for name in known
         if name not in present
     ]
@@ -96,9 +96,9 @@ def _listed_twice(stage: Stage) -> list[str]:
 
 
 def undeclared(stage: Stage, files: Files, previous: Stage | None, before: Files) -> list[str]:
-    """Return a line for each difference from the stage before that is not declared, and reverse.
+    """Return a line for each undeclared difference and for each declaration without a difference.
 
-    `previous` is `None` and `before` empty for the first stage: it adds every file it has.
+    For the first stage `previous` is `None` and `before` is empty: it adds all its files.
     """
     here = stage.directory
     there = "the stage before it (there is none)" if previous is None else previous.directory
@@ -154,7 +154,7 @@ def _differs(name: str, there: str, was: Entry, now: Entry) -> str:
 
 def _not_so(row: str, there: str, was: Entry | None, now: Entry | None) -> tuple[str, str] | None:
     if now is None:
-        return "there is no such file", "make the file or remove the row"
+        return "the file does not exist", "make the file or remove the row"
     if row == "adds" and was is not None:
         if was == now:
             return f"{there} has the same file", "remove the row"
@@ -172,14 +172,15 @@ def _lock(root: Path, stages: list[Stage], trees: dict[str, Tree]) -> list[str]:
     pending = read_pending(root)
     if pending is not None:
         problems.append(
-            f"a propagate into {pending.stage} is not finished: resolve what it named and run"
+            f"the propagate into {pending.stage} is not finished: resolve the conflicts that it "
+            "named and run"
             f" python3 noxfile.py propagate, or python3 noxfile.py propagate --abort"
         )
     for previous, stage in pairwise(stages):
         if stage.directory not in rows:
             problems.append(
-                f"stages.lock has no row for {stage.directory}: if it was made as a copy of"
-                f" {previous.directory} as that is now, run"
+                f"stages.lock has no row for {stage.directory}: if it is a copy of"
+                f" {previous.directory} as it is now, run"
                 f" python3 noxfile.py propagate --adopt {stage.directory}"
             )
         elif previous.directory in trees and rows[stage.directory] != trees[previous.directory].id:
@@ -202,7 +203,7 @@ def _text(root: Path, path: str) -> list[str]:
     data = (root / path).read_bytes()
     problems = []
     if STAGE_DIRECTORY.fullmatch(path.split("/")[0]) and has_markers(data):
-        problems.append(f"{shown(path)} holds conflict markers: resolve them")
+        problems.append(f"{shown(path)} holds conflict markers: resolve them and save the file")
     if match := REGISTRY.search(data):
         line = data.count(b"\n", 0, match.start()) + 1
         problems.append(

@@ -1,4 +1,4 @@
-"""What an instructor teaches between two stages: the files that differ, grouped by feature."""
+"""The difference between two stages: the files that differ, grouped by feature."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LESSON, REQUIREMENTS, SETTINGS, APP, PROJECT, MIGRATIONS = (
     "project",
     "migrations",
 )
-# The order in which a person reads a change: what is needed, how it is wired, then each feature.
+# The order for reading a change: requirements, then wiring, then each feature.
 _APP_FILES = ("config.py", "main.py", "database.py")
 _FEATURE_FILES = ("__init__.py", "models.py", "schemas.py", "service.py", "router.py")
 
@@ -45,7 +45,7 @@ class FileChange:
 
     @property
     def counts(self) -> str:
-        """`+12 -3`; `binary` for what has no lines, the new mode when only that changed."""
+        """`+12 -3`; `binary` for a binary file; the new mode when only the mode changed."""
         if self.binary:
             return "binary"
         if self.before and self.after and self.before.blob == self.after.blob:
@@ -55,21 +55,21 @@ class FileChange:
 
 @dataclass(frozen=True)
 class Packages:
-    """The packages that two `requirements.txt` do not share, as their lines are written."""
+    """The differences of two `requirements.txt`, as lines of these files."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return (`added`, names), (`removed`, names), (`changed`, names), empty ones left out."""
+        """Return (`added`, names), (`removed`, names), (`changed`, names) without empty ones."""
         rows = (("added", self.added), ("removed", self.removed), ("changed", self.changed))
         return [(what, ", ".join(names)) for what, names in rows if names]
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """The way from one stage to a later one; `steps` are the stages after the first one."""
+    """The changes from one stage to a later one; `steps` are the stages after the first."""
 
     first: Stage
     last: Stage
@@ -80,7 +80,7 @@ class Lesson:
 
     @property
     def minutes(self) -> int:
-        """How long the lessons take together."""
+        """The minutes of all lessons together."""
         return sum(stage.minutes for stage in self.steps)
 
     def by_feature(self) -> list[tuple[str, list[FileChange]]]:
@@ -89,11 +89,11 @@ class Lesson:
 
 
 def compare(root: Path, stages: Sequence[Stage], first: Stage, last: Stage) -> Lesson:
-    """Return what differs between two stages as they are on disk."""
+    """Return the difference of two stages on disk."""
     found = trees_on_disk(root, [first.directory, last.directory])
     before, after = found[first.directory].files, found[last.directory].files
     trees = (found[first.directory].id, found[last.directory].id)
-    # The plumbing command: a person's diff settings must not change what it prints.
+    # The plumbing command, since a user's diff settings must not change the output.
     numbers = git(root, "diff-tree", "-r", "--numstat", "-z", *trees)
     changes = []
     for row in filter(None, numbers.decode("utf-8", "surrogateescape").split("\0")):
@@ -122,7 +122,7 @@ def compare(root: Path, stages: Sequence[Stage], first: Stage, last: Stage) -> L
 
 
 def feature_of(path: str) -> str:
-    """Return the part of a stage that a path belongs to; a folder under `app/` is a feature."""
+    """Return the part of a stage to which a path belongs; a folder under `app/` is a feature."""
     folder, _, rest = path.partition("/")
     if path == "README.md":
         return LESSON
@@ -140,7 +140,7 @@ def feature_of(path: str) -> str:
 
 
 def _feature_order(stages: Sequence[Stage], changes: Sequence[FileChange]) -> list[str]:
-    # Features in the order in which the course brings them up, then what is not of the app.
+    # Features in the order of the course, then the files outside of the app.
     paths = [path for stage in stages for path in stage.adds]
     paths += sorted(change.path for change in changes)
     paths.sort(key=lambda path: not path.startswith("app/"))

@@ -1,4 +1,4 @@
-"""The three-way merge of two trees, path by path. Nothing on disk is read or written here."""
+"""The three-way merge of two git trees, path by path. It reads and writes no files on disk."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 from course.catalog.trees import Entry, Files, content, git, store
 
-# The kinds of conflict; BLOCKED is found when the result is placed.
+# The kinds of conflict; BLOCKED is found when the result is written to disk.
 TEXT, BINARY = "text", "binary"
 DELETED_THERE, DELETED_HERE = "deleted there", "deleted here"
 BLOCKED = "blocked"
 
-# Not the line of equals signs: it is also how Markdown underlines a heading.
+# The line of equals signs is left out, since Markdown underlines headings with it.
 _MARKER = re.compile(rb"^(?:[<>]{7}(?: |\r?$)|\|{7} \S)", re.MULTILINE)
 
 
 class Labels(NamedTuple):
-    """The names that stand at the conflict markers."""
+    """The names at the conflict markers."""
 
     ours: str
     base: str
@@ -29,7 +29,7 @@ class Labels(NamedTuple):
 
 @dataclass
 class Merge:
-    """The merged files, what was done to which path, and the conflicts by path."""
+    """The merged files, the action for each path, and the conflicts by path."""
 
     files: dict[str, Entry] = field(default_factory=dict)
     done: dict[str, str] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Merge:
 
 
 def has_markers(data: bytes) -> bool:
-    """Return whether a text still holds the conflict markers of a merge."""
+    """Return whether a text still has conflict markers."""
     return _MARKER.search(data) is not None
 
 
@@ -49,12 +49,11 @@ def merge_trees(
     labels: Labels,
     kept: frozenset[str] = frozenset(),
 ) -> Merge:
-    """Return `ours` with the changes that lead from `base` to `theirs`.
+    """Return `ours` with the changes from `base` to `theirs`.
 
-    A path of `kept` is as it is in `ours`, there or not, whatever happened to it in `theirs`: the
-    stage declares that it does without the file, or writes it anew. On a conflict the result holds
-    the markers (text), our version (binary) or the version that still exists (edited on one side,
-    deleted on the other).
+    A path of `kept` stays as in `ours`, present or not: the stage declares that it removes or
+    rewrites the file. On a conflict the result holds the markers (text), our version (binary), or
+    the version that still exists (edited on one side, deleted on the other).
     """
     merge = Merge()
     for path in sorted(base.keys() | ours.keys() | theirs.keys()):
@@ -109,7 +108,7 @@ def _merge_file(
             name.write_bytes(text)
             options += ["-L", label]
             names.append(str(name))
-        # Its exit status is the number of conflicts, up to 127; above that it has failed.
+        # Its exit status is the number of conflicts, up to 127; a higher one is an error.
         merged = git(root, "merge-file", "-p", "--diff3", *options, *names, most=127)
     conflict = TEXT if has_markers(merged) else ""
     return Entry(mode, store(root, merged)), conflict

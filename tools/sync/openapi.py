@@ -1,9 +1,10 @@
-"""Check that each stage's OpenAPI document still holds everything the stage before it offered.
+"""Check that each stage's OpenAPI document still offers everything of the stage before it.
 
     python -m tools.sync.openapi
 
-A later stage may add operations, optional parameters and properties. It may not take an operation,
-a parameter, a property or a success response away, nor demand what was not demanded before.
+A later stage may add operations, optional parameters and properties. It may not remove an
+operation, a parameter, a property or a success response, and it may not require anything new of old
+clients.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from course.catalog.stages import ROOT, Stage, load_course
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 DEADLINE_SECONDS = 120.0  # for all stages together
-# One process for all stages, since the import of the libraries is most of the work. What an app
-# prints while it is imported must not mix with the documents, a line each.
+# One process imports all stages, since most of the time goes into importing libraries. It prints
+# one document a line; output of the apps goes elsewhere.
 PROGRAM = """
 import importlib, json, sys
 stdout, sys.stdout = sys.stdout, sys.stderr
@@ -76,14 +77,14 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
 def read_documents(
     root: Path, stages: Sequence[Stage], python: Path
 ) -> dict[Stage, Document | str]:
-    """Return the OpenAPI document of each stage's app, or a line that says why there is none.
+    """Return the OpenAPI document of each stage's app, or a line with the reason why it is missing.
 
-    `python` is the last stage's: the environments of all stages hold the same versions, and each
-    stage has what the one before it has. The apps work in an empty directory.
+    `python` is the last stage's: its environment has the packages of all stages in the same
+    versions. The apps run in an empty directory.
     """
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
     environment.pop("PYTHONPATH", None)  # it could hold another `app`
-    environment.pop("PYTHONPYCACHEPREFIX", None)  # the stage's environment has its bytecode already
+    environment.pop("PYTHONPYCACHEPREFIX", None)  # the stage's environment already has the bytecode
     command = [str(python), "-c", PROGRAM, *(str(root / stage.directory) for stage in stages)]
     with tempfile.TemporaryDirectory(prefix="course-") as scratch:
         output, errors = Path(scratch) / "output", Path(scratch) / "errors"
@@ -104,11 +105,12 @@ def read_documents(
         answers = [json.loads(line) for line in output.read_bytes().splitlines()]
         last = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     documents: dict[Stage, Document | str] = {}
-    # Without an answer a stage has ended the process, or kept it busy; who comes after it has none.
+    # A stage without an answer has ended or blocked the process, so later stages have no answer
+    # either.
     for stage, answer in zip_longest(stages, answers):
         problem = " ".join([f"{end}:", *last]) if answer is None else answer.get("problem")
         documents[stage] = (
-            f"{stage.directory}: app.main gives no OpenAPI document: {problem}"
+            f"{stage.directory}: app.main has no OpenAPI document: {problem}"
             if problem
             else answer["document"]
         )
@@ -118,7 +120,7 @@ def read_documents(
 
 
 def missing(before: Document, after: Document) -> list[str]:
-    """Return a line for each thing a client of `before` relies on and `after` does not give."""
+    """Return a line for each part of `before` that `after` does not offer any more."""
     offered = dict(_operations(after))
     problems = []
     for name, operation in _operations(before):
@@ -173,7 +175,7 @@ def _request_body(before: Document, old: Document, after: Document, new: Documen
         for name in sorted(shape.names - new_shape.names):
             yield f"the {media_type} body has no {name} any more"
         for name in sorted(new_shape.required - shape.required):
-            # What is demanded inside a new, optional part binds nobody who leaves it out.
+            # Old clients leave a new, optional part out, so its required properties do not matter.
             parent = name.rpartition(".")[0]
             if not parent or parent in shape.names:
                 yield f"the {media_type} body must have {name} now"
@@ -226,7 +228,7 @@ def _shape(
             shape.required.add(prefix + name)
         shape.take(_shape(document, inner, f"{prefix}{name}.", seen))
     if "items" in schema:
-        # The list itself is a property too: an object in its place is a loss.
+        # The list itself is a property too, so an object in its place is a loss.
         items = prefix.removesuffix(".") + "[]"
         shape.names.add(items)
         shape.take(_shape(document, schema["items"], f"{items}.", seen))
@@ -241,13 +243,13 @@ def _shape(
         for variant in variants:
             shape.names |= variant.names
         if variants:
-            # Only what every variant demands is demanded.
+            # A property is required only if every variant requires it.
             shape.required |= set.intersection(*(variant.required for variant in variants))
     return shape
 
 
 def _resolve(document: Document, node: Document) -> Document:
-    """Return what a `$ref` inside the document leads to, or the node itself."""
+    """Return the target of a `$ref` inside the document, or the node itself."""
     while "$ref" in node:
         target: Any = document
         for step in node["$ref"].removeprefix("#/").split("/"):

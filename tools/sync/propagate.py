@@ -1,11 +1,11 @@
-"""Carry an edit made in one stage through every later stage, by three-way merge.
+"""Carry an edit of one stage into every later stage by three-way merges.
 
     python -m tools.sync.propagate [STAGE]        from STAGE (default: the first) onwards
     python -m tools.sync.propagate --abort        put back the stage that is in conflict
     python -m tools.sync.propagate --adopt STAGE  a new stage was copied from the one before it
 
-Edits need not be committed. A conflict stops it with the usual markers in the file; resolve them
-and run it again. Killed at any moment and run again, it ends as if it had not been killed.
+Edits need not be committed. A conflict stops it and leaves the usual markers in the file: resolve
+them and run it again. A run that was killed can be repeated; the result is the same.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ from tools.sync.synced import (
 )
 
 WHAT_TO_DO = {
-    TEXT: "both stages changed the same lines: edit what stands between the conflict markers",
+    TEXT: "both stages changed the same lines: edit the lines between the conflict markers",
     BINARY: "both stages changed it and it is not text: yours is in place, copy {there}'s over it"
     " if that is the right one",
     DELETED_THERE: "{there} deleted it, this stage has its own version: keep the file or delete it",
     DELETED_HERE: "this stage deleted it, {there} changed it: {there}'s is in place, keep it or"
     " delete it",
-    BLOCKED: "cannot be placed, something of yours is in its way (an ignored file, a file where a"
-    " directory must be, or the reverse): move that away",
+    BLOCKED: "cannot be written because one of your files is in the way (an ignored file, a file "
+    "in the place of a directory, or the reverse): move it away",
 }
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
-    """Return 0 when every stage is in sync, 1 when a conflict waits for the user."""
+    """Return 0 when every stage is in sync, 1 when the user has to resolve a conflict."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.sync.propagate",
         description=__doc__,
@@ -68,9 +68,11 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     )
     parser.add_argument("stage", nargs="?", metavar="STAGE")
     does = parser.add_mutually_exclusive_group()
-    does.add_argument("--abort", action="store_true", help="put back the stage in conflict")
-    does.add_argument("--adopt", action="store_true", help="take STAGE as synced as it is")
-    does.add_argument("--continue", action="store_true", help="the same as no option")
+    does.add_argument("--abort", action="store_true", help="restore the stage in conflict")
+    does.add_argument(
+        "--adopt", action="store_true", help="record STAGE as synced in its present state"
+    )
+    does.add_argument("--continue", action="store_true", help="same as no option")
     options = parser.parse_args(arguments)
     stages = load_course(root)
     if options.abort:
@@ -86,11 +88,11 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
 
 
 def propagate(root: Path, stages: list[Stage], start: Stage) -> int:
-    """Bring every stage after `start` up to date; return 1 when one of them has a conflict."""
+    """Update every stage after `start`; return 1 at a conflict."""
     first = stages.index(start)
     pending = read_pending(root)
     if pending is not None:
-        # Its predecessor may have been edited since: after this merge, merge that too.
+        # The stage before it may have new edits, so the next merge takes these too.
         first = min(first, stages.index(find_stage(stages, pending.stage)) - 1)
         if pending.aborting:
             raise CourseError(
@@ -104,18 +106,18 @@ def propagate(root: Path, stages: list[Stage], start: Stage) -> int:
             return 1
     rows = read_lock(root)
     if rows.keys() - {stage.directory for stage in stages[1:]}:
-        write_lock(root, stages, rows)  # drops the rows of stages that are no more
+        write_lock(root, stages, rows)  # removes the rows of deleted stages
     _report_undeclared(root, stages, first)
     return 0
 
 
 def adopt(root: Path, stages: list[Stage], stage: Stage) -> int:
-    """Record that `stage` is in sync with the stage before it as both are now; return 0."""
+    """Record that `stage` and the stage before it are in sync now; return 0."""
     if stage == stages[0]:
-        raise CourseError(f"{stage.directory} is the first stage: it is synced from nothing")
+        raise CourseError(f"{stage.directory} is the first stage: name a later one")
     if read_pending(root) is not None:
         raise CourseError(
-            "a propagate is not finished: run python3 noxfile.py propagate, or with --abort"
+            "the last propagate is not finished: run python3 noxfile.py propagate, or add --abort"
         )
     _require_files(root, stage)
     previous = stages[stages.index(stage) - 1]
@@ -128,10 +130,10 @@ def adopt(root: Path, stages: list[Stage], stage: Stage) -> int:
 
 
 def abort(root: Path) -> int:
-    """Put the stage in conflict back as it was before the merge; return 0."""
+    """Restore the stage in conflict to its state before the merge; return 0."""
     pending = read_pending(root)
     if pending is None:
-        raise CourseError("there is nothing to abort: no propagate is in progress")
+        raise CourseError("nothing to abort: no propagate is in progress")
     _remove_unfinished(root, pending.stage)
     undone = tree_on_disk(root, pending.stage)
     if not pending.aborting:
@@ -143,7 +145,7 @@ def abort(root: Path) -> int:
         raise CourseError(f"{pending.stage}: move away what is in the way of {names}; abort again")
     clear_pending(root)
     print(
-        f"{pending.stage} is as it was before the merge. The merge as it stood until now is kept:"
+        f"{pending.stage} is as it was before the merge. The unfinished merge is kept:"
         f"\n  git archive {undone.id} | tar -x -C SOME_DIRECTORY"
     )
     return 0
@@ -153,8 +155,8 @@ def _sync(root: Path, stages: list[Stage], previous: Stage, stage: Stage) -> boo
     rows = read_lock(root)
     if stage.directory not in rows:
         raise CourseError(
-            f"stages.lock has no row for {stage.directory}: if it was made as a copy of"
-            f" {previous.directory} as that is now, run"
+            f"stages.lock has no row for {stage.directory}: if it is a copy of "
+            f"{previous.directory} as it is now, run"
             f" python3 noxfile.py propagate --adopt {stage.directory}"
         )
     _require_files(root, previous)
@@ -190,15 +192,15 @@ def _labels(stage: str, previous: str) -> Labels:
 
 
 def _finish(root: Path, stages: list[Stage], pending: Pending, now: Files) -> bool:
-    """Bring the stage, which holds `now`, to the merge's result; return False on a conflict.
+    """Change the stage from `now` to the merge's result; return False on a conflict.
 
-    `now` may be an edit of `before` or of `result`, so this is a three-way merge again.
+    `now` may be an edit of `before` or of `result`, so this is another three-way merge.
     """
     stage = find_stage(stages, pending.stage)
     there = stages[stages.index(stage) - 1].directory
     merge = merge_trees(root, pending.before, now, pending.result, _labels(pending.stage, there))
     if pending.told:
-        # Whatever is on disk is the answer, as long as no markers are left in it.
+        # The files on disk are the user's answer once they have no markers.
         pending.conflicts = {
             path: kind
             for path, kind in pending.conflicts.items()
@@ -229,7 +231,7 @@ def _is_unresolved(path: Path) -> bool:
 
 
 def _tell(pending: Pending, there: str) -> None:
-    print(f"{pending.stage} needs you:")
+    print(f"{pending.stage} has conflicts:")
     for path, kind in sorted(pending.conflicts.items()):
         print(f"  {pending.stage}/{shown(path)}: {WHAT_TO_DO[kind].format(there=there)}")
     print(
@@ -245,7 +247,7 @@ def _require_files(root: Path, stage: Stage) -> None:
 
 
 def _remove_unfinished(root: Path, directory: str) -> None:
-    # A killed run may have left this; it is no file of the stage.
+    # A killed run may have left this file, which is not part of the stage.
     (root / directory / UNFINISHED).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""What propagate remembers: `stages.lock` for good, and the merge in progress inside `.git`."""
+"""The state of propagate: `stages.lock`, and in `.git` the merge in progress."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from course.catalog.stages import CourseError, Stage
 from course.catalog.trees import Entry, Files, git
 
 HEADER = """\
-# Written by `python3 noxfile.py propagate`; do not edit. For each stage, the git tree of the stage before it
-# that it was last synced from: the base of the next three-way merge. Commit it with the stages.
+# Written by `python3 noxfile.py propagate`; do not edit. For each stage: the git tree of the stage
+# before it at the last sync, which is the base of the next three-way merge. Commit this file with
+# the stages.
 
 [synced_from]
 """
 
 
 def read_lock(root: Path) -> dict[str, str]:
-    """Return the tree id per stage directory (empty without a lock); raise `CourseError`."""
+    """Return the tree id of each stage directory (empty without a lock); raise `CourseError`."""
     try:
         text = (root / "stages.lock").read_text(encoding="utf-8")
         rows = tomllib.loads(text).get("synced_from", {})
@@ -32,7 +33,7 @@ def read_lock(root: Path) -> dict[str, str]:
         return {}
     except (OSError, ValueError) as error:
         raise CourseError(
-            f"stages.lock: {error}: take one side of a merge whole, then run"
+            f"stages.lock: {error}: choose one side of the merge for the whole file, then run"
             " python3 noxfile.py propagate"
         ) from error
     return {directory: str(tree) for directory, tree in rows.items()}
@@ -52,14 +53,13 @@ def write_lock(root: Path, stages: list[Stage], rows: dict[str, str]) -> None:
 class Pending:
     """A merge that has begun and is not yet in `stages.lock`.
 
-    The stage is on its way from `before` to `result`; what is on disk is either, or the user's
-    edit of either, so a killed run goes on from here. A file that could not be placed is in
-    `result` only.
+    The stage on disk holds `before` or `result`, or an edit of either by the user, so a killed run
+    continues from here. A file that could not be written is in `result` only.
     """
 
     stage: str
-    theirs: str  # the predecessor's tree being merged: the lock's next value
-    ours: str  # the stage's tree before the merge: what --abort restores
+    theirs: str  # the predecessor's tree that is merged, the next value in the lock
+    ours: str  # the stage's tree before the merge, which --abort restores
     before: Files
     result: Files
     conflicts: dict[str, str] = field(default_factory=dict)  # path: kind
@@ -69,13 +69,13 @@ class Pending:
 
 @cache
 def pending_path(root: Path) -> Path:
-    """Return where the merge in progress is recorded (there or not)."""
+    """Return the path of the record of a merge in progress; it may not exist."""
     name = git(root, "rev-parse", "--git-path", "course-propagate.json")
     return root / os.fsdecode(name.rstrip(b"\n"))
 
 
 def read_pending(root: Path) -> Pending | None:
-    """Return the merge in progress, `None` when there is none; raise `CourseError`."""
+    """Return the merge in progress or `None`; raise `CourseError`."""
     path = pending_path(root)
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

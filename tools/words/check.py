@@ -1,12 +1,12 @@
-"""Plain words: finds sentences and names that readers have to read twice.
+"""Finds sentences and names that readers have to read twice.
 
     python -m tools.words.check                 every file of the repository
     python -m tools.words.check README.md app   these files and folders only
 
-Three kinds of findings, a line each: a sentence or the name of a test that begins with a headless
-who, what, that or whoever, so that the reader learns late who acts; a word or turn of `words.toml`,
-which names a plainer one; in lessons, a sentence of more than 30 words. Questions may begin with
-who and what, and so may headings. Code and commands are not looked at.
+There are three kinds of findings. A sentence, or the name of a test, begins with a headless who,
+what, that or whoever, so the reader learns late who acts. A word or phrase is in `words.toml`,
+which names a plainer one. A sentence in a lesson has more than 30 words. Questions and headings may
+begin with who and what. Code and commands are not checked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TURNS = [
     (re.compile(row["pattern"]), row["instead"])
     for row in tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))["turn"]
 ]
-# Texts of others, pages that a program writes, and tests that quote bad sentences.
+# Texts of other authors, generated pages, and tests that quote bad sentences.
 LEFT_OUT = (
     "tools/tests/grade/solutions/",
     "tools/tests/words/",
@@ -63,7 +63,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Finding:
-    """A place that readers stumble over."""
+    """A sentence or name to rewrite."""
 
     path: str
     line: int
@@ -75,7 +75,7 @@ class Finding:
 
 
 def find_problems(path: str, source: str) -> list[Finding]:
-    """Return the findings in one file; `path` says what kind of file it is."""
+    """Return the findings in one file; `path` tells the kind of file."""
     is_lesson = re.fullmatch(r"(stage\w+|capstone_production)/(README|lessons/.*)\.md", path)
     found = []
     for text in texts_of(path, source):
@@ -113,13 +113,13 @@ def _names(path: str, source: str) -> Iterator[Finding]:
 
 
 def sentences_of(text: str) -> list[str]:
-    """Return the sentences of a text in which code is a single word."""
+    """Return the sentences of a text; code counts as a single word."""
     plain = _LINK.sub(r"\1", _CODE.sub("Code", text))
     return [one.strip() for one in _ENDS.split(plain) if one and one.strip()]
 
 
 def texts_of(path: str, source: str) -> Iterator[Text]:
-    """Return what a person reads in a file: prose, comments, docstrings and messages."""
+    """Return the texts for readers in a file: prose, comments, docstrings and messages."""
     suffix = Path(path).suffix
     if suffix == ".py":
         yield from _texts_of_python(source)
@@ -143,14 +143,14 @@ def _texts_of_python(source: str) -> Iterator[Text]:
             if token.type == tokenize.COMMENT
         ]
     except (SyntaxError, tokenize.TokenError):
-        return  # a file that is broken on purpose
+        return  # a file with an intended syntax error
     yield from _joined((token.start[0], token.string[1:].strip()) for token in comments)
-    docstrings = set()
+    no_messages = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node)
             if docstring and isinstance(node.body[0], ast.Expr):
-                docstrings.add(id(node.body[0].value))
+                no_messages.add(id(node.body[0].value))
                 for paragraph in _paragraphs(docstring):
                     yield Text(node.body[0].lineno, paragraph)
     for node in ast.walk(tree):
@@ -158,25 +158,38 @@ def _texts_of_python(source: str) -> Iterator[Text]:
             parts = [
                 str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values
             ]
-            docstrings |= {id(part) for part in node.values}
+            no_messages |= {id(part) for part in node.values}
             yield from _message(node.lineno, "".join(parts))
+        elif isinstance(node, ast.List):  # a list of headings, such as "What you build"
+            no_messages |= {id(item) for item in node.elts if _is_heading(item)}
+        elif isinstance(node, ast.Subscript) and _is_heading(node.slice):
+            no_messages.add(id(node.slice))
         elif (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)
-            and id(node) not in docstrings
+            and id(node) not in no_messages
         ):
             yield from _message(node.lineno, node.value)
 
 
+def _is_heading(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and len(node.value.split()) <= 4
+        and node.value[-1:].isalnum()
+    )
+
+
 def _message(line: int, text: str) -> Iterator[Text]:
-    """Return the text if it is one for people: several words, and no code."""
+    """Return the text if it is a message: several words, and no code."""
     if re.search(r"[a-z]{2,} [a-z]{2,}", text) and not re.search(r"[{}<>;=]|\n\n", text):
         yield Text(line, " ".join(text.split()))
 
 
 def _paragraphs(text: str) -> Iterator[str]:
     for paragraph in re.split(r"\n\s*\n", text):
-        if not paragraph.startswith("    "):  # what is indented is code
+        if not paragraph.startswith("    "):  # an indented paragraph is code
             yield " ".join(paragraph.split())
 
 
@@ -215,7 +228,7 @@ def _comments(source: str, mark: str) -> Iterator[Text]:
 
 
 def _joined(lines: Iterable[tuple[int, str]]) -> Iterator[Text]:
-    """Return the comments, those on lines that follow each other as one."""
+    """Return the comments; consecutive lines form one comment."""
     gathered: list[str] = []
     began = last = 0
     for number, line in lines:
@@ -236,7 +249,7 @@ def main(wanted: Sequence[str], root: Path = ROOT) -> int:
     chosen = [
         path for path in files if Path(path).suffix in SUFFIXES and not path.startswith(LEFT_OUT)
     ]
-    seen: set[str] = set()  # copies of a file in later stages are not named again
+    seen: set[str] = set()  # copies in later stages are not reported again
     count = 0
     for path in chosen:
         source = (root / path).read_text(encoding="utf-8")

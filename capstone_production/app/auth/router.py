@@ -6,13 +6,12 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.security import OAuth2PasswordRequestForm
 
 from app.auth.models import User
-from app.auth.rate_limits import client_network
 from app.auth.schemas import RefreshTokenIn, Token, UserCreate, UserRead
 from app.auth.service import AuthService
 from app.cache.http import answer_body, as_body
-from app.dependencies import CachedUser, SessionDep, SettingsDep
+from app.dependencies import CachedUser, SessionDep, SettingsDep, refuse_key
 from app.exceptions import errors
-from app.idempotency.dependencies import refuse_key
+from app.rate_limits import client_network
 
 MAX_BODY_SIZE = 8 * 1024  # bytes: a name and a password, and anybody may send them
 

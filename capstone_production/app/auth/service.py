@@ -8,11 +8,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.auth.models import HASH_COST, User, namespace
-from app.auth.rate_limits import AuthLimits
-from app.auth.refresh import IssuedToken, revoke_family, rotate, start_family
 from app.auth.schemas import Token, UserCreate, is_unicode
 from app.auth.security import InvalidToken, PasswordHasher, create_access_token
+from app.auth.tokens import IssuedToken, revoke_family, rotate, start_family
 from app.config import Settings
+from app.rate_limits import AuthLimits
 
 
 class UsernameTaken(HTTPException):

@@ -12,11 +12,16 @@ from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
 from app.blog.service import BlogService, location
 from app.cache.http import IfMatchDep, answer, answer_body, as_body
-from app.dependencies import CurrentUser, OptionalCachedUser, SessionDep, require_role
+from app.dependencies import (
+    CurrentUser,
+    IdempotencyDep,
+    OptionalCachedUser,
+    QuotasDep,
+    SessionDep,
+    require_role,
+)
 from app.exceptions import errors
-from app.idempotency.dependencies import IdempotencyDep
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
-from app.quotas import Quotas, get_quotas
 from app.routing import GuardFirstRoute
 
 CACHE_CONTROL = "no-cache"  # anybody may keep it, and must ask whether it is still so
@@ -34,7 +39,6 @@ async def get_blog_service(session: SessionDep) -> BlogService:
 
 
 BlogServiceDep = Annotated[BlogService, Depends(get_blog_service)]
-QuotasDep = Annotated[Quotas, Depends(get_quotas)]
 
 
 async def may_include_deleted(

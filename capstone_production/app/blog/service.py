@@ -22,7 +22,7 @@ from app.blog.models import CACHED_IN, Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostRead
 from app.cache.http import PreconditionFailed
 from app.exceptions import unauthorized
-from app.idempotency.service import Idempotency
+from app.idempotency import Idempotency
 from app.params import MAX_INTEGER
 from app.quotas import Quotas
 

@@ -28,8 +28,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from app.cache.local import LocalCache
-from app.cache.shared import CHANNEL, EVERYTHING, LOAD_WITHIN, SharedCache
+from app.cache.levels import CHANNEL, EVERYTHING, LOAD_WITHIN, LocalCache, SharedCache
 from app.config import Settings
 from app.redis_client import REDIS_ERRORS
 from app.single_flight import SingleFlight
@@ -100,7 +99,7 @@ class Cache:
         if value is not None:
             self._count(namespace, Level.L1)
             return Cached(value, Level.L1)
-        # Whoever comes after an invalidation does not wait for a load that began before it.
+        # A reader that comes after an invalidation does not wait for an older load.
         epoch = self._local.epoch(namespace)
         keep = partial(self._local.put, namespace, key, epoch=epoch) if keep_here else None
         loading = partial(self._load, namespace, key, load, decode, keep, ttl or self._ttl)

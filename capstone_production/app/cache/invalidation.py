@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
 from app.cache.cache import Cache
-from app.cache.shared import EVERYTHING
+from app.cache.levels import EVERYTHING
 
 CHANGED, UNPUBLISHED = "changed", "unpublished"  # in the session's `info`
 

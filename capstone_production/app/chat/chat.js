@@ -1,6 +1,8 @@
 // What the chat page does. It holds no HTML: elements come from the page's templates, and whatever a
 // user wrote goes into textContent, where it can only be text.
 
+import { leave, page, request, session, start, token } from "./sign_in.js";
+
 const PAGE = 50; // messages of history that are asked for at a time
 const GAP_PAGE = 100; // and when we were away: as many as the server gives
 const MAX_LENGTH = 2000; // characters; the server decides, this saves a trip
@@ -11,79 +13,11 @@ const SLOW_DOWN = 1000; // milliseconds, about, after the server has said "Too f
 const PATIENCE = 15_000; // milliseconds without a reply: the connection is dead, only nobody told us
 const LONGEST_WAIT = 30_000; // milliseconds between attempts to connect
 
-// Every element that has an id, by that id.
-const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((e) => [e.id, e]));
-
-// Kept for this tab and gone with it, unlike localStorage. Any script of this origin could read it;
-// the Content-Security-Policy, which lets no foreign script run, is what protects it.
-let token = sessionStorage.getItem("token");
-let session = new AbortController(); // its end is the end of what was asked for in it
 let me = null;
-
-// ---- Talking to the API
-
-async function request(method, path, body) {
-  const sent = token;
-  let response;
-  try {
-    const headers = sent ? { Authorization: `Bearer ${sent}` } : {};
-    const signal = AbortSignal.any([session.signal, AbortSignal.timeout(PATIENCE)]);
-    response = await fetch(path, { method, body, headers, signal });
-  } catch {
-    throw failure(0, { detail: "No answer: the connection was lost" });
-  }
-  const answer = await response.json().catch(() => null);
-  if (response.ok && answer) return answer;
-  if (response.status === 401 && sent && sent === token) leave("Your session has ended: sign in again.");
-  throw failure(response.status, answer);
-}
-
-// Returns an error whose message is the answer's `detail`: words, or for 422 a list of them.
-function failure(status, answer) {
-  let words = answer?.detail ?? `The server answered ${status} and gave no reason`;
-  if (Array.isArray(words)) {
-    const about = ({ loc, msg }) => `${loc.at(-1)}: ${msg.replace("Value error, ", "")}`;
-    words = words.map(about).join("; ");
-  }
-  return Object.assign(new Error(words), { status });
-}
 
 // ---- Signing in and out
 
-page.form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  if (page.form.ariaBusy === "true") return; // a second click
-  page.form.ariaBusy = "true";
-  page.message.textContent = "";
-  const fields = new FormData(page.form);
-  try {
-    if (event.submitter?.value === "register") {
-      const json = JSON.stringify(Object.fromEntries(fields));
-      await request("POST", "auth/register", new Blob([json], { type: "application/json" }));
-    }
-    const answer = await request("POST", "auth/token", new URLSearchParams(fields));
-    // Not known by the name that was typed: names are the same in upper and lower case.
-    const name = fields.get("username").toLowerCase();
-    if (sessionStorage.getItem("user")?.toLowerCase() !== name) forgetDraft();
-    token = answer.access_token;
-    sessionStorage.setItem("token", token);
-    sessionStorage.setItem("user", fields.get("username"));
-    page.password.value = "";
-    enter();
-    page.text.focus();
-  } catch (error) {
-    page.message.textContent = error.message;
-  }
-  page.form.ariaBusy = "false";
-});
-
-page.signOut.addEventListener("click", () => {
-  forgetDraft();
-  leave("");
-});
-
 function enter() {
-  page.user.textContent = sessionStorage.getItem("user");
   showRoom(true);
   showOutbox();
   measureDraft();
@@ -92,11 +26,8 @@ function enter() {
 }
 
 // The draft and what is not confirmed stay: they are there after the next sign-in.
-function leave(message) {
-  token = me = null;
-  sessionStorage.removeItem("token");
-  session.abort();
-  session = new AbortController();
+function exit() {
+  me = null;
   disconnect();
   clearTimeout(reconnection);
   clearInterval(ticking);
@@ -105,14 +36,10 @@ function leave(message) {
   page.online.replaceChildren();
   shown.clear();
   oldest = newest = null;
-  page.message.textContent = message;
-  page.username.value ||= sessionStorage.getItem("user"); // after a reload nothing is typed there
-  (page.username.value ? page.password : page.username).focus();
 }
 
 function showRoom(visible) {
-  page.room.hidden = page.account.hidden = page.connection.hidden = !visible;
-  page.form.hidden = visible;
+  page.room.hidden = page.connection.hidden = !visible;
   page.newest.hidden = page.older.hidden = true;
   page.start.textContent = "";
   setUnread(0);
@@ -507,5 +434,4 @@ function hueOf(name) {
   return [...name].reduce((sum, character) => (sum * 31 + character.codePointAt(0)) % 360, 7);
 }
 
-if (token) enter();
-else showRoom(false);
+start({ enter, exit, forget: forgetDraft, focus: page.text, patience: PATIENCE });

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from app.pages import send_part
+from app.pages import SIGN_IN, send_part
 
 DIRECTORY = Path(__file__).resolve().parent
 
@@ -27,6 +27,12 @@ async def read_style(request: Request) -> Response:
 async def read_script(request: Request) -> Response:
     """Return what the page does."""
     return await send_part(DIRECTORY / "chat.js", request)
+
+
+@router.get("/sign_in.js")
+async def read_sign_in(request: Request) -> Response:
+    """Return how the page signs a user in."""
+    return await send_part(SIGN_IN, request)
 
 
 @router.get("/chat.svg")

@@ -9,22 +9,36 @@ from fastapi import WebSocketDisconnect, status
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.chat.batch_writer import BatchWriter
-from app.chat.cluster.delivery import Delivery, LocalDelivery, SharedDelivery
+from app.chat.cluster.delivery import SharedDelivery
 from app.chat.cluster.limits import MessageLimits
-from app.chat.cluster.notifications import Notifications, Topic
-from app.chat.cluster.peers import Peers
-from app.chat.hub import Connection, Hub
-from app.chat.presence import TELL_EVERY, WhoIsThere
+from app.chat.cluster.peers import Notifications, Peers, Topic
+from app.chat.hub import TELL_EVERY, Connection, Hub, OnlineUsers, as_frame
 from app.chat.repeat import Step, repeated
+from app.chat.schemas import MessageRead
+from app.chat.service import MESSAGES_OUT, BatchWriter, Delivery
 from app.config import Settings
+
+
+class LocalDelivery:
+    """One process has all sockets: the message that was stored is sent to them, and that is all."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def deliver(self, message: MessageRead) -> None:
+        """Send it to everyone."""
+        MESSAGES_OUT.inc(await self._hub.broadcast(as_frame(message)))
+
+    def has_delivered(self, message: MessageRead) -> bool:  # noqa: ARG002 - it always has
+        """Return True: it was sent when it was stored."""
+        return True
 
 
 @dataclass(frozen=True)
 class Room:
     """The parts that a socket needs."""
 
-    who_is_there: WhoIsThere
+    online_users: OnlineUsers
     peers: Peers | None  # None when this process is alone
     batch_writer: BatchWriter
     delivery: Delivery
@@ -37,7 +51,7 @@ class Room:
 
         A user who has too many sockets, in all processes together, gets no more.
         """
-        with self.who_is_there.counted(connection.user):
+        with self.online_users.counted(connection.user):
             if self.peers is not None:
                 await self.peers.notify()
             try:
@@ -45,16 +59,16 @@ class Room:
             except OSError:  # the client is gone already
                 raise WebSocketDisconnect(status.WS_1006_ABNORMAL_CLOSURE) from None
             try:
-                if self.who_is_there.sockets_of(connection.user) > self.sockets_per_user:
+                if self.online_users.sockets_of(connection.user) > self.sockets_per_user:
                     reason = f"Too many sockets: a user may have {self.sockets_per_user}"
                     with suppress(RuntimeError):  # the client is gone already
                         await connection.websocket.close(status.WS_1013_TRY_AGAIN_LATER, reason)
                     raise WebSocketDisconnect(status.WS_1013_TRY_AGAIN_LATER)
                 # From here to the yield nothing else runs: what is said from now on is for it, too.
-                async with self.who_is_there.connected(connection):
+                async with self.online_users.connected(connection):
                     yield
             finally:
-                # Whose last socket here ends may have another elsewhere: then they have not left.
+                # A user whose last socket here ends may have another elsewhere, and has not left.
                 if self.peers is not None:
                     await self.peers.notify()
 
@@ -69,23 +83,23 @@ async def open_room(
         peers: Peers | None = None
         delivery: Delivery
         if redis is None:
-            who_is_there = WhoIsThere(hub, asyncio.Event())
+            online_users = OnlineUsers(hub, asyncio.Event())
             delivery = LocalDelivery(hub)
         else:
             notifications = Notifications(redis)
-            who_is_there = WhoIsThere(hub, notifications.received[Topic.PRESENCE])
+            online_users = OnlineUsers(hub, notifications.received[Topic.PRESENCE])
             delivery = shared = SharedDelivery(hub, engine, notifications)
-            peers = Peers(who_is_there, redis, notifications)
+            peers = Peers(online_users, redis, notifications)
             for part in (notifications, shared, peers):
                 await stack.enter_async_context(part.running())
         batch_writer = BatchWriter(engine, delivery)
         steps: dict[Step, float] = {
             batch_writer.store_waiting: 0,
-            who_is_there.tell_changes: TELL_EVERY,
+            online_users.tell_changes: TELL_EVERY,
         }
         await stack.enter_async_context(repeated(steps))
         yield Room(
-            who_is_there,
+            online_users,
             peers,
             batch_writer,
             delivery,

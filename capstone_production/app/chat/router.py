@@ -11,13 +11,12 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.chat.access import SUBPROTOCOL, find_principal
-from app.chat.batch_writer import ClientIdIsTaken, UserIsGone
 from app.chat.cluster.limits import MESSAGES_A_SECOND
 from app.chat.hub import Connection, as_frame
 from app.chat.models import Message
 from app.chat.room import Room
 from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite, client_id_of
-from app.chat.service import read_messages
+from app.chat.service import ClientIdIsTaken, UserIsGone, read_messages
 from app.dependencies import CurrentUser, SessionDep
 from app.exceptions import errors, unavailable
 from app.params import MAX_INTEGER, Limit
@@ -77,10 +76,7 @@ async def chat(websocket: WebSocket) -> None:
 
 
 async def receive_messages(connection: Connection, room: Room) -> None:
-    """Take the client's frames: store each, then send it to everyone.
-
-    Raises `WebSocketDisconnect` when the client leaves.
-    """
+    """Store each frame and send it to all; raises `WebSocketDisconnect` when the client leaves."""
     while True:
         received = await connection.websocket.receive()
         if received["type"] == "websocket.disconnect":

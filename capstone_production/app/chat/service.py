@@ -1,9 +1,18 @@
-"""Messages in the database: storing some, and reading history."""
+"""Messages in the database: storing them, one batch after the other, and reading history.
 
+All messages that wait are stored in one transaction: a commit costs about as much for fifty of them
+as for one. A stored message is delivered, also when its author has left meanwhile: clients that are
+connected do not look for it in the history.
+"""
+
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
 
+from prometheus_client import Counter
 from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import joinedload
 
@@ -11,9 +20,25 @@ from app.chat.models import Message
 from app.chat.schemas import ChatUser, MessageRead, MessageWrite
 
 STORING = 0x63686174  # the number of our lock in PostgreSQL; migrations have another
+AT_ONCE = 50  # messages in one transaction; fewer than may wait for a client
+MAY_WAIT = 1000  # messages; whoever sends more has to wait to be read
 
 # In the order of the parameters: whoever came first gets the lower id.
 INSERT = insert(Message).returning(Message.id, sort_by_parameter_order=True)
+
+MESSAGES = Counter(
+    "chat_messages", "Messages that came in and were stored, or went out, by socket.", ["direction"]
+)
+MESSAGES_IN = MESSAGES.labels("in")
+MESSAGES_OUT = MESSAGES.labels("out")
+
+
+class UserIsGone(Exception):
+    """The user who sent the message was deleted meanwhile."""
+
+
+class ClientIdIsTaken(Exception):
+    """The user has sent another text with the same `client_id`."""
 
 
 async def insert_messages(
@@ -71,3 +96,89 @@ async def read_messages(
         return (await session.scalars(statement.order_by(Message.id))).all()
     newest_first = (await session.scalars(statement.order_by(Message.id.desc()))).all()
     return newest_first[::-1]
+
+
+class Incoming(NamedTuple):
+    """A message that waits to be stored."""
+
+    message: MessageWrite
+    user: ChatUser
+    # The stored message when it was stored earlier: it was sent twice. None when it is new.
+    earlier: asyncio.Future[MessageRead | None]
+
+
+class Delivery(Protocol):
+    """The delivery as the rest of the chat sees it."""
+
+    async def deliver(self, message: MessageRead) -> None:
+        """Get a message that was just stored to everyone."""
+
+    def has_delivered(self, message: MessageRead) -> bool:
+        """Return whether everyone here has it, so that no look will find it again."""
+
+
+class BatchWriter:
+    """Takes the messages of all sockets of this process."""
+
+    def __init__(self, engine: AsyncEngine, delivery: Delivery) -> None:
+        self._engine = engine
+        self._delivery = delivery
+        self._waiting: asyncio.Queue[Incoming] = asyncio.Queue(MAY_WAIT)
+
+    async def store(self, message: MessageWrite, user: ChatUser) -> MessageRead | None:
+        """Store a message and have it delivered; what was stored earlier is returned instead.
+
+        Raises `UserIsGone`, `ClientIdIsTaken`, and what the database raises. A caller that is
+        cancelled has it stored still.
+        """
+        incoming = Incoming(message, user, asyncio.get_running_loop().create_future())
+        await self._waiting.put(incoming)
+        return await incoming.earlier
+
+    async def store_waiting(self) -> None:
+        """Wait for a message, then store all that wait, in the order in which they came."""
+        batch = [await self._waiting.get()]
+        while len(batch) < AT_ONCE and not self._waiting.empty():
+            batch.append(self._waiting.get_nowait())
+        try:
+            try:
+                await self._store(batch)
+            except IntegrityError:  # one was sent twice, or its author is gone: find out which
+                for incoming in batch:
+                    await self._store_alone(incoming)
+        except Exception as error:  # each author hears of it, and may try again
+            for incoming in batch:
+                refuse(incoming, error)
+
+    async def _store(self, batch: list[Incoming]) -> None:
+        messages = await insert_messages(
+            [(each.message, each.user) for each in batch], self._engine
+        )
+        MESSAGES_IN.inc(len(messages))
+        for incoming, message in zip(batch, messages, strict=True):
+            await self._delivery.deliver(message)
+            answer(incoming, None)
+
+    async def _store_alone(self, incoming: Incoming) -> None:
+        try:
+            await self._store([incoming])
+        except IntegrityError:
+            earlier = await find_message(incoming.message, incoming.user, self._engine)
+            if earlier is None:  # so it was the other constraint: the user's
+                refuse(incoming, UserIsGone())
+            elif earlier.text != incoming.message.text:
+                refuse(incoming, ClientIdIsTaken())
+            else:
+                answer(incoming, earlier)
+
+
+def answer(incoming: Incoming, earlier: MessageRead | None) -> None:
+    """Tell whoever waits, if they still do, that the message is stored."""
+    if not incoming.earlier.done():
+        incoming.earlier.set_result(earlier)
+
+
+def refuse(incoming: Incoming, error: Exception) -> None:
+    """Tell whoever waits, if they still do, that the message is not stored."""
+    if not incoming.earlier.done():
+        incoming.earlier.set_exception(error)

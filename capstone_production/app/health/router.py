@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from app.health.readiness import Readiness, Report, Status
+from app.health.service import Readiness, Report, Status
 from app.shutdown import Shutdown
 
 NO_STORE = {"Cache-Control": "no-store"}

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
 from app.cache.http import IfMatch
-from app.idempotency.service import Idempotency
+from app.idempotency import Idempotency
 from app.images.models import Image
 from app.images.pictures import EXTENSIONS, inspect_picture
 from app.images.schemas import ImageRead

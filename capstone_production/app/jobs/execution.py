@@ -18,11 +18,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from anyio import to_thread
+from prometheus_client import Counter, Histogram
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.jobs.analysis import Counts, pieces, summarize
-from app.jobs.metrics import JOB_DURATION, JOBS_FINISHED
 from app.jobs.models import FINISHED, WAITING, Job, JobStatus
 from app.jobs.report import write_report
 from app.jobs.schemas import JobResult
@@ -31,6 +31,13 @@ MAX_ATTEMPTS = 3
 FIRST_RETRY = timedelta(seconds=1)  # the next one waits twice as long
 RENEWALS = 10  # of a lease in the time that it lasts
 CHANGED_AT_ONCE = 1000
+
+JOB_DURATION = Histogram(
+    "job_duration_seconds",
+    "How long a job that succeeded took, from its claim to its result",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+JOBS_FINISHED = Counter("jobs_finished", "Jobs that came to an end", ["status"])
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""How many jobs wait, and for how long, for those who look at the metrics.
+"""How many jobs wait, and for how long: two gauges of the metrics.
 
 The jobs belong to all processes: each one that is asked counts them, at most once in a few seconds.
 All replicas show the same number, so take the maximum of them, not the sum.

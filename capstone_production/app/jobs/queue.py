@@ -16,9 +16,9 @@ from anyio import CapacityLimiter, fail_after, to_thread
 from celery import Celery
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.auth.refresh import remove_expired_tokens
+from app.auth.tokens import remove_expired_tokens
 from app.config import Settings
-from app.idempotency import service as idempotency
+from app.idempotency import remove_old_keys
 from app.jobs import execution
 
 LOCAL_WORKERS = 2
@@ -92,7 +92,7 @@ class LocalQueue:
                 if (now := datetime.now(UTC)) >= cleanup_at:
                     await execution.clean_up(self._engine, self._retention)
                     await remove_expired_tokens(self._engine)
-                    await idempotency.clean_up(self._engine)
+                    await remove_old_keys(self._engine)
                     cleanup_at = now + self._cleanup.remaining_estimate(now)
             except Exception as error:
                 logger.error("Job scheduler: %r", error)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import Owner
 from app.cache.http import IfMatch, PreconditionFailed
-from app.idempotency.service import Idempotency
+from app.idempotency import Idempotency
 from app.jobs.models import WAITING, Job, JobStatus
 from app.jobs.queue import JobQueue
 from app.jobs.schemas import JobRead, check_text

@@ -2,6 +2,9 @@
 
 celery -A app.jobs.worker worker     runs jobs: start as many as you like
 celery -A app.jobs.worker beat       looks every second for what is due: start one
+
+The jobs of a worker run in processes of their own. The process that starts them serves the metrics
+of all of them on `WORKER_METRICS_PORT`, which needs `PROMETHEUS_MULTIPROC_DIR`.
 """
 
 import asyncio
@@ -16,24 +19,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery.signals import (
+    setup_logging,
     worker_init,
     worker_process_init,
     worker_process_shutdown,
+    worker_ready,
     worker_shutting_down,
 )
+from prometheus_client import CollectorRegistry, start_http_server
 from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.auth.refresh import remove_expired_tokens
+from app.auth.tokens import remove_expired_tokens
 from app.config import load_settings
 from app.database import create_engine
 from app.exceptions import StartupError
-from app.idempotency import service as idempotency
+from app.idempotency import remove_old_keys
 from app.jobs import execution
 from app.jobs.models import Job, JobStatus
 from app.jobs.queue import RUN_JOB, create_celery, send
+from app.logs import set_up_logs
 from app.migrate import prepare_schema
-from app.observability.worker import observe_worker
+from app.process_metrics import MULTIPROC_DIR, AllProcesses
 from app.watchdog import CeleryWatchdog
 from app.workarounds.kombu_redis import survive_lost_redis
 
@@ -46,7 +53,8 @@ try:
     settings = load_settings()
     if not settings.redis_url:
         raise StartupError("REDIS_URL: set it, or let the server run the jobs itself")
-    observe_worker(settings)
+    if settings.worker_metrics_port and not MULTIPROC_DIR:
+        raise StartupError("WORKER_METRICS_PORT: PROMETHEUS_MULTIPROC_DIR has to be set, too")
     CeleryWatchdog(settings).connect()
 except StartupError as error:
     sys.exit(str(error))
@@ -77,6 +85,16 @@ process = WorkerProcess()
 stopping = mmap.mmap(-1, 1)
 
 
+def set_up_json_logs(loglevel: int, **_: Any) -> None:
+    """Have the log of Celery look like ours."""
+    set_up_logs("json", level=loglevel)
+
+
+if settings.log_format == "json":
+    set_up_logs("json")  # for the lines before Celery asks
+    setup_logging.connect(set_up_json_logs)  # then Celery leaves the log alone
+
+
 @worker_init.connect
 def prepare_worker(**_: Any) -> None:
     """Check the database once, before there are several processes."""
@@ -85,6 +103,15 @@ def prepare_worker(**_: Any) -> None:
         asyncio.run(prepare_schema(settings, upgrade=upgrade))
     except StartupError as error:
         sys.exit(str(error))
+
+
+@worker_ready.connect
+def serve_metrics(**_: Any) -> None:
+    """Serve the metrics of all processes of this worker, when the settings say where."""
+    if settings.worker_metrics_port:
+        registry = CollectorRegistry()
+        registry.register(AllProcesses())
+        start_http_server(settings.worker_metrics_port, registry=registry)
 
 
 @worker_process_init.connect
@@ -159,5 +186,5 @@ async def _take_unnotified() -> list[uuid.UUID]:
 def clean_up() -> None:
     """Remove what is old: jobs that ended, idempotency keys, refresh tokens."""
     process.runner.run(execution.clean_up(process.engine, settings.job_retention))
-    process.runner.run(idempotency.clean_up(process.engine))
+    process.runner.run(remove_old_keys(process.engine))
     process.runner.run(remove_expired_tokens(process.engine))

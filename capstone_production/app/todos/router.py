@@ -5,10 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response, status
 
 from app.cache.http import IfMatchDep, answer
-from app.dependencies import CachedUser, SessionDep, transaction
+from app.dependencies import CachedUser, IdempotencyDep, QuotasDep, SessionDep
 from app.exceptions import errors
-from app.idempotency.dependencies import Key
-from app.idempotency.service import Idempotency
 from app.params import Limit, Offset, RowId
 from app.routing import GuardFirstRoute
 from app.todos.cached import CachedTodos, as_json
@@ -59,18 +57,13 @@ async def list_todos(
 )
 async def create_todo(
     todo_in: TodoCreate,
-    user: CachedUser,
-    request: Request,
+    service: TodoServiceDep,
+    quotas: QuotasDep,
+    idempotency: IdempotencyDep,
     response: Response,
-    key: Key = None,
 ) -> Todo | Response:
     """Add a todo."""
-    # What the others get by dependencies is made here: FastAPI takes as long for these as the
-    # database does for the row.
-    async with transaction(request) as session:
-        idempotency = Idempotency(session, user.id, request.url.path, key)
-        service = TodoService(session, user)
-        todo = await service.create(todo_in, request.state.quotas, idempotency)
+    todo = await service.create(todo_in, quotas, idempotency)
     if isinstance(todo, Todo):
         response.headers["Location"] = location(todo)
     return todo

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.auth.models import Owner
 from app.cache.http import PreconditionFailed
 from app.exceptions import unauthorized
-from app.idempotency.service import Idempotency
+from app.idempotency import Idempotency
 from app.quotas import Quotas
 from app.todos.models import Todo, namespace
 from app.todos.schemas import TodoCreate, TodoRead

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from app.exceptions import errors
-from app.weather.limits import current_request
+from app.rate_limits import current_request
 from app.weather.schemas import City, Weather
 from app.weather.service import WeatherService
 

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from app.cache.cache import Cache, Level
 from app.config import Settings
+from app.rate_limits import LookupLimits
 from app.token_bucket import TokenBucket
 from app.weather.cache import Cached, LoadingCache
 from app.weather.circuit import CircuitBreaker
-from app.weather.limits import LookupLimits
 from app.weather.providers import CityNotFound, WeatherProvider
 from app.weather.schemas import Weather
 from app.weather.upstream import TooManyLookups, deadline

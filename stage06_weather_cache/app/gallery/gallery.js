@@ -1,108 +1,29 @@
 // What the gallery page does. It holds no HTML: elements come from the page's templates, and whatever
 // a user chose (a file name!) goes into textContent or an attribute, where it can only be text.
 
+import { accept, failure, page, request, start, token } from "./sign_in.js";
+
 const PAGE = 24; // pictures that are asked for at a time
 const UPLOADS_AT_ONCE = 2;
 const MAX_SIZE = 5 * 1024 * 1024; // bytes; as for the types, the server decides, this saves a trip
 const TYPES = ["image/jpeg", "image/png"];
 const NO_ANSWER = "No answer: the connection was lost, or the file cannot be read";
 
-// Every element that has an id, by that id.
-const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((e) => [e.id, e]));
-
-// Kept for this tab and gone with it, unlike localStorage. Any script of this origin could read it;
-// the Content-Security-Policy, which lets no foreign script run, is what protects it.
-let token = sessionStorage.getItem("token");
-let session = new AbortController(); // its end is the end of what was asked for in it
-
-// ---- Talking to the API
-
-async function request(method, path, body) {
-  const sent = token;
-  let response;
-  try {
-    const headers = sent ? { Authorization: `Bearer ${sent}` } : {};
-    response = await fetch(path, { method, body, headers, signal: session.signal });
-  } catch {
-    throw failure(0, { detail: NO_ANSWER });
-  }
-  return accept(response.status, await response.json().catch(() => null), sent);
-}
-
-// Returns the answer when it is a good one, else throws. A token that is refused ends the session.
-function accept(status, answer, sent) {
-  if (status === 204 || (status >= 200 && status < 300 && answer)) return answer;
-  if (status === 401 && sent && sent === token) leave("Your session has ended: sign in again.");
-  throw failure(status, answer);
-}
-
-// Returns an error whose message is the answer's `detail`: words, or for 422 a list of them.
-function failure(status, answer) {
-  let words = answer?.detail ?? `The server answered ${status} and gave no reason`;
-  if (Array.isArray(words)) {
-    const about = ({ loc, msg }) => `${loc.at(-1)}: ${msg.replace("Value error, ", "")}`;
-    words = words.map(about).join("; ");
-  }
-  return Object.assign(new Error(words), { status });
-}
-
 // ---- Signing in and out
 
-page.form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  if (page.form.ariaBusy === "true") return; // a second click
-  page.form.ariaBusy = "true";
-  page.message.textContent = "";
-  const fields = new FormData(page.form);
-  try {
-    if (event.submitter?.value === "register") {
-      const json = JSON.stringify(Object.fromEntries(fields));
-      await request("POST", "auth/register", new Blob([json], { type: "application/json" }));
-    }
-    const answer = await request("POST", "auth/token", new URLSearchParams(fields));
-    token = answer.access_token;
-    sessionStorage.setItem("token", token);
-    // Uploads that the end of a session interrupted go on, unless it is somebody else now. Not
-    // known by the name that was typed: names are the same in upper and lower case.
-    const name = fields.get("username").toLowerCase();
-    if (sessionStorage.getItem("user")?.toLowerCase() !== name) clearUploads();
-    sessionStorage.setItem("user", fields.get("username"));
-    page.password.value = "";
-    enter();
-    page.heading.focus();
-  } catch (error) {
-    page.message.textContent = error.message;
-  }
-  page.form.ariaBusy = "false";
-});
-
-page.signOut.addEventListener("click", () => {
-  clearUploads();
-  leave("");
-});
-
 function enter() {
-  page.user.textContent = sessionStorage.getItem("user");
   showGallery(true);
   loadMore();
   startUploads();
 }
 
-function leave(message) {
-  token = null;
-  sessionStorage.removeItem("token");
-  session.abort();
-  session = new AbortController();
+function exit() {
   page.dialog.close();
   showGallery(false);
-  page.message.textContent = message;
-  page.username.value ||= sessionStorage.getItem("user"); // after a reload nothing is typed there
-  (page.username.value ? page.password : page.username).focus();
 }
 
 function showGallery(visible) {
-  page.gallery.hidden = page.account.hidden = !visible;
-  page.form.hidden = visible;
+  page.gallery.hidden = !visible;
   page.pictures.replaceChildren();
   page.more.hidden = true;
 }
@@ -344,5 +265,4 @@ function fromTemplate(template) {
   return template.content.firstElementChild.cloneNode(true);
 }
 
-if (token) enter();
-else showGallery(false);
+start({ enter, exit, forget: clearUploads, focus: page.heading });

@@ -1,8 +1,7 @@
 """Everyone who is connected to this process, and how a frame gets to all of them.
 
 Nobody waits for anybody: each connection has a short queue of its own, and a task that sends what
-is in it. A client whose queue fills up is cut off. Limits: one process; the capstone connects
-several.
+is in it. A client whose queue fills up is cut off. Limit: one process.
 """
 
 import asyncio
@@ -50,10 +49,7 @@ class Connection:
             self.visit.reschedule(0)  # a time that is past
 
     async def send_queued(self) -> None:
-        """Send what is in the queue, one frame after the other, until cancelled.
-
-        Raises `WebSocketDisconnect` when the client is gone.
-        """
+        """Send what is in the queue; raises `WebSocketDisconnect` when the client is gone."""
         try:
             while True:
                 await self.websocket.send_text(await self._queue.get())

@@ -74,10 +74,7 @@ async def chat(websocket: WebSocket) -> None:
 
 
 async def receive_messages(connection: Connection, hub: Hub) -> None:
-    """Take the client's frames: store each, then send it to everyone.
-
-    Raises `WebSocketDisconnect` when the client leaves.
-    """
+    """Store each frame and send it to all; raises `WebSocketDisconnect` when the client leaves."""
     while True:
         received = await connection.websocket.receive()
         if received["type"] == "websocket.disconnect":
@@ -98,11 +95,8 @@ async def receive_messages(connection: Connection, hub: Hub) -> None:
 
 
 async def finish(saying: Coroutine[None, None, str | None]) -> str | None:
-    """Return what the coroutine returns; it goes on to its end also when we are cancelled.
-
-    The visit may end at any moment. A message that is stored then has to reach everyone still:
-    whoever is connected does not look for it in the history.
-    """
+    """Return what the coroutine returns; when we are cancelled, it still goes on to its end."""
+    # A visit may end at any moment, and a message that is stored then must still reach everyone.
     task = asyncio.create_task(saying)
     try:
         return await asyncio.shield(task)

@@ -4,10 +4,15 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from app.pages import send_part
+from app.pages import SIGN_IN, send_part
 
 DIRECTORY = Path(__file__).resolve().parent
-PARTS = ("gallery.css", "gallery.js", "gallery.svg")
+PARTS = {
+    "gallery.css": DIRECTORY / "gallery.css",
+    "gallery.js": DIRECTORY / "gallery.js",
+    "gallery.svg": DIRECTORY / "gallery.svg",
+    "sign_in.js": SIGN_IN,
+}
 
 router = APIRouter(prefix="/gallery", include_in_schema=False)
 
@@ -23,4 +28,4 @@ async def read_part(name: str, request: Request) -> Response:
     """Return what the page asks for: how it looks, what it does, its icon."""
     if name not in PARTS:
         raise HTTPException(404, "The gallery has no such part")
-    return await send_part(DIRECTORY / name, request)
+    return await send_part(PARTS[name], request)

@@ -24,7 +24,7 @@ SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
 LONG = "a/path/without/any/space/" * 8
 
 FAILURE = Outcome(
-    "tests/stage03/test_registration.py::test_a_new_user_has_a_location",
+    "tests/stage03/test_registration.py::test_a_registration_answers_with_a_location_header",
     "failed",
     sent=f'POST /auth/register {{"username": "{LONG}"}}',
     expected="201 Created",

@@ -77,7 +77,7 @@ def test_the_rows_that_failed_before_are_told_before_the_rest(tmp_path: Path) ->
     assert stream.getvalue() == ""
     write_event(events, "outcome", test="t.py::test_1.2", verdict="passed")
     following.follow(events)
-    assert "Those rows now: 1.1 48 → 1 failing, 1.2 passes so far\n" in stream.getvalue()
+    assert "These rows now: 1.1 48 → 1 failing, 1.2 passes so far\n" in stream.getvalue()
 
 
 SUITE = """
@@ -85,11 +85,11 @@ import pytest
 
 pytestmark = pytest.mark.contract("T1")
 
-def test_the_list_is_in_the_order_of_ids(): ...
+def test_the_list_is_sorted_by_id(): ...
 
 def test_other(): ...
 
-def test_a_new_todo_comes_back_complete(): ...
+def test_creating_a_todo_returns_all_its_fields(): ...
 """
 
 
@@ -97,14 +97,14 @@ def test_the_tests_of_the_rows_that_failed_run_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_row = [test for row in load_requirements() if row.id == "1.3" for test in row.tests]
-    assert any(test.endswith("::test_a_new_todo_comes_back_complete") for test in of_row)
+    assert any(test.endswith("::test_creating_a_todo_returns_all_its_fields") for test in of_row)
     place = tmp_path / "tests"
     place.mkdir()
     monkeypatch.setenv("PYTEST_ADDOPTS", "")
     (place / "stage01").mkdir()
     (place / "stage01" / "test_todos.py").write_text(SUITE, encoding="utf-8")
     suite = run(tmp_path, "--stage=1", "--grade-first=1.3", "tests/stage01")
-    assert names(suite)[0] == "test_a_new_todo_comes_back_complete"
+    assert names(suite)[0] == "test_creating_a_todo_returns_all_its_fields"
     assert len(names(suite)) == 3
 
 

@@ -118,7 +118,7 @@ def test_a_row_that_is_left_to_do_has_not_begun_and_holds_up_others() -> None:
     assert "  1.1  waiting for 1.3  List\n" in printed
     assert "  1.3  to do            Add  (TODO 1.2, 1.3)\n" in printed
     assert "Not begun: 1.3" in printed
-    assert "What is wrong" not in printed
+    assert "Failed requirements" not in printed
 
 
 def test_a_row_in_work_shows_its_own_failure_before_what_is_left_to_do() -> None:
@@ -134,13 +134,13 @@ def test_a_row_of_which_all_is_left_in_the_source_has_not_begun(tmp_path: Path) 
     starter = tmp_path / "starter"
     make_starter(stages, stage, starter)
     rows = {row for part in read_parts(stage) for row in part.rows}
-    assert not_begun(starter, stages, stage) == rows
+    assert not_begun(starter, stage) == rows
 
     part = next(part for part in read_parts(stage) if part.names)
     file, mark = starter / part.path, f"# TODO {', '.join(part.rows)}:"
     file.write_text(file.read_text("utf-8").replace(mark, "# done:", 1), "utf-8")
-    assert rows - not_begun(starter, stages, stage) == set(part.rows)
-    assert not_begun(ROOT / stage.directory, stages, stage) == set()
+    assert rows - not_begun(starter, stage) == set(part.rows)
+    assert not_begun(ROOT / stage.directory, stage) == set()
 
 
 def test_rows_that_have_not_begun_are_no_failures_and_others_wait_for_them() -> None:
@@ -297,7 +297,7 @@ def test_every_report_tells_suggestions_apart_from_failures() -> None:
     for report in (printed, report_markdown.render(grade), report_html.render(grade)):
         assert "Craft: 1 suggestion" in report
         assert sentence in report
-        assert "What is wrong" not in report
+        assert "Failed requirements" not in report
     assert "advice, no points: 1.1 [craft]" in details(grade.rows[0], "en")
     case = ElementTree.fromstring(report_junit.render(grade)).find(".//testcase")  # noqa: S314
     assert case is not None
@@ -417,7 +417,7 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
     lost = Grade(1, rows, problem="nothing usable answers at http://127.0.0.1:9: refused")
     printed = report_terminal.render(lost, colour=False)
     assert printed.splitlines() == [
-        "It could not be graded: nothing usable answers at http://127.0.0.1:9: refused"
+        "The solution could not be graded: nothing usable answers at http://127.0.0.1:9: refused"
     ]
     for report in (report_markdown.render(lost), report_html.render(lost)):
         assert "nothing usable answers" in report
@@ -428,9 +428,9 @@ def test_what_could_not_be_graded_is_nobodys_fault_until_the_log_says_so() -> No
     lost = Grade(1, (Row("1.1", "List", 1, "error"),), problem="It did not start:\nSyntaxError")
     part = replace(lost, rows=(*lost.rows, Row("1.2", "Read", 1, "pass")))
     for report in (partial(report_terminal.render, colour=False), report_html.render):
-        assert "It could not be graded" in report(lost)
+        assert "The solution could not be graded" in report(lost)
         assert "that is its own" in report(lost)
-        assert "Not all of it could be graded" in report(part)
+        assert "Some requirements could not be graded" in report(part)
 
 
 def test_letters_of_every_language_are_readable_and_what_moves_the_cursor_is_not_sent() -> None:
@@ -493,12 +493,12 @@ def test_what_a_starter_leaves_to_do_gets_no_hint_but_where_to_begin(tmp_path: P
     row = answering(501, '{"detail":"TODO 1.1, 1.2: List all tasks"}')
     assert next_hints([row], tmp_path) == {}
     hinted = with_hints(Grade(1, (row, answering(501))), load_hints(), {}, None).rows
-    assert hinted[0].hint == "Not begun yet: look for `TODO 1.1, 1.2`"
+    assert hinted[0].hint == "Not started yet: look for `TODO 1.1, 1.2`"
     assert hinted[1].hint == load_hints().hint("1.1", 1, "en")
 
 
 def test_the_hint_of_the_failed_test_comes_first_and_an_exception_before_it() -> None:
-    test = "tests/stage01/test_list.py::test_the_filter_tells_done_from_open"
+    test = "tests/stage01/test_list.py::test_the_filter_separates_completed_from_open_todos"
     failure = replace(failed(LIST), test=test)
     hinted = with_hints(Grade(1, (replace(BAD, failures=(failure,)),)), load_hints(), {}, None)
     (of_test, first), (of_row, second) = report_terminal.hints_of(hinted.rows[0], "en")

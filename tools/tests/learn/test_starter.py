@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from course.catalog.parts import read_parts
 from course.catalog.requirements import Requirement, load_requirements
 from course.catalog.stages import ROOT, CourseError, Stage, load_course
 from course.harness.selection import spread
+from tools.learn.parts import todos_in
 from tools.learn.starter import (
     AT_START,
     LAST_STAGE,
@@ -71,7 +73,33 @@ def test_the_command_makes_a_starter_where_the_learner_wants_it(tmp_path: Path) 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "The starter of stage 1 is in mine/stage 1." in done.stdout
-    assert "answer_unfinished(app)" in (tmp_path / "mine/stage 1/app/main.py").read_text("utf-8")
+    assert "app.unfinished" in (tmp_path / "mine/stage 1/app/main.py").read_text("utf-8")
+
+
+def test_an_agent_finds_its_rules_in_the_starter(starter_of: Callable[[Stage], Path]) -> None:
+    for stage in STAGES:
+        rules = (starter_of(stage) / "AGENTS.md").read_text(encoding="utf-8")
+        assert f"`{stage.directory}`" in rules
+        for row in rows_of(stage):
+            assert f"| {row.id} | {row.text} | " in rules
+        assert "|  |" not in rules  # each row has its question
+
+
+def test_a_starter_starts_without_the_file_that_answers_501(
+    tmp_path: Path, starter_of: Callable[[Stage], Path]
+) -> None:
+    copy = shutil.copytree(starter_of(STAGES[0]), tmp_path / "mine")
+    (copy / "app" / "unfinished.py").unlink()
+    command = [str(stage_python(STAGES[0])), "-c", "import app.main"]
+    assert subprocess.run(command, cwd=copy).returncode == 0
+
+
+@every_stage
+def test_every_file_that_is_left_to_do_has_a_todo(
+    stage: Stage, starter_of: Callable[[Stage], Path]
+) -> None:
+    marked = {todo.path for todo in todos_in(starter_of(stage))}
+    assert {part.path for part in read_parts(stage)} == marked
 
 
 def test_a_directory_with_something_in_it_is_left_alone(
@@ -134,11 +162,9 @@ def test_the_page_of_a_starter_names_places_that_exist(
     assert [(ROOT / path).resolve() for path in shlex.split(f"{entered} {graded}")] == [
         place.resolve()
     ] * 2
-    (compared,) = re.findall(r"^git diff --no-index (.+)$", page, re.MULTILINE)
-    assert [(ROOT / path).resolve() for path in shlex.split(compared)] == [
-        (place / "app").resolve(),
-        ROOT / stage.directory / "app",
-    ]
+    (compared,) = re.findall(r"^python3 noxfile\.py compare (.+)$", page, re.MULTILINE)
+    number, directory = shlex.split(compared)
+    assert (number, (ROOT / directory).resolve()) == (str(stage.number), place.resolve())
 
 
 def test_every_starter_imports_cleanly(tmp_path: Path, starter_of: Callable[[Stage], Path]) -> None:

@@ -38,7 +38,7 @@ DECISIONS = sorted(
     path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "decisions").glob("*.md")
 )
 PAGES = [*LESSONS, *GUIDES, *DECISIONS, "SECURITY.md", "CHANGELOG.md"]
-PAGES += ["docs/grading.md", "docs/platforms.md", "benchmarks/README.md"]
+PAGES += ["docs/grading.md", "docs/platforms.md", "docs/glossary.md", "benchmarks/README.md"]
 # Pages that name paths of the course, and none of a reader's own or of the past.
 WITH_PATHS = [*LESSONS, "README.md", "CONTRIBUTING.md", "SECURITY.md"]
 WITH_PATHS += [page for page in DECISIONS if page != "docs/decisions/README.md"]
@@ -47,6 +47,7 @@ WITH_COMMANDS = [*LESSONS, *GUIDES]
 # The blocks that are not run, and why.
 NOT_RUN = {
     "python3 noxfile.py serve 2\n": "it serves until Ctrl-C; tools/tests/run/test_sessions.py",
+    "python3 noxfile.py learn 3\n": "it runs until all rows pass; tools/tests/learn/test_learn.py",
     "python3 noxfile.py\n": "this test is a part of it",
     "python3 noxfile.py lock\n": "it asks an index of packages",
     "python3 -m pip install pre-commit\npre-commit install\n": (
@@ -166,7 +167,7 @@ def test_every_session_that_a_page_names_exists(page: str) -> None:
     noxfile = read(ROOT / "noxfile.py")
     known = set(re.findall(r"^@nox\.session.*\ndef (\w+)", noxfile, re.MULTILINE))
     known |= set(re.findall(r'^@nox\.session.*\bname="([\w-]+)"', noxfile, re.MULTILINE))
-    known |= {stage.name for stage in STAGES}
+    known |= {stage.name for stage in STAGES} | {"help"}
     commands = re.findall(r"noxfile\.py((?: [\w.=-]+)*)", read(ROOT / page))
     assert commands, "no command found: has the pattern gone wrong?"
     for command in commands:

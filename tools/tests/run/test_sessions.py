@@ -183,7 +183,7 @@ def test_help_lists_the_commands(
     (tmp_path / ".venv" / "made").touch()
     called: list[list[str]] = []
     monkeypatch.setattr("os.execv", lambda _, command: called.append(command))
-    monkeypatch.setattr("subprocess.call", lambda command: called.append(command) or 0)
+    monkeypatch.setattr("subprocess.call", called.append)
     bootstrap(tmp_path / "noxfile.py", words)
     nox = [str(python), "-m", "nox", "--noxfile", str(tmp_path / "noxfile.py")]
     assert called[0] == [*nox, *expected]

@@ -1,4 +1,4 @@
-"""`python3 noxfile.py stack` as a person uses it: a process of its own, a Ctrl-C, a next start, a drill."""
+"""The session `stack` as a person uses it: it starts, ends by Ctrl-C, starts again; and a drill."""
 
 from __future__ import annotations
 

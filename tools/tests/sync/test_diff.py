@@ -64,7 +64,7 @@ def test_the_summary_says_what_the_lesson_is(course: Course) -> None:
         "  added    app/todos/models.py      +1     -0\n"
         "3 files                             +6     -3\n"
         "\n"
-        "The text of README.md is not in the patch: --full shows it.\n"
+        "The patch leaves out the text of README.md: --full shows it.\n"
     )
 
 
@@ -91,7 +91,7 @@ def test_a_stage_and_itself_is_a_clear_error(course: Course) -> None:
     result = course.diff("2", "stage02")
 
     assert (result.status, result.out) == (2, "")
-    assert result.err == f"{TWO} and itself: name two different stages\n"
+    assert result.err == f"{TWO} is named twice: name two different stages\n"
 
 
 def test_two_identical_stages_are_said_to_be(course: Course) -> None:

@@ -56,7 +56,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     ),
     "an added file is missing": (
         lambda c: c.delete(f"{FOUR}/Dockerfile"),
-        f"stages.toml lists Dockerfile under adds of {FOUR}, but there is no such file",
+        f"stages.toml lists Dockerfile under adds of {FOUR}, but the file does not exist",
     ),
     "an added file is inherited": (
         lambda c: declare(c, '["Dockerfile"]', '["Dockerfile", "app/main.py"]'),
@@ -80,7 +80,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     ),
     "a changed file is missing": (
         lambda c: c.delete(f"{THREE}/app/main.py"),
-        f"stages.toml lists app/main.py under changes of {THREE}, but there is no such file",
+        f"stages.toml lists app/main.py under changes of {THREE}, but the file does not exist",
     ),
     "a changed file is new": (
         lambda c: declare(
@@ -112,7 +112,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     ),
     "a listed directory is not there": (
         lambda c: (c.root / FOUR).rename(c.root / "elsewhere"),
-        f"stages.toml lists {FOUR}, but it has no files",
+        f"stages.toml lists {FOUR}, but the directory has no files",
     ),
     "two rows for a directory": (
         lambda c: declare(c, f'directory = "{FOUR}"', f'directory = "{THREE}"'),
@@ -135,7 +135,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
         lambda c: c.write("stages.lock", "".join(
             line for line in c.read("stages.lock").splitlines(keepends=True) if THREE not in line
         )),
-        f"stages.lock has no row for {THREE}: if it was made as a copy of {TWO} as that is now, run"
+        f"stages.lock has no row for {THREE}: if it is a copy of {TWO} as it is now, run"
         f" python3 noxfile.py propagate --adopt {THREE}",
     ),
     "there is no lock": (
@@ -223,7 +223,7 @@ def test_an_unfinished_propagate_is_red(course: Course) -> None:
 
     result = course.drift()
 
-    assert f"a propagate into {THREE} is not finished" in result.out
+    assert f"the propagate into {THREE} is not finished" in result.out
 
 
 def test_an_unreadable_lock_is_a_clear_error(course: Course) -> None:
@@ -238,4 +238,4 @@ def test_an_unreadable_lock_is_a_clear_error(course: Course) -> None:
 def test_an_unreadable_course_is_a_clear_error(course: Course) -> None:
     course.write("stages.toml", STAGES_TOML.replace("number = 2", "number = 7"))
 
-    assert course.drift().err.startswith("stages.toml: the stages are not numbered")
+    assert course.drift().err.startswith("stages.toml: number the stages")

@@ -383,7 +383,7 @@ def test_an_app_that_cannot_be_imported_is_one_line(
     assert run(openapi.main, [], apps.root) == 1
 
     assert capsys.readouterr().out == (
-        f"{TWO}: app.main gives no OpenAPI document: ModuleNotFoundError: No module named"
+        f"{TWO}: app.main has no OpenAPI document: ModuleNotFoundError: No module named"
         " 'no_such_module'\n"
     )
 
@@ -397,7 +397,7 @@ def test_an_app_that_ends_the_process_is_named_with_its_last_words(
     assert run(openapi.main, [], apps.root) == 1
 
     assert capsys.readouterr().out == (
-        f"{TWO}: app.main gives no OpenAPI document: exit status 3: this is the end\n"
+        f"{TWO}: app.main has no OpenAPI document: exit status 3: this is the end\n"
     )
 
 
@@ -409,7 +409,7 @@ def test_an_app_that_never_ends_is_named(
 
     assert run(openapi.main, [], apps.root) == 1
 
-    assert f"{THREE}: app.main gives no OpenAPI document: importing" in capsys.readouterr().out
+    assert f"{THREE}: app.main has no OpenAPI document: importing" in capsys.readouterr().out
 
 
 def test_nothing_of_one_app_is_left_in_the_next(
@@ -423,6 +423,6 @@ def test_nothing_of_one_app_is_left_in_the_next(
     assert run(openapi.main, [], apps.root) == 1
 
     assert capsys.readouterr().out == (
-        f"{TWO}: app.main gives no OpenAPI document: ModuleNotFoundError: No module named"
+        f"{TWO}: app.main has no OpenAPI document: ModuleNotFoundError: No module named"
         " 'app.todos.only_here'\n"
     )

@@ -24,7 +24,7 @@ def conflict_in_three(course: Course) -> None:
     course.replace(f"{ONE}/app/main.py", "line 9\n", "line nine\n")
     result = course.propagate()
     assert result.status == 1
-    assert f"{THREE} needs you:\n  {THREE}/app/main.py: both stages changed" in result.out
+    assert f"{THREE} has conflicts:\n  {THREE}/app/main.py: both stages changed" in result.out
 
 
 def resolve(course: Course, stage: str, line: str) -> None:
@@ -307,7 +307,7 @@ def test_two_conflicts_in_a_row_are_resolved_one_after_the_other(course: Course)
 
     second = course.propagate()
     assert second.status == 1
-    assert f"{FOUR} needs you:" in second.out
+    assert f"{FOUR} has conflicts:" in second.out
     resolve(course, FOUR, "line nine at last with users\n")
     third = course.propagate()
 
@@ -347,7 +347,7 @@ def test_an_abort_without_a_conflict_is_a_clear_error(course: Course) -> None:
     result = course.propagate("--abort")
 
     assert (result.status, result.out) == (2, "")
-    assert result.err == "there is nothing to abort: no propagate is in progress\n"
+    assert result.err == "nothing to abort: no propagate is in progress\n"
 
 
 def test_edits_made_while_a_conflict_waits_are_merged_next(course: Course) -> None:
@@ -461,7 +461,8 @@ def test_an_ignored_file_in_the_way_is_not_overwritten(course: Course) -> None:
     first = course.propagate()
 
     assert first.status == 1
-    assert f"{TWO}/secret.txt: cannot be placed, something of yours is in its way" in first.out
+    blocked = f"{TWO}/secret.txt: cannot be written because one of your files is in the way"
+    assert blocked in first.out
     assert course.propagate().status == 1
     assert course.read(f"{TWO}/secret.txt") == "the user's own\n"
     (course.root / TWO / "secret.txt").rename(course.root / "kept.txt")
@@ -479,7 +480,7 @@ def test_a_file_where_a_folder_must_be_is_not_overwritten(course: Course, ignore
     first = course.propagate()
 
     assert first.status == 1
-    assert f"{TWO}/app/{name}/hub.py: cannot be placed" in first.out
+    assert f"{TWO}/app/{name}/hub.py: cannot be written" in first.out
     assert course.propagate().status == 1
     assert course.read(f"{TWO}/app/{name}") == "the user's own\n"
     (course.root / TWO / "app" / name).rename(course.root / "kept")

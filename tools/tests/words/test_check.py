@@ -65,6 +65,12 @@ def test_questions_headings_and_code_may_begin_so(source: str) -> None:
     assert kinds("docs/page.md", source) == []
 
 
+def test_headings_in_a_program_may_begin_so() -> None:
+    source = 'SECTIONS = ["What you build"]\nsection = sections["What changed and why"]\n'
+    assert kinds("tests/x.py", source) == []
+    assert kinds("tests/x.py", 'raise ValueError(["What fails comes at the end."])\n') != []
+
+
 def test_a_sentence_over_two_lines_is_one() -> None:
     source = "# The worker\n# What ends here.\n\n# One. What\n# fails is told.\n"
     (finding,) = find_problems("tools/x.py", source)

@@ -9,47 +9,20 @@ because Redis is down, a process looks each second all the same.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.chat.cluster.notifications import Notifications, Topic
+from app.chat.cluster.peers import Notifications, Topic
 from app.chat.hub import Hub, as_frame
-from app.chat.metrics import MESSAGES_OUT
 from app.chat.models import Message
 from app.chat.repeat import repeated
 from app.chat.schemas import MessageRead
-from app.chat.service import read_messages
+from app.chat.service import MESSAGES_OUT, read_messages
 
 LOOK_EVERY = 1.0  # seconds
 PAUSE = 0.005  # seconds between two looks: in a rush one of them finds many messages
 PAGE = 100  # messages at once; less than may wait for a client, so that catching up cuts off nobody
-
-
-class Delivery(Protocol):
-    """The delivery as the rest of the chat sees it."""
-
-    async def deliver(self, message: MessageRead) -> None:
-        """Get a message that was just stored to everyone."""
-
-    def has_delivered(self, message: MessageRead) -> bool:
-        """Return whether everyone here has it, so that no look will find it again."""
-
-
-class LocalDelivery:
-    """One process has all sockets: the message that was stored is sent to them, and that is all."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-
-    async def deliver(self, message: MessageRead) -> None:
-        """Send it to everyone."""
-        MESSAGES_OUT.inc(await self._hub.broadcast(as_frame(message)))
-
-    def has_delivered(self, message: MessageRead) -> bool:  # noqa: ARG002 - it always has
-        """Return True: it was sent when it was stored."""
-        return True
 
 
 class SharedDelivery:

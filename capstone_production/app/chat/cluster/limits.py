@@ -12,9 +12,9 @@ import time
 from cachetools import TTLCache
 from redis.asyncio import Redis
 
-from app.auth.rate_limits import FAILURES, REFUSALS
 from app.chat.cluster.peers import Peers
 from app.chat.schemas import ChatUser
+from app.rate_limits import FAILURES, REFUSALS
 from app.redis_client import REDIS_ERRORS
 from app.token_bucket import TokenBucket
 

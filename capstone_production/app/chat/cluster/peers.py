@@ -1,31 +1,83 @@
-"""Telling the other processes who is connected here, and learning who is connected there.
+"""The other processes that serve the chat: news between them, and the users who are there.
 
-Each process keeps a note in Redis, with a number that grows each time. Whose note has not changed
-for `BELIEVED_FOR` seconds is gone, with its users: it was killed, or cannot reach Redis. Only each
-process's own clock decides, so no clocks are compared. A Redis that is away for less than that, or
-that has lost everything, changes nothing; after that, everyone knows of their own sockets only.
+A notification says "look again", through Redis. It carries no message and promises nothing: it may
+get lost, or come twice. Each reader also looks again by itself after a while, so without Redis
+everything goes on, only later.
+
+Each process keeps a note in Redis, with a number that grows each time. A process whose note has not
+changed for `BELIEVED_FOR` seconds is gone, with its users: it was killed, or cannot reach Redis.
+Only each process's own clock decides, so no clocks are compared. A Redis that is away for less than
+that, or that has lost everything, changes nothing; after that, each process knows of its own
+sockets only.
 """
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
 from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 
-from app.chat.cluster.notifications import Notifications, Topic
-from app.chat.presence import WhoIsThere
+from app.chat.hub import OnlineUsers
 from app.chat.repeat import repeated
 from app.chat.schemas import ChatUser
 from app.redis_client import REDIS_ERRORS
 
+SILENCE = 15  # seconds: some process publishes more often, so the connection must be dead
 NOTES = "chat:processes"  # a hash: process → note. Nobody has to search for the keys of others
 TELL_EVERY = 3.0  # seconds
 BELIEVED_FOR = 10.0  # seconds
 PAUSE = 0.05  # seconds between two exchanges: many changes become one
 NOTIFIED_WITHIN = 0.5  # seconds that somebody who joins waits for Redis
+
+
+class Topic(StrEnum):
+    """The kinds of news; the value is the channel in Redis."""
+
+    MESSAGES = "chat:messages"
+    PRESENCE = "chat:presence"
+
+
+class Notifications:
+    """Publishes to the other processes, and receives what they publish."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.process = uuid.uuid4().hex
+        self.received = {topic: asyncio.Event() for topic in Topic}
+        self._redis = redis
+        self._pending: set[Topic] = set()
+        self._has_pending = asyncio.Event()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Publish and listen."""
+        async with repeated({self.publish_pending: 0, self.listen: 0}):
+            yield
+
+    def publish(self, topic: Topic) -> None:
+        """Have it published soon, without waiting; pending ones of a topic become one."""
+        self._pending.add(topic)
+        self._has_pending.set()
+
+    async def publish_pending(self) -> None:
+        """Publish what is pending; raises `REDIS_ERRORS` when Redis does not answer."""
+        await self._has_pending.wait()
+        self._has_pending.clear()
+        while self._pending:
+            await self._redis.publish(self._pending.pop(), self.process)
+
+    async def listen(self) -> None:
+        """Receive from the others until the connection is lost: raises `REDIS_ERRORS`."""
+        async with self._redis.pubsub() as pubsub:
+            await pubsub.subscribe(*Topic)
+            while (message := await pubsub.get_message(timeout=SILENCE)) is not None:
+                # The answer to `subscribe` counts as well: nobody knows what was missed before.
+                if message["data"] != self.process.encode():
+                    self.received[Topic(message["channel"].decode())].set()
 
 
 class Note(BaseModel):
@@ -46,9 +98,9 @@ class Peers:
     """The other processes that serve the chat."""
 
     def __init__(
-        self, who_is_there: WhoIsThere, redis: Redis, notifications: Notifications
+        self, online_users: OnlineUsers, redis: Redis, notifications: Notifications
     ) -> None:
-        self._who_is_there = who_is_there
+        self._online_users = online_users
         self._redis = redis
         self._notifications = notifications
         self._process = notifications.process
@@ -96,7 +148,7 @@ class Peers:
             is_time = True
         self._to_exchange.clear()
         exchange, self._next_exchange = self._next_exchange, asyncio.Event()
-        users, last = list(self._who_is_there.here.elements()), self._own.users
+        users, last = list(self._online_users.here.elements()), self._own.users
         try:
             await self._exchange(users)
             if is_time or users != last:  # never because others have published: it would not end
@@ -107,7 +159,7 @@ class Peers:
         finally:  # whom we believed in may be gone, also while there is no Redis to ask
             fresh = self._known.keys() - self._stale()
             users = [user for name in fresh for user in self._known[name].note.users]
-            self._who_is_there.set_elsewhere(users)
+            self._online_users.set_elsewhere(users)
             exchange.set()
 
     async def _exchange(self, users: list[ChatUser]) -> None:

@@ -59,7 +59,7 @@ dummy_hash = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(ROUNDS))
 routes = web.RouteTableDef()
 
 
-# --- What is wrong
+# --- Failed requirements
 
 
 class Problem(Exception):

@@ -1,16 +1,25 @@
-"""The second level: values in Redis, which all processes share, for minutes.
+"""The two levels of the cache: values in this process, for seconds; values in Redis, for minutes.
 
-Every namespace has a generation, a random word; a value carries the generation it was loaded in,
-and is good for nothing once the namespace has another. So a reader that was slow cannot bring back
-what a writer has invalidated meanwhile. One more generation is everybody's: it ends all values at
-once. Each operation is one script, and so one step that nobody can come between.
+Here every namespace has an epoch. Invalidating it gives it a new one, which no entry has: nothing
+has to be searched for. The level is bounded in bytes and in time; a value that does not fit is not
+kept.
+
+In Redis every namespace has a generation, a random word. A value carries the generation it was
+loaded in, and is good for nothing once the namespace has another. So a reader that was slow cannot
+bring back what a writer has invalidated meanwhile. One more generation is everybody's: it ends all
+values at once. Each operation is one script, and so one step that nobody can come between.
 """
 
+import itertools
 import secrets
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from cachetools import LRUCache, TTLCache
 from redis.asyncio import Redis
+
+MAX_NAMESPACES = 100_000
+OVERHEAD = 500  # bytes, roughly, that an entry needs besides what is in it
 
 CHANNEL = "cache:invalidated"
 EVERYTHING = "*"  # stands for all namespaces
@@ -57,6 +66,47 @@ INVALIDATE = """
 for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'EX', ARGV[2]) end
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 """
+
+
+class LocalCache:
+    """The values that this process keeps, by namespace and key."""
+
+    def __init__(self, *, ttl: float, size: int) -> None:
+        self._entries: TTLCache[tuple[str, str], tuple[int, int, Any]] = TTLCache(
+            size, ttl, getsizeof=lambda entry: entry[1]
+        )
+        self._epochs: LRUCache[str, int] = LRUCache(MAX_NAMESPACES)
+        self._new_epochs = itertools.count()
+
+    def epoch(self, namespace: str) -> int:
+        """Return the namespace's epoch: what was loaded in another one is not valid."""
+        try:
+            return self._epochs[namespace]
+        except KeyError:  # never seen, or forgotten: then its entries are, too
+            epoch = self._epochs[namespace] = next(self._new_epochs)
+            return epoch
+
+    def get(self, namespace: str, key: str) -> Any:
+        """Return the value, None when there is none."""
+        try:
+            epoch, _, value = self._entries[namespace, key]
+        except KeyError:
+            return None
+        return value if epoch == self.epoch(namespace) else None
+
+    def put(self, namespace: str, key: str, value: Any, size: int, *, epoch: int) -> None:
+        """Keep a value of `size` bytes that was loaded in `epoch`, unless that is over."""
+        if epoch == self.epoch(namespace) and size + OVERHEAD <= self._entries.maxsize:
+            self._entries[namespace, key] = (epoch, size + OVERHEAD, value)
+
+    def invalidate(self, namespace: str) -> None:
+        """Forget what is in the namespace, and what is being loaded for it."""
+        self._epochs[namespace] = next(self._new_epochs)
+
+    def flush(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._epochs.clear()
 
 
 class Found(NamedTuple):

@@ -13,15 +13,15 @@ from prometheus_client import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+MULTIPROC_DIR = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
 LIVE_GAUGES = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
 
 
 def forget_dead_processes() -> None:
-    """Take away the states of processes that are gone. What they counted stays."""
-    if not DIRECTORY:
+    """Take away the states of processes that are gone. Their counts stay."""
+    if not MULTIPROC_DIR:
         return
-    found = [LIVE_GAUGES.fullmatch(path.name) for path in Path(DIRECTORY).iterdir()]
+    found = [LIVE_GAUGES.fullmatch(path.name) for path in Path(MULTIPROC_DIR).iterdir()]
     for process_id in {int(match[1]) for match in found if match}:
         if not is_alive(process_id):
             mark_process_dead(process_id)

@@ -1,17 +1,20 @@
-"""Limits on signing in, registering and refreshing: guessing passwords must not be cheap.
+"""Limits for each client address: on guessing passwords, and on looking up cities.
 
 `RATE_LIMIT_AUTH` holds for a client address and a user name together, so nobody locks out somebody
-else by failing in that one's name. Ten times as much holds for an address alone. Attempts are
-counted in fixed windows: around the end of one there may be twice as many. All processes count
-together in Redis. When it does not answer, each counts for itself, in memory: worse than one count,
-better than none, and `rate_limit_failures_total` tells. A crowd of addresses that guesses one
-user's password is not stopped here.
+else by failing in that one's name. Ten times as much holds for an address alone.
+`RATE_LIMIT_WEATHER` holds for an address; answers from the cache, here or in Redis, do not count.
+
+Attempts are counted in fixed windows: around the end of one there may be twice as many. All
+processes count together in Redis. When it does not answer, each counts for itself, in memory: worse
+than one count, better than none, and `rate_limit_failures_total` tells. A crowd of addresses that
+guesses one user's password is not stopped here.
 """
 
 import asyncio
 import hashlib
 import math
 import time
+from contextvars import ContextVar
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, NamedTuple
 
@@ -30,6 +33,10 @@ MAX_IN_MEMORY = 10_000  # counts; each is kept for one window
 
 REFUSALS = Counter("rate_limit_refusals", "Requests that were refused.", ["limit"])
 FAILURES = Counter("rate_limit_failures", "Times that an attempt was not counted where it should.")
+
+# The request that a lookup is for. A lookup runs in a task of its own, which gets a copy of the
+# context of the request that started it.
+current_request: ContextVar[Request] = ContextVar("current_request")
 
 
 class Count(NamedTuple):
@@ -96,6 +103,21 @@ class AuthLimits(RateLimits):
         if username is not None:
             attempt.append(Count(action, self._per_name, f"{address} {username.lower()}"))
         await self.count(attempt, "attempts")
+
+
+class LookupLimits(RateLimits):
+    """Counts the lookups of each client."""
+
+    def __init__(self, settings: Settings, redis: Redis | None) -> None:
+        super().__init__(settings, redis)
+        rate = settings.rate_limit_weather
+        self._per_address: RateLimitItem | None = parse(rate) if rate else None
+
+    async def check(self) -> None:
+        """Count a lookup for the current request; answers 429 when there were too many."""
+        if self._per_address is not None:
+            address = client_network(current_request.get())
+            await self.count([Count("weather", self._per_address, address)], "lookups")
 
 
 async def add(attempt: list[Count], limiter: FixedWindowRateLimiter) -> Refusal | None:

@@ -1,7 +1,8 @@
-"""States, not events: how full the pools and the disk are.
+"""`GET /metrics`, and the states that Prometheus sees there: how full the pools and the disk are.
 
-They belong to this process: it looks at them every few seconds, and when it is asked. Features add
-what they know: `app/jobs/gauges.py` counts the jobs that wait.
+A state is no event: each process looks at its own every few seconds, and when it is asked. Features
+add what they know: `app/jobs/gauges.py` counts the jobs that wait. Events are counted where they
+happen.
 """
 
 import asyncio
@@ -11,15 +12,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from anyio import to_thread
-from fastapi import Request
-from prometheus_client import Gauge
+from fastapi import Depends, FastAPI, Request
+from prometheus_client import Gauge, disable_created_metrics
+from prometheus_fastapi_instrumentator import Instrumentator
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from app.observability.processes import forget_dead_processes
+from app.process_metrics import forget_dead_processes
 
 LOOK_EVERY = 5  # seconds
+
+disable_created_metrics()  # when a counter began is one more series for each, and of no use
 
 DATABASE_CONNECTIONS = Gauge(
     "database_pool_connections",
@@ -110,3 +114,8 @@ async def refresh_gauges(request: Request) -> None:
     forget_dead_processes()
     gauges: Gauges = request.state.gauges
     await gauges.refresh()
+
+
+def expose_metrics(app: FastAPI) -> None:
+    """Add the route. The answer is made in a thread: it may be long."""
+    Instrumentator().expose(app, include_in_schema=False, dependencies=[Depends(refresh_gauges)])

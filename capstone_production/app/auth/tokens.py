@@ -1,11 +1,10 @@
-"""Refresh tokens: staying signed in although access tokens are short-lived.
+"""Staying signed in although access tokens are short-lived; and access tokens that were verified.
 
-A token is 256 random bits; the database has only its hash, which helps no thief. It is good for one
-use, which gives its successor. All that follow from one sign-in are a family. Using one twice means
-that two have it and one of them stole it (RFC 9700, section 4.14.2): the family is revoked, and
-whoever knows the password signs in again. So is a client that lost an answer and asks once more.
-
-A family ends `REFRESH_TOKEN_TTL` seconds after the sign-in, however often it was used.
+A refresh token is 256 random bits; the database has only its hash, which helps no thief. It is good
+for one use, which gives its successor. All that follow from one sign-in are a family. Using one
+twice means that two have it and one of them stole it (RFC 9700, section 4.14.2): the family is
+revoked, and whoever knows the password signs in again. So is a client that lost an answer and asks
+once more. A family ends `REFRESH_TOKEN_TTL` seconds after the sign-in, however often it was used.
 """
 
 import hashlib
@@ -14,14 +13,17 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from cachetools import TTLCache
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.auth.models import RefreshToken
-from app.auth.security import InvalidToken
+from app.auth.security import AccessToken, InvalidToken, read_access_token
 
 DELETED_AT_ONCE = 1000
+MAX_TOKENS = 10_000  # each of MAX_TOKEN_LENGTH characters at most: 5 MB
+BELIEVED_FOR = 60  # seconds, until the signature is looked at again
 
 
 class IssuedToken(NamedTuple):
@@ -117,3 +119,24 @@ async def remove_expired_tokens(engine: AsyncEngine) -> None:
         async with engine.begin() as connection:
             statement = delete(RefreshToken).where(RefreshToken.id.in_(some))
             deleted = (await connection.execute(statement)).rowcount
+
+
+class VerifiedTokens:
+    """Access tokens that were verified a moment ago: a client sends the same one with each request.
+
+    One that was not signed by us never gets in.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self._tokens: TTLCache[str, AccessToken] = TTLCache(MAX_TOKENS, BELIEVED_FOR)
+
+    def read(self, token: str) -> AccessToken:
+        """Return whom the token was made for, and until when; raises `InvalidToken`."""
+        try:
+            access = self._tokens[token]
+        except KeyError:
+            access = self._tokens[token] = read_access_token(token, secret=self._secret)
+        if access.expires_at <= datetime.now(UTC):
+            raise InvalidToken
+        return access

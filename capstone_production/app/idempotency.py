@@ -3,8 +3,9 @@
 A client that was cut off cannot know whether its request arrived. With a key of its own making it
 may simply send it again, for a day (draft-ietf-httpapi-idempotency-key-header). Keys belong to a
 user and a route. The key, the answer and what the request made are committed together or not at
-all, so it also holds for requests that race, on any number of servers, and after a crash. What was
-answered with an error is forgotten: it may be tried again. Without a key nothing of this happens.
+all, so it also holds for requests that race, on any number of servers, and after a crash. A request
+that was answered with an error is forgotten: it may be tried again. Without a key nothing of this
+happens.
 """
 
 import hashlib
@@ -14,15 +15,37 @@ from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from pydantic_core import to_json
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import ForeignKey, String, Text, delete, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
 
+from app.database import Base
 from app.exceptions import Unavailable
-from app.idempotency.models import IdempotencyKey
 
+MAX_KEY = 255  # characters
 KEPT_FOR = timedelta(hours=24)
 DELETED_AT_ONCE = 1000
+
+
+class IdempotencyKey(Base):
+    """A request that was done once, and is not to be done again."""
+
+    __tablename__ = "idempotency_keys"
+
+    # Of requests that race, the primary key lets one in.
+    owner_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    key: Mapped[str] = mapped_column(String(MAX_KEY), primary_key=True)
+    route: Mapped[str] = mapped_column(String(50), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))  # of what was asked for, in SHA-256
+    created_at: Mapped[datetime] = mapped_column(index=True)  # serves the clean-up
+
+    # The answer. It is filled in within the transaction that makes the row: nobody sees it empty.
+    status: Mapped[int] = mapped_column(default=0)
+    location: Mapped[str] = mapped_column(String(200), default="")
+    body: Mapped[str] = mapped_column(Text, default="")
 
 
 class Idempotency:
@@ -84,7 +107,7 @@ class Idempotency:
             await self._session.delete(self._claimed)
 
 
-async def clean_up(engine: AsyncEngine) -> None:
+async def remove_old_keys(engine: AsyncEngine) -> None:
     """Forget the keys that are older than a day, some at a time: no statement takes long."""
     columns = (IdempotencyKey.owner_id, IdempotencyKey.key, IdempotencyKey.route)
     is_old = IdempotencyKey.created_at < datetime.now(UTC) - KEPT_FOR

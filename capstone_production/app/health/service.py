@@ -1,19 +1,28 @@
 """Whether this process can serve, for whoever decides where requests go.
 
 Promises: an answer within little more than a second, whatever hangs; asking often costs nothing;
-nothing that would help an attacker is in it. What a check raised goes to the log, once.
+nothing that would help an attacker is in it. The log has the error of a check, once. A check
+returns when the thing that we depend on works, and raises when it does not.
 """
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from anyio import to_thread
 from pydantic import BaseModel
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.health.checks import OnlyReads, SchemaBehind
+from app.migrate import ALEMBIC_INI
 
 ANSWERS_WITHIN = 1.0  # seconds, for all checks at once
 FRESH_FOR = 0.5  # seconds
@@ -99,3 +108,64 @@ def as_result(error: BaseException | None) -> CheckResult:
         return CheckResult(status="down", reason=READ_ONLY)
     reason = NO_ANSWER if isinstance(error, TimeoutError) else UNUSABLE
     return CheckResult(status="down", reason=reason)
+
+
+class SchemaBehind(Exception):
+    """The tables are older than this code."""
+
+
+class OnlyReads(Exception):
+    """The database takes no changes: it is a copy of another one, or was told so."""
+
+
+class DatabaseCheck:
+    """The database answers, takes changes, and its tables are not older than this code.
+
+    Newer ones are no fault: a migration runs while older replicas still serve.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        scripts = ScriptDirectory.from_config(Config(ALEMBIC_INI))
+        self._older = {script.revision for script in scripts.walk_revisions()}
+        self._older.discard(scripts.get_current_head() or "")
+
+    async def __call__(self) -> None:
+        """Look at both; raises `OnlyReads`, `SchemaBehind`, and what connecting raises."""
+        async with self._engine.connect() as connection:
+            if await only_reads(connection):
+                await connection.invalidate()  # a new one may lead to the right server
+                raise OnlyReads
+            revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+        if revision is None or revision in self._older:
+            raise SchemaBehind
+
+
+async def only_reads(connection: AsyncConnection) -> bool:
+    """Return whether the server would refuse a change."""
+    if connection.dialect.name == "sqlite":
+        return False
+    return bool(await connection.scalar(text("SHOW transaction_read_only")) == "on")
+
+
+class RedisCheck:
+    """Redis answers."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def __call__(self) -> None:
+        """Send a ping; raises what that raises."""
+        await self._redis.ping()
+
+
+class MediaCheck:
+    """Pictures can be stored."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def __call__(self) -> None:
+        """Look at the directory in a thread: a disk may not answer."""
+        if not await to_thread.run_sync(os.access, self._directory, os.W_OK | os.X_OK):
+            raise OSError(f"{self._directory} cannot be written to")

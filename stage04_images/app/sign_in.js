@@ -1,0 +1,111 @@
+// Signing in and out on a page, and talking to the API as the user who is signed in. A page that has
+// the form for it (`form`, `message`, `username`, `password`, `user`, `signOut`) calls `start`.
+
+// Every element that has an id, by that id.
+export const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((e) => [e.id, e]));
+
+// Kept for this tab and gone with it, unlike localStorage. Any script of this origin could read it;
+// the Content-Security-Policy, which lets no foreign script run, is what protects it.
+export let token = sessionStorage.getItem("token");
+export let session = new AbortController(); // its end is the end of what was asked for in it
+
+let parts = null;
+
+// Starts the page. Its parts: `enter` shows what belongs to the user, `exit` takes it away, `forget`
+// removes what another user must not find, `focus` is the element to begin with, and `patience` the
+// milliseconds that an answer may take: without it there is no limit.
+export function start(partsOfPage) {
+  parts = partsOfPage;
+  page.form.addEventListener("submit", signIn);
+  page.signOut.addEventListener("click", () => {
+    parts.forget();
+    leave("");
+  });
+  if (token) enter();
+  else page.form.hidden = false;
+}
+
+// ---- Talking to the API
+
+// Returns the answer to a request; throws an error with its `status`, which is 0 without an answer.
+export async function request(method, path, body) {
+  const sent = token;
+  let response;
+  try {
+    const headers = sent ? { Authorization: `Bearer ${sent}` } : {};
+    const limit = parts.patience ? [AbortSignal.timeout(parts.patience)] : [];
+    const signal = AbortSignal.any([session.signal, ...limit]);
+    response = await fetch(path, { method, body, headers, signal });
+  } catch {
+    throw failure(0, { detail: "No answer: the connection was lost" });
+  }
+  return accept(response.status, await response.json().catch(() => null), sent);
+}
+
+// Returns the answer when it is a good one, else throws. A token that is refused ends the session.
+export function accept(status, answer, sent) {
+  if (status === 204 || (status >= 200 && status < 300 && answer)) return answer;
+  if (status === 401 && sent && sent === token) leave("Your session has ended: sign in again.");
+  throw failure(status, answer);
+}
+
+// Returns an error whose message is the answer's `detail`: words, or for 422 a list of them.
+export function failure(status, answer) {
+  let words = answer?.detail ?? `The server answered ${status} and gave no reason`;
+  if (Array.isArray(words)) {
+    const about = ({ loc, msg }) => `${loc.at(-1)}: ${msg.replace("Value error, ", "")}`;
+    words = words.map(about).join("; ");
+  }
+  return Object.assign(new Error(words), { status });
+}
+
+// ---- Signing in and out
+
+async function signIn(event) {
+  event.preventDefault();
+  if (page.form.ariaBusy === "true") return; // a second click
+  page.form.ariaBusy = "true";
+  page.message.textContent = "";
+  const fields = new FormData(page.form);
+  try {
+    if (event.submitter?.value === "register") {
+      const json = JSON.stringify(Object.fromEntries(fields));
+      await request("POST", "auth/register", new Blob([json], { type: "application/json" }));
+    }
+    const answer = await request("POST", "auth/token", new URLSearchParams(fields));
+    // Uploads and drafts outlive a session, but another user must not find them. The name tells
+    // that: names are the same in upper and lower case.
+    const name = fields.get("username").toLowerCase();
+    if (sessionStorage.getItem("user")?.toLowerCase() !== name) parts.forget();
+    token = answer.access_token;
+    sessionStorage.setItem("token", token);
+    sessionStorage.setItem("user", fields.get("username"));
+    page.password.value = "";
+    enter();
+    parts.focus.focus();
+  } catch (error) {
+    page.message.textContent = error.message;
+  }
+  page.form.ariaBusy = "false";
+}
+
+function enter() {
+  page.user.textContent = sessionStorage.getItem("user");
+  page.account.hidden = false;
+  page.form.hidden = true;
+  parts.enter();
+}
+
+// Ends the session, and says why if there is more to say than that the user wanted it.
+export function leave(message) {
+  token = null;
+  sessionStorage.removeItem("token");
+  session.abort();
+  session = new AbortController();
+  page.account.hidden = true;
+  page.form.hidden = false;
+  parts.exit();
+  page.message.textContent = message;
+  page.username.value ||= sessionStorage.getItem("user"); // after a reload nothing is typed there
+  (page.username.value ? page.password : page.username).focus();
+}

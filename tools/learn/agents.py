@@ -1,0 +1,42 @@
+"""`AGENTS.md` of a starter: rules for a coding agent that somebody learns with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from course.catalog.requirements import Requirement
+from course.catalog.stages import Stage
+from tools.grade.hints import load_hints
+
+RULES = """# Rules for a coding agent in this directory
+
+Somebody learns here. They write stage {number}, "{title}", of a course. You help them to
+understand it.
+
+1. **Do not open the finished stages.** They are in the course's directory (`{directory}` and the
+   others). Do not search for their text elsewhere.
+2. **One decision at a time.** Work on the row that the loop shows
+   (`python3 noxfile.py learn {number}`), and on no other.
+3. **Explain before you write.** Say in two or three sentences what the code has to do and why. Let
+   the learner write it first.
+4. **A hint before a solution.** Ask the question of the row below. Then name the function or the
+   page of documentation. Show code only when the learner asks for it, and only for that row.
+5. **The grader decides.** A row is done when its tests pass, not when the code looks right. Read
+   the failure with the learner: the request, the expected answer, the actual answer. Never change
+   a test or the grader.
+6. **Write as the stage does.** The router parses and calls the service; the service holds every
+   rule and query. Add no packages.
+
+## The rows, and a question for each
+
+| row | it asks for | the question |
+|---|---|---|
+"""
+
+
+def agents_page(stage: Stage, rows: Sequence[Requirement]) -> str:
+    """Return the page for a starter with these rows."""
+    hints = load_hints()
+    rules = RULES.format(number=stage.number, title=stage.title, directory=stage.directory)
+    lines = [f"| {row.id} | {row.text} | {hints.hint(row.id, 1, 'en')} |" for row in rows]
+    return rules + "\n".join(lines) + "\n"

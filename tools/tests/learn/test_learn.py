@@ -1,0 +1,244 @@
+"""The loop for learners: a real server, real saves, one row after the other."""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from course.catalog.environment import stage_python
+from course.catalog.requirements import load_requirements
+from course.catalog.stages import ROOT, CourseError, load_course
+from tools.grade.words import LANGUAGES
+from tools.learn import compare, parts, words
+from tools.learn.__main__ import main
+from tools.learn.starter import make_starter
+from tools.learn.state import State, read_state, write_state
+
+STAGES = load_course()
+FIRST = STAGES[0]
+FINISHED = ROOT / FIRST.directory
+PATIENCE = 60.0  # seconds: the machine may be busy
+ROUTER, SCHEMAS, SERVICE = (f"app/todos/{name}.py" for name in ("router", "schemas", "service"))
+
+
+class Learner:
+    """A directory with the starter of stage 1, and the loop beside it."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        command = [sys.executable, "-m", "tools.learn", "1", f"--in={directory}", *options]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, encoding="utf-8",
+        )  # fmt: skip
+        self._lines: queue.Queue[str] = queue.Queue()
+        self.said: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line.rstrip("\n"))
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Read until a line matches, and return the match."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                line = self._lines.get(timeout=1)
+            except queue.Empty:
+                assert self._process.poll() is None, self.said
+                continue
+            self.said.append(line)
+            if found := re.search(pattern, line):
+                return found
+        raise AssertionError(f"no line matches {pattern}: {self.said}")
+
+    def type(self, word: str) -> None:
+        """Type a word and Enter."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+
+    def save(self, path: str, old: str = "", new: str = "") -> None:
+        """Save the finished file, or that file with a mistake."""
+        source = (FINISHED / path).read_text(encoding="utf-8")
+        assert old in source
+        (self.directory / path).write_text(source.replace(old, new), encoding="utf-8")
+
+    def quit(self) -> int:
+        """Leave the loop; return its exit code."""
+        self.type("quit")
+        return self._process.wait(PATIENCE)
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A starter of stage 1 whose environment is the course's own."""
+    made = tmp_path / "my-stage1"
+    make_starter(STAGES, FIRST, made)
+    (made / ".venv").symlink_to(stage_python(FIRST).parents[1], target_is_directory=True)
+    return made
+
+
+Learn = Callable[..., Learner]
+
+
+@pytest.fixture
+def learn(directory: Path) -> Iterator[Learn]:
+    """A maker of learners in that directory."""
+    learners: list[Learner] = []
+
+    def begin(*options: str) -> Learner:
+        learners.append(Learner(directory, *options))
+        return learners[-1]
+
+    yield begin
+    for learner in learners:
+        learner.end()
+
+
+def test_a_learner_goes_from_nothing_to_every_row(learn: Learn, directory: Path) -> None:
+    learner = learn()
+    learner.until(r"^Stage 1: A todo list in memory$")
+    learner.until(r"^ > 1\.6  to do")
+    learner.until(r"^Now: 1\.6 ")
+    learner.until(rf"^  Write: {SCHEMAS}:\d+$")
+    learner.save(SCHEMAS)
+    learner.save(SERVICE)
+    learner.save(ROUTER, "HTTP_201_CREATED", "HTTP_200_OK")
+    learner.until(r"^✗ 1\.\d does not pass yet \(\d+ of \d+ tests, \d+\.\d s\)$")
+    learner.until(r"^  expected: 201 Created$")
+    learner.until(r"^  got: 200")
+    learner.type("hint")
+    learner.until(r"^hint 1/\d: ")
+    learner.save(ROUTER)
+    learner.until(r"^All rows of stage 1 pass\. Next: python3 noxfile\.py learn 2$")
+    state = read_state(directory)
+    assert state is not None
+    assert sorted(state.passed) == [f"1.{row}" for row in range(1, 8)]
+    assert state.hints == {}
+
+
+def test_a_regression_becomes_the_current_row_and_an_error_names_its_line(
+    learn: Learn, directory: Path
+) -> None:
+    for path in (SCHEMAS, SERVICE, ROUTER):
+        shutil.copy(FINISHED / path, directory / path)
+    passed = [f"1.{row}" for row in range(2, 8)]
+    write_state(directory, State(1, "uvicorn app.main:app --port {port}", passed=passed))
+    learner = learn()
+    learner.until(r"^ ✓ 1\.4  passed")
+    learner.until(r"^Now: 1\.1 ")
+    learner.save(ROUTER, "HTTP_204_NO_CONTENT", "HTTP_200_OK")
+    (row,) = learner.until(r"^(1\.\d) was passed and fails now$").groups()
+    learner.until(rf"^Now: {row} ")
+    learner.until(r"^  expected: 204 No Content$")
+    learner.save(ROUTER, "import", "imp ort")
+    learner.until(r"^The server does not start \(\d+\.\d s\)$")
+    learner.until(r"app/todos/router\.py\", line \d+")
+    learner.until(r"SyntaxError")
+    assert learner.quit() == 0
+
+
+def test_the_solution_is_shown_when_it_is_asked_for_twice(learn: Learn) -> None:
+    learner = learn()
+    learner.until(r"^Now: 1\.6 ")
+    learner.type("compare")
+    learner.until(r"ask once more")
+    learner.type("compare")
+    learner.until(rf"^TODO 1\.6  {SCHEMAS}: TodoCreate, TodoPatch$")
+    learner.until(r"^  \+    title: ")
+    learner.type("dance")
+    learner.until(r"^There is no command dance\.$")
+    learner.type("lesson")
+    learner.until(rf"^{FIRST.directory}/README\.md:\d+$")
+    assert learner.quit() == 0
+
+
+def test_the_loop_speaks_russian(learn: Learn) -> None:
+    learner = learn("--lang=ru")
+    learner.until("^Этап 1: ")
+    learner.until(r"^Сейчас: 1\.6 ")
+    learner.type("hint")
+    learner.until(r"^подсказка 1/\d: .*[а-я]")
+    assert learner.quit() == 0
+
+
+def test_every_text_of_the_loop_has_a_russian_one() -> None:
+    source = "".join(
+        file.read_text(encoding="utf-8") for file in (ROOT / "tools" / "learn").glob("*.py")
+    )
+    for text, russian in vars(words)["_RUSSIAN"].items():
+        fields = set(re.findall(r"{(\w+)", text))
+        assert fields == set(re.findall(r"{(\w+)", russian)), text
+        assert source.count(text) > 1, f"nobody says {text!r}"
+    assert LANGUAGES == ("en", "ru")
+
+
+def test_a_reset_puts_the_parts_of_a_row_back(directory: Path) -> None:
+    before = (directory / ROUTER).read_text(encoding="utf-8")
+    shutil.copy(FINISHED / ROUTER, directory / ROUTER)
+    assert parts.reset(FIRST, directory, "1.4") == [ROUTER]
+    kept = directory / parts.KEPT / ROUTER
+    assert kept.read_bytes() == (FINISHED / ROUTER).read_bytes()
+    rows = {row for todo in parts.todos_in(directory) for row in todo.rows}
+    assert "1.4" in rows
+    assert not rows & {"1.1", "1.2", "1.3", "1.5"}  # the other functions stay as they were written
+    (directory / ROUTER).write_text("def half_written(:\n", encoding="utf-8")
+    assert parts.reset(FIRST, directory, "1.4") == [ROUTER]
+    assert (directory / ROUTER).read_text(encoding="utf-8") == before
+    assert parts.reset(FIRST, directory, "1.4") == []
+
+
+def test_compare_shows_the_parts_only(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(FINISHED / SCHEMAS, directory / SCHEMAS)
+    assert compare.main(["1", str(directory)], ROOT) == 0
+    shown = capsys.readouterr().out
+    assert (
+        f"TODO 1.6  {SCHEMAS}: TodoCreate, TodoPatch\n  the same as the finished stage\n" in shown
+    )
+    assert "+    return await service" in shown or "+    return service" in shown
+    assert len(shown.splitlines()) < 250  # no environment, no file that is given
+    assert compare.main(["1", str(directory), "1.6"], ROOT) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    with pytest.raises(CourseError, match=r"no part for row 9\.9"):
+        compare.main(["1", str(directory), "9.9"], ROOT)
+    with pytest.raises(CourseError, match="there is no directory"):
+        compare.main(["1", str(directory / "x")], ROOT)
+
+
+def test_the_rows_of_a_stage_come_in_the_order_of_its_starter() -> None:
+    known = {row.id: row.stage for row in load_requirements()}
+    for stage in STAGES[:8]:
+        rows = parts.rows_in_order(stage)
+        assert {known[row] for row in rows} == {stage.number}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"stage": 1, "colour": 2}'])
+def test_a_state_that_cannot_be_read_says_what_to_do(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".learn.json").write_text(text, encoding="utf-8")
+    with pytest.raises(CourseError, match="Delete this file to begin anew"):
+        read_state(tmp_path)
+
+
+def test_a_directory_of_another_stage_is_not_touched(directory: Path) -> None:
+    write_state(directory, State(2, "x"))
+    with pytest.raises(CourseError, match="holds stage 2"):
+        main(["1", f"--in={directory}"])
+    assert json.loads((directory / ".learn.json").read_text("utf-8"))["stage"] == 2
