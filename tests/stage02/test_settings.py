@@ -84,6 +84,7 @@ SETTINGS = [
         5,
         [
             *("x", "http://h", "redis:///0", "redis://h:port", "redis://h:0", "redis://h/name"),
+            "redis://h:70000",
             *("redis://:secret-word/9@h:6379/0", "redis://:1/secret-word@h:6379/0"),
             *("redis://u:1/secret-word@h:6379/0", "redis://:secret#word@h", "redis://:a?b@h/0"),
         ],
