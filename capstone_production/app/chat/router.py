@@ -58,7 +58,7 @@ async def chat(websocket: WebSocket) -> None:
     room: Room = websocket.state.chat_room
     subprotocol = SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None
     try:
-        # An error in one task of the group ends the other one, and so does the visit's timeout.
+        # An error in one task cancels the other task; the visit's timeout cancels both.
         async with (
             connection.visit,
             room.joined(connection, subprotocol),
@@ -69,7 +69,7 @@ async def chat(websocket: WebSocket) -> None:
     except* WebSocketDisconnect:
         pass  # the client has left, or was gone before it was let in
     except* TimeoutError:
-        # It may be gone already, or not read its goodbye either.
+        # The client may be gone already, or may not read the closing frame.
         with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await websocket.close(connection.close_code)
@@ -93,7 +93,7 @@ async def receive_messages(connection: Connection, room: Room) -> None:
         if problem is not None:
             error = ErrorFrame(detail=problem, client_id=client_id_of(text))
             await connection.send(as_frame(error))
-            await asyncio.sleep(0)  # what was sent in one go may be here already: others' turn
+            await asyncio.sleep(0)  # more frames may be here already: let other tasks run
 
 
 async def say(frame: str, connection: Connection, room: Room) -> str | None:
@@ -106,10 +106,10 @@ async def say(frame: str, connection: Connection, room: Room) -> str | None:
     try:
         earlier = await room.batch_writer.store(message_in, connection.user)
     except UserIsGone:
-        connection.end(status.WS_1008_POLICY_VIOLATION)  # as is a token of theirs
+        connection.end(status.WS_1008_POLICY_VIOLATION)  # the same code as for their token
         return "The account does not exist any more"
     except ClientIdIsTaken:
-        return "client_id: you have sent another text with this one"
+        return "client_id: you have sent another text with the same client_id"
     except (SQLAlchemyError, OSError):
         return "The message could not be stored: try again"
     # Sent twice: everyone else has it already, or gets it soon, and so does this socket.

@@ -164,7 +164,7 @@ class BatchWriter:
             await self._store([incoming])
         except IntegrityError:
             earlier = await find_message(incoming.message, incoming.user, self._engine)
-            if earlier is None:  # so it was the other constraint: the user's
+            if earlier is None:  # the other constraint has failed: the user's
                 refuse(incoming, UserIsGone())
             elif earlier.text != incoming.message.text:
                 refuse(incoming, ClientIdIsTaken())
