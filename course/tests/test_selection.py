@@ -32,7 +32,7 @@ def test_alone(): ...
 @pytest.mark.own_stage
 def test_own(): ...
 
-@pytest.mark.own_stage("app/auth/", "app/shutdown.py")
+@pytest.mark.own_stage("app/auth/", "app/jobs/")
 def test_own_code(): ...
 
 @pytest.mark.nightly
@@ -93,7 +93,7 @@ def test_a_page_is_tested_again_by_the_stage_that_changes_it(suites: Path) -> No
 
 def test_an_expensive_test_runs_again_where_the_code_that_it_names_changes(suites: Path) -> None:
     assert selected(suites, "--stage=4")["stage03 test_own_code"] == 0
-    assert selected(suites, "--stage=5")["stage04 test_own_code"] == 1  # it changes shutdown.py
+    assert selected(suites, "--stage=5")["stage04 test_own_code"] == 1  # it adds jobs
     assert selected(suites, "--stage=5")["stage04 test_own"] == 0
 
 
