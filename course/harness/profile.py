@@ -91,7 +91,7 @@ class Profile:
 
     def _incoming(self, content: Any, names: Mapping[str, str]) -> Any:
         if isinstance(content, dict) and isinstance(content.get("detail"), list):
-            # Failed requirements with a request is said of fields, too.
+            # A 422 names fields too.
             errors = [_rename_place(error, names) for error in content["detail"]]
             return content | {"detail": errors}
         if isinstance(content, dict) and isinstance(content.get("url"), str):

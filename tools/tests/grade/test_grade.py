@@ -234,7 +234,7 @@ def test_where_nobody_listens_it_is_our_fault(
 def test_a_command_that_is_not_there_says_where_it_is_looked_for(tmp_path: Path) -> None:
     report = grade_here(tmp_path, "--stage=1", "--cmd=no-such-server {port}")
     assert report.exit_code == 2
-    assert "there is no command no-such-server: make a `.venv` in" in report.printed
+    assert "no such command no-such-server: make a `.venv` in" in report.printed
 
 
 def test_a_command_that_makes_no_sense_is_one_clear_line(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ dummy_hash = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(ROUNDS))
 routes = web.RouteTableDef()
 
 
-# --- Failed requirements
+# --- Errors
 
 
 class Problem(Exception):
