@@ -47,9 +47,9 @@ def test_a_good_map_has_no_problem() -> None:
     ("change", "said"),
     [
         ({"1.3": None}, "1.3: not in the map"),
-        ({"1.8": replace(row("1.7"), id="1.8")}, "1.8: there is no such requirement"),
+        ({"1.8": replace(row("1.7"), id="1.8")}, "1.8: no such requirement"),
         ({"2.5": replace(row("2.5"), tests=())}, "2.5: no test, and stage 2 exists"),
-        ({"1.7": replace(row("1.7"), until=1)}, "1.7: `until` and `successor` go together"),
+        ({"1.7": replace(row("1.7"), until=1)}, "1.7: give both `until` and `successor`"),
         (
             {"1.7": replace(row("1.7"), until=1, successor="2.9")},
             "1.7: its successor 2.9 is not in the map",

@@ -146,4 +146,4 @@ def test_without_git_the_error_is_one_line(
     result = course.drift()
 
     assert (result.status, result.out) == (2, "")
-    assert result.err == "this needs git, and there is none on the PATH: install it\n"
+    assert result.err == "git is not on the PATH: install it\n"
