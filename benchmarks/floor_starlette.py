@@ -24,7 +24,7 @@ OWNER_ID = int(os.environ["OWNER_ID"])
 
 
 class State(TypedDict):
-    """What lives as long as the server does."""
+    """The objects that live as long as the server."""
 
     pool: asyncpg.Pool
 

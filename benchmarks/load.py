@@ -20,7 +20,7 @@ WARM_UP = 0.25  # seconds, which are not measured
 
 @dataclass(frozen=True)
 class Requests:
-    """What is sent, one after the other and then from the beginning."""
+    """The requests, sent one after the other and then again from the beginning."""
 
     method: str
     paths: Sequence[str]

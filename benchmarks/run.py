@@ -55,7 +55,7 @@ ALIKE = 1 / 1.3  # at a million rows it may be so much slower
 
 @dataclass(frozen=True)
 class Round:
-    """What a program did in one round: a rate, and which part of the core's time that took."""
+    """The result of a program in one round: a rate, and its share of the core's time."""
 
     rate: float
     busy: float
@@ -63,7 +63,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is wanted: `ours` at `wanted` times the rate of `floor`, of the same group."""
+    """The required ratio: `ours` at `wanted` times the rate of `floor`, of the same group."""
 
     name: str
     ours: str
@@ -73,7 +73,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Result:
-    """What was found. `ratio_of_work` counts only the time that a program really had the core."""
+    """The measured results. `ratio_of_work` counts only the time that a program really had the
+    core."""
 
     name: str
     unit: str
@@ -288,7 +289,8 @@ async def sizes(bench: Bench, scale: Scale) -> list[Result]:
         ids = {
             size: rows.own_todos(url, bench.reader, 200) for size, (_, _, url) in servers.items()
         }
-        # No two alike at once: of those who miss the same entry, one loads it for all.
+        # Concurrent requests differ, since only one of several requests that miss the same entry
+        # loads it.
         pages = [f"limit=20&offset={offset}" for offset in range(0, 200, 5)]
         paths: dict[str, Callable[[str, int], list[str]]] = {
             "GET /todos/{id}": lambda size, _: [f"/todos/{todo_id}" for todo_id in ids[size]],

@@ -50,7 +50,7 @@ def git(
     environment = os.environ | {"LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
     if index is not None:
         environment["GIT_INDEX_FILE"] = str(index)
-    # A warning about line endings is no error, since .gitattributes decides about them.
+    # Ignore warnings about line endings, since .gitattributes decides about them.
     command = ["git", "-c", "core.safecrlf=false", "-c", "core.quotePath=false", *arguments]
     try:
         done = subprocess.run(command, cwd=root, env=environment, input=given, capture_output=True)

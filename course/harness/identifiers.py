@@ -10,8 +10,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-LONGEST = 40  # characters of one value
-_BYTES = 8  # that are shown of what is no text
+LONGEST = 40  # characters shown of one value
+_BYTES = 8  # bytes shown of a value that is not text
 
 _CONTROLS = {
     "\0": "NUL",

@@ -1,4 +1,4 @@
-"""Servers that no learner wants to have written, and a grading has to survive: one kind a run.
+"""Servers with severe faults that a grade has to survive; each run is one kind.
 
     python odd_servers.py PORT KIND
 
@@ -30,7 +30,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 
 def odd_server(kind: str) -> str:
-    """Return the command of a server that is not as it should be."""
+    """Return the command of a faulty server."""
     return f"{sys.executable} {__file__} {{port}} {kind}"
 
 

@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     if "dies" in BEHAVIOURS:
-        print("DATABASE_URL is no address")
+        print("DATABASE_URL is not valid")
         sys.exit(3)
     if "silent" in BEHAVIOURS:
         threading.Event().wait()

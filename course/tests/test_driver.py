@@ -25,7 +25,7 @@ PATIENCE = 1.0  # seconds
 LONGEST = 1024 * 1024  # bytes
 
 
-def test_where_there_are_users_a_new_one_is_signed_in(sample: Sample) -> None:
+def test_the_driver_signs_in_as_a_new_user_if_the_server_has_users(sample: Sample) -> None:
     server = sample("users")
     server.start()
     with Api(server) as visitor:
@@ -33,7 +33,7 @@ def test_where_there_are_users_a_new_one_is_signed_in(sample: Sample) -> None:
         assert visitor.as_new_user().create_todo()["authorization"] == f"Bearer {TOKEN}"
 
 
-def test_where_there_are_none_it_goes_without_a_token(sample: Sample) -> None:
+def test_the_driver_sends_no_token_to_a_server_without_users(sample: Sample) -> None:
     server = sample()
     server.start()
     with Api(server) as visitor:
@@ -70,7 +70,7 @@ def test_any_json_is_sent_as_it_is(sample: Sample) -> None:
         assert api.request("POST", "/todos", content=b'"\xd0\xb6"').json()["sent"] == "ж"
 
 
-def test_what_is_remembered_stays_small(sample: Sample) -> None:
+def test_stored_exchanges_stay_small(sample: Sample) -> None:
     server = sample()
     server.start()
     with Api(server) as api:

@@ -26,7 +26,7 @@ STAGES = 2
 def row(row_id: str) -> Requirement:
     """Return a row that is in order: stage 1 and 2 have a test, the others none yet."""
     stage = int(row_id[0]) if row_id[0].isdigit() else 9
-    return Requirement(row_id, "What must be", stage, (TEST,) if stage <= STAGES else ())
+    return Requirement(row_id, "A rule", stage, (TEST,) if stage <= STAGES else ())
 
 
 def problems(change: dict[str, Requirement | None], *tests: TestFunction) -> str:

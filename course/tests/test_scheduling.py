@@ -51,7 +51,7 @@ def test_it(tmp_path):
         ("tests/x.py::TestShared::test_it[1]", "tests/x.py::TestShared"),
     ],
 )
-def test_a_class_is_handed_out_as_one(test: str, scope: str) -> None:
+def test_the_tests_of_a_class_go_to_one_worker(test: str, scope: str) -> None:
     assert scope_of(test) == scope
 
 
@@ -69,7 +69,7 @@ def workers(directory: Path, source: str, *options: str) -> subprocess.Popen[str
     )
 
 
-def test_workers_take_tests_that_way(tmp_path: Path) -> None:
+def test_workers_get_tests_one_by_one_and_classes_together(tmp_path: Path) -> None:
     with workers(tmp_path, SOURCE, "-v", "-n", "2", "--dist=loadgroup") as process:
         printed, _ = process.communicate()
     ran = re.findall(r"^\[(gw\d)\] .* PASSED test_sample\.py::(\w+)", printed, re.MULTILINE)

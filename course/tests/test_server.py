@@ -35,7 +35,7 @@ def ask(server: LaunchedServer, path: str = "/environment") -> dict[str, object]
 
 
 def test_a_server_that_dies_at_the_start_is_reported_with_its_last_words(sample: Sample) -> None:
-    with pytest.raises(ServerDidNotStart, match="DATABASE_URL is no address") as stopped:
+    with pytest.raises(ServerDidNotStart, match="DATABASE_URL is not valid") as stopped:
         sample("dies").start()
     assert stopped.value.exit_code == 3
     assert "exit code 3" in str(stopped.value)
@@ -82,7 +82,7 @@ def is_zombie(pid: int) -> bool:
         return stat.read().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_nothing_of_our_environment_reaches_the_server(
+def test_no_variable_of_our_environment_reaches_the_server(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("DATABASE_URL", "JWT_SECRET", "PYTHONPATH", "HTTP_PROXY", "FAVOURITE_COLOUR"):

@@ -57,7 +57,7 @@ _SHOWN_SECRETS = {"FIRST_ADMIN_PASSWORD"}  # of a server that lives for a minute
 
 
 class NotReached(Exception):
-    """There is no server to grade. The message is shown to the user."""
+    """No server can be graded. The message is shown to the user."""
 
 
 @dataclass
@@ -232,7 +232,7 @@ def absent_stages(base_url: str, stage: int, profile: Profile) -> dict[int, str]
 
 
 def _says_nothing(base_url: str) -> str:
-    """Return why there is no answer; empty when there is any answer."""
+    """Return why a server does not answer; empty if it gives any answer."""
     try:
         with httpx.stream("GET", base_url, trust_env=False, timeout=ANSWERS_WITHIN):
             return ""

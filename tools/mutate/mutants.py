@@ -76,7 +76,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a mutant: the rows that failed, of those that were looked at."""
+    """The result of a mutant: the failed rows among the checked rows."""
 
     mutant: str
     row: str
@@ -235,7 +235,7 @@ def _frozen(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
-    """Run the mutants, one after the other, and write what came of it after each."""
+    """Run the mutants one after the other, and write the results after each."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutate.mutants", description=__doc__)
     parser.add_argument("wanted", nargs="*", metavar="STAGE|ID")
     parser.add_argument("--exhaustive", action="store_true", help="all tests of the stage")

@@ -30,7 +30,7 @@ _PROGRAMS = (
     "pyproject.toml",
     "constraints.txt",
 )
-# What git ignores, and what the tests of a stage never look at.
+# Files that git ignores, and files that the tests of a stage never read.
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*_cache", "*.db", "*.db-*", "media", ".env")
 _TESTS_FAILED = 1  # pytest's exit code
 

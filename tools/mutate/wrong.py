@@ -69,7 +69,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a variant: the rows that failed, and a test that did.
+    """The result of a variant: the failed rows, and a failed test.
 
     `by_url` is the same for a server that no command starts.
     """
@@ -271,7 +271,7 @@ def keep(variants: Sequence[Variant], result: Result, file: Path) -> None:
 
 
 def main(arguments: Sequence[str], _root: Path = ROOT) -> int:
-    """Run the variants, some at a time, and write what came of it after each."""
+    """Run the variants, some at a time, and write the results after each."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutate.wrong", description=__doc__)
     parser.add_argument("wanted", nargs="*", metavar="STAGE|ROW|ID")
     parser.add_argument("--missed", action="store_true", help="those that were not caught before")

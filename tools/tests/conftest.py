@@ -80,7 +80,7 @@ adds = ["Dockerfile"]
 
 @dataclass
 class Result:
-    """What a tool printed and how it ended."""
+    """The output and the exit status of a tool."""
 
     status: int
     out: str

@@ -1,4 +1,4 @@
-"""Running the grading as a person does, and reading its report."""
+"""Runs a grade like a person and reads its report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ THOROUGH_PATIENCE = 1900
 
 @dataclass(frozen=True)
 class Report:
-    """What the grading printed, wrote and ended with."""
+    """The output, the files and the exit code of a grade."""
 
     exit_code: int
     printed: str

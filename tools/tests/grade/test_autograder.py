@@ -73,7 +73,7 @@ def run(place: Path, submission: Path, learner: str, *arguments: str) -> dict[st
     shutil.copytree(submission, place / "submission" / "folder", symlinks=True)
     with zipfile.ZipFile(make(place, *arguments)) as archive:
         archive.extractall(place / "source")
-    # What setup.sh installs: it would take minutes, and change this machine.
+    # Stands in for the installation by setup.sh, which would take minutes and change this machine.
     (place / "source" / "grader").symlink_to(tools_python().parent.parent)
     (place / "solution").symlink_to(stage_python(STAGE).parent.parent)
     done = subprocess.run(

@@ -124,9 +124,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
 class TestAServerThatIsUp:
     """One server, graded by its address twice, whatever is in it."""
 
-    def test_a_server_that_is_up_is_graded_whatever_is_in_it(
-        self, up: LaunchedServer, tmp_path: Path
-    ) -> None:
+    def test_a_running_server_with_data_is_graded(self, up: LaunchedServer, tmp_path: Path) -> None:
         report = grade(tmp_path, "--stage=1", f"--base-url={up.base_url}")
         assert up.exit_code is None
         assert report.exit_code == 0, report.printed
@@ -178,7 +176,7 @@ def assert_it_has_a_report(kind: str, exit_code: int, statuses: Set[str], printe
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ODD if kind not in ("html", "crashes")])
-def test_whatever_a_server_does_there_is_a_report(kind: str) -> None:
+def test_each_odd_server_gets_a_report(kind: str) -> None:
     result, printed = judge_here(*odd(kind))
     statuses = {row.status for row in result.rows}
     assert_it_has_a_report(kind, result.exit_code, statuses, printed)
@@ -186,7 +184,7 @@ def test_whatever_a_server_does_there_is_a_report(kind: str) -> None:
     assert "torn down" not in printed  # a test that was left out makes the next one no failure
 
 
-def test_a_chat_that_speaks_no_websocket_has_a_report_with_what_it_said() -> None:
+def test_the_report_shows_the_answer_of_a_chat_without_websocket() -> None:
     result, printed = judge_here(*odd("broken-websocket"))
     assert result.exit_code == 1, printed
     statuses = {row.id: row.status for row in result.rows}
@@ -195,7 +193,7 @@ def test_a_chat_that_speaks_no_websocket_has_a_report_with_what_it_said() -> Non
     assert any("101 Switching Protocols" in text for text in frames)
 
 
-def test_what_broke_the_server_is_told_with_its_last_words() -> None:
+def test_the_report_shows_the_request_that_ended_the_server_and_its_last_output() -> None:
     result, printed = judge_here(*odd("crashes"))
     assert_it_has_a_report("crashes", result.exit_code, {r.status for r in result.rows}, printed)
     first = next(failure for row in result.rows for failure in row.failures)
@@ -204,7 +202,7 @@ def test_what_broke_the_server_is_told_with_its_last_words() -> None:
     assert "exit code 3" in printed
 
 
-def test_what_a_server_answers_is_no_markup_and_the_report_speaks_russian(tmp_path: Path) -> None:
+def test_answers_are_never_markup_and_the_report_is_in_russian(tmp_path: Path) -> None:
     report = grade(tmp_path, *odd("html"), "--lang=ru", "--hint=3")
     assert_it_has_a_report("html", report.exit_code, {*report.statuses.values()}, report.printed)
     assert report.json["summary"]["earned"] == 0
@@ -222,29 +220,27 @@ def test_what_a_server_answers_is_no_markup_and_the_report_speaks_russian(tmp_pa
     assert json.loads(report.file(".grade/hints.json"))["1.1"]["hint"] == 1
 
 
-def test_where_nobody_listens_it_is_our_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_server_is_exit_code_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner, "ANSWERS_WITHIN", 0.2)
     report = grade_here(tmp_path, "--stage=1", "--base-url=http://127.0.0.1:9")
     assert (report.exit_code, set(report.statuses.values())) == (2, {"error"})
     assert "nothing usable answers at http://127.0.0.1:9" in report.printed
 
 
-def test_a_command_that_is_not_there_says_where_it_is_looked_for(tmp_path: Path) -> None:
+def test_a_missing_command_names_the_searched_directory(tmp_path: Path) -> None:
     report = grade_here(tmp_path, "--stage=1", "--cmd=no-such-server {port}")
     assert report.exit_code == 2
     assert "no such command no-such-server: make a `.venv` in" in report.printed
 
 
-def test_a_command_that_makes_no_sense_is_one_clear_line(tmp_path: Path) -> None:
+def test_an_invalid_command_line_is_one_clear_line(tmp_path: Path) -> None:
     report = grade_here(tmp_path, "--stage=99", "--base-url=http://127.0.0.1:9")
     assert report.exit_code == 2
     assert report.errors.startswith("stage '99' does not exist: choose one of 1")
     assert len(report.errors.splitlines()) == 1
 
 
-def test_a_solution_with_names_and_a_port_of_its_own_is_graded_by_its_profile(
+def test_a_profile_translates_other_names_and_a_fixed_port(
     tmp_path: Path,
 ) -> None:
     port = free_port()
@@ -264,7 +260,7 @@ def test_a_solution_with_names_and_a_port_of_its_own_is_graded_by_its_profile(
     assert {row.id: row.status for row in result.rows}["1.7"] == "not_checked"
 
 
-def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Path) -> None:
+def test_watch_shows_the_effect_of_a_change_at_once(tmp_path: Path) -> None:
     solution, report = tmp_path / "solution", tmp_path / "report.json"
     shutil.copytree(ROOT / FIRST.directory, solution, ignore=shutil.ignore_patterns("__pycache__"))
     service = solution / "app" / "todos" / "service.py"
@@ -298,7 +294,7 @@ def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Pat
     assert "Sum: 7 earned / 7 checkable / 7 total" in printed
 
 
-def test_each_change_is_news_also_one_that_comes_while_it_grades(tmp_path: Path) -> None:
+def test_each_change_starts_a_grade_also_one_during_a_grade(tmp_path: Path) -> None:
     (tmp_path / "main.py").touch()
     end = threading.Event()
     news = changes(tmp_path, [tmp_path / "report.json"], end)

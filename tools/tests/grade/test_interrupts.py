@@ -113,7 +113,7 @@ def test_a_command_in_the_foreground_ends_with_a_signal_though_it_ignores_it(
     eventually(lambda: not runs(pid_in(file)), within=5)
 
 
-def test_a_process_that_a_command_left_behind_ends_with_it(tmp_path: Path) -> None:
+def test_a_process_that_a_command_left_ends_with_the_command(tmp_path: Path) -> None:
     command = in_foreground(tmp_path, "sh", "-c", "sleep 60 & echo $! >pid; exit 3")
     done = subprocess.run(command, cwd=ROOT, timeout=30, check=False)
     assert done.returncode == 3

@@ -81,7 +81,7 @@ def matrix(language: str = "en") -> str:
     return report_html.render_matrix(learners, language)
 
 
-def test_axe_sees_a_page_that_is_wrong(visit: Visit, tmp_path: Path) -> None:
+def test_axe_reports_a_page_with_mistakes(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit, tmp_path / "page.html", "<p style='color: #aaa'>pale</p>", "light", 320)
     found = {line.partition(":")[0] for line in violations(page)}
     assert {"color-contrast", "html-has-lang", "landmark-one-main"} <= found

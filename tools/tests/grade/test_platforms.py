@@ -213,7 +213,7 @@ def test_gradescope_gets_a_test_case_a_row_with_its_points_and_visibility() -> N
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_suggestions_are_advice_that_has_no_points(name: str) -> None:
+def test_suggestions_are_advice_without_points(name: str) -> None:
     advice = Outcome("t.py::test_head_answers", "failed", expected="200", got="405", craft=True)
     variant = replace(advice, test=f"{advice.test}[x]")
     advised = replace(GRADE.rows[3], suggestions=(advice, variant))
@@ -237,7 +237,7 @@ def test_classroom50_gets_whole_points_and_what_its_runner_said() -> None:
         written("classroom50", weights=Weights({"2.3": 2.5}))
 
 
-def test_classroom50_is_only_where_its_runner_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classroom50_works_only_in_its_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUBMISSION_TAG")
     with pytest.raises(CourseError, match="SUBMISSION_TAG is not set"):
         parse(["--stage=1", "--base-url=http://127.0.0.1:9", "--classroom50=result.json"])
@@ -317,7 +317,7 @@ def test_an_ungradeable_run_is_no_mark_where_a_platform_has_a_form_for_that() ->
     assert (result["score"], result["max-score"], result["tests"]) == (0, 0, [])
     text = written("vpl", NOTHING)
     assert "Grade :=>>" not in text
-    assert vpl_comments(text)[0].endswith("that is its own.")
+    assert vpl_comments(text)[0].endswith("correct that error.")
     with pytest.raises(json.JSONDecodeError):
         json.loads(written("coderunner", NOTHING))
 
@@ -326,7 +326,7 @@ def test_an_ungradeable_run_is_no_mark_where_a_platform_has_a_form_for_that() ->
     ("points", "count", "shares"),
     [(7, 3, [3, 2, 2]), (1, 4, [0.25] * 4), (2.5, 2, [1.25, 1.25]), (0, 2, [0, 0]), (5, 0, [])],
 )
-def test_the_points_of_a_stage_are_shared_in_whole_numbers_where_they_can_be(
+def test_points_of_a_stage_are_divided_into_whole_numbers_if_possible(
     points: float, count: int, shares: list[float]
 ) -> None:
     assert shared(points, count) == shares
@@ -461,7 +461,7 @@ def test_the_autograder_of_the_page_calls_the_grader(
     assert options.platforms.files == {"classroom50": submission / "result.json"}
 
 
-def test_the_page_names_the_limits_that_there_are() -> None:
+def test_the_page_names_the_real_limits() -> None:
     limits = LIMITS
     for text in (
         f"{limits.memory // MIB} MiB of memory",

@@ -111,14 +111,14 @@ def test_contract_tests_come_first_and_craft_that_hangs_is_left_out(tmp_path: Pa
     assert (suite.gave_up, suite.missing, len(suite.missing_craft)) == ((), set(), 2)
 
 
-def test_strict_lets_craft_count(tmp_path: Path) -> None:
+def test_strict_counts_craft_tests(tmp_path: Path) -> None:
     suite = run(tmp_path, "--stage=1", "--grade-strict", stage01=HANGS)
     assert suite.craft == ()
     assert len(suite.outcomes) == 6
     assert not any(outcome.craft for outcome in suite.outcomes)
 
 
-def test_a_suite_that_is_given_up_makes_no_other_fail(tmp_path: Path) -> None:
+def test_a_suite_that_is_given_up_does_not_stop_the_others(tmp_path: Path) -> None:
     suite = run(tmp_path, "--stage=2", stage01=GIVEN_UP, stage02=FINE)
     assert [one.directory for one in suite.gave_up] == ["stage01/"]
     ends = [(outcome.test.partition("/")[0], outcome.verdict) for outcome in suite.outcomes]

@@ -48,7 +48,7 @@ def test_a_mutant_that_does_not_fit_says_so(source: str) -> None:
         NOT_THERE.mutate(source)
 
 
-def test_a_mutant_is_killed_when_it_fails_its_row_and_no_stranger() -> None:
+def test_a_mutant_is_killed_when_it_fails_its_row_and_no_unrelated_row() -> None:
     mutant = Mutant("m", "1.1", 1, "a.py", "old", "new", "why", also=("1.2",))
     assert judge(mutant, []) == SURVIVED
     assert judge(mutant, ["1.2"]) == SURVIVED
@@ -62,7 +62,7 @@ def test_an_earlier_result_is_judged_by_what_the_mutant_says_now() -> None:
     assert judged_again(mutant, earlier).verdict == KILLED
 
 
-def test_a_mutant_is_run_and_the_matrix_says_what_came_of_it(
+def test_a_mutant_is_run_and_the_matrix_shows_the_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mutants, "MATRIX", tmp_path / "docs" / "matrix.md")
@@ -79,7 +79,7 @@ def test_a_mutant_that_did_not_run_is_not_called_killed() -> None:
     assert "0 were run and 0 killed" in page([NOT_THERE], {})
 
 
-def test_what_fails_once_and_passes_alone_has_passed() -> None:
+def test_a_test_that_fails_once_and_passes_alone_has_passed() -> None:
     first = Outcomes(frozenset({"a", "b"}), frozenset({"c"}))
     again = Outcomes(frozenset({"b"}), frozenset({"a"}))
     assert first.corrected_by(again) == Outcomes(frozenset({"b"}), frozenset({"a", "c"}))

@@ -129,7 +129,7 @@ def close_code_after(frame: bytes, address: str, client: httpx.Client) -> int | 
 
 @dataclass(frozen=True)
 class FirstRun:
-    """What was seen of a stack that ran, lost a process, and was ended by Ctrl-C."""
+    """The observations of a stack that ran, lost a process, and ended by Ctrl-C."""
 
     data: Path
     printed: str
@@ -216,7 +216,9 @@ class TestTheStack:
     def test_a_client_cannot_choose_the_address_that_is_limited(self, first_run: FirstRun) -> None:
         assert first_run.guesses == {401, 429}
 
-    def test_its_secrets_are_its_owners_and_are_not_printed(self, first_run: FirstRun) -> None:
+    def test_only_the_owner_reads_the_secrets_and_no_log_shows_them(
+        self, first_run: FirstRun
+    ) -> None:
         secrets = first_run.data / ".env"
         assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
         values = re.findall(r"=([0-9a-f]{64})$", secrets.read_text(encoding="utf-8"), re.MULTILINE)
@@ -233,7 +235,7 @@ class TestTheStack:
             )
             assert [todo["title"] for todo in answer.json()] == ["stays"]
 
-    def test_a_drill_loses_nothing_and_would_notice_if_it_did(self, next_start: Stack) -> None:
+    def test_a_drill_loses_no_write_and_notices_a_lost_one(self, next_start: Stack) -> None:
         async def both() -> None:
             async with supervised(next_start) as scene:
                 record, note, difference = await scene.run(
@@ -284,11 +286,11 @@ sys.exit(run(stack_command.main))
 """
 
 
-def test_who_is_in_a_hurry_has_it_end_at_once(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_ends_the_stack_at_once(tmp_path: Path) -> None:
     with running(tmp_path / "data", tmp_path / "printed.txt", program=["-c", STUBBORN]) as stack:
         (pid,) = stack.pids().values()
         stack.process.send_signal(signal.SIGINT)
-        eventually(lambda: "Once more: at once." in stack.printed(), within=LATEST)
+        eventually(lambda: "Press Ctrl-C again to stop at once." in stack.printed(), within=LATEST)
         assert stack.end() < 5  # in order it takes 24
     assert "Everything has ended, at once" in stack.printed()
     assert stack.process.returncode == 130
@@ -297,7 +299,7 @@ def test_who_is_in_a_hurry_has_it_end_at_once(tmp_path: Path) -> None:
 
 @pytest.fixture
 def wishes() -> Iterator[Wishes]:
-    """What is listened to; the signals mean what they meant before, afterwards."""
+    """Handles the stack's signals; the old handlers are restored afterwards."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may use `nohup`
@@ -309,7 +311,7 @@ def wishes() -> Iterator[Wishes]:
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
 )
-def test_each_way_to_end_it_is_a_wish(
+def test_each_signal_counts_as_a_wish_to_end(
     wishes: Wishes, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     assert not wishes.look()
@@ -322,7 +324,7 @@ def test_each_way_to_end_it_is_a_wish(
     assert eventually(lambda: wishes.hurry)
 
 
-def test_with_nohup_it_lives_longer_than_its_terminal(wishes: Wishes) -> None:
+def test_with_nohup_the_stack_outlives_its_terminal(wishes: Wishes) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     alone = type(wishes)()
     signal.raise_signal(signal.SIGHUP)
@@ -342,7 +344,7 @@ def test_a_port_that_is_taken_is_named(
     assert f"port {port} (for api-1) cannot be had" in capsys.readouterr().err
 
 
-def test_prometheus_is_told_the_rules_and_who_serves_metrics_here() -> None:
+def test_prometheus_gets_the_rules_and_the_ports_of_this_machine() -> None:
     text = configuration({"api": [8000, 8001], "prometheus": [8005]})
     assert "127.0.0.1:8001" in text
     assert "postgres-exporter" not in text

@@ -124,7 +124,7 @@ def test_a_deleted_file_and_its_empty_folder_go(course: Course) -> None:
     assert course.exists(f"{FOUR}/app/main.py")
 
 
-def test_what_a_stage_writes_anew_is_not_carried_into_it(course: Course) -> None:
+def test_a_rewritten_file_gets_no_edits_of_earlier_stages(course: Course) -> None:
     course.replace("stages.toml", 'changes = ["README.md", "requirements.txt"]', REWRITES)
     course.write(f"{ONE}/README.md", "# A list\n\nRewritten.\n")
 
@@ -242,7 +242,7 @@ def test_ignored_files_are_neither_touched_nor_copied(course: Course) -> None:
         assert not course.exists(f"{stage}/todo.db")
 
 
-def test_what_the_user_has_staged_stays_staged(course: Course) -> None:
+def test_staged_changes_of_the_user_stay_staged(course: Course) -> None:
     course.replace(f"{ONE}/app/main.py", "line 2\n", "line two\n")
     course.git("add", ONE)
     before = course.git("diff", "--cached")
@@ -333,7 +333,7 @@ def test_abort_puts_the_stage_back_as_it_was(course: Course) -> None:
     assert course.propagate().status == 1  # the same conflict again
 
 
-def test_what_an_abort_discards_can_be_had_back(course: Course) -> None:
+def test_a_discarded_merge_can_be_restored(course: Course) -> None:
     conflict_in_three(course)
     resolve(course, THREE, "an hour of work\n")
 
@@ -548,7 +548,7 @@ def test_a_stage_is_not_adopted_in_the_middle_of_a_conflict(course: Course) -> N
     assert course.propagate("--adopt", "3").status == 2
 
 
-def test_a_base_that_git_has_not_is_explained(course: Course) -> None:
+def test_a_base_that_git_does_not_have_is_explained(course: Course) -> None:
     lock = course.read("stages.lock")
     course.write("stages.lock", lock.replace(read_lock(course.root)[TWO], "0123456789" * 4))
 
@@ -704,7 +704,7 @@ def test_edits_made_after_a_kill_are_kept(course: Course, monkeypatch: pytest.Mo
     assert not course.exists(f"{TWO}/{UNFINISHED}")
 
 
-def test_half_a_file_that_a_kill_left_is_no_file_of_the_stage(
+def test_a_half_file_after_a_kill_does_not_belong_to_the_stage(
     course: Course, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     course.replace(f"{ONE}/app/main.py", "line 2\n", "line two\n")

@@ -70,7 +70,7 @@ class Problem(Exception):
 
 
 def unauthorized(detail: str) -> Problem:
-    """Return the answer to whoever is not signed in."""
+    """Return the answer for a client that is not signed in."""
     return Problem(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
@@ -145,7 +145,7 @@ def text(value: Any) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("This is not Unicode.") from None
+        raise ValueError("This text cannot be UTF-8.") from None
     return value
 
 
@@ -235,7 +235,7 @@ def user_of(request: web.Request) -> sqlite3.Row:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     try:
         header, payload, signature = token.split(".")
-        # What is signed is ours: only then is it worth reading.
+        # Read the claims only after the signature has been checked.
         if scheme.lower() != "bearer" or not hmac.compare_digest(
             sign(f"{header}.{payload}").encode(), signature.encode()
         ):

@@ -2,8 +2,8 @@
 
     uvicorn hollow:app --app-dir tools/tests/grade/subjects --port 8000
 
-Statuses, headers and shapes are right, and nothing is stored, checked or counted. Whoever tests by
-looking at single answers is content with it.
+Statuses, headers and shapes are right, but it stores, checks and counts nothing. A test that checks
+only single answers would accept it.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ async def answer(send: Send, status: int, content: Any, headers: dict[str, str])
 
 
 async def chat(receive: Receive, send: Send) -> None:
-    """Let everybody in, and say the same thing to whoever says something."""
+    """Accept every connection, and answer each message with the same frame."""
     while True:
         message = await receive()
         if message["type"] == "websocket.connect":

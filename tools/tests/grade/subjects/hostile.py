@@ -2,9 +2,9 @@
 
     python hostile.py PORT [ATTACKS.json]
 
-`POST /attack/NAME` runs an attack with the JSON of its body and answers how far it came. What is
-asked on any other path gets a plausible answer. Each attack stops by itself at a bound that does no
-harm to a machine, should a sandbox not hold.
+`POST /attack/NAME` runs an attack with the JSON of its body and answers how far it came. Every
+other path gets a plausible answer. Each attack stops by itself at a bound that does no harm to a
+machine, should a sandbox not hold.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:  # it attacks at once, and writes down what came of it
+    if len(sys.argv) > 2:  # attack at once, and write down the result
         attacks = json.loads(Path(sys.argv[2]).read_text())
         came_of_it = {name: ATTACKS[name](argument) for name, argument in attacks.items()}
         Path("attacked.json").write_text(json.dumps(came_of_it))
