@@ -33,7 +33,8 @@ RELOAD_DEADLINE = 20.0
 # server, sign-up and sign-in.
 STAGE_OF_HASHES = 3
 QUICK_HASHES = {"BCRYPT_ROUNDS": "4"}
-MISSED_EDIT = 3.0  # uvicorn misses an edit in the first quarter of a second after a start The last line of uvicorn's start, successful or not.
+MISSED_EDIT = 3.0  # uvicorn misses an edit in the first quarter of a second after a start
+# The last line of uvicorn's start, successful or not.
 RESTARTED = re.compile(r"Application startup (complete|failed)")
 
 needs_a_terminal = pytest.mark.skipif(

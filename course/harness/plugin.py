@@ -86,7 +86,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options for the app under test."""
     group = parser.getgroup("the app under test")
     group.addoption("--stage", metavar="N", help="the stage to test (default: the furthest)")
-    group.addoption("--base-url", metavar="URL", help="test the server at this address and start none")
+    group.addoption(
+        "--base-url", metavar="URL", help="test the server at this address and start none"
+    )
     group.addoption(
         "--base-url-within",
         metavar="SECONDS",
@@ -94,7 +96,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=0.0,
         help="wait so long for that server, which may be starting (default: not at all)",
     )
-    group.addoption("--solution", metavar="FILE", help="the command that starts another instance of that server")
+    group.addoption(
+        "--solution", metavar="FILE", help="the command that starts another instance of that server"
+    )
     group.addoption("--profile", metavar="FILE", help="other names of paths and fields in its API")
     group.addoption(
         "--inherited",
@@ -327,7 +331,8 @@ def _launch(
             server = stage_server(
                 request.config.stash[_STAGE],
                 directory,
-                forked="PYTHONPATH" not in settings,  # existing modules are imported at the very start
+                forked="PYTHONPATH"
+                not in settings,  # existing modules are imported at the very start
                 **everything,
             )
             servers.callback(server.end)
