@@ -37,7 +37,8 @@ SERVER_MODULES = (
     "uvicorn.protocols.http.auto",
     "uvicorn.protocols.websockets.auto",
 )
-# What the packages import late: at the first database, password, task or request to elsewhere.
+# Modules that packages import later: at the first use of a database, password, task or other
+# server.
 LATE_MODULES = (
     "aiosqlite",
     "anyio._backends._asyncio",
