@@ -1,6 +1,6 @@
 """The floor under our writes: Starlette and asyncpg, which send the SQL of `POST /todos`.
 
-No token, no validation, no cache to invalidate, no metrics, no log. `DATABASE_URL` is the
+It has no token, validation, cache, metrics or log. `DATABASE_URL` is the
 capstone's own database, and `OWNER_ID` a user there.
 """
 
@@ -31,7 +31,7 @@ class State(TypedDict):
 
 @asynccontextmanager
 async def lifespan(_app: Starlette) -> AsyncIterator[State]:
-    """Open as many connections as the load has."""
+    """Open one database connection for each connection of the load."""
     url = os.environ["DATABASE_URL"].replace("+asyncpg", "")
     async with asyncpg.create_pool(url, min_size=16, max_size=16) as pool:
         yield {"pool": pool}
