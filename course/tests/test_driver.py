@@ -1,4 +1,4 @@
-"""The driver signs in where the app has users, and shows what it was told when that is wrong."""
+"""The driver signs in if the app has users, and shows the exchange of an unexpected answer."""
 
 import socket
 import subprocess
@@ -82,7 +82,7 @@ def test_stored_exchanges_stay_small(sample: Sample) -> None:
 
 @pytest.fixture
 def refusing_server() -> Iterator[AttachedServer]:
-    """A server that answers 413 to the head of a request and closes, the body unread."""
+    """A server that answers 413 to the head of a request and closes without reading the body."""
 
     def serve(listener: socket.socket) -> None:
         while True:
@@ -110,7 +110,7 @@ def test_an_answer_that_comes_before_the_body_is_sent_can_be_read(
 
 @pytest.fixture(params=["endless", "drips"])
 def talkative_server(request: pytest.FixtureRequest) -> Iterator[AttachedServer]:
-    """A server whose answers have no end: as fast as it can, or a little at a time."""
+    """A server with endless answers, fast or slow."""
     port = free_port()
     with subprocess.Popen(odd_server(request.param).format(port=port).split()) as process:
         try:
@@ -121,7 +121,7 @@ def talkative_server(request: pytest.FixtureRequest) -> Iterator[AttachedServer]
 
 
 def is_open(port: int) -> bool:
-    """Return whether somebody listens at the port."""
+    """Return whether a server listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

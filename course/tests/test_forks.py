@@ -21,17 +21,17 @@ Start = Callable[..., Child]
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An app's directory, with nothing in it yet: one fork server serves all tests."""
+    """An empty app directory; one fork server serves all tests."""
     return tmp_path_factory.mktemp("app")
 
 
 @pytest.fixture
 def start(tmp_path: Path, app: Path) -> Start:
-    """Starts a program that has this source, as a module of the app."""
+    """Starts a program with this source as a module of the app."""
 
     def start(source: str, *arguments: str, **environment: str) -> Child:
         program = app / "program.py"
-        # Not while another one is about to read it.
+        # Not while another program is about to read it.
         if not program.exists() or program.read_text(encoding="utf-8") != source:
             program.write_text(source, encoding="utf-8")
         command = [sys.executable, "-m", "program", *arguments]
@@ -42,7 +42,7 @@ def start(tmp_path: Path, app: Path) -> Start:
 
 
 def log(tmp_path: Path) -> str:
-    """Return what the programs have printed."""
+    """Return the output of the programs."""
     file = tmp_path / "log"
     return file.read_text(encoding="utf-8") if file.exists() else ""
 

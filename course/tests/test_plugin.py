@@ -49,7 +49,7 @@ def command_for(test_file: Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of such a command: it has to find the harness."""
+    """Return the environment of such a command, which must find the harness."""
     return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
 
@@ -61,7 +61,7 @@ def test_it(launched):
     answer = api.request("POST", "/todos", json=body, headers={{"X-Odd": "a'b"}})
     assert answer.status_code == 999
 """
-    # As a person runs it: a whole process, which loads the harness by its name.
+    # Like a person: a separate process that loads the harness by its name.
     test_file = tmp_path / TEST_FILE
     test_file.write_text(source, encoding="utf-8")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""PostgreSQL for the tests: made, asked, hurt, and gone without a trace."""
+"""The PostgreSQL of the tests starts, answers, survives faults, and leaves nothing behind."""
 
 from collections.abc import Iterator
 

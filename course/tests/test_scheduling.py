@@ -1,4 +1,4 @@
-"""Tests of one class run on one worker, all others wherever there is room."""
+"""Tests of one class run on one worker, all others on any free worker."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_workers_get_tests_one_by_one_and_classes_together(tmp_path: Path) -> No
 
 @pytest.fixture
 def in_the_background() -> Iterator[None]:
-    """Start processes meanwhile as a shell does with `&`: SIGINT means nothing to them."""
+    """In this block processes start like with `&` in a shell: they ignore SIGINT."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     yield
     signal.signal(signal.SIGINT, before)
@@ -90,7 +90,7 @@ def test_an_interrupted_run_leaves_no_server_of_a_worker_behind(tmp_path: Path) 
     pid_file = tmp_path / "pid"
     with workers(tmp_path, WAITING, "-n", "1") as process:
         eventually(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"), within=60)
-        process.send_signal(signal.SIGTERM)  # to it alone, as CI does, not to its workers
+        process.send_signal(signal.SIGTERM)  # only to pytest and not to its workers, as CI does
         process.communicate()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)

@@ -1,4 +1,4 @@
-"""Processes are started clean, watched with a deadline, and ended with all that belongs to them."""
+"""Processes start with a clean environment, have a deadline, and end with all their children."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from course.tests.conftest import SAMPLE_SERVER, Sample
 
 
 def runs(pid: int) -> bool:
-    """Return whether a process with this id is there."""
+    """Return whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -29,7 +29,7 @@ def runs(pid: int) -> bool:
 
 
 def ask(server: LaunchedServer, path: str = "/environment") -> dict[str, object]:
-    """Return what the sample server answers."""
+    """Return the answer of the sample server."""
     answer: dict[str, object] = httpx.get(server.base_url + path, trust_env=False).json()
     return answer
 
@@ -75,7 +75,7 @@ def test_a_child_that_a_server_leaves_behind_is_ended_too(sample: Sample, end: s
 
 
 def is_zombie(pid: int) -> bool:
-    """Return whether a process has ended and only waits for its parent: here, that is init."""
+    """Return whether a process is a zombie, which waits for its parent (here init)."""
     if not sys.platform.startswith("linux"):
         return False
     with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:  # noqa: PTH123

@@ -1,4 +1,4 @@
-"""Waiting ends at its deadline and says why; calls at once are really at once."""
+"""Waiting ends at its deadline with the reason, and parallel calls really run in parallel."""
 
 import threading
 import time

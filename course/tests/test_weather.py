@@ -1,4 +1,4 @@
-"""The fake provider speaks as the real ones do, fails as it is told, and counts right."""
+"""The fake provider answers like the real ones, fails as set, and counts right."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = "of-the-tests"
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeWeather]:
-    """A provider of its own for these tests, whatever stage is tested."""
+    """A provider only for these tests, whatever stage is tested."""
     command = [sys.executable, "-u", "-m", "course.harness.fake_weather", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -35,7 +35,7 @@ def fake() -> Iterator[FakeWeather]:
 
 
 def get(fake: FakeWeather, path: str, **query: object) -> httpx.Response:
-    """Ask as an app would."""
+    """Send a request like an app."""
     words = {name: str(value) for name, value in query.items()}
     return httpx.get(f"{fake.base_url}{path}", params=words, trust_env=False, timeout=5)
 

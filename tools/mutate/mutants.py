@@ -183,18 +183,18 @@ def page(mutants: Sequence[Mutant], results: Mapping[str, Result]) -> str:
     lines = [
         "# Which mistakes the tests notice",
         "",
-        "Each row is a mutant: a finished stage with one mistake of a learner's put into it"
-        " (`tools/mutate/mutants.toml`). It has to fail the requirement that it was made for, and"
-        " no other but those that stand on the same thing. `python3 noxfile.py mutants` wrote this"
+        "Each row is a mutant: a copy of a finished stage with one typical mistake of a learner"
+        " (`tools/mutate/mutants.toml`). It has to fail its own requirement, and no other except "
+        "those that depend on the same code. `python3 noxfile.py mutants` wrote this"
         " page.",
         "",
-        "D.1, D.3 and D.5 to D.9 have none: they are about this repository's tools, and no app"
-        " could do them wrong. For the capstone, the tests that need Docker are left out.",
+        "D.1, D.3 and D.5 to D.9 have no mutant, since they concern the tools of this repository "
+        "and not an app. For the capstone, the tests that need Docker are left out.",
         "",
         f"Of {len(mutants)} mutants {len(tried)} were run and {killed} killed.",
         "",
-        "✗ fails, as it must · (✗) fails with it, as declared · **✗** fails, and should not ·"
-        " · passes · blank: not looked at",
+        "✗ fails, as it must · (✗) also fails, as declared · **✗** fails, but must not ·"
+        " · passes · blank: not tested",
     ]
     for part, title in PARTS.items():
         of_part = [mutant for mutant in mutants if mutant.row.startswith(f"{part}.")]

@@ -1,4 +1,5 @@
-"""A pytest plugin that prints what each collected test is: contract or craft, and what it cites.
+"""A pytest plugin that prints the kind of each collected test, contract or craft, and its
+sentences.
 
     pytest --collect-only -p tools.tests.grade.kinds_of_tests tests/stage01
 

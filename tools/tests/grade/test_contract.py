@@ -19,7 +19,7 @@ from tools.tests.grade import kinds_of_tests
 SUITES = [f"tests/{stage.name}" for stage in load_course()]
 SENTENCES = load_sentences()
 
-pytestmark = pytest.mark.timeout(300)  # collecting takes seconds, on a busy machine many
+pytestmark = pytest.mark.timeout(300)  # collecting takes seconds, or many seconds on a busy machine
 
 SOURCE = """
 import pytest
@@ -62,7 +62,7 @@ def test_cites_nothing(): ...
 
 @pytest.fixture(scope="module")
 def tests() -> list[dict[str, Any]]:
-    """Return the kind of each test of the graded suites, as its markers say it."""
+    """Return the kind of each test of the graded suites, from its markers."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:randomly"]
     command += ["-p", "no:cacheprovider", "-p", kinds_of_tests.__name__, "--assert=plain"]
     done = subprocess.run([*command, *SUITES], cwd=ROOT, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""A report tells a failure in words: no `assert`, but the request and the line that raised."""
+"""A report shows a failure in words: the request and the line of the exception, and no `assert`."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_a_5xx_shows_its_exception_and_the_line_and_no_other_failure_shows_the_l
 
 @pytest.fixture(scope="module")
 def with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
-    """A server that has users, as a learner would have started it."""
+    """A server with users, started like a learner's."""
     server = stage_server(WITH_USERS, tmp_path_factory.mktemp("users"), forked=True)
     server.start()
     yield server

@@ -1,4 +1,5 @@
-"""The tester is tested: what is right scores, what is broken gets a report, never a traceback."""
+"""Tests of the grader: right solutions earn their rows, broken ones get a report and no
+traceback."""
 
 import csv
 import io
@@ -32,7 +33,7 @@ from tools.tests.grade.running import (
     judge_here,
 )
 
-# A whole grade may take a minute, on a machine that is busy a few.
+# A complete grade may take a minute, or a few on a busy machine.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 STAGES = load_course()
@@ -43,7 +44,7 @@ FOREIGN = 500  # todos of somebody else
 PATIENT = ("--answer-within=20",)  # other tests run beside it
 IMPATIENT = ("--answer-within=0.5", "--start-within=2")
 
-# The exit code that each kind of odd server leads to: 2 where nothing ever answered.
+# The exit code for each kind of odd server: 2 if it never answers.
 ODD = {
     **dict.fromkeys(["silent", "closes", "garbage"], 2),
     **dict.fromkeys(["html", "redirects", "cut", "crashes", "hangs", "endless", "drips"], 1),
@@ -51,14 +52,14 @@ ODD = {
 
 
 def reference(stage: Stage = FIRST) -> tuple[str, ...]:
-    """Return the arguments that grade a stage as somebody's solution."""
+    """Return the arguments that grade a stage like a learner's solution."""
     command = f"{stage_python(stage)} -m uvicorn app.main:app --port {{port}}"
     return (f"--stage={stage.number}", f"--cmd={command}", f"--cwd={ROOT / stage.directory}")
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """The report on a reference, started by a command: the one that several tests read."""
+    """The report of a reference that a command started; several tests read it."""
     options = ("--markdown=report.md", "--strict", *PATIENT)  # craft counts, too
     return grade(tmp_path_factory.mktemp("good"), *reference(REFERENCE), *options)
 
@@ -109,7 +110,7 @@ class TestTheReference:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
-    """A reference that somebody started, full of somebody else's todos. Two tests grade it."""
+    """A running reference with many todos of another user. Two tests grade it."""
     command = [str(stage_python(FIRST)), "-m", "uvicorn", "app.main:app", "--port", "{port}"]
     app = ["--app-dir", str(ROOT / FIRST.directory)]
     server = LaunchedServer([*command, *app], tmp_path_factory.mktemp("up"))
@@ -122,7 +123,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
 
 
 class TestAServerThatIsUp:
-    """One server, graded by its address twice, whatever is in it."""
+    """One server with data, graded twice by its address."""
 
     def test_a_running_server_with_data_is_graded(self, up: LaunchedServer, tmp_path: Path) -> None:
         report = grade(tmp_path, "--stage=1", f"--base-url={up.base_url}")
@@ -161,15 +162,15 @@ class TestAServerThatIsUp:
 
 def odd(kind: str) -> tuple[str, ...]:
     """Return the arguments that grade a server of this kind."""
-    # From stage 2 on it is asked first whether it has the earlier ones.
+    # From stage 2 on the grader first checks for the earlier stages.
     stage = {"broken-websocket": 8, "drips": 3}.get(kind, 1)
-    # In half a second an answer without an end is a gigabyte, which costs more than it shows.
+    # In half a second an endless answer has a gigabyte, which is too expensive here.
     more = ("--answer-within=0.1",) if kind == "endless" else ()
     return (f"--stage={stage}", f"--cmd={odd_server(kind)}", *IMPATIENT, *more)
 
 
 def assert_it_has_a_report(kind: str, exit_code: int, statuses: Set[str], printed: str) -> None:
-    """Nothing passes; what is our own fault, or might be, costs nobody anything."""
+    """Nothing passes; a possible fault of ours costs no points."""
     assert exit_code == ODD[kind], printed
     assert "pass" not in statuses
     assert (statuses == {"error"}) == (ODD[kind] == 2)
@@ -181,7 +182,7 @@ def test_each_odd_server_gets_a_report(kind: str) -> None:
     statuses = {row.status for row in result.rows}
     assert_it_has_a_report(kind, result.exit_code, statuses, printed)
     assert result.score.earned == 0
-    assert "torn down" not in printed  # a test that was left out makes the next one no failure
+    assert "torn down" not in printed  # a skipped test must not fail the next one
 
 
 def test_the_report_shows_the_answer_of_a_chat_without_websocket() -> None:
@@ -253,10 +254,10 @@ def test_a_profile_translates_other_names_and_a_fixed_port(
         *("--env", f"STAGE_DIRECTORY={ROOT / FIRST.directory}"),
     )
     assert result.score.earned == result.score.checkable == 6, printed
-    # It also breaks craft, and the report says so.
+    # It also fails craft tests, and the report shows them.
     assert "head answers as get does" in printed
     assert result.exit_code == 0
-    # It takes a second server, and there is one port.
+    # That needs a second server, but there is only one port.
     assert {row.id: row.status for row in result.rows}["1.7"] == "not_checked"
 
 
@@ -270,7 +271,7 @@ def test_watch_shows_the_effect_of_a_change_at_once(tmp_path: Path) -> None:
     def says(status: str) -> bool:
         try:
             rows = json.loads(report.read_text(encoding="utf-8"))["requirements"]
-        except (FileNotFoundError, ValueError):  # not there yet, or not all of it
+        except (FileNotFoundError, ValueError):  # missing, or incomplete
             return False
         return bool({row["id"]: row["status"] for row in rows}["1.1"] == status)
 
@@ -288,7 +289,7 @@ def test_watch_shows_the_effect_of_a_change_at_once(tmp_path: Path) -> None:
         watching.terminate()
         watching.wait(timeout=60)
     printed = log.read_text(encoding="utf-8")
-    # It is interrupted if the signal comes between the report and its look for the next change.
+    # The grader ends by the signal also between the report and the next change.
     assert watching.returncode in (0, INTERRUPTED), printed
     assert "Changed: app/todos/service.py; grading again" in printed
     assert "Sum: 7 earned / 7 checkable / 7 total" in printed
@@ -305,6 +306,6 @@ def test_each_change_starts_a_grade_also_one_during_a_grade(tmp_path: Path) -> N
     (tmp_path / "report.json").write_text("{}", encoding="utf-8")
     (tmp_path / "main.py").write_text("edited = 2\n", encoding="utf-8")
     changed = {Path(path).name for _, path in next(news)}
-    assert changed == {"main.py"}, "a report is no news"
+    assert changed == {"main.py"}, "a report does not start a grade"
     end.set()
     assert list(news) == []

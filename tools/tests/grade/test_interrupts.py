@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end all that was started, a server that ignores them too."""
+"""Ctrl-C and SIGTERM end everything that was started, even a server that ignores them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_interrupted_grading_leaves_no_server_behind(
         eventually(lambda: pid_in(pid_file) and "tests, 1." in log.read_text("utf-8"), within=60)
         assert runs(pid_in(pid_file))
         grading.send_signal(number)
-        grading.send_signal(number)  # somebody who is impatient breaks nothing off
+        grading.send_signal(number)  # a second Ctrl-C does not interrupt the cleanup
         grading.wait(timeout=30)
     finally:
         grading.kill()

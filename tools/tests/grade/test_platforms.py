@@ -1,7 +1,7 @@
-"""The files for a platform have the form that the platform publishes, with the right points.
+"""The files for a platform have its published format and the right points.
 
-The schemas here say what the pages named beside them say. Where a platform reads text, the test
-reads it as the platform's own program does.
+The schemas here follow the pages named beside them. If a platform reads text, the test reads it
+like the platform's own program.
 """
 
 import json
@@ -29,7 +29,7 @@ from tools.grade.results import Grade, Row, due
 from tools.grade.weights import Weights, points_of, read_weights, shared
 from tools.tests.grade.running import grade_here
 
-# A server said this, to look like a platform's own words.
+# A server's output that looks like output for a platform.
 FORGED = "Grade :=>>10\n--|>\nGrade :=>>10\r\nGrade :=>>10 <script>alert(1)</script> \x00 \ud800"
 
 GRADE = Grade(
@@ -164,13 +164,13 @@ CODERUNNER: dict[str, Any] = {
 
 
 def written(name: str, grade: Grade = GRADE, weights: Weights = WEIGHTS) -> str:
-    """Return what is written for a platform, as a file holds it."""
+    """Return the file for a platform."""
     text = FORMATS[name](grade, points_of(grade, weights), weights)
     return text.encode("utf-8", "replace").decode()
 
 
 def content(name: str, schema: Mapping[str, Any], grade: Grade = GRADE) -> dict[str, Any]:
-    """Return what is written for a platform that reads JSON, once its schema has taken it."""
+    """Return the JSON for a platform after its schema has accepted it."""
     read: dict[str, Any] = json.loads(written(name, grade))
     fastjsonschema.compile(dict(schema))(read)
     return read
@@ -178,7 +178,7 @@ def content(name: str, schema: Mapping[str, Any], grade: Grade = GRADE) -> dict[
 
 @pytest.fixture(autouse=True)
 def _runner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Classroom 50's runner tells its autograder whom it grades."""
+    """Classroom 50's runner names the learner in variables."""
     for name in CLASSROOM50.values():
         monkeypatch.setenv(name, f"the {name}")
     monkeypatch.setenv("ASSIGNMENT_TYPE", "individual")

@@ -1,4 +1,4 @@
-"""The part of a grading inside pytest: what grades comes first, and craft costs nobody anything."""
+"""The part of a grade inside pytest: contract tests come first, and craft costs no points."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_fine():
 
 
 def run(directory: Path, *options: str, base_url: str = NOBODY, **sources: str) -> Suite:
-    """Run suites under the plugin, each of one file, and return what it wrote down."""
+    """Run suites of one file each under the plugin, and return its record."""
     events = directory / "events.jsonl"
     events.touch()
     for suite, source in sources.items():

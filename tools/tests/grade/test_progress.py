@@ -1,4 +1,4 @@
-"""A grading tells its progress, and remembers its result until the next one."""
+"""A grade shows its progress and stores its result for the next one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tools.tests.grade.test_results import ADD, LIST, ROWS, failed, judged, pass
 
 
 class Terminal(io.StringIO):
-    """A stream that says that it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         """Say so."""
@@ -30,7 +30,7 @@ class Terminal(io.StringIO):
 
 
 def events_of(directory: Path, *tests: str, verdict: str = "passed") -> Path:
-    """Return a file in which pytest wrote down these tests, as the last of three."""
+    """Return a file in which pytest recorded these tests, the last one incomplete."""
     file = directory / "events.jsonl"
     chosen = [*LIST.tests, *ADD.tests, "t.py::test_1.2"]
     write_event(file, "chosen", chosen=chosen, left_out=[], craft=[])

@@ -1,4 +1,4 @@
-"""From the ends of tests to a grade, and what is said beside it: the rules by themselves."""
+"""The rules that turn results of tests into a grade and its report."""
 
 import errno
 import itertools
@@ -46,12 +46,12 @@ ROWS = [LIST, READ, ADD]
 
 
 def passed(row: Requirement, variant: str = "") -> Outcome:
-    """Return a test of the row that is satisfied."""
+    """Return a passed test of the row."""
     return Outcome(row.tests[0] + variant, "passed")
 
 
 def failed(row: Requirement, step: str = "", variant: str = "") -> Outcome:
-    """Return a test of the row that is not, in a step of another row where one is named."""
+    """Return a failed test of the row; with `step` it failed in a step of another row."""
     return Outcome(row.tests[0] + variant, "failed", step=step, got="it")
 
 
@@ -234,7 +234,7 @@ def test_a_fault_of_ours_is_an_error_and_costs_nothing() -> None:
 
 
 def advised(row: Requirement, verdict: Verdict = "failed", step: str = "") -> Outcome:
-    """Return a craft test of the row, which is not satisfied unless `verdict` says otherwise."""
+    """Return a craft test of the row, which failed unless `verdict` says otherwise."""
     test = f"{row.tests[0]}[craft]"
     return Outcome(test, verdict, step=step, expected="307", got="404", craft=True, cites=("E14",))
 
@@ -467,7 +467,7 @@ def test_every_row_has_every_hint_in_both_languages() -> None:
 
 
 def answering(status: int, body: str = "") -> Row:
-    """Return a row that fails by an answer, with an id in it that is another one each time."""
+    """Return a failed row whose answer has a different id each time."""
     exchange = f"GET /todos/{next(NUMBERS)}\n→ {status}\n\n{body}"
     return replace(BAD, failures=(replace(BAD.failures[0], exchange=exchange),))
 

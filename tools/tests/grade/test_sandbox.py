@@ -1,6 +1,6 @@
-"""A stranger's solution in the sandbox: it can serve the grader, and do nothing else.
+"""A stranger's solution in the sandbox can answer the grader and do nothing else.
 
-The attacks run where bubblewrap is; the rest of these tests runs everywhere.
+The attacks need bubblewrap; the other tests run everywhere.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ IMAGE = os.environ.get("SANDBOX_IMAGE", "python:3.13-slim")  # for Docker: any w
 
 
 def why_there_is_none() -> str:
-    """Return why there can be no bubblewrap on this machine; empty where there can."""
+    """Return why bubblewrap does not work on this machine; empty if it does."""
     try:
         find_bubblewrap()
     except CourseError as error:
@@ -54,7 +54,7 @@ def why_there_is_none() -> str:
 
 
 def why_no_docker() -> str:
-    """Return why there can be no sandbox in Docker; empty where there can."""
+    """Return why a sandbox in Docker does not work here; empty if it does."""
     client = docker.find_docker()
     if client is None:
         return "there is no Docker here, or its engine is down"
@@ -80,7 +80,7 @@ class Prisoner:
         self.workplace = workplace
 
     def attack(self, name: str, argument: Any = None) -> Any:
-        """Let it attack; return how far it came."""
+        """Run an attack; return its result."""
         url = f"{self.server.base_url}/attack/{name}"
         answer = httpx.post(url, json=argument, timeout=60, trust_env=False)
         return answer.raise_for_status().json()
@@ -120,12 +120,12 @@ def prisoner(
 
 @pytest.fixture(params=KINDS)
 def condemned(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Prisoner]:
-    """One that an attack will end, or one that has little time."""
+    """A hostile solution that an attack ends, or with little time."""
     yield from imprison(request.param, tmp_path, replace(SMALL, seconds=5))
 
 
 class TestAttacks:
-    """Each attack comes as far as the limits allow."""
+    """Each attack stops at its limit."""
 
     def test_a_solution_reads_no_passwords_tests_or_hints(self, prisoner: Prisoner) -> None:
         theirs = prisoner.workplace / "theirs" / "hostile.py"
@@ -258,7 +258,7 @@ def _command_lines() -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_good_solution_earns_its_rows_beside_a_hostile_one(tmp_path: Path) -> None:
-    """Three learners in a roster, one of them hostile: each gets the grade that is theirs."""
+    """A roster of three learners, one of them hostile: each gets the right grade."""
     hostile = tmp_path / "hostile"
     hostile.mkdir()
     shutil.copy(HOSTILE, hostile)
@@ -330,14 +330,14 @@ def test_docker_gets_every_limit_and_no_network(tmp_path: Path) -> None:
 
 
 def arguments(directory: Path, *visible: Path, limits: Limits = LIMITS) -> list[str]:
-    """Return what bubblewrap is told of a solution."""
+    """Return the arguments of bubblewrap for a solution."""
     return sandbox.bubblewrap_arguments(
         directory, Path("/w/copy"), Path("/w/data"), visible, {"/etc/hosts": Path("/w/h")}, limits
     )
 
 
 def pairs(words: Sequence[str], option: str) -> list[tuple[str, str]]:
-    """Return what follows an option of two words."""
+    """Return the two words after each use of an option."""
     return [(words[i + 1], words[i + 2]) for i, word in enumerate(words) if word == option]
 
 
@@ -466,7 +466,7 @@ def test_a_bubblewrap_that_does_not_work_says_why_in_one_line(
 
 
 def test_an_answer_arrives_even_if_the_request_was_not_read() -> None:
-    """A server may refuse a body and close: its client still learns why."""
+    """A server may refuse a body and close, and the client still gets the answer."""
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)

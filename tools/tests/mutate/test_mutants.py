@@ -1,4 +1,4 @@
-"""The mutants fit the stages as they are, and the tool tells killed ones from survivors."""
+"""The mutants fit the present stages, and the tool distinguishes killed mutants from survivors."""
 
 import json
 from collections import Counter
@@ -24,7 +24,7 @@ from tools.mutate.mutants import (
 from tools.mutate.workbench import Outcomes
 
 MUTANTS = load_mutants()
-# These are about the repository's sessions, tools and layout: no app could do them wrong.
+# These rows concern the repository's sessions, tools and layout, so no app can break them.
 OF_THE_TOOLS = {"D.1", "D.3", "D.5", "D.6", "D.7", "D.8", "D.9"}
 NOT_THERE = Mutant("m", "1.1", 1, "a.py", "old", "new", "why")
 

@@ -1,6 +1,6 @@
 """The wrong variants of the Node server fit it, and the quick look of a grade notices them.
 
-They were chosen from the contract alone, by somebody who had not read the tests. `node.toml` has
+Their author chose them from the contract and had not read the tests. `node.toml` has
 the shorter list, `node_more.toml` further ones. `python3 noxfile.py wrong` runs all of them.
 """
 
@@ -33,7 +33,7 @@ from tools.tests.grade.test_solutions import with_node
 VARIANTS = load_variants()
 RESULTS = read_results(PAGE.with_suffix(".json"))
 WANTED_IN_OWN_ROW = 0.95
-# A kind of mistake that a grade must notice in its own row, by a variant that makes it.
+# A kind of mistake that a grade must catch in its own row, with a variant that makes it.
 NAMED = {
     "list-blocks-the-event-loop": "2.4",
     "patch-title-null-taken": "2.6",

@@ -1,4 +1,4 @@
-"""Imports run one way here: tools and tests stand on `course`, and not on each other."""
+"""Imports go in one direction: tools and tests import `course`, and not each other."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Rows D.5, D.6 and D.8: one nox session a stage, which runs that stage alone, and CI runs all."""
+"""Rows D.5, D.6 and D.8: each stage has its own nox session, and CI runs all of them."""
 
 import functools
 import importlib.util
@@ -26,11 +26,11 @@ each_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.na
 
 
 class SessionFailed(Exception):
-    """The session ended with an error: the text is what it said."""
+    """The session ended with an error; the message is its text."""
 
 
 class Sessions:
-    """The noxfile's sessions by name, run with a session that only notes the commands."""
+    """The noxfile's sessions by name, run with a fake session that only records the commands."""
 
     def __init__(self, noxfile: ModuleType, functions: dict[str, Callable[[Any], None]]) -> None:
         self.noxfile = noxfile
@@ -73,7 +73,7 @@ class Sessions:
 
 @pytest.fixture
 def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
-    """The sessions of the noxfile, read without nox and without making an environment."""
+    """The sessions of the noxfile, loaded without nox and without environments."""
     functions: dict[str, Callable[[Any], None]] = {}
 
     def session(function: Any = None, *, name: str | None = None, **_: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How the tests of a stage run: its suites, its lanes, and what becomes of a failure."""
+"""How the tests of a stage run: suites, lanes, and repeated failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STAGES = load_course()
 
 
 class Pytest:
-    """Stands in for pytest: each run fails the tests that it is told, and notes its arguments."""
+    """Replaces pytest: each run fails the given tests and records its arguments."""
 
     def __init__(self, cache: Path, *failing: Sequence[str], code: int | None = None) -> None:
         self.runs: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""Which stages a change touches: where it was made, and where it was only carried to."""
+"""The stages of a change: where it was made, and where it was only copied to."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def test_a_pipe_that_is_closed_early_is_no_error(course: Course, lines: int) -> 
 
 
 class Page(HTMLParser):
-    """Reads a page strictly: every element is closed in its turn, and what it refers to is kept."""
+    """Parses a page strictly: every element must be closed in order; links are stored."""
 
     VOID = ("meta", "col", "br")
 
@@ -393,7 +393,7 @@ def luminance(colour: str) -> float:
 def test_coloured_code_can_be_read_on_every_background(style: str, theme: int) -> None:
     css = (ROOT / "tools" / "sync" / "templates" / "step.css").read_text(encoding="utf-8")
     grounds = [re.findall(rf"--{name}: #(\w+)", css)[theme] for name in ("paper", "old", "new")]
-    assert "del span, ins span { color: inherit; }" in css  # on these it has the page's colour
+    assert "del span, ins span { color: inherit; }" in css  # these tokens have the page's colour
     colours = {
         definition["color"]
         for token, definition in get_style_by_name(style)

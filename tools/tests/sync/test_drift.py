@@ -1,4 +1,4 @@
-"""Every way in which stages can drift apart is found, and named with what to do."""
+"""Every kind of drift between stages is found and reported with an instruction."""
 
 from __future__ import annotations
 
