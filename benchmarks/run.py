@@ -73,8 +73,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Result:
-    """The measured results. `ratio_of_work` counts only the time that a program really had the
-    core."""
+    """The results. `ratio_of_work` counts only the time in which a program had the core."""
 
     name: str
     unit: str

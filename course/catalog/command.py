@@ -1,5 +1,4 @@
-"""The end of every tool: a user's mistake is one line without a traceback, and a closed pipe is
-silent."""
+"""The end of every tool: one line for a user's mistake, and silence on a closed pipe."""
 
 from __future__ import annotations
 

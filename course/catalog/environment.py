@@ -1,5 +1,4 @@
-"""The Python environments: one for each stage, with only its `requirements.txt`, and one for all
-tools and tests.
+"""The Python environments: one for each stage with its requirements, and one for all tools.
 
 A stage that imports a package which its requirements do not name fails here as it does for a
 learner. An environment is made on first use, kept in `.nox/apps/`, and made again when the

@@ -33,8 +33,7 @@ class _BoundedBody(httpx.SyncByteStream):
 
 
 class BoundedTransport(httpx.HTTPTransport):
-    """A transport that limits each answer: the client's `timeout` applies to the whole body, and
-    its size is bounded.
+    """A transport that limits the size of each answer and the time of its whole body.
 
     Raises `httpx.ReadTimeout` and `httpx.ReadError` while the body is read.
     """

@@ -74,8 +74,7 @@ def _plain(text: str) -> str:
 
 
 def kind_of(item: pytest.Item, stage: int) -> Kind:
-    """Return the kind of a test at this stage; raise `MarkerError` if it is not exactly one of the
-    two.
+    """Return the kind of a test at this stage; raise `MarkerError` unless it has exactly one.
 
     `contract(…, since=4)` is craft before stage 4.
     """

@@ -48,8 +48,7 @@ class Deployment(Protocol):
     def surroundings(
         self, directory: Path, *, migrated: bool
     ) -> AbstractContextManager[dict[str, str]]:
-        """Return settings for a private server; its database and Redis exist during the `with`
-        block.
+        """Return settings for a private server; its servers exist during the `with` block.
 
         With `migrated` its database has all tables, otherwise none.
         """
@@ -74,8 +73,7 @@ class Plain:
 
 
 class Full:
-    """Several processes on one PostgreSQL; each server has its own database there and its own
-    Redis.
+    """Several processes on one PostgreSQL; each server has its own database and Redis.
 
     Servers cannot share a Redis, since a published message reaches clients of all its databases.
     """

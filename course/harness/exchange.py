@@ -142,8 +142,7 @@ def path_of(url: str) -> str:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer; without an answer `status` is None and `problem` gives the
-    reason.
+    """One request and its answer; without an answer `problem` gives the reason.
 
     `log_from` is the length of the server's log before the request, `sign_in` the shell commands
     that set `$TOKEN`.

@@ -92,8 +92,7 @@ def become(arguments: list[str], cwd: str, environment: dict[str, str], log: str
 
 
 def serve(listening: socket.socket) -> dict[str, Any] | None:
-    """Fork for each request; return the request in each new process, and None in this one at the
-    end."""
+    """Fork for each request; return the request in the new process, or None at the end."""
     wake_up, wake_up_end = os.pipe()
     os.set_blocking(wake_up_end, False)
     signal.set_wakeup_fd(wake_up_end)

@@ -1,5 +1,4 @@
-"""Reads and changes jobs in the database, for the tests of stage 5 and the drills; and makes texts
-for jobs."""
+"""Reads and changes jobs in the database, and makes texts for jobs, for tests and drills."""
 
 from __future__ import annotations
 

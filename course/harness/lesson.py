@@ -81,8 +81,7 @@ def sections_of(page: str) -> dict[str, str]:
 
 
 def matches(expected: str, got: str) -> bool:
-    """Return whether output is as expected: `…` stands for any text, a line with only `…` for any
-    lines."""
+    """Return whether output is as expected; `…` stands for any text, alone for any lines."""
     pattern = "".join(
         "(?:.*\n)*" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + "\n"
         for line in _lines(expected)
@@ -112,8 +111,7 @@ def edits_of(diff: str) -> Iterator[tuple[str, str, str]]:
 
 
 class Workplace:
-    """The workplace of a learner: a clone with the stage, its server with reload, and a second
-    terminal.
+    """A learner's workplace: a clone with the stage, its server, and a second terminal.
 
     The ports 8000 and 8001 of the lesson's addresses are replaced by free ones.
     """

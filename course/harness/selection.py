@@ -1,5 +1,4 @@
-"""Selects the tests: a stage's whole own suite, and all earlier suites or a quick selection of
-them.
+"""Selects the tests: a stage's own suite, and earlier suites completely or in part.
 
     pytest --stage 4                       stage 4's own suite whole, of stages 1 to 3 a selection
     pytest --stage 4 --inherited full      the suites of stages 1 to 4, whole

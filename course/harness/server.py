@@ -107,8 +107,7 @@ class AttachedServer:
 
     @cached_property
     def has_users(self) -> bool:
-        """True if the server has users: one request without a token tells (`httpx.HTTPError` if it
-        is down).
+        """True if the server has users. Raises `httpx.HTTPError` if it is down.
 
         A list of todos that is open by mistake does not mean that there are no users.
         """
@@ -209,8 +208,7 @@ class LaunchedServer:
         self._port = self._port or free_port()
 
     def start(self, *, within: float = START_DEADLINE) -> None:
-        """Start the process and return when it answers HTTP; raise `ServerDidNotStart` if it does
-        not."""
+        """Start the process and return when it answers; raise `ServerDidNotStart` otherwise."""
         if self in _running:
             raise RuntimeError("this server is running already")
         for attempt in range(1, _PORT_ATTEMPTS + 1):

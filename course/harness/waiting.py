@@ -60,8 +60,7 @@ def _seconds_of(call: Callable[[], object]) -> float:
 
 @dataclass(frozen=True)
 class Outcomes(Generic[Result]):
-    """The results of calls at the same time: `results` and `errors`, each in the order of the
-    calls."""
+    """The `results` and `errors` of calls at the same time, in the order of the calls."""
 
     results: list[Result]
     errors: list[Exception]

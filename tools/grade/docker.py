@@ -35,8 +35,7 @@ def find_docker() -> str | None:
 
 
 def check_image(client: str, image: str) -> None:
-    """Refuse an image that is not on this machine; the person who grades decides about
-    downloads."""
+    """Refuse an image that is not on this machine, since the user decides about downloads."""
     asked = subprocess.run([client, "image", "inspect", image], capture_output=True)
     if asked.returncode != 0:
         raise CourseError(f"--sandbox-image: no such image: {image}: docker pull {image}")
@@ -65,8 +64,7 @@ def plan(
     bridge: Path,
     limits: Limits,
 ) -> dict[str, object]:
-    """Return the command for `confine.py`; `writable` maps places in the container to
-    directories."""
+    """Return the command for `confine.py`; `writable` maps container paths to directories."""
     uid, gid = owner()
     common = [client, "run", "--rm", "--pull", "never", "--user", f"{uid}:{gid}", *_NO_RIGHTS]
     mounts = [

@@ -108,8 +108,7 @@ def is_of_a_socket(error: BaseException) -> bool:
 
 
 def got_of(exchange: Exchange | None, got: str) -> str:
-    """Return the actual result: a status with its body, or the answer when nothing else is
-    known."""
+    """Return the actual result: a status with its body, or else the answer."""
     if exchange is None or exchange.status is None:
         return got
     if not got or got == str(exchange.status):
@@ -171,8 +170,7 @@ def _difference(lines: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _of_comparison(source: str) -> tuple[str, str] | None:
-    """Return the expected and the actual value of a comparison; None if they do not help a
-    reader."""
+    """Return the expected and the actual value of a comparison, or None if they do not help."""
     for operator in _OPERATORS:
         for found in re.finditer(re.escape(operator), source):
             left, right = source[: found.start()], source[found.end() :]
@@ -219,8 +217,7 @@ def _is_set(text: str) -> bool:
 
 
 def _balanced(text: str) -> bool:
-    """Return whether all brackets and quotation marks are closed, so that an operator may
-    follow."""
+    """Return whether all brackets and quotes are closed, so that an operator may follow."""
     pairs, open_brackets, quote, escaped = {")": "(", "]": "[", "}": "{"}, list[str](), "", False
     for character in text:
         if quote:

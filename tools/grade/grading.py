@@ -84,8 +84,7 @@ def _not_begun(subject: Subject, options: Options) -> set[str]:
 
 
 def _start_by_hand(subject: Subject) -> str:
-    """Return the command that starts a solution for the curl commands; empty if it runs there
-    already."""
+    """Return the command that starts a solution for curl; empty if it runs there already."""
     if subject.base_url or subject.profile.port:
         return ""
     words = [word.replace("{port}", str(OWN_PORT)) for word in subject.command]
@@ -94,8 +93,7 @@ def _start_by_hand(subject: Subject) -> str:
 
 
 def _on_own_port(suite: Suite) -> Suite:
-    """Return the suite with the address of a server that the user starts, since the graded one has
-    ended."""
+    """Return the suite with the address of a server that the user will start."""
     address = f"http://127.0.0.1:{OWN_PORT}"
     return replace(
         suite,

@@ -53,8 +53,7 @@ class Hints:
         return self.rows.get(row_id, {}).get(kind + suffix, "")
 
     def of_test(self, outcome: Outcome, language: str) -> str:
-        """Return the hint for one test: the line that raised an exception, or the test's hint, or
-        empty."""
+        """Return the hint for one test: the line that raised an exception, or the test's hint."""
         if outcome.place:
             return f"{say('Your code raised an exception: start at', language)} {outcome.place}"
         return self.tests.get(name_of_test(outcome.function), {}).get(language, "")

@@ -1,5 +1,4 @@
-"""Writes grades in the formats of learning platforms: Gradescope, Classroom 50, Moodle's VPL and
-CodeRunner.
+"""Writes grades for platforms: Gradescope, Classroom 50, Moodle's VPL and CodeRunner.
 
 Each platform publishes its format; `tools/tests/grade/test_platforms.py` names the page and checks
 the results. When nothing could be graded, VPL and CodeRunner get no grade and Classroom 50 gets 0

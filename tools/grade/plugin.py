@@ -304,8 +304,7 @@ class Recorder:
         return self._with_log(outcome, exchange)
 
     def _with_log(self, outcome: Outcome, exchange: Exchange | None) -> Outcome:
-        """Return the outcome with the exception that the log shows for its request, if there is
-        one."""
+        """Return the outcome with the exception that the log shows for its request, if any."""
         status = exchange.status if exchange else None
         is_explained = status is not None and (status < SERVER_ERROR or status == TO_DO)
         if self._log is None or is_explained:

@@ -1,5 +1,4 @@
-"""The report as JUnit XML, which every CI system reads: stages are suites, requirements are
-cases."""
+"""The report as JUnit XML for CI systems: stages are suites, requirements are cases."""
 
 from __future__ import annotations
 

@@ -54,8 +54,7 @@ def because(row: Row, language: str) -> str:
 
 
 def hints_of(row: Row, language: str) -> list[tuple[str, str]]:
-    """Return the hints of a failed row with their titles; the hint of its first failure comes
-    first."""
+    """Return the hints of a failed row with their titles; that of its first failure is first."""
     of_test = row.failures[0].hint if row.failures else ""
     if not of_test:
         return [(say("Hint", language), row.hint)] if row.hint else []

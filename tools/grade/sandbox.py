@@ -415,8 +415,7 @@ def systemd_prefix(limits: Limits) -> tuple[str, ...]:
 
 
 def group_settings(limits: Limits, root: Path) -> list[tuple[Path, dict[str, int]]]:
-    """Return the directories of the groups and the text of their files, in version 2 or version
-    1."""
+    """Return the groups' directories and the text of their files, in version 2 or 1."""
     controllers = root / "cgroup.controllers"
     if controllers.exists():
         with suppress(OSError):

@@ -60,8 +60,7 @@ class Outcomes:
 
 @contextmanager
 def workbench(stage: Stage, source: Path | None = None) -> Iterator[Path]:
-    """Yield the root of a copy of the course in which `stage` has the files of `source` (or its
-    own)."""
+    """Yield the root of a copy of the course; its `stage` has the files of `source`, if given."""
     with tempfile.TemporaryDirectory(prefix="course-") as name:
         root = Path(name).resolve()
         for program in _PROGRAMS:

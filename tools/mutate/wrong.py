@@ -48,8 +48,7 @@ OWN, ELSEWHERE, MISSED, BROKEN = "own row", "elsewhere", "not caught", "does not
 
 @dataclass(frozen=True)
 class Variant:
-    """A mistake: `old` in `file` of the server becomes `new`; `row` must notice it, and `why`
-    describes it."""
+    """A mistake: `new` replaces `old` in `file` of the server, and `row` must notice it."""
 
     id: str
     row: str

@@ -1,5 +1,4 @@
-"""A pytest plugin that prints the kind of each collected test, contract or craft, and its
-sentences.
+"""A pytest plugin that prints the kind and the cited sentences of each collected test.
 
     pytest --collect-only -p tools.tests.grade.kinds_of_tests tests/stage01
 

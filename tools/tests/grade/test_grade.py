@@ -1,5 +1,4 @@
-"""Tests of the grader: right solutions earn their rows, broken ones get a report and no
-traceback."""
+"""Right solutions earn their rows; broken ones get a report and no traceback."""
 
 import csv
 import io

@@ -1,5 +1,4 @@
-"""The HTML reports in a real Chromium: accessible, on small screens, in dark mode, and by
-keyboard."""
+"""The HTML reports in a real Chromium: accessible, also small, dark, and by keyboard."""
 
 from __future__ import annotations
 

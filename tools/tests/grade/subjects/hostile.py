@@ -1,5 +1,4 @@
-"""A solution that attacks the machine, the grader and the tests. It needs only the standard
-library.
+"""A solution that attacks the machine, the grader and the tests, with the standard library.
 
     python hostile.py PORT [ATTACKS.json]
 
