@@ -160,7 +160,7 @@ class Bench:
             "ACCESS_TOKEN_TTL": "86400",
             "RATE_LIMIT_AUTH": "1000/second",
             "BCRYPT_ROUNDS": "4",  # passwords are not measured, and the chat needs many users
-            # SQLAlchemy closes what is beyond the size of the pool after each use.
+            # SQLAlchemy closes connections beyond the pool's size after each use.
             "DATABASE_POOL_SIZE": str(CONNECTIONS),
             "PYTHONPYCACHEPREFIX": str(HERE.parent / ".nox" / "bytecode"),
         }

@@ -235,7 +235,7 @@ _CURL_SETS = {
 }
 
 RECENT: deque[Exchange] = deque(maxlen=8)
-FRAMES: deque[str] = deque(maxlen=30)  # what was said over WebSockets, a line each
+FRAMES: deque[str] = deque(maxlen=30)  # frames of WebSockets, a line each
 UNANSWERED: dict[int, Asking] = {}  # the oldest first
 _numbers = itertools.count()
 

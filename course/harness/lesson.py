@@ -81,7 +81,7 @@ def sections_of(page: str) -> dict[str, str]:
 
 
 def matches(expected: str, got: str) -> bool:
-    """Return whether output is as expected; `…` stands for any text, alone for any lines."""
+    """Return whether output is as expected; `…` is any text, and a line of `…` any lines."""
     pattern = "".join(
         "(?:.*\n)*" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + "\n"
         for line in _lines(expected)

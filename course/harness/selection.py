@@ -8,8 +8,8 @@ The quick selection holds one variant of each earlier test. It leaves out the te
 change. A mark `own_stage("app/jobs/")` names the code that the test is about: a later stage that
 adds or changes a file there runs the test. Tests that are marked `nightly` run only with `full`.
 
-With `pytest -n N` each file of tests goes to one worker, the files that take longest first; with
-`--dist=loadgroup` each test goes to any worker, those that take longest first. Tests that are
+With `pytest -n N` each file of tests goes to one worker, the slowest files first; with
+`--dist=loadgroup` each test goes to any worker, the slowest tests first. Tests that are
 marked `alone` measure time or memory: `-m "not alone"` leaves them for a run of their own.
 """
 

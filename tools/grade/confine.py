@@ -31,8 +31,8 @@ from typing import Any
 
 LOOPBACK = "127.0.0.1"
 CHUNK = 64 * 1024
-LOOK_EVERY = 0.5  # seconds between two looks at what the server has written
-OVER_THE_LIMIT = 1  # our exit code when we ended it
+LOOK_EVERY = 0.5  # seconds between two checks of the disk usage
+OVER_THE_LIMIT = 1  # our exit code if we killed it
 
 # A listener and the target of its connections: a port of our network, or the path of a socket.
 Way = tuple[socket.socket, int | str]

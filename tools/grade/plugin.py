@@ -38,8 +38,8 @@ from tools.grade.tracebacks import exception_in
 
 MOST_HANGS = 5  # in a suite
 MOST_LATER_HANGS = 2  # in each suite after one that was given up
-MOST_CRAFT_HANGS = 2  # in a suite, of tests that grade nobody
-QUICK_CRAFT = 2  # variants of such a test in a quick look, and none of an earlier stage's
+MOST_CRAFT_HANGS = 2  # craft tests in a suite
+QUICK_CRAFT = 2  # variants of a craft test in a quick look; none for earlier stages
 COMES_BACK_WITHIN = 6.0  # seconds, for a server that ended and is started again
 LOG_LINES = 15
 LOGGED_WITHIN = 0.5  # seconds after an answer, since some servers log an exception after it

@@ -134,8 +134,8 @@ class Grade:
     # The texts of the report, in the reader's language.
     language: str = "en"
     stage_titles: Mapping[int, str] = field(default_factory=dict)
-    changes: tuple[Change, ...] | None = None  # None: it was not graded before
-    start: str = ""  # how to start the server for the curl lines
+    changes: tuple[Change, ...] | None = None  # None: no earlier grade
+    start: str = ""  # how to start the server for the curl commands
 
     @property
     def score(self) -> Score:

@@ -54,9 +54,9 @@ class Target:
     weather: str | None = None
     admin: tuple[str, str] | None = None
     first: tuple[str, ...] = ()  # rows whose tests run before all others
-    craft: bool = True  # whether the tests that grade nobody run, too
+    craft: bool = True  # whether craft tests run too
     starts_within: float = 0.0  # seconds: the server may still be starting
-    most_failures: int = 0  # after which it ends (0: never), for whoever wants to know of one
+    most_failures: int = 0  # failures after which it ends (0: never)
 
     def arguments(self, events: Path) -> list[str]:
         """Return the arguments of pytest."""

@@ -31,7 +31,7 @@ def read_state(directory: Path) -> State | None:
     try:
         return State(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise CourseError(f"{file}: {error}. Delete this file to begin anew.") from error
+        raise CourseError(f"{file}: {error}. Delete this file to start again.") from error
 
 
 def write_state(directory: Path, state: State) -> None:

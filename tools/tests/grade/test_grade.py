@@ -299,7 +299,7 @@ def test_each_change_starts_a_grade_also_one_during_a_grade(tmp_path: Path) -> N
     end = threading.Event()
     news = changes(tmp_path, [tmp_path / "report.json"], end)
 
-    next(news)  # it looks: the first grade begins, whatever there is
+    next(news)  # the first grade begins, whatever there is
     (tmp_path / "main.py").write_text("edited = 1\n", encoding="utf-8")  # meanwhile
     assert next(news)
     (tmp_path / "report.json").write_text("{}", encoding="utf-8")
