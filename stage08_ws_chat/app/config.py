@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from celery.schedules import crontab
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -84,7 +85,8 @@ class Settings(BaseSettings):
     @classmethod
     def check_redis_url(cls, value: str) -> str:
         """Return the value when Redis can be there, or empty for none; raises `ValueError`."""
-        if value and not REDIS_URL.fullmatch(value):
+        # `port` is a ValueError of its own above 65535.
+        if value and (not REDIS_URL.fullmatch(value) or urlsplit(value).port == 0):
             raise ValueError(
                 "Input should be like redis://:password@127.0.0.1:6379/0,"
                 " where a / in the password is written %2F, and # %23, and ? %3F"

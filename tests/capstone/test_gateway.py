@@ -199,7 +199,7 @@ def test_a_missing_replica_gets_503_in_the_form_of_the_api(gateway: Gateway) -> 
 
 
 @pytest.mark.requirement("C.5")
-def test_http_1_0_without_a_host_is_answered(gateway: Gateway) -> None:
+def test_the_gateway_answers_http_1_0_without_a_host(gateway: Gateway) -> None:
     status, headers, body = exchange(gateway, b"GET /health/live HTTP/1.0\r\n\r\n")
     assert (status, json.loads(body)) == (200, {"status": "alive"})
     assert headers["x-request-id"]

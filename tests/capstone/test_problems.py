@@ -98,7 +98,7 @@ def test_openapi_describes_the_form_of_errors(api: Api) -> None:
 
 @pytest.mark.requirement("C.1")
 def test_openapi_describes_an_error_once(api: Api) -> None:
-    """Repeated for each error of each operation, it was half of the document."""
+    """A copy for each error of each operation would double the document."""
     document = api.request("GET", "/openapi.json").text
     assert document.count(PROBLEM) == 1
 

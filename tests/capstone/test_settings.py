@@ -20,7 +20,7 @@ WRONG = [
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("settings", WRONG, ids=lambda settings: " and ".join(settings.values()))
-def test_wrong_settings_stop_the_start_with_one_clear_line(
+def test_invalid_settings_stop_the_start_with_one_clear_line(
     launch: Launch, settings: dict[str, str]
 ) -> None:
     server = launch(start=False, **settings)

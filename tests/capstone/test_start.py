@@ -1,4 +1,4 @@
-"""Row C.1: a database that does not fit is refused in one line, at the start and by the command."""
+"""Requirement C.1: the server and the Alembic command refuse an unusable database in one line."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from course.harness.waiting import in_parallel
 from tests.stage02.reasons import reason_in
 from tests.stage02.unusable import REASONS, Spoil, not_migrated_in_production
 
-# Both forms explain their databases in the same way.
+# Both forms refuse a database in the same way.
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]
 
 EXPLAINED = REASONS | {not_migrated_in_production: "alembic upgrade head"}
@@ -20,7 +20,7 @@ EXPLAINED = REASONS | {not_migrated_in_production: "alembic upgrade head"}
 
 @pytest.fixture(scope="module")
 def refused(launch_for_module: Launch) -> dict[Spoil, LaunchedServer]:
-    """Every server with a database that does not fit, after its attempt to start: all at once."""
+    """Return all servers with an unusable database after their attempts to start."""
     servers = {spoil: launch_for_module(start=False) for spoil in EXPLAINED}
     for spoil, server in servers.items():
         spoil(server)
@@ -30,7 +30,7 @@ def refused(launch_for_module: Launch) -> dict[Spoil, LaunchedServer]:
 
 @pytest.mark.requirement("C.1")
 @pytest.mark.parametrize("spoil", EXPLAINED, ids=lambda spoil: spoil.__name__)
-def test_it_does_not_start_and_one_line_says_why(
+def test_a_server_with_an_unusable_database_exits_with_one_line(
     refused: dict[Spoil, LaunchedServer], spoil: Spoil, stage: int
 ) -> None:
     server = refused[spoil]
@@ -39,10 +39,10 @@ def test_it_does_not_start_and_one_line_says_why(
 
 
 @pytest.mark.requirement("C.1")
-def test_two_migrations_that_follow_the_same_one_are_told_in_one_line(
+def test_alembic_reports_two_heads_in_one_line(
     launch: Launch, stage_directory: Path, tmp_path: Path
 ) -> None:
-    """Two branches of a team, merged: nobody can say which migration is the last."""
+    """Two branches were merged and each has a last migration."""
     copy = tmp_path / "stage"
     ignored = shutil.ignore_patterns("__pycache__", ".env", "*.db*")
     shutil.copytree(stage_directory, copy, ignore=ignored)
@@ -63,7 +63,7 @@ def test_two_migrations_that_follow_the_same_one_are_told_in_one_line(
 
 
 @pytest.mark.requirement("C.1")
-def test_a_database_that_cannot_be_used_is_told_in_one_line_by_the_command(
+def test_alembic_reports_an_unusable_database_in_one_line(
     launch: Launch, stage_directory: Path
 ) -> None:
     server = launch(start=False)
@@ -76,10 +76,10 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line_by_the_command(
 
 
 @pytest.mark.requirement("C.1")
-def test_the_sql_of_the_migrations_is_printed_or_refused_in_one_line(
+def test_alembic_prints_offline_sql_or_refuses_in_one_line(
     launch: Launch, stage_directory: Path
 ) -> None:
-    """SQLite makes a table anew to change it, and has to see it for that."""
+    """SQLite recreates a table to change it, so Alembic needs a connection."""
     server = launch(start=False)
     done = server.run("alembic", "upgrade", "head", "--sql", cwd=stage_directory)
     assert "Traceback" not in done.stdout

@@ -1,4 +1,4 @@
-"""Reading an OpenAPI document: what a part of it says, be it written there or referred to."""
+"""Reading an OpenAPI document whose parts may be references."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ Json = dict[str, Any]
 
 
 def resolved(description: Json, part: Json) -> Json:
-    """Return a part of the document, or what its `$ref` leads to."""
+    """Return a part of the document; a `$ref` is replaced by its target."""
     while "$ref" in part:
         found: Any = description
         for step in part["$ref"].removeprefix("#/").split("/"):

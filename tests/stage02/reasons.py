@@ -1,12 +1,12 @@
-"""Why a server did not start, as its log says it."""
+"""Finding the reason in the log of a server that did not start."""
 
 CAPSTONE = 9
 
 
 def reason_in(log: str, stage: int) -> str:
-    """Return the line that says why: the last one of a traceback.
+    """Return the line with the reason: the last line of a traceback.
 
-    In the capstone it is the only line, for the people who run it.
+    In the capstone the reason is the only error line, for its operator.
     """
     lines = [line for line in log.splitlines() if line.strip() and "Exiting" not in line]
     if stage < CAPSTONE:

@@ -1,4 +1,4 @@
-"""An unusable database: the start fails with one line that says why; a running server answers 503.
+"""An unusable database: the start fails with a reason; a running server answers 503.
 
 All cases run at the same time (`unusable.py`).
 """
@@ -64,7 +64,7 @@ def test_a_refused_database_gets_no_tables(unusable: Unusable) -> None:
 
 
 @pytest.mark.requirement("2.5")
-def test_in_production_only_the_command_migrates(unusable: Unusable) -> None:
+def test_only_the_command_migrates_in_production(unusable: Unusable) -> None:
     server, _ = unusable.refused[not_migrated_in_production]
     tables = [] if server.database.is_untouched() else server.database.tables()
     assert set(tables) <= {"alembic_version"}

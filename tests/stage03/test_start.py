@@ -1,4 +1,4 @@
-"""Requirements 3.3 and 3.5: unsafe settings stop the start with one clear line."""
+"""Requirements 3.3 and 3.5: unsafe settings stop the start with an error that names them."""
 
 from pathlib import Path
 

@@ -53,7 +53,7 @@ def test_two_pictures_with_one_name_are_two_files(api: Api) -> None:
 
 @pytest.mark.requirement("4.3")
 @pytest.mark.contract("I1", "I5")
-def test_the_metadata_of_a_picture_do_not_change(api: Api) -> None:
+def test_the_metadata_of_a_picture_never_changes(api: Api) -> None:
     stored = new_image(api)
     reads = [api.request("GET", f"/images/{stored['id']}").json() for _ in range(10)]
     assert reads == [stored] * 10

@@ -1,4 +1,4 @@
-"""Requirement 5.7: invalid settings of the jobs stop the start with one clear line."""
+"""Requirement 5.7: invalid settings of the jobs stop the start with an error that names them."""
 
 import pytest
 

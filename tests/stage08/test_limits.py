@@ -105,7 +105,7 @@ def test_a_client_that_floods_without_reading_is_disconnected(launch: Launch, ki
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.contract("C16")
-def test_a_ping_is_answered(ada: Person) -> None:
+def test_the_server_answers_a_ping(ada: Person) -> None:
     assert ada.socket.ping(secrets.token_bytes(4)).wait(driver.ANSWER_WITHIN), "no pong received"
 
 
@@ -180,7 +180,7 @@ def test_a_new_connection_does_not_reset_the_message_limit(api: Api) -> None:
 
 @pytest.mark.requirement("8.4")
 @pytest.mark.craft("C18")
-def test_a_user_has_a_limited_number_of_sockets(launch: Launch) -> None:
+def test_the_number_of_sockets_of_a_user_is_limited(launch: Launch) -> None:
     server = launch(CHAT_SOCKETS_PER_USER="3")
     with Api(server) as visitor:
         api, other = visitor.as_new_user(), visitor.as_new_user()
