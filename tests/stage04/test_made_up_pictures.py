@@ -1,4 +1,4 @@
-"""Row 4.5 with pictures that hypothesis damages: each is shown whole, or refused in words."""
+"""Requirement 4.5, with pictures that hypothesis damages: each is shown whole, or refused in words."""
 
 from collections.abc import Callable
 
