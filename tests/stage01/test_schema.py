@@ -25,7 +25,7 @@ from tests.stage01.test_description import ERRORS, operations
 
 CONFIG = "schemathesis.toml"
 # For each operation in the phase of fuzzing, and sequences of requests.
-EXAMPLES, EXAMPLES_OF_NIGHT = 6, 50
+EXAMPLES, EXAMPLES_OF_NIGHT = 6, 20
 OTHERS = """
 [[operations]]
 include-name = {names}
@@ -91,6 +91,7 @@ def run_schemathesis(address: str, config: Path, options: Iterable[str]) -> str:
 
 
 @pytest.mark.requirement("D.2")
+@pytest.mark.timeout(600)  # minutes at night, seconds else
 @pytest.mark.craft("E7")
 def test_every_answer_is_as_the_description_says(
     launch: Launch, stage: int, tmp_path: Path, request: pytest.FixtureRequest

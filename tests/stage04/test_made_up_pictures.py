@@ -1,4 +1,4 @@
-"""Requirement 4.5, with pictures that hypothesis damages: each is shown whole, or refused in words."""
+"""Requirement 4.5: hypothesis damages pictures, and the app shows each whole or refuses it."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Requirement 5.2, with texts that hypothesis makes up: another way to count gives the same numbers."""
+"""Requirement 5.2: hypothesis makes up texts, and a count by hand gives the same numbers."""
 
 import unicodedata
 from collections import Counter
