@@ -1,9 +1,9 @@
-"""The app against its own OpenAPI document, with requests that schemathesis makes up.
+"""The app matches its own OpenAPI document; schemathesis generates the requests.
 
-Every stage runs all checks of schemathesis (`st`): operations that the stage adds or changes in
-every phase, the others with a request or two, or all in every phase with `--inherited full`.
-Each suite's `schemathesis.toml` says what is left out and why. A failure shows a `curl` line and
-the seed.
+Every stage runs all checks of schemathesis (`st`). Operations that the stage adds or changes run in
+every phase, the others with one or two requests. `--inherited full` runs all in every phase.
+Each suite's `schemathesis.toml` lists the exclusions and their reasons. A failure shows a `curl`
+line and the seed.
 """
 
 import json
@@ -24,7 +24,7 @@ from course.harness.server import FIRST_ADMIN, FIRST_STAGE_WITH_ROLES
 from tests.stage01.test_description import ERRORS, operations
 
 CONFIG = "schemathesis.toml"
-# For each operation in the phase of fuzzing, and sequences of requests.
+# The number of generated requests for each operation in the fuzzing phase, and of sequences.
 EXAMPLES, EXAMPLES_OF_NIGHT = 6, 20
 OTHERS = """
 [[operations]]
@@ -35,7 +35,7 @@ phases.coverage.enabled = false
 
 
 def token_of_an_admin(visitor: Api, stage: int) -> str | None:
-    """Return the token of an administrator, of any user before there are roles, or None."""
+    """Return a token of an administrator, or of any user in the stages without roles."""
     if stage < FIRST_STAGE_WITH_ROLES:
         return visitor.as_new_user().token
     username, password = FIRST_ADMIN.values()
@@ -44,18 +44,18 @@ def token_of_an_admin(visitor: Api, stage: int) -> str | None:
     return token
 
 
-def are_the_stages_own(stage: int) -> set[tuple[str, str]]:
-    """Return the operations that answer in this stage what they did not answer before.
+def own_operations(stage: int) -> set[tuple[str, str]]:
+    """Return the operations that are new or have a new status in this stage.
 
-    Stage 2 has the API of stage 1 on other ground: all of it counts.
+    Stage 2 stores the API's data in another way, so all its operations count.
     """
     return {name for name, errors in ERRORS.items() if stage in errors or stage == 2}
 
 
 def names_of_others(visitor: Api, stage: int) -> list[str]:
-    """Return the names that schemathesis has for the operations which are not the stage's own."""
+    """Return schemathesis's names of the operations that are not the stage's own."""
     document = visitor.request("GET", "/openapi.json").json()
-    own = are_the_stages_own(stage)
+    own = own_operations(stage)
     names = [
         f"{method.upper()} {path}"
         for path, item in document["paths"].items()
@@ -67,7 +67,7 @@ def names_of_others(visitor: Api, stage: int) -> list[str]:
 
 
 def configuration(stage: int, others: Sequence[str]) -> str:
-    """Return what the suites of the stages so far say, and that `others` get a look only."""
+    """Return the configuration of all stages so far, with few requests for `others`."""
     suites = [ROOT / "tests" / one.name for one in load_course()[:stage]]
     found = [suite / CONFIG for suite in suites if (suite / CONFIG).exists()]
     text = "\n".join(file.read_text("utf-8") for file in found)
@@ -75,7 +75,7 @@ def configuration(stage: int, others: Sequence[str]) -> str:
 
 
 def run_schemathesis(address: str, config: Path, options: Iterable[str]) -> str:
-    """Run all checks on the server at this address; `AssertionError` with what they found."""
+    """Run all checks on the server at this URL; `AssertionError` with the findings."""
     command = [sys.executable, "-m", "schemathesis.cli", f"--config-file={config}", "run"]
     command += [f"{address}/openapi.json", "--no-color", f"--seed={SEED}"]
     done = subprocess.run(
@@ -91,12 +91,14 @@ def run_schemathesis(address: str, config: Path, options: Iterable[str]) -> str:
 
 
 @pytest.mark.requirement("D.2")
-@pytest.mark.timeout(600)  # minutes at night, seconds else
+@pytest.mark.timeout(600)  # minutes in the nightly run, otherwise seconds
 @pytest.mark.craft("E7")
-def test_every_answer_is_as_the_description_says(
+def test_every_answer_matches_the_openapi_document(
     launch: Launch, stage: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    server = launch()  # of its own: an administrator changes at random what others rely on
+    server = (
+        launch()
+    )  # a new server, because the random requests of an administrator change any data
     everything = request.config.getoption("inherited") == FULL
     with Api(server) as visitor:
         token = token_of_an_admin(visitor, stage)

@@ -1,4 +1,4 @@
-"""Requirement 4.5: hypothesis damages pictures, and the app shows each whole or refuses it."""
+"""Requirement 4.5: the app serves a damaged picture completely or refuses it (hypothesis)."""
 
 from collections.abc import Callable
 
@@ -23,12 +23,12 @@ PICTURES = {
     "progressive JPEG": (jpeg(progressive=True), JPEG),
     "JPEG of a camera": (jpeg(exif=exif(orientation=6, location=True)), JPEG),
 }
-PLACES = st.floats(0, 1, exclude_max=True)  # as a part of the length
+PLACES = st.floats(0, 1, exclude_max=True)  # as a fraction of the length
 BYTES = st.binary(min_size=1, max_size=8)
 
 
 def overwrite(place: float, new: bytes) -> Edit:
-    """Return an edit that writes over what is there."""
+    """Return an edit that overwrites bytes."""
 
     def edit(data: bytes) -> bytes:
         at = int(place * len(data))
@@ -38,12 +38,12 @@ def overwrite(place: float, new: bytes) -> Edit:
 
 
 def insert(place: float, new: bytes) -> Edit:
-    """Return an edit that writes in between."""
+    """Return an edit that inserts bytes."""
     return lambda data: data[: int(place * len(data))] + new + data[int(place * len(data)) :]
 
 
 def cut(place: float, length: int) -> Edit:
-    """Return an edit that takes bytes away."""
+    """Return an edit that removes bytes."""
     return lambda data: data[: int(place * len(data))] + data[int(place * len(data)) + length :]
 
 
@@ -59,7 +59,7 @@ EDITS = st.one_of(
 @pytest.mark.usefixtures("launched_server")
 @made_up(examples=80)
 @given(kind=st.sampled_from(list(PICTURES)), edits=st.lists(EDITS, min_size=1, max_size=3))
-def test_a_damaged_picture_is_shown_whole_or_refused(
+def test_a_damaged_picture_is_served_completely_or_refused(
     api: Api, kind: str, edits: list[Edit]
 ) -> None:
     content, declared = PICTURES[kind]

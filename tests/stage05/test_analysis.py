@@ -12,8 +12,8 @@ pytestmark = pytest.mark.craft
 
 RUSSIAN = "Мороз и солнце; день чудесный!\nЕщё ты дремлешь, друг прелестный."
 
-# Texts with a special feature: words, different words, sentences, lines. The made-up texts of
-# `test_made_up_texts.py` show what makes a word.
+# Texts with a special feature: words, different words, sentences, lines. The generated texts
+# of `test_made_up_texts.py` define a word.
 COUNTS: dict[str, tuple[str, tuple[int, int, int, int]]] = {
     "English": ("The cat saw the other cat. It ran away!", (9, 7, 2, 1)),
     "Russian": (RUSSIAN, (10, 10, 2, 2)),

@@ -1,4 +1,4 @@
-"""Requirement 5.2: hypothesis makes up texts, and a count by hand gives the same numbers."""
+"""Requirement 5.2: for any text the analysis equals a simple count (hypothesis)."""
 
 import unicodedata
 from collections import Counter
@@ -14,20 +14,20 @@ from tests.stage05.jobs import analysed
 pytestmark = pytest.mark.craft
 
 JOINERS = "'’-\N{NON-BREAKING HYPHEN}"
-LONGEST_WORD = 100  # characters by which the app tells words apart
-SEVERAL_PIECES = 33_000  # characters: more than the app reads at once
+LONGEST_WORD = 100  # characters of a word that the app compares
+SEVERAL_CHUNKS = 33_000  # characters: too many for one chunk of the app
 
 CHARACTERS = st.one_of(
     st.sampled_from(f"aé7_ \n.!{JOINERS}ёЖß\u0301\u0308नमस्ते"),
-    # Beyond the first plane the app knows no accents and vowel signs.
+    # The app recognizes accents and vowel signs only in the first Unicode plane.
     st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"], exclude_characters="\0"),
 )
 SHORT = st.text(CHARACTERS, min_size=1, max_size=60).filter(str.strip)
-LONG = SHORT.map(lambda text: (text * SEVERAL_PIECES)[:SEVERAL_PIECES])
+LONG = SHORT.map(lambda text: (text * SEVERAL_CHUNKS)[:SEVERAL_CHUNKS])
 
 
 def is_mark(character: str) -> bool:
-    """Return whether it is an accent or a vowel sign, which belongs to the letter before it."""
+    """Return whether the character is an accent or a vowel sign of the letter before it."""
     return unicodedata.category(character).startswith("M")
 
 
@@ -50,10 +50,10 @@ def words_of(text: str) -> list[str]:
 @pytest.mark.usefixtures("launched_server")
 @made_up(examples=60)
 @given(text=st.one_of(SHORT, LONG))
-@example(text="don't" * 8_001)  # one word, so a piece ends within it
+@example(text="don't" * 8_001)  # one word, so the end of a chunk splits it
 @example(text="a_" * 20_000)
 @example(text="a\u0301b--" * 9_000)
-def test_any_text_is_counted_as_by_hand(api: Api, text: str) -> None:
+def test_the_counts_of_any_text_equal_a_simple_count(api: Api, text: str) -> None:
     words = words_of(text)
     apart = Counter(unicodedata.normalize("NFC", word[:LONGEST_WORD]).casefold() for word in words)
     result = analysed(api, text)
