@@ -254,7 +254,7 @@ def test_a_profile_translates_other_names_and_a_fixed_port(
     )
     assert result.score.earned == result.score.checkable == 6, printed
     # It also fails craft tests, and the report shows them.
-    assert "head answers as get does" in printed
+    assert "head answers like get without a body" in printed
     assert result.exit_code == 0
     # That needs a second server, but there is only one port.
     assert {row.id: row.status for row in result.rows}["1.7"] == "not_checked"
