@@ -1,10 +1,10 @@
-"""How fast one user may speak, with all their sockets, in all processes together.
+"""Limits how fast one user may send, with all their sockets, in all processes together.
 
-Each process has a token bucket for a user, and Redis has one that all processes share: a frame
-takes a token from both. A process that knows of no other one does not ask Redis: it costs a few
-percent of all that a message costs. While Redis does not answer, each process counts for itself:
-then a user who is connected to three of them is three times as fast, and
-`rate_limit_failures_total` tells.
+Each process has a token bucket for a user, and Redis has one that all processes share. A frame
+takes a token from both. A process that knows of no other process does not ask Redis, which saves a
+few percent of the cost of a message. While Redis does not answer, each process counts alone: a user
+with sockets in three processes may then send three times as fast, and `rate_limit_failures_total`
+increases.
 """
 
 import time
@@ -21,10 +21,10 @@ from app.token_bucket import TokenBucket
 MESSAGES_A_SECOND = 5
 BURST = 20  # messages at once after a pause
 MAX_BUCKETS = 10_000
-BUCKET_TTL = 60  # seconds; a bucket is full again long before
-PAUSE_AFTER_ERROR = 1.0  # seconds for which Redis is not asked: a message does not wait for it
+BUCKET_TTL = 60  # seconds; by then a bucket is full again
+PAUSE_AFTER_ERROR = 1.0  # seconds without calls of Redis, so messages do not wait for it
 
-# `TokenBucket.take` again, where all processes find it. Redis runs a script as one step.
+# The same as `TokenBucket.take`, shared by all processes. Redis runs a script as one atomic step.
 TAKE = """
 local rate, capacity, ttl = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local time = redis.call('TIME')
@@ -47,7 +47,7 @@ class MessageLimits:
 
     def __init__(self, redis: Redis | None, peers: Peers | None) -> None:
         self._peers = peers
-        # Kept after a user has left: to connect again does not fill the bucket.
+        # Kept after a user has left, so connecting again does not fill the bucket.
         self._buckets: TTLCache[int, TokenBucket] = TTLCache(MAX_BUCKETS, BUCKET_TTL)
         self._take = redis.register_script(TAKE) if redis is not None else None
         self._ask_redis_from = 0.0
@@ -55,14 +55,14 @@ class MessageLimits:
     async def is_too_fast(self, user: ChatUser) -> bool:
         """Count a frame of the user; return whether there were too many."""
         bucket = self._buckets.get(user.id) or TokenBucket(rate=MESSAGES_A_SECOND, capacity=BURST)
-        self._buckets[user.id] = bucket  # its time to live begins anew
+        self._buckets[user.id] = bucket  # restarts its time to live
         if bucket.take() == 0 and await self._take_from_all(user):
             return False
         REFUSALS.labels("chat").inc()
         return True
 
     async def _take_from_all(self, user: ChatUser) -> bool:
-        """Take a token from the bucket of all processes; return whether there was one."""
+        """Take a token from the shared bucket; return whether there was one, or Redis is down."""
         if self._take is None or self._peers is None or not self._peers.are_there:
             return True
         if time.monotonic() < self._ask_redis_from:
