@@ -1,4 +1,4 @@
-"""The picture of the results: a bar for each ratio, and a line where it is wanted to be."""
+"""The picture of the results: a bar for each ratio, and a line at the required ratio."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GREEN, RED, INK, GRID = "#2f855a", "#c53030", "#1a202c", "#cbd5e0"
 
 @dataclass(frozen=True)
 class Bar:
-    """One comparison: ours is `ratio` times the floor, and `wanted` is the least."""
+    """One comparison: our rate is `ratio` times the floor's, and `wanted` is the minimum."""
 
     name: str
     ratio: float

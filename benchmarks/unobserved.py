@@ -1,4 +1,4 @@
-"""The capstone without its metrics, its request ids and its access log: what do they cost?"""
+"""The capstone without metrics, request ids and access log, to measure their cost."""
 
 from app.main import app
 from app.middleware.observe import ObserveMiddleware

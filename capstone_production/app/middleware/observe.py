@@ -31,9 +31,7 @@ NOT_LOGGED = {"/health/live", "/health/ready", "/metrics"}
 # In seconds: the fine ones suit requests that only this app works on, the others slow dependencies.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-REQUESTS = Counter(
-    "http_requests_total", "Answered requests.", ["method", "handler", "status"]
-)
+REQUESTS = Counter("http_requests_total", "Answered requests.", ["method", "handler", "status"])
 DURATION = Histogram(
     "http_request_duration_seconds",
     "Time until the answer began.",

@@ -3,7 +3,7 @@
 Promises: a fresh answer is given without asking the provider. Many who want the same at once make
 one call. When a call fails, an older answer is given instead, if there is one. Memory is bounded:
 what was used least lately goes first. Limits: each process has its own; a restart empties it.
-What `load` asks may be shared by all processes.
+`load` may use a cache that all processes share.
 """
 
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Entry(Generic[Value]):
-    """A value, when it was loaded by the cache's clock, and whether that was right now."""
+    """A value, its load time by the cache's clock, and whether this call has loaded it."""
 
     value: Value
     loaded_at: float
