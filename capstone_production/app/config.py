@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         """Return the URL of a supported database; raises `ValueError`."""
         try:
             driver = make_url(value).drivername
-        except (ArgumentError, ValueError):  # the second one for a port that is no number
+        except (ArgumentError, ValueError):  # ValueError: the port is not a number
             driver = ""
         if driver not in ("sqlite+aiosqlite", "postgresql+asyncpg"):
             raise ValueError(

@@ -44,7 +44,7 @@ class Post(Base):
     deleted_at: Mapped[datetime | None]
 
     def cached_in(self) -> str:
-        """Return where the cache keeps what a change of this changes."""
+        """Return the cache namespace that a change of this row invalidates."""
         return CACHED_IN
 
     author: Mapped[User] = relationship(lazy="raise")
@@ -76,7 +76,7 @@ class Comment(Base):
     deleted_at: Mapped[datetime | None]
 
     def cached_in(self) -> str:
-        """Return where the cache keeps what a change of this changes."""
+        """Return the cache namespace that a change of this row invalidates."""
         return CACHED_IN
 
     author: Mapped[User] = relationship(lazy="raise")

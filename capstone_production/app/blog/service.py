@@ -69,8 +69,8 @@ def change_live(
 ) -> ReturningUpdate[int]:
     """Return the statement that changes a row and returns its id; a deleted row returns nothing.
 
-    One statement looks and changes: of several requests at once, exactly one deletes. With a
-    `version`, a time of `updated_at`, it changes only that.
+    One statement checks and changes, so of several simultaneous requests exactly one deletes. With a
+    `version`, a value of `updated_at`, it changes only that version.
     """
     return (
         update(table)
@@ -85,7 +85,7 @@ def change_live(
 def delete_live(
     table: type[Post | Comment], row_id: int, version: datetime | None = None
 ) -> ReturningUpdate[int]:
-    """Return the statement that deletes a row, as `change_live` changes one."""
+    """Return the statement that hides a row, in the form of `change_live`."""
     return change_live(table, row_id, version, deleted_at=datetime.now(UTC))
 
 
@@ -109,7 +109,7 @@ class BlogService:
     async def check_may_see_deleted(self, user: UserRead | None) -> None:
         """Raise a 401 for a request without a user, and a 403 for all but administrators.
 
-        The role is read as it is now: the user may come from the cache.
+        It reads the present role from the database, because the user may come from the cache.
         """
         if user is None:
             raise unauthorized()
@@ -165,7 +165,7 @@ class BlogService:
     ) -> Post:
         """Change the given fields and return the post; raises `PostNotFound`.
 
-        With a `version`, a time of `updated_at`, only that is changed; raises `PreconditionFailed`.
+        Raises `PreconditionFailed` when the row does not have this `version` of `updated_at`.
         """
         if fields:
             now = datetime.now(UTC)
@@ -210,7 +210,7 @@ class BlogService:
         quotas: Quotas,
         idempotency: Idempotency,
     ) -> Comment | Response:
-        """Store a comment and return it, or the first answer again.
+        """Store a comment and return it, or the first answer for a used key.
 
         Raises `PostNotFound` and `QuotaExceeded`.
         """

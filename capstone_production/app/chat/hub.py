@@ -28,9 +28,7 @@ TELL_EVERY = 0.1  # seconds
 MOST_TOLD = 50  # changes in one round: fewer than the frames in a client's queue
 MOST_NAMES = 1_000_000  # sent in one round; a large room gets fewer changes by name
 
-CONNECTIONS = Gauge(
-    "websocket_connections", "Open sockets.", multiprocess_mode="livesum"
-)
+CONNECTIONS = Gauge("websocket_connections", "Open sockets.", multiprocess_mode="livesum")
 
 Frame = Message  # in the server's form, so it is made once for all sockets
 Event = Literal["joined", "left"]

@@ -211,8 +211,8 @@ async def requeue_due_and_expired(engine: AsyncEngine) -> None:
 async def update_some(engine: AsyncEngine, which: ColumnElement[bool], **values: Any) -> int:
     """Change the unlocked rows that `which` selects; return their number.
 
-    It changes `CHANGED_AT_ONCE` rows at most, the longest due first. This order makes PostgreSQL use
-    the index.
+    It changes `CHANGED_AT_ONCE` rows at most, the longest due first. Because of this order,
+    PostgreSQL uses the index.
     """
     some = select(Job.id).where(which).order_by(Job.due_at).limit(CHANGED_AT_ONCE)
     async with engine.connect() as connection:
