@@ -100,7 +100,7 @@ def create_postgresql_engine(url: URL, settings: Settings, application_name: str
                 "idle_in_transaction_session_timeout": milliseconds,
             },
         },
-        hide_parameters=True,  # an error shows the statement in the log, but not the users' data
+        hide_parameters=True,  # the log shows the statement of an error, not its data
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_max_overflow,
         pool_timeout=settings.database_pool_timeout,
