@@ -75,7 +75,7 @@ class AuthService:
     async def sign_in(self, username: str, password: str) -> Token:
         """Return an access token and the first refresh token of a family.
 
-        Raises `WrongCredentials`, 422 for text outside Unicode, and 429 for too many attempts.
+        Raises `WrongCredentials`, 422 for invalid Unicode, and 429 for too many attempts.
         """
         if not is_unicode(username + password):  # a multipart form may name any charset
             raise HTTPException(422, "Username and password should be valid Unicode")
