@@ -107,7 +107,7 @@ class AuthService:
             raise RefreshTokenInvalid from None
 
     async def log_out(self, refresh_token: str) -> None:
-        """Revoke all refresh tokens of the same sign-in. Access tokens stay valid to their end."""
+        """Revoke all refresh tokens of the same sign-in. Access tokens work until they expire."""
         await revoke_family(self._session, refresh_token)
 
     def _token(self, issued: IssuedToken) -> Token:

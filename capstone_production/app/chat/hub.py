@@ -26,7 +26,7 @@ from app.middleware.force_close import SERVER_SIDE, ServerSide
 QUEUE_SIZE = 256  # frames that may wait for one client
 TELL_EVERY = 0.1  # seconds
 MOST_TOLD = 50  # changes in one round: fewer than the frames in a client's queue
-MOST_NAMES = 1_000_000  # sent in one round; a large room gets fewer changes by name
+MOST_NAMES = 1_000_000  # usernames sent in one round, so a large room gets fewer changes
 
 CONNECTIONS = Gauge("websocket_connections", "Open sockets.", multiprocess_mode="livesum")
 

@@ -62,7 +62,7 @@ class MessageLimits:
         return True
 
     async def _take_from_all(self, user: ChatUser) -> bool:
-        """Take a token from the shared bucket; return whether there was one, or Redis is down."""
+        """Take a token from the shared bucket; return False only if Redis says that it is empty."""
         if self._take is None or self._peers is None or not self._peers.are_there:
             return True
         if time.monotonic() < self._ask_redis_from:
