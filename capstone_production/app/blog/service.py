@@ -69,8 +69,8 @@ def change_live(
 ) -> ReturningUpdate[int]:
     """Return the statement that changes a row and returns its id; a deleted row returns nothing.
 
-    One statement checks and changes, so exactly one of several simultaneous requests can delete.
-    With a `version`, a value of `updated_at`, it changes only that version.
+    One statement checks and changes the row: exactly one of several parallel requests deletes it.
+    With a `version`, a time of `updated_at`, it changes only that version.
     """
     return (
         update(table)

@@ -216,7 +216,7 @@ async def update_some(engine: AsyncEngine, which: ColumnElement[bool], **values:
     """
     some = select(Job.id).where(which).order_by(Job.due_at).limit(CHANGED_AT_ONCE)
     async with engine.connect() as connection:
-        # A read first: mostly there is no such row, and a read keeps no writer waiting.
+        # Read first: usually there is nothing to do, and a read does not block a writer.
         if await connection.scalar(some) is None:
             return 0
     free = some.with_for_update(skip_locked=True)
