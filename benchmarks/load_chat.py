@@ -16,7 +16,7 @@ IN_FLIGHT = 8  # messages that some sockets have not received yet
 TEXT = "How long does it take until all sockets have received this?"
 MESSAGE = b'{"type":"message"'
 TEXT_FRAME, PING_FRAME, PONG_FRAME = 0x1, 0x9, 0xA
-SETTLE = 1.0  # seconds after the last one has come in
+SETTLE = 1.0  # seconds after the last handshake, until all frames of presence have arrived
 WARM_UP = 0.25
 PATIENCE = 30.0  # seconds
 
@@ -61,7 +61,9 @@ class Socket(asyncio.Protocol):
                 self._buffer = buffer
                 return
             if not buffer.startswith(b"HTTP/1.1 101 "):
-                self.opened.set_exception(RuntimeError(f"no WebSocket: {buffer[:300]!r}"))
+                self.opened.set_exception(
+                    RuntimeError(f"the server refused the WebSocket: {buffer[:300]!r}")
+                )
                 return
             self.opened.set_result(None)
         while (frame := _frame_at(buffer, start)) is not None:
@@ -77,7 +79,7 @@ class Socket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Report a server that closes the connection."""
         if not self.opened.done():
-            self.opened.set_exception(RuntimeError(f"the server hung up: {exc!r}"))
+            self.opened.set_exception(RuntimeError(f"the server closed the connection: {exc!r}"))
 
     def say(self) -> None:
         """Send a message."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, BAR, GAP, TOP = 760, 22, 16, 34
-LEFT, RIGHT = 330, 60  # of the bars: the names, and the figures
+LEFT, RIGHT = 330, 60  # the space beside the bars, for the names and the figures
 GREEN, RED, INK, GRID = "#2f855a", "#c53030", "#1a202c", "#cbd5e0"
 
 

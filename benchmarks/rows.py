@@ -37,10 +37,11 @@ STATEMENTS = {
 
 
 def fill(url: str, *, reader: int, rows: int) -> None:
-    """Put `rows` rows into every table that grows; `reader` is the newest user."""
+    """Insert `rows` rows into every table that grows with use; `reader` is the newest user."""
     parameters = {"reader": reader, "rows": rows, "others": OTHERS}
     with psycopg.connect(url.replace("+asyncpg", ""), autocommit=True) as connection:
-        connection.execute("SET session_replication_role = replica")  # foreign keys are right
+        # Without the checks of foreign keys, which are correct here.
+        connection.execute("SET session_replication_role = replica")
         for statement in STATEMENTS.values():
             connection.execute(statement.encode(), parameters)
         connection.execute("VACUUM ANALYZE")

@@ -49,7 +49,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """Return its processor time so far; 0 if the system does not tell it."""
+        """Return its processor time so far; 0 if the system does not report it."""
         stat = Path(f"/proc/{self.process_id}/stat")
         if not stat.exists():
             return 0.0

@@ -84,7 +84,7 @@ def unauthorized() -> HTTPException:
 
 
 def errors(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
-    """Return the errors of a route, for `responses=`, so that `/docs` shows them.
+    """Return the value of a route's `responses=`, so that `/docs` shows these errors.
 
     "default" stands for every error that is not named.
     """

@@ -59,7 +59,7 @@ async def run_as_command() -> None:
             await connection.run_sync(run_migrations)
     finally:
         await engine.dispose()
-        # aiosqlite 0.22: after a file that it cannot open, its thread needs the loop a bit longer.
+        # aiosqlite 0.22: after a file that it cannot open, its thread still uses the loop.
         await asyncio.sleep(0.1)
 
 
@@ -73,4 +73,4 @@ else:
             else:
                 asyncio.run(run_as_command())
     except StartupError as error:
-        raise CommandError(str(error)) from None  # which Alembic prints in one line
+        raise CommandError(str(error)) from None  # Alembic prints it in one line

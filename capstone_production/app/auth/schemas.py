@@ -67,7 +67,7 @@ class UserCreate(RequestBody):
 
 
 class UserRead(BaseModel):
-    """A user as it is returned, and kept in the cache: never with the password or its hash."""
+    """A user in answers and in the cache: never with the password or its hash."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -88,7 +88,7 @@ class Token(BaseModel):
 
 
 class RefreshTokenIn(RequestBody):
-    """A refresh token that a client has: printable ASCII, as RFC 6749 (appendix A.17) says."""
+    """A refresh token from a client: printable ASCII (RFC 6749, appendix A.17)."""
 
     refresh_token: Annotated[
         str,

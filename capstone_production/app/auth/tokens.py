@@ -132,7 +132,7 @@ class VerifiedTokens:
         self._tokens: TTLCache[str, AccessToken] = TTLCache(MAX_TOKENS, BELIEVED_FOR)
 
     def read(self, token: str) -> AccessToken:
-        """Return the user of the token and its end; raises `InvalidToken`."""
+        """Return the token's user and the time when it expires; raises `InvalidToken`."""
         try:
             access = self._tokens[token]
         except KeyError:

@@ -128,7 +128,7 @@ class ImageService:
     async def delete(self, image_id: uuid.UUID, owner: User, if_match: IfMatch) -> None:
         """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`.
 
-        Raises `PreconditionFailed` for a wrong tag, which is never an old one: images do not change.
+        Raises `PreconditionFailed` when `If-Match` does not have the tag of the image.
         """
         if_match.check(await self.get(image_id, owner), as_json)
         statement = delete(Image).where(is_own(image_id, owner)).returning(Image.path)

@@ -211,12 +211,12 @@ async def requeue_due_and_expired(engine: AsyncEngine) -> None:
 async def update_some(engine: AsyncEngine, which: ColumnElement[bool], **values: Any) -> int:
     """Change the unlocked rows that `which` selects; return their number.
 
-    It changes `CHANGED_AT_ONCE` rows at most, the longest due first. This order makes PostgreSQL use
-    the index.
+    It changes `CHANGED_AT_ONCE` rows at most, the longest due first. Because of this order,
+    PostgreSQL uses the index.
     """
     some = select(Job.id).where(which).order_by(Job.due_at).limit(CHANGED_AT_ONCE)
     async with engine.connect() as connection:
-        # A read first: mostly there is no such row, and a read keeps no writer waiting.
+        # Read first: usually there is nothing to do, and a read does not block a writer.
         if await connection.scalar(some) is None:
             return 0
     free = some.with_for_update(skip_locked=True)

@@ -79,7 +79,7 @@ class TodoService:
     ) -> Todo:
         """Change the given fields and return the todo; raises `TodoNotFound`.
 
-        With a `version`, a time of `updated_at`, only that is changed; raises `PreconditionFailed`.
+        Raises `PreconditionFailed` when the row does not have this `version` of `updated_at`.
         """
         if not fields:
             return await self.get(todo_id)

@@ -22,7 +22,7 @@ REMEMBER_NOT_FOUND_FOR = 60  # seconds
 
 
 class WeatherService:
-    """Answers from a cache, by the names of cities; a miss asks the provider.
+    """Answers from a cache, and asks the provider about cities that are not in it.
 
     All processes share the answers through Redis. Each process has a separate circuit and a
     separate limit `WEATHER_LOOKUPS_PER_MINUTE`. All processes count a client's lookups together.

@@ -47,7 +47,7 @@ class MessageLimits:
 
     def __init__(self, redis: Redis | None, peers: Peers | None) -> None:
         self._peers = peers
-        # Kept after a user has left, so connecting again does not fill the bucket.
+        # Kept after a user has left, so a new connection does not fill the bucket.
         self._buckets: TTLCache[int, TokenBucket] = TTLCache(MAX_BUCKETS, BUCKET_TTL)
         self._take = redis.register_script(TAKE) if redis is not None else None
         self._ask_redis_from = 0.0
@@ -55,14 +55,14 @@ class MessageLimits:
     async def is_too_fast(self, user: ChatUser) -> bool:
         """Count a frame of the user; return whether there were too many."""
         bucket = self._buckets.get(user.id) or TokenBucket(rate=MESSAGES_A_SECOND, capacity=BURST)
-        self._buckets[user.id] = bucket  # restarts its time to live
+        self._buckets[user.id] = bucket  # its time to live starts again
         if bucket.take() == 0 and await self._take_from_all(user):
             return False
         REFUSALS.labels("chat").inc()
         return True
 
     async def _take_from_all(self, user: ChatUser) -> bool:
-        """Take a token from the shared bucket; return whether there was one, or Redis is down."""
+        """Take a token from the shared bucket; return False only if Redis says that it is empty."""
         if self._take is None or self._peers is None or not self._peers.are_there:
             return True
         if time.monotonic() < self._ask_redis_from:

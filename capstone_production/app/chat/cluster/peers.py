@@ -107,7 +107,7 @@ class Peers:
         self._to_exchange = notifications.received[Topic.PRESENCE]
         self._own = Note(number=0, users=[])
         self._known: dict[str, Peer] = {}
-        self._next_exchange = asyncio.Event()  # set at the end of the next exchange to begin
+        self._next_exchange = asyncio.Event()  # set at the end of the next exchange
         self._is_up = False
 
     @asynccontextmanager
