@@ -233,7 +233,7 @@ def starter(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def learn(session: nox.Session) -> None:
-    """Write a stage yourself, one requirement at a time (`learn 3`; `learn` goes on)."""
+    """Write a stage yourself, one requirement at a time (`learn 3`; `learn` continues)."""
     here = f"--directory={session.invoked_from}"  # what relative paths mean
     command = [python_of_tools(session), "-m", "tools.learn", here, *session.posargs]
     session.run(*command, external=True, interrupt_timeout=None, terminate_timeout=None)

@@ -1,4 +1,4 @@
-"""The floor under the chat: a bare Starlette loop that sends what it got to each socket.
+"""The floor under the chat: a bare Starlette loop that sends each message to every socket.
 
     uvicorn floor_chat:app --port 8001        the loop
     python floor_chat.py 8002                 the same with the `websockets` library's `broadcast`
@@ -23,7 +23,7 @@ connections: set[ServerConnection] = set()
 
 
 def message(frame: str) -> str:
-    """Return what a client said as the capstone would send it: with the same fields."""
+    """Return a client's message in the capstone's form, with the same fields."""
     user = {"id": 1, "username": "reader"}
     sent_at = datetime.now(UTC).isoformat()
     told = {"user": user, "text": json.loads(frame)["text"], "sent_at": sent_at, "client_id": None}
@@ -31,7 +31,7 @@ def message(frame: str) -> str:
 
 
 async def chat(websocket: WebSocket) -> None:
-    """Send to each what this one says."""
+    """Send the messages of this client to all clients."""
     await websocket.accept()
     sockets.add(websocket)
     try:
@@ -47,7 +47,7 @@ app = Starlette(routes=[WebSocketRoute("/ws/chat", chat)])
 
 
 async def handle(connection: ServerConnection) -> None:
-    """Do the same with the library's own broadcast."""
+    """Do the same with the broadcast of the library."""
     connections.add(connection)
     try:
         async for frame in connection:

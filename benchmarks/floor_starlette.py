@@ -1,6 +1,6 @@
 """The floor under our writes: Starlette and asyncpg, which send the SQL of `POST /todos`.
 
-No token, no validation, no cache to invalidate, no metrics, no log. `DATABASE_URL` is the
+It has no token, validation, cache, metrics or log. `DATABASE_URL` is the
 capstone's own database, and `OWNER_ID` a user there.
 """
 
@@ -24,14 +24,14 @@ OWNER_ID = int(os.environ["OWNER_ID"])
 
 
 class State(TypedDict):
-    """What lives as long as the server does."""
+    """The objects that live as long as the server."""
 
     pool: asyncpg.Pool
 
 
 @asynccontextmanager
 async def lifespan(_app: Starlette) -> AsyncIterator[State]:
-    """Open as many connections as the load has."""
+    """Open one database connection for each connection of the load."""
     url = os.environ["DATABASE_URL"].replace("+asyncpg", "")
     async with asyncpg.create_pool(url, min_size=16, max_size=16) as pool:
         yield {"pool": pool}

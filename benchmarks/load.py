@@ -1,7 +1,7 @@
-"""The load: requests over a fixed number of connections, each sending its next one at once.
+"""The load: requests over a fixed number of connections; each sends its next request at once.
 
-It does as little as possible for a request, so that it is the server that has no time left. An
-answer with another status than the wanted one ends the run.
+It does as little as possible for a request, so that the server is the bottleneck. An answer with an
+unexpected status ends the run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WARM_UP = 0.25  # seconds, which are not measured
 
 @dataclass(frozen=True)
 class Requests:
-    """What is sent, one after the other and then from the beginning."""
+    """The requests, sent one after the other and then again from the beginning."""
 
     method: str
     paths: Sequence[str]
@@ -29,7 +29,7 @@ class Requests:
     status: int = 200
 
     def encoded(self) -> list[bytes]:
-        """Return each request as it goes over the wire."""
+        """Return the bytes of each request."""
         fields = ["Host: 127.0.0.1", "Accept: application/json"]
         if self.token:
             fields.append(f"Authorization: Bearer {self.token}")
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
-        """Count an answer that is complete, and go on."""
+        """Count a complete answer, and continue."""
         buffer = self._buffer = self._buffer + data if self._buffer else data
         end_of_head = buffer.find(b"\r\n\r\n")
         if end_of_head < 0:
@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(next(self._requests))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Notice a server that gives up."""
+        """Report a server that closes the connection."""
         if not self._stopped:
             self._fail(f"the server closed the connection: {exc!r}")
 
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
 async def requests_per_second(
     port: int, requests: Requests, *, connections: int, seconds: float
 ) -> float:
-    """Return how many answers came in a second; raises `RuntimeError` for a wrong one."""
+    """Return the number of answers in a second; raise `RuntimeError` for a wrong one."""
     loop = asyncio.get_running_loop()
     encoded = cycle(requests.encoded())
     opened = [

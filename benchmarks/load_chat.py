@@ -1,4 +1,4 @@
-"""The load for the chat: many sockets, of which each says something in turn, and all get it."""
+"""The load for the chat: many sockets send in turn, and each message goes to all of them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
-IN_FLIGHT = 8  # messages that not everybody has yet
-TEXT = "How long does it take until everybody has read this?"
+IN_FLIGHT = 8  # messages that some sockets have not received yet
+TEXT = "How long does it take until all sockets have received this?"
 MESSAGE = b'{"type":"message"'
 TEXT_FRAME, PING_FRAME, PONG_FRAME = 0x1, 0x9, 0xA
-SETTLE = 1.0  # seconds after the last one has come in
+SETTLE = 1.0  # seconds after the last handshake, until all frames of presence have arrived
 WARM_UP = 0.25
 PATIENCE = 30.0  # seconds
 
 
 def masked_frame(opcode: int, payload: bytes) -> bytes:
-    """Return a frame of a client (RFC 6455, 5.2); a mask of zeros is a mask."""
+    """Return a frame of a client (RFC 6455, 5.2); a mask of zeros is valid."""
     size = len(payload)
     head = bytes([0x80 | opcode, 0x80 | (size if size < 126 else 126)])
     return head + (struct.pack("!H", size) if size >= 126 else b"") + bytes(4) + payload
 
 
 class Socket(asyncio.Protocol):
-    """One client. It counts the messages that it gets, and does not look into them."""
+    """One client. It counts its messages and does not parse them."""
 
     def __init__(self, token: str, on_message: Callable[[], None]) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -38,7 +38,7 @@ class Socket(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for a WebSocket."""
+        """Send the handshake of a WebSocket."""
         self._transport = cast(asyncio.Transport, transport)
         fields = [
             "GET /ws/chat HTTP/1.1",
@@ -52,7 +52,7 @@ class Socket(asyncio.Protocol):
         self._transport.write("\r\n".join([*fields, "", ""]).encode())
 
     def data_received(self, data: bytes) -> None:
-        """Take the frames that are complete."""
+        """Count the complete frames."""
         buffer = self._buffer + data if self._buffer else data
         start = 0
         if not self.opened.done():
@@ -61,7 +61,9 @@ class Socket(asyncio.Protocol):
                 self._buffer = buffer
                 return
             if not buffer.startswith(b"HTTP/1.1 101 "):
-                self.opened.set_exception(RuntimeError(f"no WebSocket: {buffer[:300]!r}"))
+                self.opened.set_exception(
+                    RuntimeError(f"the server refused the WebSocket: {buffer[:300]!r}")
+                )
                 return
             self.opened.set_result(None)
         while (frame := _frame_at(buffer, start)) is not None:
@@ -75,21 +77,21 @@ class Socket(asyncio.Protocol):
         self._buffer = buffer[start:]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Notice a server that hangs up."""
+        """Report a server that closes the connection."""
         if not self.opened.done():
-            self.opened.set_exception(RuntimeError(f"the server hung up: {exc!r}"))
+            self.opened.set_exception(RuntimeError(f"the server closed the connection: {exc!r}"))
 
     def say(self) -> None:
         """Send a message."""
         self._transport.write(masked_frame(TEXT_FRAME, json.dumps({"text": TEXT}).encode()))
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._transport.close()
 
 
 def _frame_at(buffer: bytes, start: int) -> tuple[int, int] | None:
-    """Return where the payload of the frame begins and ends, None while it is not complete."""
+    """Return the start and the end of the frame's payload, or None while it is incomplete."""
     if len(buffer) < start + 2:
         return None
     size, payload_at = buffer[start + 1] & 0x7F, start + 2
@@ -102,7 +104,7 @@ def _frame_at(buffer: bytes, start: int) -> tuple[int, int] | None:
 
 
 class Room:
-    """A socket for each token: first `open`, then `deliveries_per_second` as often as wanted."""
+    """A socket for each token: call `open` first, then `deliveries_per_second`, once or more."""
 
     def __init__(self, port: int, tokens: Sequence[str]) -> None:
         self._address = ("127.0.0.1", port)
@@ -115,7 +117,7 @@ class Room:
         self._silence = asyncio.Event()
 
     async def open(self) -> None:
-        """Connect everybody; return when all have been told of each other."""
+        """Connect all clients; return when each has received the presence of all others."""
         loop = asyncio.get_running_loop()
         for token in self._tokens:
             _, socket = await loop.create_connection(
@@ -127,7 +129,7 @@ class Room:
         await asyncio.sleep(SETTLE)
 
     async def deliveries_per_second(self, seconds: float) -> float:
-        """Return how many messages arrived in a second, counted once for each socket."""
+        """Return the number of received messages in a second, over all sockets."""
         self._talking = True
         self._silence.clear()
         for _ in range(IN_FLIGHT):
@@ -142,7 +144,7 @@ class Room:
         return rate
 
     def close(self) -> None:
-        """Hang up, all of them."""
+        """Close all sockets."""
         for socket in self._sockets:
             socket.close()
 

@@ -1,4 +1,4 @@
-"""The picture of the results: a bar for each ratio, and a line where it is wanted to be."""
+"""The picture of the results: a bar for each ratio, and a line at the required ratio."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, BAR, GAP, TOP = 760, 22, 16, 34
-LEFT, RIGHT = 330, 60  # of the bars: the names, and the figures
+LEFT, RIGHT = 330, 60  # the space beside the bars, for the names and the figures
 GREEN, RED, INK, GRID = "#2f855a", "#c53030", "#1a202c", "#cbd5e0"
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One comparison: ours is `ratio` times the floor, and `wanted` is the least."""
+    """One comparison: our rate is `ratio` times the floor's, and `wanted` is the minimum."""
 
     name: str
     ratio: float

@@ -1,4 +1,4 @@
-"""Fills a database as years of use would. Half of all todos are the reader's."""
+"""Fills a database like years of use. Half of all todos belong to the reader."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ STATEMENTS = {
 
 
 def fill(url: str, *, reader: int, rows: int) -> None:
-    """Put `rows` rows into every table that grows; `reader` is the newest user there."""
+    """Insert `rows` rows into every table that grows with use; `reader` is the newest user."""
     parameters = {"reader": reader, "rows": rows, "others": OTHERS}
     with psycopg.connect(url.replace("+asyncpg", ""), autocommit=True) as connection:
-        connection.execute("SET session_replication_role = replica")  # foreign keys are right
+        # Without the checks of foreign keys, which are correct here.
+        connection.execute("SET session_replication_role = replica")
         for statement in STATEMENTS.values():
             connection.execute(statement.encode(), parameters)
         connection.execute("VACUUM ANALYZE")
 
 
 def own_todos(url: str, reader: int, count: int) -> list[int]:
-    """Return ids of todos of the reader, spread over all of theirs."""
+    """Return ids of the reader's todos, evenly spread."""
     statement = """
         SELECT id FROM (
             SELECT id, row_number() OVER (ORDER BY id) AS place, count(*) OVER () AS total

@@ -1,12 +1,12 @@
-"""Measures the capstone beside floor programs, on this machine, in one run.
+"""Compares the capstone with minimal programs (floors), on this machine and in one run.
 
     python3 noxfile.py bench                  everything, in about four minutes
     python3 noxfile.py bench --quick       shorter rounds and fewer rows; nothing is written
     python3 noxfile.py bench reads chat    some groups only; nothing is written
 
-A group's programs share one core and take turns there, in short rounds, so that whatever else the
-machine does hits all of them alike. A ratio is the median of the rounds' ratios. Writes
-`results.json`, `results.svg`, and the table in `README.md`.
+The programs of a group run in turns on the same core, in short rounds, so other work on the machine
+affects all of them. A ratio is the median of the rounds' ratios. Writes `results.json`,
+`results.svg`, and the table in `README.md`.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ SOCKETS = 300
 FEW, MANY, MANY_QUICKLY = 1_000, 1_000_000, 50_000  # rows
 READER = {"username": "reader", "password": secrets.token_urlsafe(16)}
 TODO = b'{"title":"Buy milk","description":"Two litres, and not the long-life one"}'
-ALIKE = 1 / 1.3  # at a million rows it may be so much slower
+ALIKE = 1 / 1.3  # the permitted ratio at a million rows
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a program did in one round: a rate, and which part of the core's time that took."""
+    """The result of a program in one round: a rate, and its share of the core's time."""
 
     rate: float
     busy: float
@@ -63,7 +63,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is wanted: `ours` at `wanted` times the rate of `floor`, of the same group."""
+    """The required ratio: `ours` at `wanted` times the rate of `floor`, of the same group."""
 
     name: str
     ours: str
@@ -73,7 +73,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Result:
-    """What was found. `ratio_of_work` counts only the time that a program really had the core."""
+    """The results. `ratio_of_work` counts only the time in which a program had the core."""
 
     name: str
     unit: str
@@ -87,7 +87,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Contender:
-    """A program of a group, and how to measure it once."""
+    """A program of a group, with the function that measures it once."""
 
     server: Server
     measure: Callable[[float], Awaitable[float]]
@@ -95,7 +95,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Scale:
-    """How long to measure."""
+    """The duration of the measurement."""
 
     seconds: float
     rounds: int
@@ -103,7 +103,7 @@ class Scale:
 
 
 async def compete(contenders: dict[str, Contender], scale: Scale) -> dict[str, list[Round]]:
-    """Let the programs take turns; every second time in the opposite order."""
+    """Run the programs in turns; every second round in the opposite order."""
     found: dict[str, list[Round]] = {name: [] for name in contenders}
     for number in range(scale.rounds):
         for name in list(contenders)[:: -1 if number % 2 else 1]:
@@ -159,14 +159,16 @@ class Bench:
             "JWT_SECRET": secrets.token_urlsafe(48),
             "ACCESS_TOKEN_TTL": "86400",
             "RATE_LIMIT_AUTH": "1000/second",
-            "BCRYPT_ROUNDS": "4",  # no password is measured, and the chat needs many users
-            # SQLAlchemy closes what is beyond the size of the pool after each use.
+            "BCRYPT_ROUNDS": "4",  # passwords are not measured, and the chat needs many users
+            # SQLAlchemy closes connections beyond the pool's size after each use.
             "DATABASE_POOL_SIZE": str(CONNECTIONS),
             "PYTHONPYCACHEPREFIX": str(HERE.parent / ".nox" / "bytecode"),
         }
         self.token = ""
         self.reader = 0
-        self.chatters: list[str] = []  # tokens: a user has few sockets, and speaks slowly
+        self.chatters: list[
+            str
+        ] = []  # tokens of many users, since one user may have few sockets and send slowly
 
     def prepare(self, scale: Scale) -> None:
         """Make the tables, the reader and the rows; the reader is the same in both databases."""
@@ -198,7 +200,7 @@ class Bench:
         return running(command, settings, self.directory, program)
 
     def websockets(self) -> AbstractContextManager[Server]:
-        """Start the floor program that is not a uvicorn."""
+        """Start the floor program that does not run in uvicorn."""
         command = [self.python, str(HERE / "floor_chat.py"), "{port}"]
         return running(command, {}, self.directory, "websockets")
 
@@ -207,7 +209,7 @@ class Bench:
         return [self.python, "-m", "uvicorn", f"{program}:app", *options]
 
     def requests(self, server: Server, requests: Requests) -> Contender:
-        """Return the contender that answers such requests."""
+        """Return the contender for these requests."""
 
         async def measure(seconds: float) -> float:
             return await requests_per_second(
@@ -222,7 +224,7 @@ class Bench:
 
 
 def sign_up(client: httpx.Client) -> str:
-    """Register somebody and return their token."""
+    """Register a user and return the token."""
     user = {"username": f"chatter-{secrets.token_hex(8)}", "password": secrets.token_urlsafe(16)}
     client.post("/auth/register", json=user).raise_for_status()
     token: str = client.post("/auth/token", data=user).raise_for_status().json()["access_token"]
@@ -230,12 +232,12 @@ def sign_up(client: httpx.Client) -> str:
 
 
 def client_of(server: Server) -> httpx.Client:
-    """Return a client for what is not measured."""
+    """Return a client for requests that are not measured."""
     return httpx.Client(base_url=server.url, trust_env=False, timeout=60)
 
 
 async def reads(bench: Bench, scale: Scale) -> list[Result]:
-    """Measure reads that the first level of the cache answers, and what observing them costs."""
+    """Measure reads from the first level of the cache, and the cost of metrics and logs."""
     ids = rows.own_todos(bench.few, bench.reader, 20)
     one = bench.read(*(f"/todos/{todo_id}" for todo_id in ids))
     with (
@@ -288,7 +290,8 @@ async def sizes(bench: Bench, scale: Scale) -> list[Result]:
         ids = {
             size: rows.own_todos(url, bench.reader, 200) for size, (_, _, url) in servers.items()
         }
-        # No two alike at once: of those who miss the same entry, one loads it for all.
+        # Concurrent requests differ, since only one of several requests that miss the same entry
+        # loads it.
         pages = [f"limit=20&offset={offset}" for offset in range(0, 200, 5)]
         paths: dict[str, Callable[[str, int], list[str]]] = {
             "GET /todos/{id}": lambda size, _: [f"/todos/{todo_id}" for todo_id in ids[size]],
@@ -311,7 +314,7 @@ async def sizes(bench: Bench, scale: Scale) -> list[Result]:
 
 
 async def chat(bench: Bench, scale: Scale) -> list[Result]:
-    """Measure how many messages arrive, in a room with many sockets."""
+    """Measure how many messages arrive at many sockets."""
     with ExitStack() as stack:
         servers = {
             "loop": stack.enter_context(bench.floor("floor_chat")),
@@ -374,7 +377,7 @@ def write_down(results: list[Result], machine: dict[str, str]) -> None:
 
 
 def describe_machine(load_before: float) -> dict[str, str]:
-    """Return on what, when and beside what else it was measured."""
+    """Return the time, the machine and its load."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -408,16 +411,16 @@ async def measure(python: Path, groups: Sequence[str], scale: Scale) -> list[Res
 
 
 def main() -> int:
-    """Return 1 when something that is wanted was not reached."""
-    parser = argparse.ArgumentParser(description="Measure the capstone beside floor programs.")
+    """Return 1 if a required ratio was not reached."""
+    parser = argparse.ArgumentParser(description="Compare the capstone with minimal programs.")
     parser.add_argument("groups", nargs="*", choices=[*GROUPS, []])
-    parser.add_argument("--quick", action="store_true", help="shorter, and with fewer rows")
+    parser.add_argument("--quick", action="store_true", help="shorter rounds and fewer rows")
     parser.add_argument("--python", type=Path, help="with the capstone's requirements")
     options = parser.parse_args()
     python = options.python or stage_python(find_stage(load_course(), "9"))
     scale = Scale(0.7, 5, MANY_QUICKLY) if options.quick else Scale(1.5, 7, MANY)
     load_before = os.getloadavg()[0]
-    # One socket each for every program in the chat, all of them open at once.
+    # Each program of the chat needs one file for each socket, all open at once.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 8192), hard), hard))
     with on_cores(OTHER_CORES):

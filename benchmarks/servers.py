@@ -1,4 +1,4 @@
-"""The programs that are measured: each a process on a core of its own, with its log in a file."""
+"""The measured programs: each is a process on its own core, with its log in a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER_CORES = CORES[1:] or CORES  # the load, PostgreSQL and Valkey
 
 @contextmanager
 def on_cores(cores: Sequence[int]) -> Iterator[None]:
-    """Have what is started meanwhile run on these cores only, where the system lets us choose."""
+    """Run processes that start in this block on these cores only, if the system allows it."""
     if not CAN_PIN:
         yield
         return
@@ -38,7 +38,7 @@ def on_cores(cores: Sequence[int]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Server:
-    """A program that runs."""
+    """A running program."""
 
     port: int
     process_id: int
@@ -49,11 +49,11 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """Return how long it has been computing so far; 0 where the system does not tell."""
+        """Return its processor time so far; 0 if the system does not report it."""
         stat = Path(f"/proc/{self.process_id}/stat")
         if not stat.exists():
             return 0.0
-        # proc(5): what follows the name in parentheses begins with the third field.
+        # proc(5): the text after the name in parentheses begins with the third field.
         fields = stat.read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -62,9 +62,9 @@ class Server:
 def running(
     command: Sequence[str], environment: Mapping[str, str], directory: Path, name: str
 ) -> Iterator[Server]:
-    """Start a program (`{port}` in its command stands for one), and end it afterwards.
+    """Start a program (`{port}` in its command stands for a port), and stop it afterwards.
 
-    Raises `RuntimeError` with what it printed when it does not answer.
+    Raises `RuntimeError` with its output if it does not answer.
     """
     port = free_port()
     log_file = directory / f"{name}.log"

@@ -53,8 +53,8 @@ class Settings(BaseSettings):
     # Of each process. All of them together must stay below PostgreSQL's max_connections.
     database_pool_size: int = Field(default=10, ge=1, le=1000)
     database_max_overflow: int = Field(default=5, ge=0, le=1000)
-    # All of these in seconds: for how long a request waits for a connection, how long one is kept,
-    # how long a statement may take, and how long to wait at start for the database to come up.
+    # In seconds: the wait of a request for a connection, the lifetime of a connection, the time of
+    # a statement, and the wait at the start for the database.
     database_pool_timeout: float = Field(default=5, ge=0.1, le=HOUR)
     database_pool_recycle: int = Field(default=1800, ge=1, le=YEAR)
     database_statement_timeout: float = Field(default=10, ge=0.1, le=HOUR)
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
 
     redis_url: str = ""
     redis_pool_size: int = Field(default=20, ge=1, le=1000)  # of each process
-    # Seconds: how old an answer may get, at the worst.
+    # Seconds: the maximum age of a value.
     cache_l1_ttl: float = Field(default=5, ge=0, le=HOUR)
     cache_l1_size: int = Field(default=64 * 1024 * 1024, ge=0, le=MAX_CACHE)  # bytes, of a process
     cache_l2_ttl: int = Field(default=300, ge=1, le=YEAR)  # seconds
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     max_job_streams_per_user: int = Field(default=10, ge=1, le=1000)  # in each process
 
     max_todos_per_user: int = Field(default=10_000, ge=1, le=MAX_INTEGER)
-    # Deleted posts and comments count: they can come back.
+    # Deleted posts and comments count, because they can be restored.
     max_posts_per_user: int = Field(default=10_000, ge=1, le=MAX_INTEGER)
     max_comments_per_user: int = Field(default=100_000, ge=1, le=MAX_INTEGER)
 
@@ -106,9 +106,9 @@ class Settings(BaseSettings):
     docs_enabled: bool = True
     log_format: Literal["json", "console"] = "console"
     worker_metrics_port: int = Field(default=0, ge=0, le=65535)  # 0: a worker serves no metrics
-    drain_seconds: float = Field(default=0, ge=0, le=15)  # between SIGTERM and the end of accepting
-    stuck_after: float = Field(default=0, ge=0, le=HOUR)  # seconds; 0: a stuck process stays
-    heartbeat_file: Path | None = None  # touched by a worker, and by beat, while they are well
+    drain_seconds: float = Field(default=0, ge=0, le=15)  # from SIGTERM to no new connections
+    stuck_after: float = Field(default=0, ge=0, le=HOUR)  # seconds; 0: a stuck process is not ended
+    heartbeat_file: Path | None = None  # a healthy worker, or beat, touches it
 
     @field_validator("*", mode="before")
     @classmethod
@@ -121,10 +121,10 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def check_database_url(cls, value: str) -> str:
-        """Return the value when it names a database that we speak to; raises `ValueError`."""
+        """Return the URL of a supported database; raises `ValueError`."""
         try:
             driver = make_url(value).drivername
-        except (ArgumentError, ValueError):  # the second one for a port that is no number
+        except (ArgumentError, ValueError):  # ValueError: the port is not a number
             driver = ""
         if driver not in ("sqlite+aiosqlite", "postgresql+asyncpg"):
             raise ValueError(
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
         return value
 
     def as_monitor(self) -> "Settings":
-        """Return these settings with one connection to the database, for which nobody waits."""
+        """Return these settings with a single connection, for health checks and metrics."""
         few = {"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 1}
         return self.model_copy(update=few)
 
@@ -215,7 +215,7 @@ class Settings(BaseSettings):
 
 
 def is_redis_url(value: str) -> bool:
-    """Return whether the text says where a Redis is, with options that its client takes."""
+    """Return whether the text is a URL of Redis with options that the client knows."""
     try:
         parse_url(value)  # type: ignore[no-untyped-call]
     except ValueError:
@@ -228,7 +228,7 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except (OSError, UnicodeDecodeError) as error:
-        raise StartupError("Wrong settings. .env: it should be a readable text file") from error
+        raise StartupError("Wrong settings. .env: must be a readable text file") from error
     except ValidationError as error:
         problems = [f"{str(at['loc'][0]).upper()}: {at['msg']}" for at in error.errors()]
         raise StartupError("Wrong settings. " + "; ".join(problems)) from error

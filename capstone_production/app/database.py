@@ -15,16 +15,16 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from app.config import Settings
 
 CONNECT_TIMEOUT = 5  # seconds
-TRUSTED_FOR = 1.0  # seconds, after which a connection that nobody used is asked whether it works
-USED_AT = "used_at"  # in what the pool knows of a connection
-# SQLSTATE, or its first letters, of errors after which a connection is of no use any more. A driver
-# sees by itself that a connection is closed, but not that it leads to the wrong server.
+TRUSTED_FOR = 1.0  # seconds, after which an idle connection is tested before use
+USED_AT = "used_at"  # a key in the pool's `info` of a connection
+# SQLSTATE, or its first letters, of errors that make a connection useless. A driver notices that a
+# connection is closed, but not that it leads to the wrong server.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 USELESS = (
     "08",  # the connection is broken
-    "25006",  # the server only reads: since a failover another one takes the changes
-    "25P03",  # the server ended the session: a transaction did nothing for too long
-    "25P04",  # … or took too long
+    "25006",  # the server is read-only: after a failover another one is the primary
+    "25P03",  # the server ended the session: a transaction was idle for too long
+    "25P04",  # the server ended the session: a transaction took too long
     "57P",  # the server stops, starts, has crashed, or has removed the database
 )
 
@@ -87,7 +87,7 @@ def create_engine(settings: Settings, application_name: str = "api") -> AsyncEng
 
 
 def create_postgresql_engine(url: URL, settings: Settings, application_name: str) -> AsyncEngine:
-    """Return an engine with a bounded pool: who finds it empty waits, then gets a 503."""
+    """Return an engine with a bounded pool: without a free connection a request waits, then 503."""
     milliseconds = str(int(settings.database_statement_timeout * 1000))
     engine = create_async_engine(
         url,
@@ -95,7 +95,7 @@ def create_postgresql_engine(url: URL, settings: Settings, application_name: str
             "timeout": CONNECT_TIMEOUT,
             "server_settings": {
                 "application_name": application_name,
-                # The server ends what takes too long: nobody waits for the answer any more.
+                # The server ends long statements, because the client has gone by then.
                 "statement_timeout": milliseconds,
                 "idle_in_transaction_session_timeout": milliseconds,
             },
@@ -113,14 +113,14 @@ def create_postgresql_engine(url: URL, settings: Settings, application_name: str
 
 
 def check_connection(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Have the pool replace a connection that a restart of the server broke, unseen.
+    """Make the pool replace a connection that a restart of the server has broken.
 
-    The driver knows when the server has closed it. Only one that was idle is asked, too:
-    `pool_pre_ping` would do that each time, which are three round trips more for every request.
+    The driver knows when the server has closed a connection. Only an idle connection is also tested
+    with a ping: `pool_pre_ping` would test each time, with three more round trips for each request.
     """
     try:
         if connection.driver_connection.is_closed():
-            raise ConnectionError("The server has closed it")
+            raise ConnectionError("The server has closed this connection")
         if time.monotonic() - record.info.get(USED_AT, math.inf) > TRUSTED_FOR:
             connection.ping()
     except Exception as error:
@@ -128,14 +128,14 @@ def check_connection(connection: Any, record: ConnectionPoolEntry, _proxy: objec
 
 
 def note_disconnect(context: ExceptionContext) -> None:
-    """Have the pool throw its connections away after an error that makes them useless."""
+    """Make the pool drop its connections after an error that makes them useless."""
     code = getattr(context.original_exception, "sqlstate", None)
     if isinstance(code, str) and code.startswith(USELESS):
         context.is_disconnect = True
 
 
 def note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
-    """Remember when the connection went back to the pool."""
+    """Remember the time when the connection went back to the pool."""
     record.info[USED_AT] = time.monotonic()
 
 

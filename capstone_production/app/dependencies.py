@@ -27,13 +27,13 @@ optional_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Give a request its session: all that it does is one transaction."""
+    """Yield the session of a request, with one transaction for all of its statements."""
     async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
         try:
             yield session
             await session.commit()
         finally:
-            # Before the answer: its reader may ask again at once, here or at another process.
+            # Before the answer, because the client may read at once, here or from another process.
             await publish_invalidations(session, request.state.cache)
 
 
@@ -52,7 +52,7 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
 def verify(token: str, request: Request) -> int:
-    """Return the id of the user whose token this is; answers 401 when it is nobody's."""
+    """Return the id of the token's user; raises a 401 for an invalid token."""
     tokens: VerifiedTokens = request.state.verified_tokens
     try:
         user_id = tokens.read(token).user_id
@@ -65,7 +65,7 @@ def verify(token: str, request: Request) -> int:
 async def get_current_user(
     token: Annotated[str, Depends(oauth2_scheme)], request: Request, session: SessionDep
 ) -> User:
-    """Return the user whose token came with the request, as they are now."""
+    """Return the user of the request's token, read from the database."""
     user = await session.get(User, verify(token, request))
     if user is None:
         raise unauthorized()
@@ -73,9 +73,9 @@ async def get_current_user(
 
 
 async def get_cached_user(token: str, request: Request) -> UserRead:
-    """Return the user whose token came with the request, as they were a moment ago: not a row.
+    """Return the user of the request's token from the cache; it is not a row of the database.
 
-    For what belongs to them. Where the role decides, ask `CurrentUser`.
+    This is enough for the user's own rows. Where the role decides, use `CurrentUser`.
     """
     user_id = verify(token, request)
 
@@ -95,9 +95,9 @@ async def get_cached_user(token: str, request: Request) -> UserRead:
 
 
 class CachedUserScheme(SecurityBase):
-    """Reads the header, as the scheme it is made of does, and finds the user, in one dependency.
+    """Reads the header, as its scheme does, and finds the user, in a single dependency.
 
-    With every dependency FastAPI takes longer than the cache does to answer.
+    Each additional dependency costs FastAPI more time than the whole read from the cache.
     """
 
     def __init__(self, scheme: OAuth2PasswordBearer) -> None:
@@ -105,7 +105,7 @@ class CachedUserScheme(SecurityBase):
         self._read_token = scheme
 
     async def __call__(self, request: Request) -> UserRead | None:
-        """Return the user; None without a token, where the scheme allows that."""
+        """Return the user, or None without a token, if the scheme allows that."""
         token = await self._read_token(request)
         return None if token is None else await get_cached_user(token, request)
 
@@ -135,8 +135,8 @@ Key = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=MAX_KEY,
-        pattern=r"^[\x20-\x7e]+$",  # what ASCII can print
-        description="A request with a key that was used before gets the first answer again",
+        pattern=r"^[\x20-\x7e]+$",  # printable ASCII
+        description="A repeated request with the same key gets the first answer again",
     ),
 ]
 
@@ -147,18 +147,19 @@ async def get_idempotency(
     token: Annotated[str, Depends(oauth2_scheme)],
     key: Key = None,
 ) -> Idempotency:
-    """Return what the request's key, if it has one, is good for.
+    """Return the `Idempotency` of the request, with its key or without one.
 
-    The token is enough: the route's guard finds the user. To load the user here would take a second
-    connection while the guard holds the first, and a burst of requests would wait for itself.
+    It reads only the id in the token, because the route's guard loads the user. Loading the user
+    here, too, would take a second connection while the guard holds the first. In a burst, all
+    requests would then wait for each other.
     """
     return Idempotency(session, verify(token, request), request.url.path, key)
 
 
 async def refuse_key(key: Key = None) -> None:
-    """Answer 422 to a key: it belongs to a user, and here is none yet."""
+    """Raise a 422 for a key, since a key belongs to a user, and registration has none yet."""
     if key is not None:
-        message = "Registering takes no key: sent again, it answers that the username is taken"
+        message = "Registration takes no key: a repeated one answers that the username is taken"
         problem = {"type": "key_not_taken", "loc": ("header", "Idempotency-Key"), "msg": message}
         raise RequestValidationError([problem])
 
@@ -167,7 +168,7 @@ IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
 
 
 async def get_quotas(request: Request) -> Quotas:
-    """Return the quotas, which all requests share."""
+    """Return the quotas, which all requests of the process share."""
     quotas: Quotas = request.state.quotas
     return quotas
 

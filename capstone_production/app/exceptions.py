@@ -3,7 +3,7 @@
 Every error is a problem document (RFC 9457) with the request's id in it. No value that the client
 sent is repeated there: FastAPI's own answer to invalid input holds that input, so a mistyped
 password would come back, and an input that JSON has no word for (NaN, half a surrogate pair) would
-turn the answer into a 500. What went wrong inside of us is for the log only.
+turn the answer into a 500. Details of internal errors go to the log only.
 """
 
 import json
@@ -26,7 +26,7 @@ MAX_NAME = 100  # characters of a field's name that an error repeats: clients ch
 RETRY_AFTER = "1"  # seconds
 PROBLEM = "application/problem+json"
 NO_BODY = (204, 304)
-# The body of every error, for the documentation: there once, and every operation refers to it.
+# The body of every error, for the documentation: defined once, and every operation refers to it.
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -43,17 +43,17 @@ PROBLEM_RESPONSE: dict[str, Any] = {
     "description": "A problem document (RFC 9457)",
     "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
-# SQLSTATE, or its first letters, of errors that are PostgreSQL's and not those of our code:
+# SQLSTATE, or its first letters, of errors that come from PostgreSQL's state, not from our code:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 UNAVAILABLE = (
     "08",  # the connection
     "0A000",  # a statement was prepared before a migration: SQLAlchemy prepares it again
-    "25P03",  # a transaction did nothing for too long
-    "28",  # who we are is not accepted (any more)
-    "3D",  # the database is gone
+    "25P03",  # a transaction was idle for too long
+    "28",  # the user or the password is not accepted (any more)
+    "3D",  # the database does not exist (any more)
     "40",  # a deadlock, a conflict of transactions
     "53",  # no space, no memory, no connection left
-    "55P03",  # a lock was not to be had in time
+    "55P03",  # a lock was not available in time
     "57",  # stopped by the timeout, by the administrator, by a crash
     "58",  # the disk
     "XX",  # a fault of the server itself: damaged data, or a bug
@@ -77,7 +77,7 @@ class Unavailable(Exception):
 
 
 def unauthorized() -> HTTPException:
-    """Return the answer to a token that is good for nothing."""
+    """Return the error for an invalid access token."""
     return HTTPException(
         401, "The access token is not valid: sign in again", {"WWW-Authenticate": "Bearer"}
     )
@@ -97,7 +97,7 @@ def errors(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_problems(app: FastAPI) -> None:
-    """Add to the description of the API what `errors` refers to."""
+    """Add the schema and the response that `errors` refers to, to the description of the API."""
     describe = app.openapi
 
     def describe_with_problems() -> dict[str, Any]:
@@ -130,8 +130,8 @@ def add_error_handlers(app: FastAPI) -> None:
     async def answer_unreadable_body(_request: Request, _error: HTTPException) -> Response:
         return unprocessable([UNREADABLE])
 
-    # The database is locked for too long, gone, full or damaged, or the pool has run out. asyncpg
-    # says in the words of the operating system that it cannot connect.
+    # The database is locked for too long, down, full or damaged, or the pool has no free
+    # connection. When asyncpg cannot connect, it raises an OSError of the operating system.
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeoutError)
     @app.exception_handler(OSError)
@@ -148,13 +148,13 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 class UnexpectedErrorMiddleware:
-    """Answer a mistake of ours with a 500 that tells nothing of it, and write it to the log."""
+    """Answers an unexpected error with a 500 without details, and logs the error."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything through. When an answer has begun, the server has to cut it off."""
+        """Pass everything through. After the start of an answer, the server has to break it off."""
         started = False
 
         async def send_noticed(message: Message) -> None:
@@ -168,11 +168,11 @@ class UnexpectedErrorMiddleware:
             if started or scope["type"] != "http":
                 raise
             logger.exception("Unexpected error")
-            await problem(500, "Something went wrong on our side")(scope, receive, send)
+            await problem(500, "The server has an error: try again later")(scope, receive, send)
 
 
 def may_work_later(error: Exception) -> bool:
-    """Return whether trying again may help; if not, it is a mistake in our code."""
+    """Return whether a later try may succeed; otherwise the error is a mistake in our code."""
     if not isinstance(error, DBAPIError) or error.connection_invalidated:
         return True
     code = getattr(error.orig, "sqlstate", None)
@@ -184,9 +184,9 @@ def may_work_later(error: Exception) -> bool:
 def problem(
     status: int, detail: str, headers: Mapping[str, str] | None = None, **more: object
 ) -> Response:
-    """Return a problem document; `more` are members of its own."""
+    """Return a problem document; `more` are additional members."""
     content = {
-        "type": "about:blank",  # the status says what it is
+        "type": "about:blank",  # the status says it all (RFC 9457, section 4.2.1)
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,

@@ -1,11 +1,10 @@
-"""`Idempotency-Key`: a request that is sent again gets its first answer, and is done once.
+"""`Idempotency-Key`: a repeated request is executed once, and gets the first answer again.
 
-A client that was cut off cannot know whether its request arrived. With a key of its own making it
-may simply send it again, for a day (draft-ietf-httpapi-idempotency-key-header). Keys belong to a
-user and a route. The key, the answer and what the request made are committed together or not at
-all, so it also holds for requests that race, on any number of servers, and after a crash. A request
-that was answered with an error is forgotten: it may be tried again. Without a key nothing of this
-happens.
+A client with a broken connection cannot know whether its request arrived. With a key that it makes
+itself, it may send the request again, for a day (draft-ietf-httpapi-idempotency-key-header). Keys
+belong to a user and a route. The key, the answer and the new row are committed together or not at
+all. So this also works for simultaneous requests, on any number of servers, and after a crash. An
+error answer is not kept, so the client may try again. Requests without a key use none of this.
 """
 
 import hashlib
@@ -29,20 +28,20 @@ DELETED_AT_ONCE = 1000
 
 
 class IdempotencyKey(Base):
-    """A request that was done once, and is not to be done again."""
+    """A request that was executed, and must not be executed again."""
 
     __tablename__ = "idempotency_keys"
 
-    # Of requests that race, the primary key lets one in.
+    # The primary key admits only one of several simultaneous requests.
     owner_id: Mapped[int] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     key: Mapped[str] = mapped_column(String(MAX_KEY), primary_key=True)
     route: Mapped[str] = mapped_column(String(50), primary_key=True)
-    fingerprint: Mapped[str] = mapped_column(String(64))  # of what was asked for, in SHA-256
-    created_at: Mapped[datetime] = mapped_column(index=True)  # serves the clean-up
+    fingerprint: Mapped[str] = mapped_column(String(64))  # SHA-256 of the validated input
+    created_at: Mapped[datetime] = mapped_column(index=True)  # the index serves the cleanup
 
-    # The answer. It is filled in within the transaction that makes the row: nobody sees it empty.
+    # The answer. The transaction that adds the row also fills it in, so no other one sees it empty.
     status: Mapped[int] = mapped_column(default=0)
     location: Mapped[str] = mapped_column(String(200), default="")
     body: Mapped[str] = mapped_column(Text, default="")
@@ -59,10 +58,10 @@ class Idempotency:
         self._claimed: IdempotencyKey | None = None
 
     async def replay(self, *asked_for: object) -> Response | None:
-        """Return the answer to give again, or None: then it is to be done, in this transaction.
+        """Return the first answer, or None: then the caller executes it in this transaction.
 
-        Call it before anything is written: it rolls back. `asked_for` is the validated input. With
-        another input than the first time the answer is 422.
+        Call this before any write, because it may roll back. `asked_for` is the validated input. A
+        different input than the first time gets 422.
         """
         if self._key is None:
             return None
@@ -76,7 +75,7 @@ class Idempotency:
         )
         self._session.add(claimed)
         try:
-            # While the first request is at work, the database lets the second one wait here.
+            # While the first request runs, the database makes the second one wait here.
             await self._session.flush()
         except IntegrityError:
             await self._session.rollback()
@@ -84,17 +83,17 @@ class Idempotency:
             self._claimed = claimed
             return None
         first = await self._session.get(IdempotencyKey, (self._owner_id, self._key, self._route))
-        if first is None:  # the clean-up was faster, or the user is gone
-            raise Unavailable("The first answer was just removed: try again")
+        if first is None:  # the cleanup has just removed it, or the user is gone
+            raise Unavailable("The first answer has just expired: send the request again")
         if first.fingerprint != fingerprint:
-            message = "This key was used before, with another input: each request has its own"
+            message = "This key was used with different input: use a new key for each request"
             problem = {"type": "key_reused", "loc": ("header", "Idempotency-Key"), "msg": message}
             raise RequestValidationError([problem])
         headers = {"Location": first.location, "Idempotency-Replayed": "true"}
         return Response(first.body, first.status, headers, media_type="application/json")
 
     def keep(self, made: object, schema: type[BaseModel], *, status: int, location: str) -> None:
-        """Keep the answer: `made`, as `schema` shows it. It is committed with the transaction."""
+        """Keep the answer, `made` in the form of `schema`; the transaction commits it."""
         if self._claimed is not None:
             answer = schema.model_validate(made, from_attributes=True)
             self._claimed.status = status
@@ -102,17 +101,17 @@ class Idempotency:
             self._claimed.body = answer.model_dump_json()
 
     async def forget(self) -> None:
-        """Forget the answer that was kept: what it tells of is undone in this transaction."""
+        """Remove the kept answer, since this transaction deletes the row that it describes."""
         if self._claimed is not None:
             await self._session.delete(self._claimed)
 
 
 async def remove_old_keys(engine: AsyncEngine) -> None:
-    """Forget the keys that are older than a day, some at a time: no statement takes long."""
+    """Remove the keys that are older than a day, in batches, so that no statement takes long."""
     columns = (IdempotencyKey.owner_id, IdempotencyKey.key, IdempotencyKey.route)
     is_old = IdempotencyKey.created_at < datetime.now(UTC) - KEPT_FOR
     some = select(*columns).where(is_old).order_by(IdempotencyKey.created_at).limit(DELETED_AT_ONCE)
-    some = some.with_for_update(skip_locked=True)  # another process may be at it
+    some = some.with_for_update(skip_locked=True)  # another process may be removing keys, too
     deleted = DELETED_AT_ONCE
     while deleted >= DELETED_AT_ONCE:
         async with engine.begin() as connection:

@@ -1,11 +1,11 @@
-"""How the log looks: a line of JSON for a machine, or a line for a person.
+"""The format of the log: JSON for programs, or a line for people.
 
-Promises: all that is logged by the server, by us and by the libraries has one form and goes to
-standard output; a line break in a message cannot forge a line. uvicorn's own lines about requests
-are replaced by those of `app/middleware/observe.py`. Its parent process with `--workers` is not
-ours to set up.
+Promises: all lines of the server, of this app and of the libraries have one format and go to
+standard output. A line break in a message cannot forge a line of JSON. The lines of
+`app/middleware/observe.py` replace uvicorn's lines about requests. With `--workers`, uvicorn's
+parent process does not load this app, so its lines keep their format.
 
-structlog takes at least twice as long for a line that comes by `logging`, as all of these do: see
+All lines come through `logging`, and structlog takes at least twice as long for such a line: see
 the course's decision 9.
 """
 
@@ -28,23 +28,23 @@ LogFormat = Literal["json", "console"]
 
 @lru_cache(maxsize=1)
 def in_seconds(seconds: int) -> str:
-    """Return a time without its fraction: many lines have the same."""
+    """Return a time without its fraction; the cache helps, since many lines have the same one."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def as_json(line: Mapping[str, object]) -> str:
-    """Return a line in ASCII, so that it can be written whatever the encoding of the output is."""
+    """Return a line in ASCII, which every encoding of the output can write."""
     try:
         return to_json(line, ensure_ascii=True, fallback=str).decode()
-    except PydanticSerializationError:  # half a surrogate pair, which this knows no word for
+    except PydanticSerializationError:  # half a surrogate pair, which pydantic cannot serialise
         return json.dumps(line, default=str)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Formats each line as a JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line. The fields of `extra={"fields": …}` stand beside the rest."""
+        """Return the line. The fields of `extra={"fields": …}` are added to the object."""
         seconds = in_seconds(int(record.created))
         line = {
             "time": f"{seconds}.{int(record.msecs):03d}+00:00",
@@ -61,10 +61,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """The line that uvicorn would write, with what a person looks for."""
+    """Formats each line as uvicorn does, with the duration, the client and the user added."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and after it a traceback if there is one."""
+        """Return the line, followed by a traceback if there is one."""
         line = f"{record.levelname + ':':9} {record.getMessage().rstrip()}"
         fields = getattr(record, "fields", None)
         if fields:
@@ -77,10 +77,10 @@ class ConsoleFormatter(logging.Formatter):
 
 
 class WithoutSocketLines(logging.Filter):
-    """Drops uvicorn's lines about WebSockets: they hold addresses, and `observe.py` has ours."""
+    """Drops uvicorn's lines about WebSockets: they contain URLs, and `observe.py` has its own."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is about something else."""
+        """Return False for a line about a WebSocket, True for all others."""
         message = str(record.msg)
         return '"WebSocket %s"' not in message and not message.startswith("connection ")
 
@@ -92,7 +92,7 @@ def set_up_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else ConsoleFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)  # of libraries only what is wrong
+    root.setLevel(logging.WARNING)  # libraries log only warnings and errors
     logging.captureWarnings(True)
     for name in ("app", "celery", "uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
@@ -106,18 +106,18 @@ def set_up_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
 
 
 def skip_unused_fields() -> None:
-    """Have no record of this process filled with what no line of ours shows.
+    """Switch off the fields of log records that our formats do not show.
 
     For each record CPython's `logging` searches the stack for the file and line of the call, and
-    asks for thread, process and task. Its documentation names the switches, one of them private,
-    and Python 3.11 has no public one: https://docs.python.org/3/howto/logging.html#optimization
+    reads thread, process and task. Its documentation names these switches. One is private, and
+    Python 3.11 has no public one: https://docs.python.org/3/howto/logging.html#optimization
     """
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def set_up_server_logs() -> None:
-    """Set up the logs as the settings say. If those are wrong, the start will tell."""
+    """Set up the logs as `LOG_FORMAT` says. The start reports wrong settings later."""
     try:
         log_format = load_settings().log_format
     except StartupError:

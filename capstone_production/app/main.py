@@ -62,7 +62,7 @@ from app.weather.upstream import open_client
 from app.workarounds.startup_errors import StartupErrorMiddleware
 from app.workarounds.uvicorn_websockets import log_clients_mistakes_quietly
 
-ABANDONED_AFTER = 600  # seconds without a byte, for an upload of some server
+ABANDONED_AFTER = 600  # seconds without a new byte, then no server works on an upload any more
 
 
 class AppState(TypedDict):
@@ -102,7 +102,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
         alone = engine.dialect.name == "sqlite"
         await sweep(media_storage, session, older_than=0 if alone else ABANDONED_AFTER)
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
-    # A connection of its own: that all others are in use is no fault of the database.
+    # A separate connection: a used-up pool must not look like a failed database.
     monitor = create_engine(settings.as_monitor(), "monitor")
     shutdown = Shutdown(settings.drain_seconds)
     streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
@@ -120,7 +120,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
             count_jobs = JobGauges(monitor).refresh
             gauges = Gauges(engine, redis, settings.media_dir, count_jobs)
             await stack.enter_async_context(gauges.running())
-            gc.freeze()  # what there is now stays: to look through it would stop us for 0.1 s
+            gc.freeze()  # these objects stay for good; a collection of them would take 0.1 s
             yield {
                 "settings": settings,
                 "engine": engine,
@@ -153,7 +153,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
 
 
 def remove_docs(app: FastAPI) -> None:
-    """Make the description and its pages answer 404."""
+    """Make `/openapi.json`, `/docs` and `/redoc` answer 404."""
     paths = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
     app.router.routes[:] = [
         route for route in app.router.routes if getattr(route, "path", None) not in paths
@@ -165,7 +165,7 @@ hide_tokens_in_logs()
 log_clients_mistakes_quietly()
 app = FastAPI(
     title="A small community",
-    description="Everything of the course at full size. Errors are problem documents (RFC 9457).",
+    description="The whole course in one service. Errors are problem documents (RFC 9457).",
     version="9.0.0",
     responses=errors(422, 503, "default"),
     lifespan=lifespan,
@@ -180,8 +180,8 @@ app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(CrossOriginMiddleware)
 app.add_middleware(SecurityHeadersMiddleware)
-app.add_middleware(ObserveMiddleware)  # sees what those above answer
-app.add_middleware(ForceCloseMiddleware)  # wants the server's own `send`, so it comes first of all
+app.add_middleware(ObserveMiddleware)  # sees the answers of those above
+app.add_middleware(ForceCloseMiddleware)  # needs the server's own `send`, so it is the outermost
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

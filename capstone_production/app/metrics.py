@@ -1,8 +1,8 @@
-"""`GET /metrics`, and the states that Prometheus sees there: how full the pools and the disk are.
+"""`GET /metrics`, and the gauges of the pools and the disk.
 
-A state is no event: each process looks at its own every few seconds, and when it is asked. Features
-add what they know: `app/jobs/gauges.py` counts the jobs that wait. Events are counted where they
-happen.
+A gauge shows a state. Each process reads the state of its pools every few seconds, and before each
+answer. Features add more gauges: `app/jobs/gauges.py` counts the waiting jobs. Counters of events
+are in the modules where the events happen.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from app.process_metrics import forget_dead_processes
 
 LOOK_EVERY = 5  # seconds
 
-disable_created_metrics()  # when a counter began is one more series for each, and of no use
+disable_created_metrics()  # the start time of each counter would double the series, for no use
 
 DATABASE_CONNECTIONS = Gauge(
     "database_pool_connections",
@@ -45,17 +45,19 @@ REDIS_CONNECTIONS = Gauge(
     ["state"],
     multiprocess_mode="livesum",
 )
-# Of the file system of MEDIA_DIR: on one machine everything else is there, too.
-DISK_FREE = Gauge("media_disk_free_bytes", "Room for pictures.", multiprocess_mode="livemostrecent")
+# The file system of MEDIA_DIR; on a single machine all other data is on it, too.
+DISK_FREE = Gauge(
+    "media_disk_free_bytes", "Free space for pictures.", multiprocess_mode="livemostrecent"
+)
 DISK_SIZE = Gauge(
     "media_disk_size_bytes",
-    "Room for pictures on an empty disk.",
+    "Size of the disk for pictures.",
     multiprocess_mode="livemostrecent",
 )
 
 
 class Gauges:
-    """Sets the gauges; `more` set those of a feature, when the metrics are asked for."""
+    """Sets the gauges; the functions in `more` set those of features, before each answer."""
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class Gauges:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look at the pools again and again."""
+        """Set the gauges of the pools every `LOOK_EVERY` seconds."""
 
         async def look() -> None:
             while True:
@@ -96,26 +98,26 @@ class Gauges:
                 REDIS_CONNECTIONS.labels(state).set(count)
 
     async def refresh(self) -> None:
-        """Set all of them."""
+        """Set all gauges."""
         self.look_at_pools()
         await self.look_at_disk()
         for look in self._more:
             await look()
 
     async def look_at_disk(self) -> None:
-        """Set the gauges of the disk, in a thread: it may not answer."""
+        """Set the gauges of the disk, in a thread, since a disk may not answer."""
         usage = await to_thread.run_sync(shutil.disk_usage, self._media_dir)
         DISK_FREE.set(usage.free)
         DISK_SIZE.set(usage.total)
 
 
 async def refresh_gauges(request: Request) -> None:
-    """Have the gauges show what is now: for whoever asks for the metrics."""
+    """Set all gauges to the present state, before the answer."""
     forget_dead_processes()
     gauges: Gauges = request.state.gauges
     await gauges.refresh()
 
 
 def expose_metrics(app: FastAPI) -> None:
-    """Add the route. The answer is made in a thread: it may be long."""
+    """Add the route. A thread makes the answer, since it may be long."""
     Instrumentator().expose(app, include_in_schema=False, dependencies=[Depends(refresh_gauges)])

@@ -1,4 +1,4 @@
-"""Bring the database's tables to what this code needs, or say why it cannot work with them."""
+"""Migrates the tables to the version that this code needs, or reports why that is not possible."""
 
 import asyncio
 import logging
@@ -24,20 +24,20 @@ from app.exceptions import StartupError
 ALEMBIC_INI = Path(__file__).resolve().parent.parent / "alembic.ini"
 FIRST_WAIT = 0.2  # seconds; each further one is twice as long
 LONGEST_WAIT = 5.0  # seconds
-TRY_AGAIN = "08", "57P03", "53300"  # SQLSTATE: no connection, it is starting, it has too many
+TRY_AGAIN = "08", "57P03", "53300"  # SQLSTATE: no connection, still starting, too many clients
 
 logger = logging.getLogger(__name__)
 
 
 async def prepare_schema(settings: Settings, *, upgrade: bool) -> None:
-    """Run the missing migrations when `upgrade` is set, else only look.
+    """Run the missing migrations when `upgrade` is set; otherwise only check the version.
 
     Waits up to `STARTUP_WAIT` seconds for a database that does not answer yet. Raises
-    `StartupError` when it cannot be opened, is newer than this code, or older and `upgrade` is not
-    set.
+    `StartupError` when the database cannot be opened, is newer than this code, or is older and
+    `upgrade` is not set.
     """
     with explained():
-        # An engine of its own: migrations change settings of their connection.
+        # A separate engine, since migrations change settings of their connection.
         engine = create_engine(settings, "migrate")
         try:
             await wait_for_database(engine, settings.startup_wait)
@@ -52,17 +52,17 @@ def explained() -> Iterator[None]:
     """Turn an error of Alembic or of the database into a `StartupError` of one line."""
     try:
         yield
-    except CommandError as error:  # such as two migrations that follow the same one
+    except CommandError as error:  # such as two migrations with the same predecessor
         raise StartupError(f"The migrations cannot run: {error}") from error
     except (SQLAlchemyError, ImportError, OSError, sqlite3.Error) as error:
         reason = getattr(error, "orig", None) or error
-        raise StartupError(f"DATABASE_URL: the database cannot be used: {reason}") from error
+        raise StartupError(f"DATABASE_URL: the database does not work: {reason}") from error
     except (TypeError, ValueError) as error:
-        raise StartupError("DATABASE_URL: a parameter after the ? is not understood") from error
+        raise StartupError("DATABASE_URL: wrong parameter after the ?: remove it") from error
 
 
 async def wait_for_database(engine: AsyncEngine, patience: float) -> None:
-    """Return when the database answers; raises what connecting raises after `patience` seconds."""
+    """Return when the database answers; after `patience` seconds raise the connection's error."""
     give_up_at, wait = time.monotonic() + patience, FIRST_WAIT
     while True:
         try:
@@ -72,7 +72,7 @@ async def wait_for_database(engine: AsyncEngine, patience: float) -> None:
             if not may_come_up(error) or time.monotonic() + wait > give_up_at:
                 raise
             reason = getattr(error, "orig", None) or error
-            logger.warning("Waiting %.1f s for the database: %s", wait, reason)
+            logger.warning("The database does not answer, next try in %.1f s: %s", wait, reason)
             await asyncio.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
         else:
@@ -80,8 +80,8 @@ async def wait_for_database(engine: AsyncEngine, patience: float) -> None:
 
 
 def may_come_up(error: Exception) -> bool:
-    """Return whether the error is one of a server that is not there yet, not of a wrong setting."""
-    if isinstance(error, OSError):  # asyncpg: nobody listens, or nobody answers
+    """Return whether the server may still be starting; False for a wrong setting."""
+    if isinstance(error, OSError):  # asyncpg: connection refused, or no answer
         return True
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
     return isinstance(code, str) and code.startswith(TRY_AGAIN)
@@ -95,12 +95,13 @@ def _prepare(connection: Connection, *, upgrade: bool) -> None:
     current = MigrationContext.configure(connection).get_current_revision()
     if current not in (None, *(script.revision for script in scripts.walk_revisions())):
         raise StartupError(
-            f"The database is at revision {current}, which this code does not know: it belongs to a"
-            f" newer version (this one ends at {head})"
+            f"The database is at revision {current}, which is newer than this code ({head}): start"
+            " the newer version, or downgrade the database with it"
         )
     if upgrade:
         command.upgrade(config, "head")
     elif current != head:
         raise StartupError(
-            f"The database is at revision {current}, this code needs {head}: alembic upgrade head"
+            f"The database is at revision {current}, this code needs {head}:"
+            " run `alembic upgrade head`"
         )

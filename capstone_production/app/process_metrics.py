@@ -1,7 +1,7 @@
 """Metrics of several processes in one answer.
 
-With `PROMETHEUS_MULTIPROC_DIR`, a directory that the processes of one container share and that is
-empty at first, prometheus_client keeps what each process counts in a file there, and adds them up.
+`PROMETHEUS_MULTIPROC_DIR` is a directory that the processes of one container share, empty at the
+start. prometheus_client stores the counts of each process in a file there, and adds them up.
 """
 
 import os
@@ -18,7 +18,7 @@ LIVE_GAUGES = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
 
 
 def forget_dead_processes() -> None:
-    """Take away the states of processes that are gone. Their counts stay."""
+    """Remove the gauges of processes that have ended. Their counters stay."""
     if not MULTIPROC_DIR:
         return
     found = [LIVE_GAUGES.fullmatch(path.name) for path in Path(MULTIPROC_DIR).iterdir()]
@@ -28,9 +28,9 @@ def forget_dead_processes() -> None:
 
 
 def is_alive(process_id: int) -> bool:
-    """Return whether there is such a process."""
+    """Return whether a process with this id runs."""
     try:
-        os.kill(process_id, 0)  # asks, and sends nothing
+        os.kill(process_id, 0)  # only checks, and sends no signal
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -42,7 +42,7 @@ class AllProcesses(Collector):
     """The metrics of all processes that share the directory."""
 
     def collect(self) -> Iterable[Metric]:
-        """Return them as they are now."""
+        """Return the present metrics."""
         forget_dead_processes()
         metrics: Iterable[Metric] = MultiProcessCollector(None).collect()
         return metrics

@@ -1,8 +1,9 @@
-"""How many things one user may have: no user fills the database alone.
+"""Limits the rows of each user, so that no user fills the database alone.
 
-Counting takes the longer the more a user has, so not every write counts. After a count a process
-lets a tenth of what is left pass before it counts again: up to ten processes together stay within
-the limit, and close to it every write counts. Writes at the same moment may exceed it by a few.
+A count takes longer the more rows a user has, so not every write counts. After a count, a process
+lets a tenth of the remaining rows pass before it counts again. So up to ten processes together stay
+within the limit, and close to the limit every write counts. Simultaneous writes may exceed it by a
+few rows.
 """
 
 from cachetools import LRUCache
@@ -13,19 +14,19 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.config import Settings
 
-SHARE = 10  # of what is left, one part passes without a count
-MAX_USERS = 100_000  # of whom a process remembers what is left
+SHARE = 10  # one part in ten of the remaining rows passes without a count
+MAX_USERS = 100_000  # for whom a process remembers the remaining rows
 
 
 class QuotaExceeded(HTTPException):
-    """A user has as many things of a kind as one user may have: answered with 409."""
+    """A user has reached the limit for a kind of rows: answered with 409."""
 
     def __init__(self, kind: str, limit: int) -> None:
-        super().__init__(409, f"You have {limit} {kind}, the most that one user may have")
+        super().__init__(409, f"You have {limit} {kind}, the maximum for one user")
 
 
 class Quotas:
-    """The number of things that each user may still add, as far as this process knows."""
+    """The number of rows that each user may still add, as far as this process knows."""
 
     def __init__(self, settings: Settings) -> None:
         self._limits = {
@@ -38,7 +39,10 @@ class Quotas:
     async def take(
         self, session: AsyncSession, owner: InstrumentedAttribute[int], owner_id: int
     ) -> None:
-        """Count one more row, in whose column `owner` the user is; raises `QuotaExceeded`."""
+        """Count one more row of this user; raises `QuotaExceeded`.
+
+        `owner` is the column with the id of the user.
+        """
         kind = owner.class_.__tablename__
         left = self._left.get((kind, owner_id), 0)
         if left == 0:

@@ -1,13 +1,13 @@
 """Limits for each client address: on guessing passwords, and on looking up cities.
 
-`RATE_LIMIT_AUTH` holds for a client address and a user name together, so nobody locks out somebody
-else by failing in that one's name. Ten times as much holds for an address alone.
-`RATE_LIMIT_WEATHER` holds for an address; answers from the cache, here or in Redis, do not count.
+`RATE_LIMIT_AUTH` counts per client address and user name, so an attacker cannot lock out another
+user. A second limit, ten times as high, counts all attempts of one address. `RATE_LIMIT_WEATHER`
+counts per address; answers from the cache, here or in Redis, do not count.
 
-Attempts are counted in fixed windows: around the end of one there may be twice as many. All
-processes count together in Redis. When it does not answer, each counts for itself, in memory: worse
-than one count, better than none, and `rate_limit_failures_total` tells. A crowd of addresses that
-guesses one user's password is not stopped here.
+Attempts are counted in fixed windows, so around the end of a window twice as many may pass. All
+processes count together in Redis. When it does not answer, each process counts alone, in memory,
+and `rate_limit_failures_total` increases. These limits do not stop many addresses that guess the
+password of one user.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ ADDRESS_FACTOR = 10  # one address may be an office or a school with many users
 MAX_IN_MEMORY = 10_000  # counts; each is kept for one window
 
 REFUSALS = Counter("rate_limit_refusals", "Requests that were refused.", ["limit"])
-FAILURES = Counter("rate_limit_failures", "Times that an attempt was not counted where it should.")
+FAILURES = Counter("rate_limit_failures", "Attempts that Redis could not count.")
 
-# The request that a lookup is for. A lookup runs in a task of its own, which gets a copy of the
-# context of the request that started it.
+# The request that started a lookup. The lookup runs in a separate task, with a copy of the context
+# of that request.
 current_request: ContextVar[Request] = ContextVar("current_request")
 
 
 class Count(NamedTuple):
-    """The events that are counted together, and how many there may be."""
+    """The events that are counted together, and their limit."""
 
     name: str
     limit: RateLimitItem
@@ -48,7 +48,7 @@ class Count(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """The limit that was exceeded, and for how many seconds it will be."""
+    """The exceeded limit, and the seconds until the next attempt."""
 
     limit: str
     wait: int
@@ -67,7 +67,7 @@ class RateLimits:
             self._limiters.insert(0, FixedWindowRateLimiter(storage))
 
     async def count(self, attempt: list[Count], what: str) -> None:
-        """Add one to each count; answers 429 when there were too many of `what`."""
+        """Add one to each count; raises a 429 when there were too many of `what`."""
         if len(self._memory.expirations) >= MAX_IN_MEMORY:
             FAILURES.inc()
             await self._memory.reset()
@@ -96,7 +96,7 @@ class AuthLimits(RateLimits):
             self._per_address = type(limit)(limit.amount * ADDRESS_FACTOR, limit.multiples)
 
     async def check(self, action: str, address: str, username: str | None = None) -> None:
-        """Count an attempt; answers 429 when there were too many."""
+        """Count an attempt; raises a 429 when there were too many."""
         if self._per_name is None:
             return
         attempt = [Count(f"{action}_address", self._per_address, address)]
@@ -114,16 +114,17 @@ class LookupLimits(RateLimits):
         self._per_address: RateLimitItem | None = parse(rate) if rate else None
 
     async def check(self) -> None:
-        """Count a lookup for the current request; answers 429 when there were too many."""
+        """Count a lookup for the current request; raises a 429 when there were too many."""
         if self._per_address is not None:
             address = client_network(current_request.get())
             await self.count([Count("weather", self._per_address, address)], "lookups")
 
 
 async def add(attempt: list[Count], limiter: FixedWindowRateLimiter) -> Refusal | None:
-    """Add one to each count; return the first limit that was exceeded, if one was."""
+    """Add one to each count; return the first exceeded limit, or None."""
     for name, limit, counted in attempt:
-        # Hashed: short whatever was sent, and no names, or passwords typed as one, in Redis.
+        # A hash is short for any input, and keeps names out of Redis. Users may type a password
+        # as the name.
         key = f"{name}:{hashlib.sha256(counted.encode()).hexdigest()}"
         if not await limiter.hit(limit, key):
             window = await limiter.get_window_stats(limit, key)
@@ -132,15 +133,15 @@ async def add(attempt: list[Count], limiter: FixedWindowRateLimiter) -> Refusal 
 
 
 def client_network(request: Request) -> str:
-    """Return the client's address; for IPv6 the /64, which is what one customer gets at least.
+    """Return the client's address; for IPv6 the /64, the smallest network of one customer.
 
-    Behind a proxy uvicorn has to believe it: FORWARDED_ALLOW_IPS names the proxy's address.
+    Behind a proxy FORWARDED_ALLOW_IPS must name its address, or all clients have one address.
     """
     host = request.client.host if request.client else ""
     try:
         address = ip_address(host)
     except ValueError:
-        return host  # a socket without addresses, or what a trusted proxy says
+        return host  # a socket without addresses, or a text from a trusted proxy
     if isinstance(address, IPv6Address):
         mapped = address.ipv4_mapped
         network = IPv4Network(mapped) if mapped else IPv6Network((int(address), 64), strict=False)

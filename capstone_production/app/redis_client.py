@@ -1,7 +1,7 @@
-"""The connection to Redis, which everything that uses it shares, and can do without.
+"""The shared pool of connections to Redis. The app also works while Redis is down.
 
-No call waits for longer than a moment: whoever calls has an answer for a Redis that is down, and
-counts it. Redis keeps nothing here that the database does not have, or that would be missed.
+Every call has a short time limit, and every caller has a fallback. Redis holds only data that the
+database has too, or that may be lost.
 """
 
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from app.config import Settings
 
 ANSWERS_WITHIN = 0.5  # seconds, for connecting, for an answer, and for a free connection
 
-# A call raises one of these when Redis is down, slow, or has no connection left for us.
+# A call raises one of these when Redis is down or slow, or the pool has no free connection.
 REDIS_ERRORS = (RedisError, OSError)
 
 
@@ -24,7 +24,7 @@ REDIS_ERRORS = (RedisError, OSError)
 async def open_redis(settings: Settings) -> AsyncIterator[Redis | None]:
     """Yield the client that all requests share, or None when no Redis is configured.
 
-    Nothing is connected yet: a Redis that is down does not stop the start.
+    It does not connect yet, so the app starts also while Redis is down.
     """
     if not settings.redis_url:
         yield None
@@ -36,7 +36,7 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis | None]:
         socket_timeout=ANSWERS_WITHIN,
         socket_connect_timeout=ANSWERS_WITHIN,
         health_check_interval=30,
-        # One new try, for a connection that a restart of the server broke; none after a wait.
+        # One immediate retry, for a connection that a restart of Redis has closed.
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
     )
     async with Redis(connection_pool=pool) as redis:

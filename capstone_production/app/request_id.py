@@ -1,7 +1,7 @@
-"""The name of the request that is being answered: in its answer, and in every line logged for it.
+"""The id of the current request, which is in its answer and in every line of its log.
 
-A client or a gateway may give the name, so that one search finds a request in the logs of all who
-had a part in it. An id that is not well formed is not taken over, since it goes into our log.
+A client or a gateway may choose the id, so that one search finds a request in the logs of all
+services. A malformed id is replaced, because ids go into our log.
 """
 
 import random
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 HEADER = b"x-request-id"
 WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
-# Set for each request; threads and tasks that are started for one know it too.
+# Set for each request, and inherited by its threads and tasks.
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
 
 

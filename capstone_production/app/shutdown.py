@@ -1,13 +1,13 @@
-"""Stopping in good order, and in time.
+"""An orderly stop, within a time limit.
 
-1. SIGTERM or SIGINT: from now on we are not ready, and whoever spreads the requests is given
-   `DRAIN_SECONDS` to notice. Everything is served meanwhile.
-2. The server stops: nobody new is let in, sockets are closed with 1012, streams end, and requests
-   have until `REQUESTS_MAY_TAKE`. Then the server cancels them: 503.
+1. SIGTERM or SIGINT: `/health/ready` answers 503, and load balancers have `DRAIN_SECONDS` to
+   notice. Meanwhile the server still serves all requests.
+2. The server stops: it accepts no new connections, closes sockets with 1012, and ends streams.
+   Open requests get `REQUESTS_MAY_TAKE` seconds. Then the server cancels them with a 503.
 3. The lifespan ends: jobs go back to the queue, connections are closed.
 
-All of it takes less than `STOPS_WITHIN`, whatever a client or a database does. Who asks a second
-time does not want to wait: we end at once, and what we worked on is done again by others.
+The stop takes less than `STOPS_WITHIN` seconds, whatever a client or a database does. A second
+signal ends the process at once. Other processes then repeat its unfinished work.
 """
 
 import asyncio
@@ -25,7 +25,8 @@ import uvicorn
 REQUESTS_MAY_TAKE = 12  # seconds
 STOPS_WITHIN = 19  # seconds
 LIFESPAN_END_TAKES = 3  # seconds
-# A Ctrl-C reaches every process of a terminal, and a supervisor passes it on: that is one wish.
+# A Ctrl-C reaches every process of a terminal, and a supervisor may pass it on a second time.
+# Signals within this time count as one.
 SAME_WISH = 1.0  # seconds
 
 logger = logging.getLogger(__name__)
@@ -35,14 +36,14 @@ class Shutdown:
     """Whether the process was asked to stop."""
 
     def __init__(self, drain_seconds: float) -> None:
-        self.draining = False  # it will stop: not ready any more
-        self.requested = False  # it stops now: what goes on for long has to end
+        self.draining = False  # a stop was requested: not ready any more
+        self.requested = False  # the stop has begun: streams and sockets have to end
         self._drain_seconds = drain_seconds
         self._asked_at = 0.0
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Notice SIGTERM and SIGINT, and pass them on to the server when its time has come."""
+        """Handle SIGTERM and SIGINT; pass them on to the server after `DRAIN_SECONDS`."""
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread gets signals
             return
@@ -52,13 +53,13 @@ class Shutdown:
         def notice(number: int, frame: FrameType | None) -> None:
             if self.draining:
                 if time.monotonic() - self._asked_at > SAME_WISH:
-                    end_at_once("asked a second time")
+                    end_at_once("a second signal came")
                 return
             self.draining = True
             self._asked_at = time.monotonic()
             handler = handlers[signal.Signals(number)]
             limit_requests(handler, STOPS_WITHIN - LIFESPAN_END_TAKES - self._drain_seconds)
-            last_resort = threading.Timer(STOPS_WITHIN, end_at_once, ["it took too long"])
+            last_resort = threading.Timer(STOPS_WITHIN, end_at_once, ["the stop took too long"])
             last_resort.daemon = True
             last_resort.start()
 
@@ -67,7 +68,7 @@ class Shutdown:
                 if callable(handler):
                     handler(number, frame)
 
-            # The loop may be asleep, and a signal alone does not wake it.
+            # A signal alone does not wake an idle event loop; this call does.
             loop.call_soon_threadsafe(loop.call_later, self._drain_seconds, stop)
 
         for number in handlers:
@@ -80,13 +81,13 @@ class Shutdown:
 
 
 def limit_requests(handler: object, seconds: float) -> None:
-    """Have uvicorn wait so long for open requests, unless its command line says how long."""
+    """Make uvicorn wait `seconds` for open requests, unless its command line sets a time."""
     server = getattr(handler, "__self__", None)
     if isinstance(server, uvicorn.Server) and server.config.timeout_graceful_shutdown is None:
         server.config.timeout_graceful_shutdown = max(1, min(REQUESTS_MAY_TAKE, int(seconds)))
 
 
 def end_at_once(reason: str) -> None:
-    """End the process here and now."""
-    logger.error("Stopped at once: %s", reason)
+    """End the process immediately."""
+    logger.error("The process ends at once: %s", reason)
     os._exit(1)

@@ -1,10 +1,10 @@
 """A process that is stuck ends itself, so that its supervisor starts a new one.
 
-Docker starts a container again that has ended, and does nothing about one that hangs; nothing else
-can help a process whose event loop stands still, or a Celery whose connection is lost for good.
-`STUCK_AFTER` seconds without a sign of life are the end: the stacks of all threads go to the log.
-Others do its work again, as after any crash. A database or a Redis that is down does not end a
-process: a new one would not have them either.
+Docker restarts a container that has ended, but not one that hangs. A restart is the only help for a
+process with a blocked event loop, or for a Celery whose connection is lost for good. After
+`STUCK_AFTER` seconds without a sign of life, the process writes the stacks of all threads to the
+log, and ends. Other processes repeat its work, as after any crash. A database or Redis that is down
+does not end a process, because a new one would not have it either.
 """
 
 import asyncio
@@ -22,22 +22,22 @@ from celery import signals
 
 from app.config import Settings
 
-LOOKS = 10  # in the time after which a process is stuck
-STDERR = 2  # the file: Celery puts something else in the place of `sys.stderr`
+LOOKS = 10  # checks in `STUCK_AFTER` seconds
+STDERR = 2  # the file descriptor, since Celery replaces `sys.stderr`
 
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def watched_event_loop(stuck_after: float) -> AsyncIterator[None]:
-    """End the process when the event loop does nothing for so many seconds; 0: never."""
+    """End the process when the event loop is blocked for `stuck_after` seconds; 0: never."""
     if not stuck_after:
         yield
         return
 
     async def put_off() -> None:
         while True:
-            # The thread behind this is not Python's: it ends us whatever holds the interpreter.
+            # Its thread needs no interpreter lock, so it ends the process in any case.
             faulthandler.dump_traceback_later(stuck_after, exit=True)
             await asyncio.sleep(stuck_after / LOOKS)
 
@@ -52,7 +52,7 @@ async def watched_event_loop(stuck_after: float) -> AsyncIterator[None]:
 class CeleryWatchdog:
     """Ends a worker, or beat, that is silent for `STUCK_AFTER` seconds although Redis answers.
 
-    Each sign of life also touches `HEARTBEAT_FILE`, for a health check from outside.
+    Each sign of life also touches `HEARTBEAT_FILE`, for the health check of the container.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -67,15 +67,15 @@ class CeleryWatchdog:
     def connect(self) -> None:
         """Listen to Celery's signals: a worker's heartbeat, and the messages that beat sends."""
         signals.heartbeat_sent.connect(self.note_life, weak=False)
-        # Not before: a worker's processes send messages, too, and that says nothing of the worker.
+        # Only in beat: in a worker, messages of its child processes are no sign of the worker.
         signals.beat_init.connect(self.connect_beat, weak=False)
 
     def connect_beat(self, **_: Any) -> None:
-        """Listen to what beat sends: something every second."""
+        """Listen to the messages of beat, which sends at least one every second."""
         signals.after_task_publish.connect(self.note_life, weak=False)
 
     def note_life(self, **_: Any) -> None:
-        """Put the end off; the first time, begin to watch."""
+        """Note a sign of life; the first one starts the watching thread."""
         self._alive_at = time.monotonic()
         if self._file:
             with suppress(OSError):
@@ -85,7 +85,7 @@ class CeleryWatchdog:
             self._thread.start()
 
     def watch(self) -> None:
-        """Look again and again; does not return."""
+        """Check the signs of life forever; does not return."""
         interval = self._stuck_after / LOOKS
         while True:
             time.sleep(interval)
@@ -93,7 +93,7 @@ class CeleryWatchdog:
             if silent_for > 2 * interval and not self._redis_answers():
                 self._alive_at = time.monotonic()
             elif silent_for > self._stuck_after:
-                logger.error("Stuck for %.0f s: this process ends", silent_for)
+                logger.error("No sign of life for %.0f s: this process ends itself", silent_for)
                 faulthandler.dump_traceback(STDERR)
                 os._exit(1)
 

@@ -13,7 +13,7 @@ from app.exceptions import StartupError
 from app.migrate import explained, wait_for_database
 from app.models import Base  # from app.models, which imports every table
 
-MIGRATION_LOCK = 7_264_110_501  # any number, as long as everybody takes the same
+MIGRATION_LOCK = 7_264_110_501  # any number, the same in all processes
 
 
 def run_migrations(connection: Connection) -> None:
@@ -25,8 +25,8 @@ def run_migrations(connection: Connection) -> None:
         # starts at the same time waits, and then has nothing to do.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
-        # Ten that start at once: one migrates, the others wait for it and find nothing left to do.
-        # The lock belongs to the transaction and ends with it, also when we are killed.
+        # When ten processes start at once, one migrates. The others wait, then find nothing to do.
+        # The lock ends with the transaction, also when the process is killed.
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
@@ -59,7 +59,7 @@ async def run_as_command() -> None:
             await connection.run_sync(run_migrations)
     finally:
         await engine.dispose()
-        # aiosqlite 0.22: after a file that it cannot open, its thread needs the loop a bit longer.
+        # aiosqlite 0.22: after a file that it cannot open, its thread still uses the loop.
         await asyncio.sleep(0.1)
 
 
@@ -73,4 +73,4 @@ else:
             else:
                 asyncio.run(run_as_command())
     except StartupError as error:
-        raise CommandError(str(error)) from None  # which Alembic prints in one line
+        raise CommandError(str(error)) from None  # Alembic prints it in one line

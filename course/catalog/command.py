@@ -1,4 +1,4 @@
-"""How every tool ends: one line for a person's mistake, no traceback, no noise on a closed pipe."""
+"""The end of every tool: one line for a user's mistake, and silence on a closed pipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from course.catalog.stages import ROOT, CourseError
 
-# What a shell reports for a program that died of SIGPIPE, which is what `| head` does to it.
+# The exit code of a program that SIGPIPE ended, as with `| head`.
 CLOSED_PIPE = 141
 INTERRUPTED = 130
 
@@ -20,7 +20,7 @@ def run(
     arguments: Sequence[str] | None = None,
     root: Path = ROOT,
 ) -> int:
-    """Return `main`'s exit status, or 2 for a `CourseError`, which is printed to stderr."""
+    """Return `main`'s exit status, or 2 after printing a `CourseError` to stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show an arrow
     try:
@@ -30,7 +30,7 @@ def run(
         print(error, file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The interpreter flushes stdout once more when it ends: give it somewhere to go.
+        # The interpreter flushes stdout again at its end, so stdout needs an open target.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
     except KeyboardInterrupt:

@@ -1,9 +1,8 @@
-"""The Python environments: one for each stage, with its `requirements.txt` and no more, and one for
-all tools and tests.
+"""The Python environments: one for each stage with its requirements, and one for all tools.
 
-A stage that imports what its requirements do not name fails here as it would for a learner. An
-environment is made on first use, kept in `.nox/apps/`, and made again when the requirements, the
-constraints or the Python change.
+A stage that imports a package which its requirements do not name fails here as it does for a
+learner. An environment is made on first use, kept in `.nox/apps/`, and made again when the
+requirements, the constraints or the Python change.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from filelock import FileLock
 
 from course.catalog.stages import ROOT, CourseError, Stage
 
-# Resolved: where `.nox` is a link, the scripts inside an environment name the place that stays.
+# Resolved, since `.nox` may be a link, and scripts in an environment need the real path.
 ENVIRONMENTS = (ROOT / ".nox" / "apps").resolve()
 CONSTRAINTS = ROOT / "constraints.txt"
-# What the solutions in Python need that the grading is tried on; the first file pins what
-# `constraints.txt` does not know.
+# Requirements of the Python solutions that test the grader; the first file pins packages that
+# `constraints.txt` does not have.
 SOLUTIONS = tuple(
     ROOT / "tools" / "tests" / "grade" / "solutions" / name
     for name in ("pins.txt", "fastapi_docs/requirements.txt", "flask/requirements.txt")
@@ -39,21 +38,21 @@ def python_of(environment: Path) -> Path:
 
 
 def stage_python(stage: Stage) -> Path:
-    """Return the interpreter of the stage's own environment, building it when it is not current.
+    """Return the interpreter of the stage's own environment; build it if it is missing or outdated.
 
-    Raises `CourseError` with the installer's last words when it cannot be built.
+    Raises `CourseError` with the end of the installer's output if the build fails.
     """
     return build(_environment(stage.name), ROOT / stage.directory / "requirements.txt")
 
 
 def tools_python() -> Path:
-    """Return the interpreter of the environment of the tests and tools, built like a stage's."""
+    """Return the interpreter of the environment of the tests and tools."""
     names = ("tests", "tools")
     return build(_environment("tools"), *(ROOT / name / "requirements.txt" for name in names))
 
 
 def solutions_python() -> Path:
-    """Return the interpreter of the environment of the solutions in Python, all in one."""
+    """Return the interpreter of the one environment of all Python solutions."""
     return build(_environment("solutions"), *SOLUTIONS)
 
 
@@ -65,7 +64,7 @@ def build(environment: Path, *requirements: Path) -> Path:
     """Make `environment` hold exactly `requirements` (pinned by `constraints.txt`)."""
     environment.parent.mkdir(parents=True, exist_ok=True)
     stamp = environment / "built-from.txt"
-    # Two sessions started together build it once; the lock dies with its process.
+    # Two sessions that start together build it once; the lock ends with its process.
     with FileLock(f"{environment}.lock"):
         wanted = _fingerprint(*requirements)
         if _read(stamp) != wanted:
@@ -73,7 +72,8 @@ def build(environment: Path, *requirements: Path) -> Path:
             stamp.unlink(missing_ok=True)
             shutil.rmtree(environment, ignore_errors=True)
             _create(environment, *requirements)
-            # Gone first and written last: what was interrupted has no stamp and is made again.
+            # Deleted first and written last, so an interrupted build has no stamp and is made
+            # again.
             stamp.write_text(wanted, encoding="utf-8")
     return python_of(environment)
 
@@ -98,15 +98,15 @@ def _create(environment: Path, *requirements: Path) -> None:
     if uv is not None:
         try:
             _run([*uv, "venv", "--quiet", "--python", sys.executable, str(environment)])
-            # Compiled now, as pip does: else each of the many starts in the tests compiles it all.
+            # Compiled now, as pip does; otherwise each start in the tests compiles everything.
             install = ["pip", "install", "--quiet", "--compile-bytecode"]
             _run([*uv, *install, "--python", str(python_of(environment)), *pins])
             return
         except CourseError as error:
-            # uv does not read pip.conf: behind a mirror that only pip knows, pip still works.
+            # uv does not read pip.conf, so behind a mirror only pip may work.
             print(f"uv could not do it ({error}); trying pip …", file=sys.stderr, flush=True)
             shutil.rmtree(environment, ignore_errors=True)
-    # virtualenv comes with nox and brings its own pip, which Debian's venv module may not.
+    # virtualenv comes with nox and has its own pip; Debian's venv module may lack it.
     maker = "virtualenv" if importlib.util.find_spec("virtualenv") else "venv"
     _run([sys.executable, "-m", maker, str(environment)])
     pip = [str(python_of(environment)), "-m", "pip", "install", "--disable-pip-version-check"]

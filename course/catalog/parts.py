@@ -9,7 +9,7 @@ from course.catalog.stages import Stage
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a file that is left to do; without names it is the whole file."""
+    """A part of a file that a learner writes; without names it is the whole file."""
 
     rows: tuple[str, ...]
     path: str
@@ -17,7 +17,7 @@ class Part:
 
 
 def read_parts(stage: Stage) -> list[Part]:
-    """Return what `stages.toml` leaves to do in a stage."""
+    """Return the parts of a stage that learners write."""
     parts = []
     for line in stage.starter:
         rows, _, rest = line.partition(" ")

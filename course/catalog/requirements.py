@@ -4,8 +4,8 @@
     python -m course.catalog.requirements --map    print each row and its tests
 
 `requirements.toml` beside this file holds the rows. A test names its rows by a mark,
-`@pytest.mark.requirement("3.1")`. This module reads the marks from the source, so nobody writes the
-map, and no test has to be imported for it. `pytest --row 3.1` runs the tests of a row.
+`@pytest.mark.requirement("3.1")`. This module reads the marks from the source, so the map needs no
+file and no import of tests. `pytest --row 3.1` runs the tests of a row.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ IDS = [f"{section}.{row}" for section, rows in _SECTIONS.items() for row in rang
 
 @dataclass(frozen=True)
 class Requirement:
-    """A row: it holds from `stage` to `until`, after which `successor` replaces it."""
+    """A row: it applies from `stage` to `until`; then `successor` replaces it."""
 
     id: str
     text: str
@@ -45,23 +45,23 @@ class Requirement:
     tests: tuple[str, ...] = ()  # node ids without parameters
     until: int | None = None
     successor: str | None = None
-    restart: bool = False  # it is about a restart, so a server at a URL cannot show it
+    restart: bool = False  # it is about a restart, so a server at a URL cannot be tested
 
 
 @dataclass(frozen=True)
 class TestFunction:
     """A test in the source: its node id without parameters, and the rows that it names."""
 
-    __test__ = False  # pytest: this is no test class
+    __test__ = False  # tells pytest that this class holds no tests
 
     id: str
     rows: tuple[str, ...]
 
 
 def load_requirements(path: Path = ROWS, root: Path = ROOT) -> list[Requirement]:
-    """Return the rows with their tests; `ValueError` or `TypeError` says what is wrong.
+    """Return the rows with their tests; raise `ValueError` or `TypeError` for a mistake.
 
-    TOML itself refuses a table that is there twice.
+    TOML itself refuses a repeated table.
     """
     rows: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
     tests: dict[str, list[str]] = {}
@@ -78,8 +78,8 @@ def load_requirements(path: Path = ROWS, root: Path = ROOT) -> list[Requirement]
 def find_tests(root: Path = ROOT) -> tuple[TestFunction, ...]:
     """Return every test function below `root`, file by file, in the order of the source.
 
-    Raises `ValueError` for a mark that cannot be read: it is on no test, or its rows are not
-    written out.
+    Raises `ValueError` for a mark that cannot be read: it does not belong to a test, or its rows
+    are not literals.
     """
     files = [file for suite in SUITES for file in sorted((root / suite).rglob("test_*.py"))]
     return tuple(test for file in files for test in _tests_of(file, root))
@@ -120,11 +120,11 @@ def _rows_of(mark: ast.expr, place: str) -> list[str]:
 def find_problems(
     requirements: Iterable[Requirement], tests: Iterable[TestFunction], stages: int
 ) -> list[str]:
-    """Return the mistakes in rows and marks, a line each; `stages` is how many stages exist."""
+    """Return the mistakes in rows and marks, a line each; `stages` is the number of stages."""
     rows = {requirement.id: requirement for requirement in requirements}
     problems = [f"{row_id}: not in the map" for row_id in IDS if row_id not in rows]
     problems += [
-        f"{row_id}: there is no such requirement"
+        f"{row_id}: no such requirement"
         for row_id, row in rows.items()
         if row_id not in IDS and row.stage <= LAST_STAGE
     ]
@@ -134,7 +134,7 @@ def find_problems(
         if row.stage <= stages and not row.tests:
             problems.append(f"{row_id}: no test, and stage {row.stage} exists")
         if (row.until is None) != (row.successor is None):
-            problems.append(f"{row_id}: `until` and `successor` go together")
+            problems.append(f"{row_id}: give both `until` and `successor`")
         if row.successor is not None and row.successor not in rows:
             problems.append(f"{row_id}: its successor {row.successor} is not in the map")
     for test in tests:
@@ -159,7 +159,7 @@ def page(requirements: Iterable[Requirement]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the problems or that there is none, or the map; return the exit code."""
+    """Print the problems, or the map, or that all is well; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m course.catalog.requirements",
         description=__doc__,

@@ -1,8 +1,8 @@
-"""The files of a stage directory as git sees them on disk, and git tree objects of them.
+"""The files of a stage directory on disk, as git sees them, and their git trees.
 
-Uncommitted and untracked files count, ignored ones never do: they are neither listed nor written
-nor deleted here. Trees are made through a private index, so what the user has staged stays staged.
-Content is compared as git stores it, so `.gitattributes` decides about line endings.
+Uncommitted and untracked files count. Ignored files do not: they are never listed, written or
+deleted here. Trees are made with a private index, so the user's staged changes stay staged. Content
+is compared as git stores it, so `.gitattributes` decides about line endings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from course.catalog.stages import CourseError
 
-# Where a file is written before it takes its name, so that a killed run never leaves half a file.
+# The temporary name of a file during a write, so that a killed run leaves no half file.
 UNFINISHED = ".course-propagate.tmp"
 
 
@@ -42,22 +42,22 @@ class Tree(NamedTuple):
 def git(
     root: Path, *arguments: str, given: bytes = b"", index: Path | None = None, most: int = 0
 ) -> bytes:
-    """Return what git prints for `arguments`, run in `root`.
+    """Return the output of git with these `arguments`, run in `root`.
 
     `index` replaces the user's index; exit statuses up to `most` count as success. Raises
-    `CourseError` with git's own words, or with what to do when there is no git or no repository.
+    `CourseError` with git's message, or with an instruction if git or the repository is missing.
     """
     environment = os.environ | {"LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
     if index is not None:
         environment["GIT_INDEX_FILE"] = str(index)
-    # A line-ending warning is not an error here: .gitattributes has decided.
+    # Ignore warnings about line endings, since .gitattributes decides about them.
     command = ["git", "-c", "core.safecrlf=false", "-c", "core.quotePath=false", *arguments]
     try:
         done = subprocess.run(command, cwd=root, env=environment, input=given, capture_output=True)
     except FileNotFoundError as error:
         if not root.is_dir():
-            raise CourseError(f"{root}: there is no such directory") from error
-        raise CourseError("this needs git, and there is none on the PATH: install it") from error
+            raise CourseError(f"{root}: no such directory") from error
+        raise CourseError("git is not on the PATH: install it") from error
     if done.returncode < 0 or done.returncode > most:
         said = " ".join(done.stderr.decode("utf-8", "replace").split())
         if "not a git repository" in said:
@@ -70,26 +70,26 @@ def git(
 
 
 def shown(path: str) -> str:
-    """Return `path` for a message: as it is, or escaped when it would break the line."""
+    """Return `path` for a message, escaped if it would break the line."""
     return path if path.isprintable() else ascii(path)
 
 
 def listed(root: Path, directory: str = ".") -> list[str]:
-    """Return the paths, relative to `root`, that git lists on disk: tracked or not, none ignored.
+    """Return the paths on disk, relative to `root`, that git does not ignore, tracked or not.
 
-    Symbolic links are among them; so is a nested repository, with a slash at its end.
+    They include symbolic links, and nested repositories with a slash at the end.
     """
     return list(_indexed(root, directory))
 
 
 def _indexed(root: Path, *directories: str) -> dict[str, Entry | None]:
-    """Return what the user's index has for each listed path: nothing for an untracked one."""
+    """Return the entry of the user's index for each listed path, except untracked ones."""
     output = git(root, "ls-files", "-cost", "--exclude-standard", "-z", "--", *directories)
     found: dict[str, Entry | None] = {}
     for row in output.split(b"\0"):
         about, _, name = row.partition(b"? " if row.startswith(b"? ") else b"\t")
         path = os.fsdecode(name)
-        # A tracked path may be gone from the disk, or a directory by now.
+        # A tracked path may have been deleted or replaced by a directory.
         if path.endswith("/") or (path and _is_file(root / path)):
             # H 100644 1a2b… 0: a tag, the mode, the content, the side of a git merge.
             found[path] = Entry(*about.decode().split(" ")[1:3]) if about else None
@@ -101,10 +101,10 @@ def _is_file(path: Path) -> bool:
 
 
 def trees_on_disk(root: Path, directories: Iterable[str]) -> dict[str, Tree]:
-    """Store what each directory holds now as a git tree; return the trees by directory.
+    """Store the present files of each directory as a git tree; return the trees by directory.
 
-    A directory without files, or that is not there, has the empty tree. Raises `CourseError` for
-    what a plain copy cannot be: a symbolic link, a repository inside.
+    An empty or missing directory has the empty tree. Raises `CourseError` for a symbolic link or a
+    nested repository, since a plain copy cannot hold them.
     """
     wanted = list(directories)
     if not wanted:
@@ -117,12 +117,12 @@ def trees_on_disk(root: Path, directories: Iterable[str]) -> dict[str, Tree]:
             )
         if path.endswith("/"):
             raise CourseError(f"{shown(path)} is a git repository of its own: delete its .git")
-    # One index for all of them: starting git is what takes the time.
+    # One index for all of them, since each start of git takes time.
     prefix = _prefix(root)
     with tempfile.TemporaryDirectory(prefix="course-") as scratch:
         index = Path(scratch) / "index"
-        # Where the file system knows no executable bit (core.fileMode=false), git keeps the mode
-        # that the index has: start from the user's. The content is read from disk below.
+        # On a file system without executable bits (core.fileMode=false), git keeps the mode of the
+        # index. So start from the user's index; the content is read from disk below.
         known = [
             f"{entry.mode} {entry.blob}\t{prefix}{path}"
             for path, entry in paths.items()
@@ -145,7 +145,7 @@ def trees_on_disk(root: Path, directories: Iterable[str]) -> dict[str, Tree]:
 
 
 def tree_on_disk(root: Path, directory: str) -> Tree:
-    """Return what `trees_on_disk` returns for one directory."""
+    """Return the tree of one directory, as `trees_on_disk` does."""
     return trees_on_disk(root, [directory])[directory]
 
 
@@ -164,7 +164,7 @@ def _ended(items: Iterable[str]) -> bytes:
 
 
 def read_tree(root: Path, tree: str) -> Files:
-    """Return the files of a stored tree by path; raise `CourseError` when git has no such tree."""
+    """Return the files of a stored tree by path; raise `CourseError` if git does not have it."""
     try:
         _, files = _rows(root, tree)
     except CourseError as error:
@@ -202,10 +202,11 @@ def store(root: Path, data: bytes) -> str:
 
 
 def place(root: Path, directory: str, now: Files, wanted: Files) -> list[str]:
-    """Make `directory`, which holds `now`, hold `wanted`; return the paths it could not place.
+    """Change `directory` from `now` to `wanted`; return the paths that could not be written.
 
-    A path is not placed when something that is not in `now` (an ignored file, a user's file where
-    a directory must be) is in the way. Every file is either as before or complete at any moment.
+    A path cannot be written if something that is not in `now` is in the way (an ignored file, or a
+    user's file in the place of a directory). At any moment each file is either unchanged or
+    complete.
     """
     home = root / directory
     for path in sorted(now.keys() - wanted.keys()):
@@ -215,7 +216,7 @@ def place(root: Path, directory: str, now: Files, wanted: Files) -> list[str]:
     for path, entry in sorted(wanted.items()):
         if now.get(path) == entry:
             continue
-        # What checkout would write: line endings as .gitattributes says for this path.
+        # Git applies the line endings of .gitattributes, as in a checkout.
         where = f"--path={directory}/{path}"
         data = git(root, "cat-file", "--filters", where, entry.blob)
         if path not in now and _in_the_way(home, home / path, data):
@@ -254,5 +255,5 @@ def _write(home: Path, target: Path, data: bytes, *, executable: bool) -> None:
     unfinished.write_bytes(data)
     if executable:
         mode = stat.S_IMODE(unfinished.stat().st_mode)
-        unfinished.chmod(mode | (mode & 0o444) >> 2)  # whoever may read it may run it
+        unfinished.chmod(mode | (mode & 0o444) >> 2)  # executable for everybody who may read it
     unfinished.replace(target)

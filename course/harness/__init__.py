@@ -1,6 +1,6 @@
-"""What the suites stand on: the app as a process, a driver that speaks to it, and failure reports.
+"""The base of the suites: the app as a process, a driver that sends requests, and failure reports.
 
-Nothing here imports the app. `plugin` is what pytest loads; `server` starts and stops processes,
-`driver` speaks HTTP, `exchange` remembers what was said, `raw_http` says what no client library
-will, `waiting` waits with a deadline and runs calls at once.
+Nothing here imports the app. pytest loads `plugin`; `server` starts and stops processes, `driver`
+sends requests, and `exchange` records them. `raw_http` sends requests that client libraries refuse,
+and `waiting` waits with a deadline and runs calls at once.
 """

@@ -1,4 +1,4 @@
-"""Reading answers that may have no end: a server under test can do anything."""
+"""Reads answers with limits, since a server under test may send an endless one."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class _BoundedBody(httpx.SyncByteStream):
 
 
 class BoundedTransport(httpx.HTTPTransport):
-    """Reads no answer for ever: the client's `timeout` is for all of its body, and it may be long.
+    """A transport that limits the size of each answer and the time of its whole body.
 
     Raises `httpx.ReadTimeout` and `httpx.ReadError` while the body is read.
     """
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request; the answer's body is to be read as far as it may go."""
+        """Send the request; reading the answer's body obeys the limits."""
         response = super().handle_request(request)
         assert isinstance(response.stream, httpx.SyncByteStream)
         response.stream = _BoundedBody(response.stream, request)

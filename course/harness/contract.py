@@ -1,9 +1,9 @@
-"""Each test holds people to sentences of the contract, or shows craft.
+"""Each test enforces sentences of the contract, or shows craft.
 
 `docs/contract.md` ends each sentence with an id, such as `[E1]`. A test that cites sentences is
-`contract`: a grade holds anybody to it. A test that is marked `craft` shows what a careful engineer
-also does: a grade reports it as advice. The closest marker wins: that of a variant before that of
-the function, that of the function before that of the file.
+`contract`, and grades enforce it. A test that is marked `craft` checks further good practice, and
+grades report it as advice. The closest marker wins: first the variant's, then the function's, then
+the file's.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _ID = re.compile(r"\[([A-Z]\d+)\]")
 
 
 class MarkerError(Exception):
-    """A test is marked in a way that says nothing clear: the text says what is wrong."""
+    """The markers of a test are wrong or missing; the message says how."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Whether a test is craft, and the sentences that it cites."""
+    """The kind of a test (craft or contract), and the sentences that it cites."""
 
     is_craft: bool
     cites: tuple[str, ...]
@@ -48,7 +48,7 @@ def load_sentences(file: Path = CONTRACT) -> dict[str, Sentence]:
     """Return each sentence of the contract by its id."""
     text = file.read_text(encoding="utf-8")
     sentences: dict[str, Sentence] = {}
-    start = text.index("\n## ")  # the introduction has none
+    start = text.index("\n## ")  # the introduction has no sentences
     for found in _ID.finditer(text, start):
         whole = text[start : found.start()]
         start = found.end()
@@ -74,7 +74,7 @@ def _plain(text: str) -> str:
 
 
 def kind_of(item: pytest.Item, stage: int) -> Kind:
-    """Return what a test is at this stage; `MarkerError` when it is not exactly one of the two.
+    """Return the kind of a test at this stage; raise `MarkerError` unless it has exactly one.
 
     `contract(…, since=4)` is craft before stage 4.
     """
@@ -83,14 +83,14 @@ def kind_of(item: pytest.Item, stage: int) -> Kind:
         if not marks:
             continue
         if len({mark.name for mark in marks}) > 1:
-            raise MarkerError(f"{item.nodeid}: contract and craft at once")
+            raise MarkerError(f"{item.nodeid}: both contract and craft: remove one mark")
         cites = tuple(str(name) for mark in marks for name in mark.args)
         is_contract = marks[0].name == "contract"
         if is_contract and not cites:
-            raise MarkerError(f"{item.nodeid}: contract cites no sentence")
+            raise MarkerError(f"{item.nodeid}: contract cites no sentence: name one, such as E1")
         since = max(int(mark.kwargs.get("since", 0)) for mark in marks)
         return Kind(not is_contract or stage < since, cites)
-    raise MarkerError(f"{item.nodeid}: neither contract nor craft")
+    raise MarkerError(f"{item.nodeid}: neither contract nor craft: add one mark")
 
 
 def _levels(item: pytest.Item) -> Iterator[Sequence[pytest.Mark]]:
@@ -102,7 +102,7 @@ def _levels(item: pytest.Item) -> Iterator[Sequence[pytest.Mark]]:
 
 
 def variants(values: Iterable[Any], *, craft: Collection[Any]) -> list[Any]:
-    """Return the variants of a test, of which these are craft."""
+    """Return the variants of a test; those named in `craft` are craft."""
     everything = list(values)
     if unknown := [value for value in craft if value not in everything]:
         raise MarkerError(f"no such variants: {unknown}")

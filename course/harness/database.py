@@ -1,4 +1,4 @@
-"""The database of a server as another program sees it: ask it, change it, lock it.
+"""Access to a server's database from another program: read, change and lock it.
 
 The statements of a test are SQL that SQLite and PostgreSQL both understand, with `?` for a
 parameter. A test that is about one of the two is marked `deployment(mode)`.
@@ -22,19 +22,19 @@ Rows = list[tuple[Any, ...]]
 
 
 class Database(Protocol):
-    """What a test may do to a database behind its server's back."""
+    """The operations of a test on the database, without its server."""
 
     def query(self, statement: str, *parameters: Any) -> Rows:
-        """Return the rows of a statement that changes nothing."""
+        """Return the rows of a statement that only reads."""
 
     def execute(self, statement: str, *parameters: Any) -> None:
         """Run one statement that changes something, and commit."""
 
     def write_lock(self) -> AbstractContextManager[None]:
-        """Hold the lock that every writer needs, for as long as the `with` lasts."""
+        """Hold the lock that every writer needs during the `with` block."""
 
     def text(self) -> str:
-        """Return all that is in it."""
+        """Return its whole content as text."""
 
     def tables(self) -> list[str]:
         """Return the names of its tables."""
@@ -43,7 +43,7 @@ class Database(Protocol):
         """Return which column refers to which table."""
 
     def is_untouched(self) -> bool:
-        """Return whether nobody has made anything of it yet."""
+        """Return whether it is still empty."""
 
 
 class SQLiteFile:
@@ -53,7 +53,7 @@ class SQLiteFile:
         self.file = file
 
     def query(self, statement: str, *parameters: Any) -> Rows:
-        """Return the rows; `sqlite3.OperationalError` when the file is not there."""
+        """Return the rows; raise `sqlite3.OperationalError` if the file is missing."""
         address = f"{self.file.as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as connection:
             return connection.execute(statement, parameters).fetchall()
@@ -66,7 +66,7 @@ class SQLiteFile:
 
     @contextmanager
     def write_lock(self) -> Iterator[None]:
-        """Hold the lock, as a backup program or a second server would."""
+        """Hold the lock like a backup program or a second server."""
         connection = sqlite3.connect(self.file, timeout=30, isolation_level=None)
         with closing(connection):
             connection.execute("BEGIN IMMEDIATE")
@@ -74,7 +74,7 @@ class SQLiteFile:
             connection.execute("ROLLBACK")
 
     def text(self) -> str:
-        """Return all that is in it."""
+        """Return its whole content as text."""
         with closing(sqlite3.connect(self.file)) as connection:
             return "\n".join(connection.iterdump())
 
@@ -88,12 +88,12 @@ class SQLiteFile:
         return dict(self.query('SELECT "from", "table" FROM pragma_foreign_key_list(?)', table))
 
     def is_untouched(self) -> bool:
-        """Return whether there is no file."""
+        """Return whether the file is missing."""
         return not self.file.exists()
 
 
 class PostgresDatabase:
-    """A database of a PostgreSQL server, by the address that the app has of it."""
+    """A database of a PostgreSQL server, at the app's address of it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -110,7 +110,7 @@ class PostgresDatabase:
 
     @contextmanager
     def write_lock(self) -> Iterator[None]:
-        """Hold a lock on every table: who reads does not wait, who writes does."""
+        """Lock every table for writers; readers do not wait."""
         from psycopg import sql
 
         with self._connect() as connection:
@@ -121,7 +121,7 @@ class PostgresDatabase:
 
     @contextmanager
     def read_lock(self, table: str) -> Iterator[None]:
-        """Keep everybody away from a table, who reads, too, for as long as the `with` lasts."""
+        """Lock a table for writers and readers during the `with` block."""
         from psycopg import sql
 
         with self._connect() as connection:
@@ -130,7 +130,7 @@ class PostgresDatabase:
             yield
 
     def text(self) -> str:
-        """Return all that is in it, a row a line."""
+        """Return its whole content, a line for each row."""
         rows = [self.query(f'SELECT t::text FROM "{table}" t') for table in self.tables()]  # noqa: S608
         return "\n".join(line for table in rows for (line,) in table)
 
@@ -151,7 +151,7 @@ class PostgresDatabase:
         )
 
     def is_untouched(self) -> bool:
-        """Return whether there is no table."""
+        """Return whether it has no tables."""
         return not self.tables()
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:

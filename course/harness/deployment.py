@@ -1,13 +1,13 @@
-"""The form of the app under test: everything in one process, or at full size.
+"""The form of the app under test: everything in one process (plain), or several processes (full).
 
     pytest --stage 9                       SQLite, and what else an app needs in its own process
     pytest --stage 9 --deployment full     PostgreSQL, Redis, two API processes, a worker and beat
 
-In the full form a private server is one process, with a database and a Redis of its own and no
-worker. Its database is a copy of one that was migrated once, or an empty one for a test that starts
-the server itself. All workers of `pytest-xdist` make their databases on one PostgreSQL. The
-environment may name servers: `DATABASE_URL` one to make databases on, `REDIS_URL` the Redis of the
-shared server. A test marked `deployment("plain")` or `deployment("full")` runs in that form only.
+In the full form a private server is one process with its own database and Redis, and no worker. Its
+database is a copy of a migrated one, or empty for a test that starts the server itself. All workers
+of `pytest-xdist` create databases on one PostgreSQL. The environment may name servers:
+`DATABASE_URL` for that PostgreSQL, `REDIS_URL` for the Redis of the shared server. A test marked
+`deployment("plain")` or `deployment("full")` runs in that form only.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ PLAIN, FULL = "plain", "full"
 
 
 class Deployment(Protocol):
-    """What the form of the app means to whoever launches servers."""
+    """The settings and servers that a form of the app needs."""
 
     processes: int  # of the shared server
 
     def prepare(self, server: LaunchedServer) -> None:
-        """Give the shared server what it needs before it starts."""
+        """Prepare the settings of the shared server before its start."""
 
     def surroundings(
         self, directory: Path, *, migrated: bool
     ) -> AbstractContextManager[dict[str, str]]:
-        """Return settings for a private server; what they name lives as long as the `with`.
+        """Return settings for a private server; its servers exist during the `with` block.
 
-        Its database has all tables when it is `migrated`, else none.
+        With `migrated` its database has all tables, otherwise none.
         """
 
 
 class Plain:
-    """One process, which has all that it needs."""
+    """One process without other servers."""
 
     processes = 1
 
@@ -66,17 +66,16 @@ class Plain:
         self,
         directory: Path,  # noqa: ARG002
         *,
-        migrated: bool,  # noqa: ARG002 - SQLite's file is migrated in a tenth of a second
+        migrated: bool,  # noqa: ARG002 - migrating an SQLite file takes a tenth of a second
     ) -> AbstractContextManager[dict[str, str]]:
         """Return no settings."""
         return nullcontext({})
 
 
 class Full:
-    """Several processes on one PostgreSQL; each server has a database there and its own Redis.
+    """Several processes on one PostgreSQL; each server has its own database and Redis.
 
-    Servers cannot share a Redis: what is published there reaches everybody, whatever the number of
-    the database in the address.
+    Servers cannot share a Redis, since a published message reaches clients of all its databases.
     """
 
     processes = 2
@@ -89,9 +88,9 @@ class Full:
         self._template = ""  # until the shared server is prepared
 
     def prepare(self, server: LaunchedServer) -> None:
-        """Make a database and migrate it by command, as an operator does: the queue has a Redis.
+        """Create a database and migrate it by command, as an operator does; the queue has a Redis.
 
-        A copy of that database, made before anybody uses it, is the template of all others.
+        A copy of that database, made before its first use, is the template of all others.
         """
         self._template = self._migrated_database(server)
         database = self._databases.enter_context(self._database(self._template))
@@ -127,7 +126,7 @@ class Full:
                 redis.process.end()
 
     def end(self) -> None:
-        """Take the database of the shared server away."""
+        """Drop the database of the shared server."""
         self._databases.close()
 
     @contextmanager
@@ -136,7 +135,7 @@ class Full:
 
         url = create_database(self._postgres_url, template)
         yield url
-        with suppress(psycopg.OperationalError):  # gone already: somebody pressed Ctrl-C
+        with suppress(psycopg.OperationalError):  # already gone after a Ctrl-C
             drop_database(url)
 
 
@@ -155,9 +154,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(trylast=True)  # by then it is certain that there is such a stage
+@pytest.hookimpl(trylast=True)  # the stage has been checked by then
 def pytest_configure(config: pytest.Config) -> None:
-    """Settle the marker; a usage error for a full size that cannot be had."""
+    """Register the marker; raise a usage error if the full form is impossible here."""
     config.addinivalue_line(
         "markers", "deployment(mode): runs with `--deployment` set to that mode only."
     )
@@ -178,7 +177,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take out what belongs to the other form."""
+    """Remove the tests of the other form."""
     form = config.getoption("deployment")
     modes = {item: item.get_closest_marker("deployment") for item in items}
     other = {item for item, mode in modes.items() if mode and mode.args != (form,)}
@@ -215,7 +214,7 @@ def _shared_postgres(config: pytest.Config) -> str | None:
 
 @pytest.fixture(scope="session")
 def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a PostgreSQL server where databases can be made: ours, or `DATABASE_URL`."""
+    """The address of a PostgreSQL server for new databases: ours, or `DATABASE_URL`."""
     existing = os.environ.get("DATABASE_URL") or _shared_postgres(request.config)
     if existing:
         yield existing

@@ -1,8 +1,8 @@
 """A client of the course's API that hides what the stages changed.
 
-A test says `api.create_todo(...)`; whether that needs a token is the driver's business. Methods
-named after an operation expect it to succeed and raise an `AssertionError` that shows the exchange
-when it does not; `request` sends anything and judges nothing.
+A test calls `api.create_todo(...)`, and the driver adds a token if the stage needs one. Methods
+with the name of an operation expect success; otherwise they raise an `AssertionError` that shows
+the exchange. `request` sends anything and checks nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from course.harness.server import Server
 Todo = dict[str, Any]
 
 PAGE = 100  # the longest page a list may have
-ANSWER_WITHIN = 20.0  # seconds, unless whoever grades has less patience
+ANSWER_WITHIN = 20.0  # seconds; a grade may set fewer
 
 
 class _NoBody:
@@ -42,18 +42,18 @@ class _NoBody:
 
 NO_BODY: Any = _NoBody()  # unlike None, which is sent as `null`
 
-# Many threads may share a client. httpcore closes an idle connection beyond `max_keepalive` though
-# another thread has just been given it, so none is beyond: "Bad file descriptor" was seen. uvicorn
-# closes a connection that was idle for 5 seconds: the client gives it up before.
+# Many threads may share a client. httpcore may close an idle connection beyond `max_keepalive`
+# while another thread uses it ("Bad file descriptor"), so the limit is never reached. uvicorn
+# closes a connection that was idle for 5 seconds, so the client closes it earlier.
 CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=2)
 
 _visitors = itertools.count()
 
 
 class Api:
-    """A client of one server, signed in as one user or as nobody.
+    """A client of one server, signed in as one user or not at all.
 
-    Where several processes serve one app, a client asks one of them, and the next client the next.
+    When several processes serve one app, each client uses one of them, in turn.
     The client may be used from many threads. Close it, or use it in a `with` statement.
     """
 
@@ -69,7 +69,7 @@ class Api:
         self.token = token
         self._turn = next(_visitors) if turn is None else turn
         self._users = itertools.count(self._turn)
-        # Certificates take a while to load: only where there is one to verify.
+        # Certificates take time to load, so only for https.
         self._client = client or httpx.Client(
             trust_env=False,
             timeout=ANSWER_WITHIN,
@@ -80,13 +80,13 @@ class Api:
 
     @property
     def base_url(self) -> str:
-        """Scheme, host and port of the process that is asked; a restart may change the port."""
+        """Scheme, host and port of this client's process; a restart may change the port."""
         base_urls = self.server.base_urls
         return base_urls[self._turn % len(base_urls)]
 
     @property
     def client(self) -> httpx.Client:
-        """The connections, for another driver that is to use them, too."""
+        """The connections, for another driver that shares them."""
         return self._client
 
     def __enter__(self) -> Api:
@@ -100,7 +100,7 @@ class Api:
         self._client.close()
 
     def as_new_user(self) -> Api:
-        """Return a driver for a user who did not exist before; for nobody where there are none."""
+        """Return a driver for a new user, or without a user where the stage has none."""
         if not self.server.has_users:
             return Api(self.server, client=self._client)
         credentials = {
@@ -135,7 +135,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         follow_redirects: bool = False,
     ) -> httpx.Response:
-        """Send a request to a path (or a whole URL) and return the answer, whatever it is.
+        """Send a request to a path (or a whole URL) and return any answer.
 
         `json=None` sends `null`. `content` is sent as it is, as JSON unless `headers` say
         otherwise; an iterable goes out chunked. Raises `httpx.TransportError` when no answer comes.
@@ -178,7 +178,7 @@ class Api:
         return answer
 
     def create_todo(self, title: str | None = None, **fields: Any) -> Todo:
-        """Create a todo, with a title of its own unless one is given, and return it."""
+        """Create a todo, with a new title unless one is given, and return it."""
         fields["title"] = f"todo {secrets.token_hex(4)}" if title is None else title
         return self._todo(201, "POST", "/todos", json=fields)
 
@@ -187,7 +187,7 @@ class Api:
         return self._todo(200, "GET", f"/todos/{todo_id}")
 
     def list_todos(self, **query: Any) -> list[Todo]:
-        """Return one page of todos: `completed`, `limit` and `offset` as the contract has them."""
+        """Return one page of todos; `completed`, `limit` and `offset` are those of the contract."""
         todos: list[Todo] = self._expect(200, "GET", "/todos", params=query).json()
         return todos
 
@@ -196,7 +196,7 @@ class Api:
         limit = query.pop("limit", PAGE)
         offset, before = 0, list[Todo]()
         while page := self.list_todos(limit=limit, offset=offset, **query):
-            assert page[0] not in before, "a page begins with what was on the page before it"
+            assert page[0] not in before, "a page repeats todos of the page before it"
             yield from page
             offset, before = offset + len(page), page
 
@@ -255,7 +255,7 @@ class Api:
 
 
 def _fields(json: Any, content: object) -> dict[str, Any]:
-    """Return the fields of a JSON body; none where it has none."""
+    """Return the fields of a JSON body, or none."""
     if json is NO_BODY and isinstance(content, bytes):
         try:
             json = json_module.loads(content)

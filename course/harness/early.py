@@ -1,4 +1,4 @@
-"""Tests that wait for something that takes long: it begins early, and they come late."""
+"""Orders tests that wait for something slow: it starts early, and they run late."""
 
 import pytest
 

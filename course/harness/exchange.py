@@ -1,9 +1,9 @@
-"""What was said over HTTP, kept short and without secrets, for the report of a failed test.
+"""Records requests and answers, shortened and without secrets, for the report of a failed test.
 
-`RECENT` holds the last exchanges of the running test, `UNANSWERED` the requests that still wait for
-an answer. Passwords and tokens are masked before anything is kept, so no report, log or terminal
-ever shows one. A grading shows the passwords of the users whom the tests themselves register
-(`show_throw_away_passwords`): a person can sign in with one and repeat what failed.
+`RECENT` holds the last exchanges of the running test, `UNANSWERED` the requests without an answer.
+Passwords and tokens are masked before they are stored, so no report, log or terminal shows one. A
+grade shows passwords of users that the tests register (`show_throw_away_passwords`), so that a
+person can sign in and repeat the failure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEPT = 8_192
 _SHOWN = 1_000
 _BRIEFLY = 200  # characters of a body on one line
 _PASTED = 1_200  # characters of a program that makes a body
-_LONGEST_MADE = 8 * 1024 * 1024  # bytes of a body that is looked at for repetitions
+_LONGEST_MADE = 8 * 1024 * 1024  # bytes of a body in which repetitions are searched
 _EXCHANGES_SHOWN = 3
 
 _SECRET_FIELD = r"(?:password|access_token|refresh_token|client_secret)"
@@ -61,7 +61,7 @@ def _mask_header(name: str, value: str) -> str:
 class Body:
     """The beginning of a body, masked: `text` is None when it is not UTF-8 text.
 
-    `program` is a Python expression of all of it, where one is short enough to be pasted.
+    `program` is a Python expression for the whole body, if one is short enough to paste.
     """
 
     text: str | None
@@ -70,7 +70,7 @@ class Body:
 
     @classmethod
     def of(cls, data: bytes, *, to_make: bool = False) -> Body:
-        """Keep what a reader can use of `data`, and a program for a reader who is to make it."""
+        """Return the readable beginning of `data`, and a program that makes all of it."""
         program = _program(data) if to_make else ""
         start = data[:_KEPT]
         try:
@@ -102,7 +102,7 @@ class Body:
 
 
 def _program(data: bytes) -> str:
-    """Return a Python expression of a body; empty when it would be long."""
+    """Return a Python expression for a body, or empty if it would be long."""
     if not data or len(data) > _LONGEST_MADE:
         return ""
     try:
@@ -124,7 +124,7 @@ def _program(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class Asking:
-    """A request that was sent: `log_from` is where the server's log ended before it."""
+    """A request; `log_from` is the length of the server's log before it."""
 
     method: str
     url: str
@@ -142,10 +142,10 @@ def path_of(url: str) -> str:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer; `status` is None and `problem` says why when none came.
+    """One request and its answer; without an answer `problem` gives the reason.
 
-    `log_from` is where the server's log ended before the request, `sign_in` the shell commands that
-    set `$TOKEN`.
+    `log_from` is the length of the server's log before the request, `sign_in` the shell commands
+    that set `$TOKEN`.
     """
 
     server: Server
@@ -191,7 +191,7 @@ class Exchange:
     def curl(self) -> str:
         """Return shell commands that send the same request, after signing in as the same user.
 
-        Where the tests know no password of that user, `$TOKEN` is for the reader to set.
+        If the tests do not know the user's password, the reader has to set `$TOKEN`.
         """
         return "\n".join([*self.sign_in, self.command("-i")])
 
@@ -235,11 +235,11 @@ _CURL_SETS = {
 }
 
 RECENT: deque[Exchange] = deque(maxlen=8)
-FRAMES: deque[str] = deque(maxlen=30)  # what was said over WebSockets, a line each
+FRAMES: deque[str] = deque(maxlen=30)  # frames of WebSockets, a line each
 UNANSWERED: dict[int, Asking] = {}  # the oldest first
 _numbers = itertools.count()
 
-# Only a grading fills these.
+# Only a grade fills these.
 _throw_away: set[str] = set()  # passwords, in each spelling in which they are sent
 _registrations: dict[str, str] = {}  # user name → the command that registers it
 _sign_ins: dict[str, tuple[str, ...]] = {}  # token → the commands that get one like it
@@ -252,13 +252,13 @@ def _no_log() -> int:
 
 
 _log_size: Callable[[], int] = _no_log
-_MADE_BY_THE_TEST = "# Set TOKEN first: the test made a token that no sign-in gives."
+_MADE_BY_THE_TEST = "# Set TOKEN first: the test made a token that no sign-in returns."
 _OF_SOMEBODY = ("authorization",)
 _READ_TOKEN = "import json, sys; print(json.load(sys.stdin)['access_token'])"
 
 
 def show_throw_away_passwords(log_size: Callable[[], int], secrets: Collection[str] = ()) -> None:
-    """From now on show passwords of users whom the tests register, but never one of `secrets`.
+    """From now on show passwords of users that the tests register, but never one of `secrets`.
 
     `log_size` tells how long the server's log is.
     """
@@ -267,14 +267,14 @@ def show_throw_away_passwords(log_size: Callable[[], int], secrets: Collection[s
 
 
 def forget() -> None:
-    """Forget what the test before said; whom it registered may be met again."""
+    """Forget the exchanges of the last test; its users stay, since other tests may use them."""
     RECENT.clear()
     FRAMES.clear()
     UNANSWERED.clear()
 
 
 def throw_away(password: Any) -> None:
-    """Note a password that the tests made up."""
+    """Store a password that the tests invented."""
     if _is_grading and isinstance(password, str) and password and password not in _never_shown:
         escaped = json.dumps(password)[1:-1], json.dumps(password, ensure_ascii=False)[1:-1]
         try:
@@ -285,7 +285,7 @@ def throw_away(password: Any) -> None:
 
 
 def note_registration(username: Any, registration: Exchange) -> None:
-    """Keep how a user was registered, for who signs in as them by hand."""
+    """Store how a user was registered, for a person who repeats a request."""
     if _is_grading and isinstance(username, str):
         _registrations[username.lower()] = registration.command(
             *("-s", "-o", "/dev/null"), leave_out=_OF_SOMEBODY
@@ -293,9 +293,9 @@ def note_registration(username: Any, registration: Exchange) -> None:
 
 
 def throw_away_of(form: Mapping[str, str] | bytes | None) -> str:
-    """Note the password of a form if the tests registered its user, and return the user's name.
+    """Store the password of a form if the tests registered its user, and return the user's name.
 
-    The name is empty where they did not: that password may be somebody's.
+    The name is empty otherwise, since the password may be a real one.
     """
     fields = _fields_of(form)
     username = fields.get("username", "").lower()
@@ -315,7 +315,7 @@ def _fields_of(form: Mapping[str, str] | bytes | None) -> Mapping[str, str]:
 
 
 def note_sign_in(token: Any, form: Mapping[str, str] | bytes | None, sign_in: Exchange) -> None:
-    """Keep how a token was got, for who needs one like it."""
+    """Store how a token was obtained, for a person who repeats a request."""
     fields = _fields_of(form)
     if not (_is_grading and isinstance(token, str) and fields):
         return
@@ -330,17 +330,17 @@ def note_sign_in(token: Any, form: Mapping[str, str] | bytes | None, sign_in: Ex
 
 
 def asking(method: str, url: str) -> int:
-    """Note that a request is sent; return its number, for `remember`."""
+    """Record a request that is sent; return its number for `remember`."""
     number = next(_numbers)
     UNANSWERED[number] = Asking(method, mask(url), _log_size())
     return number
 
 
 class FrameLog(logging.Handler):
-    """Keeps what `websockets` logs of its frames for the report of this test, secrets masked."""
+    """Stores the frames that `websockets` logs for the report of this test, with secrets masked."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line that says what went out (`>`) or came in (`<`)."""
+        """Store a line for a frame that was sent (`>`) or received (`<`)."""
         line = record.getMessage()
         if line.startswith(("<", ">")):
             FRAMES.append(_BEARER.sub(rf"\1{TOKEN}", mask(line[:_SHOWN])))
@@ -360,10 +360,10 @@ def remember(
     number: int | None = None,
     username: str = "",
 ) -> Exchange:
-    """Keep an exchange for the report of this test and return it, secrets masked.
+    """Store an exchange for the report of this test and return it, with secrets masked.
 
-    `number` is what `asking` returned for it; `username` is the user who signs in with it, if the
-    tests registered one.
+    `number` comes from `asking`; `username` is the user who signs in with it, if the tests
+    registered one.
     """
     request_headers = tuple(request_headers)
     asked = UNANSWERED.pop(number, None) if number is not None else None
@@ -397,7 +397,7 @@ def _sign_in_of(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 
 def report_sections() -> list[tuple[str, str]]:
-    """Return titles and texts that tell what this test said and heard, for a failure report."""
+    """Return titles and texts with the exchanges of this test, for a failure report."""
     frames = [("WebSocket", "\n".join(FRAMES))] if FRAMES else []
     if not RECENT:
         return frames

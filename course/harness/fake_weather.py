@@ -2,15 +2,16 @@
 
     python -m course.harness.fake_weather [--port 8090]
 
-It answers as two real ones do, at the same paths and in the same form:
+It answers like two real providers, at the same paths and in the same form:
 
     GET /data/2.5/weather?q=London&units=metric&appid=…       https://openweathermap.org/current
     GET /v1/search?name=London                                https://open-meteo.com/en/docs/geocoding-api
     GET /v1/forecast?latitude=51.5&longitude=-0.1&current=…   https://open-meteo.com/en/docs
 
-The weather is made up: it follows the place and the clock, so it drifts, and two who ask at one
-moment hear the same. Every API key is good except `bad-key`. It knows the cities of `CITIES`, by
-their names in some languages, and every Springfield: `Springfield 1`, `Springfield of the north`, …
+The weather is invented. It depends on the place and the clock, so it changes slowly, and two
+requests at the same moment get the same answer. Every API key is valid except `bad-key`. It knows
+the cities of `CITIES` by their names in some languages, and every Springfield: `Springfield 1`,
+`Springfield of the north`, …
 
 How to make it fail:
 
@@ -21,9 +22,9 @@ How to make it fail:
     curl …/__control__                     the modes, what is set, the requests that came, by city
     curl -X POST …/__control__/reset       forget all of it
 
-`endpoint` is weather, search or forecast, and `city` the English name: all of them unless given.
-`seconds` is how long `slow` waits, `retry_after` the header of an error as it is to be sent.
-What is set last counts; `ok` takes back what was set for the same endpoint and city (or for all).
+`endpoint` is weather, search or forecast, and `city` the English name; the default is all of them.
+`seconds` is how long `slow` waits, and `retry_after` is the header of an error. The last setting
+counts; `ok` removes the settings of the same endpoint and city (or of all).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ Query = Mapping[str, str]
 
 @dataclass(frozen=True)
 class City:
-    """A place; `names` are what it is called besides, by language. At sea there is no country."""
+    """A place; `names` are its other names by language. A place at sea has no country."""
 
     name: str
     country: str | None
@@ -83,7 +84,7 @@ class City:
     names: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def called(self, language: str) -> str:
-        """Return the name in a language, the English one where we know no other."""
+        """Return the name in a language, or the English one."""
         return self.names.get(language, self.name)
 
 
@@ -110,7 +111,7 @@ CITIES = (
 
 
 def _spelling(name: str) -> str:
-    """Return a name as both providers compare it: without regard to case, accents and spaces."""
+    """Return a name in the form that both providers compare: without case, accents and spaces."""
     letters = unicodedata.normalize("NFD", name)
     return " ".join("".join(c for c in letters if not unicodedata.combining(c)).lower().split())
 
@@ -152,7 +153,7 @@ class Sky:
 
     @classmethod
     def over(cls, latitude: float, longitude: float, at: float) -> Sky:
-        """Return the weather; `at` is in seconds since 1970. The same for the same, always."""
+        """Return the weather; `at` is in seconds since 1970. Equal arguments give equal weather."""
         phase = (latitude * 7 + longitude) / 360
         temperature = 27 - abs(latitude) * 0.45 + 6 * _wave(at, 86_400, phase)
         temperature += 1.5 * _wave(at, 600, phase * 3)
@@ -173,7 +174,7 @@ class Sky:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back, before anything goes wrong with it."""
+    """The provider's normal answer."""
 
     status: int
     body: bytes
@@ -199,7 +200,7 @@ class Refused(Exception):
 
 
 def _openweathermap_error(status: int, message: str = "Internal server error") -> Answer:
-    # They say `cod` as a number in some errors and as text in others.
+    # OpenWeatherMap sends `cod` as a number in some errors and as text in others.
     cod = status if status in (401, 403, 429) else str(status)
     return as_json(status, {"cod": cod, "message": message})
 
@@ -210,7 +211,7 @@ def _asked_weather_of(query: Query) -> str:
 
 
 def answer_weather(query: Query, now: float) -> Answer:
-    """Answer as OpenWeatherMap's `/data/2.5/weather`."""
+    """Answer like OpenWeatherMap's `/data/2.5/weather`."""
     if query.get("appid", BAD_KEY) in ("", BAD_KEY):
         text = "Invalid API key. Please see https://openweathermap.org/faq#error401 for more info."
         raise Refused(_openweathermap_error(401, text))
@@ -261,7 +262,7 @@ def answer_weather(query: Query, now: float) -> Answer:
     return as_json(200, content)
 
 
-# By the cloud cover up to which it holds: https://openweathermap.org/weather-conditions
+# Descriptions by the highest cloud cover in percent: https://openweathermap.org/weather-conditions
 _CONDITIONS = (
     (10, 800, "Clear", "clear sky", "01d"),
     (25, 801, "Clouds", "few clouds", "02d"),
@@ -281,7 +282,7 @@ def _asked_search_of(query: Query) -> str:
 
 
 def answer_search(query: Query, _now: float) -> Answer:
-    """Answer as Open-Meteo's `/v1/search`: without `results` when there are none."""
+    """Answer like Open-Meteo's `/v1/search`: without `results` if it finds nothing."""
     if "name" not in query:
         raise Refused(_open_meteo_error(400, "No value found at path 'name'."))
     count = query.get("count", "10")
@@ -295,8 +296,8 @@ def answer_search(query: Query, _now: float) -> Answer:
 
 
 def _search(name: str, language: str) -> Iterator[City]:
-    # One character finds nothing, two find what has exactly this name, more also what begins so.
-    # Names are looked for in one language, besides the main one.
+    # One character finds nothing, two find exact names, and more also find names that begin with
+    # the text. Names match in the main language and in one more.
     spelling = _spelling(name.partition(",")[0])
     if len(spelling) > 1 and (exact := find_city(spelling, language)):
         yield exact
@@ -316,11 +317,11 @@ def _place(city: City, language: str) -> dict[str, object]:
         "feature_code": "PPLC" if city.country else "OCN",
         "timezone": city.timezone,
     }
-    # What is unknown is left out.
+    # Unknown values are left out.
     return place | ({"country_code": city.country} if city.country else {})
 
 
-# Forecasts are asked for by coordinates: of which cities, the searches before them tell.
+# A forecast has only coordinates; the search before it tells the city.
 _found: dict[tuple[float, float], str] = {}
 
 
@@ -336,7 +337,7 @@ def _near(latitude: float, longitude: float) -> tuple[float, float]:
     return round(latitude, 2), round(longitude, 2)
 
 
-# https://open-meteo.com/en/docs, "Hourly weather variables": those that we have, and their units.
+# https://open-meteo.com/en/docs, "Hourly weather variables": the supported ones with their units.
 _VARIABLES: dict[str, tuple[str, Callable[[Sky], float]]] = {
     "temperature_2m": ("°C", lambda sky: sky.temperature),
     "apparent_temperature": ("°C", lambda sky: sky.feels_like),
@@ -351,7 +352,7 @@ _SPEEDS = {"kmh": ("km/h", 3.6), "ms": ("m/s", 1.0), "mph": ("mp/h", 2.237), "kn
 
 
 def answer_forecast(query: Query, now: float) -> Answer:
-    """Answer as Open-Meteo's `/v1/forecast`, of which only `current` is there."""
+    """Answer like Open-Meteo's `/v1/forecast`; only `current` is supported."""
     latitude, longitude = _coordinate(query, "latitude", 90), _coordinate(query, "longitude", 180)
     variables = [name for name in query.get("current", "").split(",") if name]
     speed = query.get("wind_speed_unit", "kmh")
@@ -409,12 +410,12 @@ def _coordinate(query: Query, name: str, limit: int) -> float:
 
 
 def _local_time(seconds: float) -> str:
-    """Return the time as they write it: to the minute, and without an offset."""
+    """Return the time in Open-Meteo's form: to the minute, and without an offset."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M")
 
 
 def _offset(timezone: str, now: float) -> int:
-    """Return the seconds that a time zone is ahead of UTC."""
+    """Return how many seconds a time zone is ahead of UTC."""
     if timezone in ("GMT", "UTC"):
         return 0
     offset = datetime.fromtimestamp(now, ZoneInfo(timezone)).utcoffset()
@@ -461,12 +462,12 @@ ENDPOINTS = {
 }
 
 
-# --- What can go wrong: first other answers, then what is no answer
+# --- Faults: first wrong answers, then missing answers
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What somebody asked for at the control page."""
+    """A fault that was set at the control page."""
 
     mode: str
     endpoint: str | None = None
@@ -476,7 +477,7 @@ class Fault:
     retry_after: str | None = None
 
     def concerns(self, endpoint: str, city: str) -> bool:
-        """Return whether a request for this city at this endpoint is to go wrong."""
+        """Return whether a request for this city at this endpoint gets the fault."""
         return self.endpoint in (None, endpoint) and self.city in (None, city)
 
 
@@ -500,7 +501,7 @@ def _html(_endpoint: Endpoint, _answer: Answer, _fault: Fault) -> Answer:
 
 
 def _redirect(_endpoint: Endpoint, answer: Answer, _fault: Fault) -> Answer:
-    """Return the way to where the answer is: who goes there gets it, and gives its key to it."""
+    """Return a redirect to another host; a client that follows it sends its key there."""
     address = f"{ELSEWHERE}?{urlencode({'answer': answer.body})}"
     return Answer(302, b"", (("Location", address),))
 
@@ -510,7 +511,7 @@ def _truncated(_endpoint: Endpoint, answer: Answer, _fault: Fault) -> Answer:
 
 
 def _rewritten(change: Callable[[Any], Any]) -> Callable[[Endpoint, Answer, Fault], Answer]:
-    """Return what puts other values in the place of every number and text of an answer."""
+    """Return a function that replaces every number and text of an answer."""
 
     def rewrite(value: Any) -> Any:
         if isinstance(value, dict):
@@ -586,14 +587,14 @@ NO_ANSWERS = {
     "hang": "never answer",
     "drip": "send the body one byte a second",
     "slow": "answer after `seconds`",
-    "invalid-http": "say something that is not HTTP",
+    "invalid-http": "send something that is not HTTP",
 }
 
 MODES = ("ok", *OTHER_ANSWERS, *NO_ANSWERS)
 
 
 class Control:
-    """What is set and what was counted; used by many threads."""
+    """The faults that are set, and the counts; used by many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -603,18 +604,18 @@ class Control:
 
     @property
     def resets(self) -> int:
-        """How often everything was forgotten: who hangs lets go when it changes."""
+        """The number of resets: a hanging request ends when it changes."""
         return self._resets
 
     def reset(self) -> None:
-        """Forget all faults and counts, and let go who hangs."""
+        """Delete all faults and counts, and end hanging requests."""
         with self._lock:
             self._faults.clear()
             self._requests.clear()
             self._resets += 1
 
     def set(self, fault: Fault) -> None:
-        """Do this from now on; `ok` takes back what was set before."""
+        """Set a fault; `ok` removes earlier ones."""
         with self._lock:
             if fault.mode == "ok":
                 self._faults = [
@@ -627,7 +628,7 @@ class Control:
                 self._faults.append(fault)
 
     def note(self, endpoint: str, city: str) -> Fault | None:
-        """Count a request and return what is to go wrong with it."""
+        """Count a request and return its fault."""
         with self._lock:
             self._requests[endpoint, city] += 1
             for index in reversed(range(len(self._faults))):
@@ -653,7 +654,7 @@ class Control:
 
 
 def read_fault(fields: Query) -> Fault:
-    """Return what a form asks for; `ValueError` says what is wrong with it."""
+    """Return the fault of a form; raise `ValueError` for a wrong form."""
     known = {"mode", "endpoint", "city", "times", "seconds", "retry_after"}
     if unknown := fields.keys() - known:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}; there is {', '.join(known)}")
@@ -687,21 +688,21 @@ class FakeWeatherServer(ThreadingHTTPServer):
         self.control = Control()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing about a client that left; everything else is a mistake of this file."""
+        """Print nothing about a client that disconnected; other errors are faults of this file."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class Conversation(BaseHTTPRequestHandler):
-    """One connection, with any number of requests."""
+    """A connection with any number of requests."""
 
     protocol_version = "HTTP/1.1"
     server_version = "FakeWeather"
     server: FakeWeatherServer
 
     def do_GET(self) -> None:
-        """Answer as the provider whose path it is, or show the control page."""
-        # Not `self.path`: http.server takes "//" at its beginning for "/".
+        """Answer as the provider with this path, or show the control page."""
+        # Not `self.path`, since http.server shortens "//" at its beginning to "/".
         address = urlsplit("http://here" + self.requestline.split()[1])
         if address.path == CONTROL:
             self._send(as_json(200, self.server.control.report()))
@@ -729,7 +730,7 @@ class Conversation(BaseHTTPRequestHandler):
             self._fail(fault, answer)
 
     def do_POST(self) -> None:
-        """Do what the control page was asked for."""
+        """Handle a form of the control page."""
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(min(length, _LONGEST_CONTROL_BODY)).decode("utf-8", "replace")
         if self.path == f"{CONTROL}/reset":
@@ -762,7 +763,7 @@ class Conversation(BaseHTTPRequestHandler):
         self.close_connection = fault.mode != "slow"
         match fault.mode:
             case "reset":
-                # Lingering for 0 seconds makes of a close a reset.
+                # With 0 seconds of lingering, a close becomes a reset.
                 linger = struct.pack("ii", 1, 0)
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 self.connection.close()
@@ -783,7 +784,7 @@ class Conversation(BaseHTTPRequestHandler):
                     self._send(answer)
 
     def _wait(self, seconds: float) -> bool:
-        """Wait; return false as soon as the client is gone or everything was reset."""
+        """Wait; return false as soon as the client disconnects or a reset happens."""
         resets, until = self.server.control.resets, time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             readable, _, _ = select.select([self.connection], [], [], min(left, 0.2))
@@ -819,7 +820,7 @@ More of it: {url}{control} and the beginning of course/harness/fake_weather.py. 
 
 
 def main(arguments: Sequence[str], _root: Path) -> int:
-    """Serve until Ctrl-C; `CourseError` when the address cannot be had."""
+    """Serve until Ctrl-C; raise `CourseError` if the address is not free."""
     parser = argparse.ArgumentParser(
         prog="python -m course.harness.fake_weather",
         description=__doc__,

@@ -9,8 +9,8 @@ a client sends there is a JSON object: `arguments` (what would follow `python -m
 as `os.waitpid` gives it. When the last client closes its connection, this process ends, not those
 that it started.
 
-The Python of a stage runs this file, so nothing but the standard library and the stage's own
-packages is there. No module of the app is imported here: each program imports the app anew.
+The Python of a stage runs this file, so only the standard library and the stage's packages are
+available. It imports no module of the app: each program imports the app itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# What uvicorn imports late, by name.
+# Modules that uvicorn imports later by name.
 SERVER_MODULES = (
     "uvicorn.main",
     "uvicorn.lifespan.on",
@@ -37,7 +37,8 @@ SERVER_MODULES = (
     "uvicorn.protocols.http.auto",
     "uvicorn.protocols.websockets.auto",
 )
-# What the packages import late: at the first database, password, task or request to elsewhere.
+# Modules that packages import later: at the first use of a database, password, task or other
+# server.
 LATE_MODULES = (
     "aiosqlite",
     "anyio._backends._asyncio",
@@ -52,7 +53,7 @@ NOT_BEFORE_THE_FORK = ("app", "prometheus_client", "prometheus_fastapi_instrumen
 
 
 def import_packages(directory: Path) -> None:
-    """Import the packages that the app in this directory imports, as far as they can be had."""
+    """Import the packages that the app in this directory imports, if they are installed."""
     names = {*SERVER_MODULES, *LATE_MODULES}
     for path in directory.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_bytes())):
@@ -91,7 +92,7 @@ def become(arguments: list[str], cwd: str, environment: dict[str, str], log: str
 
 
 def serve(listening: socket.socket) -> dict[str, Any] | None:
-    """Fork for each request; return the request in each new process, None when all is done."""
+    """Fork for each request; return the request in the new process, or None at the end."""
     wake_up, wake_up_end = os.pipe()
     os.set_blocking(wake_up_end, False)
     signal.set_wakeup_fd(wake_up_end)
@@ -149,7 +150,7 @@ def report_ended(asked_by: dict[int, socket.socket]) -> None:
 
 if __name__ == "__main__":
     import_packages(Path(sys.argv[1]))
-    gc.freeze()  # forks share what there is: the collector must not touch it
+    gc.freeze()  # forks share these objects, so the garbage collector must not change them
     request = serve(socket.socket(fileno=int(sys.argv[2])))
     if request is not None:
         become(**request)

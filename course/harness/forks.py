@@ -1,4 +1,4 @@
-"""Processes of a stage that start quickly: forks of one that has imported the stage's packages.
+"""Starts processes of a stage quickly, as forks of one that has imported the stage's packages.
 
 Importing FastAPI, SQLAlchemy and Celery takes most of the time of a server's start. The first start
 from an environment pays for it, all others begin after the imports (`fork_server.py`). Each is a
@@ -34,11 +34,11 @@ _PATIENCE = 60.0  # seconds for a first start on a busy machine
 
 
 class Child(Protocol):
-    """What the harness needs of a process, as `subprocess.Popen` has it."""
+    """The part of `subprocess.Popen` that the harness uses."""
 
     @property
     def pid(self) -> int:
-        """The process id, which is the id of its group, too."""
+        """The process id, which is also the id of its group."""
 
     def poll(self) -> int | None:
         """Return the exit code (negative: the signal that ended it), None while it runs."""
@@ -87,7 +87,7 @@ class ForkServer:
             return _Fork(self, self._started.pop())
 
     def status(self, pid: int, timeout: float | None) -> int | None:
-        """Return the exit code of a fork, waiting for its end; None when the time is up."""
+        """Wait for a fork and return its exit code, or None after the time limit."""
         with self._changed:
             self._changed.wait_for(lambda: pid in self._statuses, timeout)
             return self._statuses.get(pid)
@@ -104,7 +104,7 @@ class ForkServer:
                 if "status" in said:
                     self._statuses[said["pid"]] = os.waitstatus_to_exitcode(said["status"])
                 else:
-                    # A number that the system gives out again belongs to the new process.
+                    # The system may reuse the number for a new process.
                     self._statuses.pop(said["pid"], None)
                     self._started.append(said["pid"])
                 self._changed.notify_all()
@@ -207,10 +207,10 @@ def start_process(
     app: Path | None = None,
     user: str | None = None,
 ) -> Child:
-    """Start a command with this environment and no other, its output added to `log`.
+    """Start a command with exactly this environment; its output is appended to `log`.
 
     With an `app`, a command `PYTHON -m MODULE …` of the app in that directory may be a fork.
-    The process has a group of its own: a Ctrl-C does not reach it, and all of it can be ended.
+    The process has its own group, so a Ctrl-C does not reach it, and the whole group can be ended.
     """
     python, *arguments = command
     if app is not None and CAN_FORK and arguments[:1] == ["-m"]:

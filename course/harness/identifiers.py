@@ -1,7 +1,7 @@
-"""Ids of parametrized tests that a person can read: short, and in words where nothing is printed.
+"""Readable ids of parametrized tests: short, with names for invisible characters.
 
-pytest by itself escapes every letter that is not ASCII, prints long values whole and only counts
-lists and dictionaries (`query0`). An id depends on the value alone, so it is the same in each run.
+pytest escapes every letter that is not ASCII, prints long values completely, and only counts lists
+and dictionaries (`query0`). Here an id depends only on the value, so it is the same in each run.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-LONGEST = 40  # characters of one value
-_BYTES = 8  # that are shown of what is no text
+LONGEST = 40  # characters shown of one value
+_BYTES = 8  # bytes shown of a value that is not text
 
 _CONTROLS = {
     "\0": "NUL",
@@ -25,12 +25,12 @@ _REPEATED = re.compile(r"(.{1,8}?)\1+", re.DOTALL)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Return the id of a text, or of a list or dictionary that is made of texts and numbers."""
+    """Return the id of a text, or of a list or dictionary of texts and numbers."""
     return _described(val) if isinstance(val, str | bytes | list | tuple | dict) else None
 
 
 def in_words(text: str) -> str:
-    """Return a text as it is if it can be read, else with names in the place of characters."""
+    """Return a readable text unchanged, or a text with names instead of invisible characters."""
     if not text:
         return "empty"
     if len(text) > LONGEST and (repeated := _REPEATED.fullmatch(text)):
@@ -52,7 +52,7 @@ def _name(character: str) -> str:
 
 
 def _described(value: object) -> str | None:
-    """Return a description, None for what has none that is the same in each run."""
+    """Return a description that is the same in each run, or None."""
     if isinstance(value, str):
         return in_words(value)
     if isinstance(value, bytes):

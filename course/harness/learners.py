@@ -1,8 +1,8 @@
-"""Somebody's own solution as a server: started by a command of theirs, in a directory of theirs.
+"""A learner's solution as a server: it is started with the learner's command and directory.
 
 The command gets a free port in `{port}` and in `PORT`, and the environment that it is given here.
-It is asked over HTTP like a server that is up already, and it may be restarted and killed; what
-its files and its log hold is nobody's business but theirs.
+Tests send it requests like a server that already runs, and they may restart and kill it. They do
+not read its files and its log.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 
 from course.harness.server import AttachedServer, LaunchedServer
 
-# A command can be run once more, to restart that server; one at a URL is somebody else's.
+# A server from a command can be restarted; a server at a URL cannot.
 NEEDS_CMD = "not looked at: needs --cmd"
 
 
 @dataclass(frozen=True)
 class Solution:
-    """How a solution is started: `port` is one that it insists on, if it does."""
+    """How a solution is started; `port` is its fixed port, if it has one."""
 
     command: tuple[str, ...]
     directory: str
@@ -31,18 +31,18 @@ class Solution:
 
     @classmethod
     def read(cls, file: Path) -> Solution:
-        """Return what `write` wrote."""
+        """Return the values that `write` has written."""
         fields = json.loads(file.read_text(encoding="utf-8"))
         return cls(**fields | {"command": tuple(fields["command"])})
 
     def write(self, file: Path) -> None:
-        """Keep it in a file that only we can read: the environment may hold a secret."""
+        """Write it to a file that only we can read, since the environment may hold a secret."""
         file.touch(mode=0o600)
         file.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
 class LearnersServer(LaunchedServer):
-    """A solution that runs, its log kept in `directory`."""
+    """A running solution; its log is in `directory`."""
 
     def __init__(self, solution: Solution, directory: Path) -> None:
         super().__init__(
@@ -57,7 +57,7 @@ class LearnersServer(LaunchedServer):
         return AttachedServer(self.base_url).has_users
 
     def environment(self) -> dict[str, str]:
-        """Return what the solution was given, and its port."""
+        """Return the settings of the solution, and its port."""
         return self._environment | self.settings | {"PORT": str(self._port)}
 
     def _start_on(self, port: int, within: float) -> None:
@@ -66,7 +66,7 @@ class LearnersServer(LaunchedServer):
 
 
 def split_command(command: str) -> Sequence[str]:
-    """Return the words of a command line as the shell of this system reads them."""
+    """Return the words of a command line, split like the shell of this system."""
     if os.name == "nt":
         return [word.strip('"') for word in shlex.split(command, posix=False)]
     return shlex.split(command)

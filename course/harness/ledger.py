@@ -1,4 +1,4 @@
-"""What the database says of jobs, to the tests of stage 5 and to the drills, and texts for jobs."""
+"""Reads and changes jobs in the database, and makes texts for jobs, for tests and drills."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def prose(size: int) -> bytes:
         lines.append(line)
         length += len(line)
         number += 1
-    # Cut in ASCII: the last line is the one that may be incomplete.
+    # Only the last line may be incomplete, and the cut is in ASCII.
     return b"".join(lines)[: size - 100].decode("utf-8", "ignore").encode().ljust(size, b"x")
 
 
-# Every change of a job's status, noted by the database itself, whoever makes it.
+# A trigger of the database records every change of a job's status.
 _LEDGER = "CREATE TABLE changes_of_jobs (job_id VARCHAR, old VARCHAR, new VARCHAR, at FLOAT)"
 _NOTE_CHANGES = """
 CREATE TRIGGER note_changes AFTER UPDATE OF status ON jobs WHEN OLD.status != NEW.status
@@ -49,7 +49,7 @@ FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION note_change()
 
 
 class Ledger:
-    """What happened to every job, written down in the database from outside the app."""
+    """The history of every job, recorded in the database from outside the app."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -58,14 +58,14 @@ class Ledger:
         database.execute(_NOTE_CHANGES if is_file else _NOTE_CHANGES_ON_POSTGRESQL)
 
     def claims(self, job_id: str) -> list[float]:
-        """Return when the job began to run, each time, in seconds since 1970."""
+        """Return the start times of the job, in seconds since 1970."""
         statement = (
             "SELECT at FROM changes_of_jobs WHERE job_id = ? AND new = 'running' ORDER BY at"
         )
         return [at for (at,) in self._database.query(statement, _hex(job_id))]
 
     def ends(self, job_id: str) -> list[str]:
-        """Return every end that the job came to: one, if all is well."""
+        """Return the final statuses of the job: exactly one, if the app is right."""
         statement = (
             "SELECT new FROM changes_of_jobs WHERE job_id = ?"
             " AND new IN ('succeeded', 'failed', 'cancelled') ORDER BY at"
@@ -79,17 +79,17 @@ class Ledger:
         return str(status)
 
     def use_attempts_up(self, job_id: str) -> None:
-        """Leave the job one attempt only."""
+        """Leave the job only one attempt."""
         statement = "UPDATE jobs SET attempts = ? WHERE id = ?"
         self._database.execute(statement, MAX_ATTEMPTS - 1, _hex(job_id))
 
     def take_over(self, job_id: str) -> None:
-        """Give the job's lease to a worker that is none of this server's."""
+        """Give the job's lease to a worker of another server."""
         statement = "UPDATE jobs SET lease = ? WHERE id = ?"
         self._database.execute(statement, uuid.uuid4().hex, _hex(job_id))
 
     def damage(self, job_id: str) -> None:
-        """Make the job's text one that nobody can read: bytes that are no UTF-8, in SQLite."""
+        """Replace the job's text by bytes that are not UTF-8 (SQLite)."""
         self._database.execute(
             "UPDATE jobs SET text = CAST(x'736563726574ff' AS TEXT) WHERE id = ?", _hex(job_id)
         )
@@ -100,9 +100,9 @@ def _hex(job_id: str) -> str:
 
 
 def lease_of(database: Database, job_id: str) -> timedelta | None:
-    """Return how long a job's lease lasts from its first moment, None while nobody holds one.
+    """Return the time from a job's start to the end of its lease, or None without a lease.
 
-    A lease that was renewed lasts longer by as much.
+    A renewed lease lasts longer accordingly.
     """
     statement = "SELECT started_at, lease_until FROM jobs WHERE id = ? AND lease_until IS NOT NULL"
     for started_at, lease_until in database.query(statement, _hex(job_id)):

@@ -33,8 +33,8 @@ RELOAD_DEADLINE = 20.0
 # server, sign-up and sign-in.
 STAGE_OF_HASHES = 3
 QUICK_HASHES = {"BCRYPT_ROUNDS": "4"}
-MISSED_EDIT = 3.0  # uvicorn does not see an edit in the first quarter of a second after a start
-# What uvicorn says at the end of a start, whichever way it went.
+MISSED_EDIT = 3.0  # uvicorn misses an edit in the first quarter of a second after a start
+# The last line of uvicorn's start, successful or not.
 RESTARTED = re.compile(r"Application startup (complete|failed)")
 
 needs_a_terminal = pytest.mark.skipif(
@@ -48,7 +48,7 @@ _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: the language after the fence, its text, and the line it begins in."""
+    """A fenced block: the language after the fence, its text, and its first line."""
 
     language: str
     text: str
@@ -81,7 +81,7 @@ def sections_of(page: str) -> dict[str, str]:
 
 
 def matches(expected: str, got: str) -> bool:
-    """Tell whether output is as expected: `…` is any text, a line of it alone is any lines."""
+    """Return whether output is as expected; `…` is any text, and a line of `…` any lines."""
     pattern = "".join(
         "(?:.*\n)*" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + "\n"
         for line in _lines(expected)
@@ -90,14 +90,14 @@ def matches(expected: str, got: str) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines without spaces at their ends and without empty ones around them."""
+    """Return the lines without trailing spaces, and without empty lines at both ends."""
     return [line.rstrip() for line in text.strip().splitlines()]
 
 
 def edits_of(diff: str) -> Iterator[tuple[str, str, str]]:
     """Yield path, old text and new text of each edit.
 
-    A diff for people: `--- path` begins a file, `@@` a further place in it; no line numbers.
+    The diff has no line numbers: `--- path` begins a file, and `@@` another place in it.
     """
     for part in re.split(r"^--- ", diff, flags=re.MULTILINE)[1:]:
         path, _, hunks = part.partition("\n")
@@ -111,9 +111,9 @@ def edits_of(diff: str) -> Iterator[tuple[str, str, str]]:
 
 
 class Workplace:
-    """What a learner has: a clone with the stage, its server with reload, and a second terminal.
+    """A learner's workplace: a clone with the stage, its server, and a second terminal.
 
-    The addresses that a lesson names, ports 8000 and 8001 of this machine, are others here.
+    The ports 8000 and 8001 of the lesson's addresses are replaced by free ones.
     """
 
     def __init__(self, stage: Stage, directory: Path) -> None:
@@ -130,20 +130,20 @@ class Workplace:
         self._shell = Shell(self.stage_directory, shell_environment(directory) | settings, ports)
 
     def close(self) -> None:
-        """End the shell with whatever it started, and the server."""
+        """End the shell, its processes, and the server."""
         self._shell.close()
         self.server.kill()
 
     def run(self, script: str) -> tuple[str, int]:
         """Run commands; return their output, stderr included, and the last one's exit status.
 
-        Returns once the server runs what they may have changed.
+        Returns when the server runs the changed code.
         """
         with self._reloaded():
             return self._shell.run(script)
 
     def edit(self, diff: str) -> None:
-        """Make the edit that a lesson shows; `AssertionError` where it does not fit the file."""
+        """Make the edit that a lesson shows; raise `AssertionError` if it does not fit the file."""
         with self._reloaded():
             for path, before, after in edits_of(diff):
                 file = self.stage_directory / path
@@ -152,7 +152,7 @@ class Workplace:
                 file.write_text(text.replace(before, after), encoding="utf-8")
 
     def changed_files(self) -> str:
-        """Return what `git status` says: nothing when every edit was undone."""
+        """Return the output of `git status`: empty when every edit was undone."""
         status = ["git", "status", "--porcelain"]
         done = subprocess.run(status, cwd=self.stage_directory, capture_output=True, check=True)
         return done.stdout.decode()
@@ -162,7 +162,7 @@ class Workplace:
 
 
 class _Reloaded:
-    """Wait at the end, when a source file was touched meanwhile, until the server has it."""
+    """If a source file was changed meanwhile, wait at the end until the server has loaded it."""
 
     def __init__(self, server: LaunchedServer, app: Path) -> None:
         self._server = server
@@ -179,7 +179,7 @@ class _Reloaded:
         again = time.monotonic() + MISSED_EDIT
         while not RESTARTED.search(log := self._server.log_since(self._mark)):
             assert time.monotonic() < deadline, f"no reload:\n{self._server.log_tail()}"
-            # A second reload on top of a slow first one would end the wait after the next block.
+            # A second reload after a slow first one would end the next wait too early.
             if time.monotonic() > again and "Reloading" not in log:
                 (self._app / "main.py").touch()
                 again += MISSED_EDIT
@@ -190,7 +190,7 @@ class _Reloaded:
 
 
 class Shell:
-    """One bash that runs a lesson's blocks in order, as the learner's terminal does."""
+    """A bash that runs a lesson's blocks in order, like the learner's terminal."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str], ports: Mapping[str, str]):
         self._ports = ports
@@ -217,7 +217,7 @@ class Shell:
         for named, here in self._ports.items():
             script = re.sub(rf"(127\.0\.0\.1:|--port ){named}\b", rf"\g<1>{here}", script)
         self._script.write_text(script, encoding="utf-8")
-        # Sourced, so that $! and an activated environment last; the mark ends the output.
+        # Sourced, so that $! and an activated environment remain; the mark ends the output.
         self._input.write(f". '{self._script}' < /dev/null; printf '\\n:status %d\\n' $?\n")
         self._input.flush()
         output: list[str] = []
@@ -248,10 +248,10 @@ class Shell:
 
 
 def clone_course(directory: Path, *paths: str) -> Path:
-    """Make a clone of the course in `directory`, or of these paths of it; return where it is.
+    """Make a clone of the course in `directory`, or of these paths only; return its path.
 
-    It holds what is on disk, committed as `main`, and none of what a run left behind. It shares the
-    environments of this course.
+    It holds the files on disk, committed as `main`, without files that a run has left. It shares
+    the environments of this course.
     """
     clone = directory / "course"
     for path in (name for chosen in paths or ["."] for name in listed(ROOT, chosen)):
@@ -267,7 +267,7 @@ def clone_course(directory: Path, *paths: str) -> Path:
             (clone / ".nox" / place).parent.mkdir(parents=True, exist_ok=True)
             (clone / ".nox" / place).symlink_to(ROOT / ".nox" / place)
     if not paths and (ROOT / ".venv" / "made").exists():
-        # A directory, since git does not ignore a link in its place.
+        # A directory, since git would not ignore a link.
         (clone / ".venv").mkdir()
         for part in (ROOT / ".venv").iterdir():
             (clone / ".venv" / part.name).symlink_to(part)
@@ -282,7 +282,7 @@ def clone_course(directory: Path, *paths: str) -> Path:
 
 
 def shell_environment(home: Path) -> dict[str, str]:
-    """Return an environment without the settings, proxies and git options of whoever tests."""
+    """Return an environment without the settings, proxies and git options of the user."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -293,13 +293,13 @@ def shell_environment(home: Path) -> dict[str, str]:
 
 
 def links_of(page: str) -> list[tuple[str, str]]:
-    """Return path and anchor (each may be empty) of every link that stays in the repository."""
+    """Return path and anchor (each may be empty) of every link inside the repository."""
     targets = re.findall(r"\]\(([^)\s]+)\)", prose_of(page))
     parted = [target.partition("#") for target in targets if not re.match(r"[a-z]+:", target)]
     return [(path, anchor) for path, _, anchor in parted]
 
 
 def anchors_of(page: str) -> set[str]:
-    """Return the anchors that GitHub gives to the page's headings."""
+    """Return the anchors that GitHub makes of the page's headings."""
     headings = re.findall(r"^#+ (.+)$", prose_of(page), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

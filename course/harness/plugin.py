@@ -1,9 +1,9 @@
-"""What pytest loads: the options, the fixtures and the report of a failure.
+"""The plugin of pytest: options, fixtures and the report of a failure.
 
     pytest --stage 2                               launch stage 2, run its suite and earlier ones
     pytest --stage 2 --base-url http://host:8000   the same tests against a server that is up
 
-Against a server that is up, tests that must own the process are skipped as *not checked*.
+Against a running server, tests that must own the process are skipped as *not checked*.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from course.harness.server import (
 )
 from course.harness.tokens import is_signed_with
 
-if TYPE_CHECKING:  # a plugin is imported by pytest, which explains its assertions then
+if TYPE_CHECKING:  # pytest imports a plugin and explains its assertions
     from course.harness.deployment import Deployment
 
 pytest_plugins = [
@@ -59,7 +59,7 @@ NOT_CHECKED = "not checked: needs control of the server process"
 _POLL = 0.02  # seconds between two looks at a server that is starting
 SHORTENED = {"JOB_LEASE": "3"}  # seconds until a job of a killed server is taken up again
 OTHER_SECRET = "not checked: the server does not sign its tokens with the JWT_SECRET it was given"
-# With `--solution` a process can be had, but what is inside of it is somebody else's.
+# With `--solution` there is a process, but its inside belongs to the learner.
 NOT_INSIDE = "not checked: needs the course's own app, since the test reads its database and log"
 NOT_OTHERWISE = (
     "not checked: needs the course's own app, since the test starts it with other settings"
@@ -73,20 +73,22 @@ _OF_ROWS = pytest.StashKey[set[str] | None]()  # the tests of the rows that `--r
 
 
 class Launch(Protocol):
-    """Makes private servers of the stage under test, ended with the test."""
+    """Makes private servers of the stage under test; they end with the test."""
 
     def __call__(self, *, start: bool = True, **settings: str) -> LaunchedServer:
         """Return a server with these settings, running unless `start` is false.
 
-        In the full form the database of a running server was migrated before; else it is empty.
+        In the full form a running server gets a migrated database; otherwise it is empty.
         """
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what chooses the app under test."""
+    """Add the options for the app under test."""
     group = parser.getgroup("the app under test")
     group.addoption("--stage", metavar="N", help="the stage to test (default: the furthest)")
-    group.addoption("--base-url", metavar="URL", help="test the server there, launch none")
+    group.addoption(
+        "--base-url", metavar="URL", help="test the server at this address and start none"
+    )
     group.addoption(
         "--base-url-within",
         metavar="SECONDS",
@@ -94,8 +96,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=0.0,
         help="wait so long for that server, which may be starting (default: not at all)",
     )
-    group.addoption("--solution", metavar="FILE", help="how to start that server once more")
-    group.addoption("--profile", metavar="FILE", help="the names that its API has of its own")
+    group.addoption(
+        "--solution", metavar="FILE", help="the command that starts another instance of that server"
+    )
+    group.addoption("--profile", metavar="FILE", help="other names of paths and fields in its API")
     group.addoption(
         "--inherited",
         choices=(QUICK, FULL),
@@ -113,7 +117,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Settle the stage and the markers; `pytest.UsageError` for a stage that does not exist."""
+    """Find the stage and register the markers; raise `pytest.UsageError` for an unknown stage."""
     config.addinivalue_line(
         "markers",
         "until(stage, successor): the requirement ends after that stage; `successor` replaces it.",
@@ -138,7 +142,7 @@ def pytest_configure(config: pytest.Config) -> None:
         share(Path(config.workerinput["fork_servers"]))
     else:
         config.pluginmanager.register(SharedForkServers())
-    # A SIGTERM (from CI, from nox) ends pytest in the way a Ctrl-C does: with the servers.
+    # A SIGTERM (from CI, from nox) ends pytest and its servers like a Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -153,7 +157,7 @@ def _tests_of_rows(wanted: Sequence[str]) -> set[str] | None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `--row`, import no file that holds none of its tests."""
+    """With `--row`, import only files that hold tests of the row."""
     chosen = config.stash[_OF_ROWS]
     if chosen is None or not collection_path.name.startswith("test_"):
         return None
@@ -164,7 +168,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_keyboard_interrupt() -> None:
-    """End the servers at once: whoever interrupts may not leave time for a graceful end."""
+    """Kill the servers, since an interrupt may leave no time for a graceful stop."""
     kill_running_servers()
 
 
@@ -183,7 +187,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take out what the stage under test does not have yet, has no longer, or inherits in full."""
+    """Remove tests that do not apply to the stage yet or any more, or that it need not repeat."""
     stage, suites = config.stash[_STAGE], config.stash[_SUITES]
     chosen = config.stash[_OF_ROWS]
     kept: list[pytest.Item] = []
@@ -229,14 +233,14 @@ class LongestFirst:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say which app is tested."""
+    """Return the line that names the tested app."""
     stage = config.stash[_STAGE]
     where = config.getoption("base_url") or stage.directory
     return f"stage {stage.number}: {where}"
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    """Say which tests no longer apply to the stage."""
+    """List the tests that no longer apply to the stage."""
     return [f"ended before this stage: {ended}" for ended in config.stash[_ENDED]]
 
 
@@ -250,7 +254,7 @@ def stage(request: pytest.FixtureRequest) -> int:
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """The server that all tests share: launched here, or the one at `--base-url`."""
+    """The server that all tests share: started here, or the one at `--base-url`."""
     base_url = request.config.getoption("base_url")
     if base_url:
         attached = AttachedServer(base_url)
@@ -278,7 +282,7 @@ def server(
         request.getfixturevalue("queue").serve(launched)
         launched.start()
     except (ServerDidNotStart, CourseError) as error:
-        # Every test would fail for this one reason: it is said once.
+        # Every test would fail for this reason, so report it once.
         pytest.exit(str(error), returncode=1)
     yield launched
     launched.stop()
@@ -286,7 +290,7 @@ def server(
 
 @pytest.fixture(scope="session")
 def launched_server(request: pytest.FixtureRequest, server: Server) -> LaunchedServer:
-    """The shared server, for a test that looks at its files or its log."""
+    """The shared server, for a test that reads its files or its log."""
     if not isinstance(server, LaunchedServer):
         pytest.skip(_why_not(request, NOT_INSIDE))
     return server
@@ -294,7 +298,7 @@ def launched_server(request: pytest.FixtureRequest, server: Server) -> LaunchedS
 
 @pytest.fixture
 def api(server: Server) -> Iterator[Api]:
-    """A driver of the shared server, signed in as a new user where the app has users."""
+    """A driver of the shared server, signed in as a new user if the app has users."""
     mark = server.log_mark()
     with Api(server) as visitor:
         yield visitor.as_new_user()
@@ -327,7 +331,8 @@ def _launch(
             server = stage_server(
                 request.config.stash[_STAGE],
                 directory,
-                forked="PYTHONPATH" not in settings,  # what is there is imported at the very start
+                forked="PYTHONPATH"
+                not in settings,  # existing modules are imported at the very start
                 **everything,
             )
             servers.callback(server.end)
@@ -364,16 +369,16 @@ def _second_server(
 def start_another(
     config: pytest.Config, directory: Path, **settings: str
 ) -> Iterator[LearnersServer]:
-    """Run one more of the solution under test, with a database and pictures of its own.
+    """Run a second instance of the solution under test, with its own database and pictures.
 
-    Skips the test where it does not start.
+    Skips the test if it does not start.
     """
     server = _another(config, directory)
     server.settings |= settings
     try:
         server.start()
     except ServerDidNotStart as error:
-        pytest.skip(f"not checked: a second one does not start beside the first: {error}")
+        pytest.skip(f"not checked: a second instance does not start beside the first: {error}")
     try:
         yield server
     finally:
@@ -383,7 +388,7 @@ def start_another(
 def _another(config: pytest.Config, directory: Path) -> LearnersServer:
     solution = Solution.read(Path(config.getoption("solution")))
     if solution.port is not None:
-        pytest.skip("not checked: the solution takes one port only, and runs there already")
+        pytest.skip("not checked: the solution uses a fixed port and already runs there")
     server = LearnersServer(solution, directory)
     own = {
         "DATABASE_URL": f"sqlite+aiosqlite:///{(directory / 'todo.db').as_posix()}",
@@ -399,10 +404,10 @@ def _another(config: pytest.Config, directory: Path) -> LearnersServer:
 
 @pytest.fixture
 def restartable(_second_server: LaunchedServer) -> LaunchedServer:
-    """A second server, running, for tests that restart and kill it, and look at its log.
+    """A second running server, for tests that restart and kill it and read its log.
 
-    All tests share it. With `--solution` that is one more of the solution under test, with a
-    database and a directory of pictures of its own.
+    All tests share it. With `--solution` it is a second instance of the solution, with its own
+    database and directory of pictures.
     """
     if not _second_server.is_running:
         _second_server.end()
@@ -414,7 +419,7 @@ def restartable(_second_server: LaunchedServer) -> LaunchedServer:
 def secret(request: pytest.FixtureRequest, server: Server) -> str:
     """The secret that the shared server signs its tokens with.
 
-    A solution may ignore the setting: a control token shows whether it does.
+    A solution may ignore the setting, so a control token checks it.
     """
     if isinstance(server, LaunchedServer):
         return server.settings["JWT_SECRET"]
@@ -430,27 +435,27 @@ def secret(request: pytest.FixtureRequest, server: Server) -> str:
 
 @pytest.fixture(autouse=True)
 def _users_if_needed(request: pytest.FixtureRequest) -> None:
-    """Skip a test that tells users apart where the server has none to tell apart."""
+    """Skip a test that needs different users on a server without users."""
     if request.node.get_closest_marker("users") and not request.getfixturevalue("server").has_users:
         pytest.skip(NO_USERS)
 
 
 @pytest.fixture(scope="session")
 def stage_directory(request: pytest.FixtureRequest) -> Path:
-    """The directory of the stage under test, for what only its source can show."""
+    """The directory of the stage under test, for tests that read its source."""
     if request.config.getoption("base_url"):
         pytest.skip("not checked: needs the source of the app")
     return ROOT / request.config.stash[_STAGE].directory
 
 
 def pytest_runtest_logstart() -> None:
-    """Forget what the test before said."""
+    """Forget the exchanges of the test before."""
     forget()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add to a failure what was said to the server, and how to say it again."""
+    """Add to a failure the exchanges with the server, and commands that repeat them."""
     report = yield
     if report.failed and report.when != "teardown":
         report.sections += report_sections()

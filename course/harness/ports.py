@@ -3,13 +3,13 @@
 import secrets
 import socket
 
-# Below the ports that systems lend to outgoing connections (Linux: from 32768): a server that is
-# down for a moment finds its own port free again.
+# Below the ports that systems use for outgoing connections (Linux: from 32768), so a server finds
+# its port free after a restart.
 _PORTS = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens at, and that no connection will be given."""
+    """Return a free loopback port outside of the range for outgoing connections."""
     while True:
         port = secrets.choice(_PORTS)
         with socket.socket() as probe:

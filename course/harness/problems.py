@@ -1,6 +1,6 @@
-"""What an error answer says, in either form that the contract has.
+"""Reads error answers in both forms of the contract.
 
-Up to stage 8 errors are JSON with a `detail`: a text, or for 422 the list of what is wrong. The
+Up to stage 8 errors are JSON with a `detail`: a text, or for 422 the list of wrong fields. The
 capstone sends problem documents (RFC 9457): `detail` is always a text, and the list is `errors`.
 """
 
@@ -15,7 +15,7 @@ PROBLEM = "application/problem+json"
 
 
 def reason(answer: httpx.Response) -> str:
-    """Return the text that tells a person what went wrong; `AssertionError` for any other form."""
+    """Return the text of the error; raise `AssertionError` for any other form."""
     content = _content(answer)
     detail: str = content["detail"]
     assert isinstance(detail, str), detail
@@ -24,7 +24,7 @@ def reason(answer: httpx.Response) -> str:
 
 
 def field_errors(answer: httpx.Response) -> list[dict[str, Any]]:
-    """Return what a 422 says of each field that is wrong; `AssertionError` for any other form."""
+    """Return the list of wrong fields of a 422; raise `AssertionError` for any other form."""
     content = _content(answer)
     errors: list[dict[str, Any]] = content["errors" if _is_problem(answer) else "detail"]
     assert isinstance(errors, list), errors
@@ -33,7 +33,7 @@ def field_errors(answer: httpx.Response) -> list[dict[str, Any]]:
 
 
 def named(answer: httpx.Response) -> set[str | int]:
-    """Return all that a 422 names as wrong: fields, and where they are."""
+    """Return all names in a 422's list: wrong fields, and their places."""
     return {part for error in field_errors(answer) for part in error["loc"]}
 
 
@@ -44,7 +44,9 @@ def _content(answer: httpx.Response) -> dict[str, Any]:
         assert content["status"] == answer.status_code
         assert isinstance(content["detail"], str)
     else:
-        assert answer.headers["content-type"].partition(";")[0] == JSON  # it may name its charset
+        assert (
+            answer.headers["content-type"].partition(";")[0] == JSON
+        )  # it may also name a charset
         assert content.keys() == {"detail"}, content
     return content
 

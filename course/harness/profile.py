@@ -1,4 +1,4 @@
-"""A solution's own names: paths and JSON fields that differ from the contract's, in one TOML file.
+"""Translates a solution's other names: paths and JSON fields that differ from the contract's.
 
     port = 5000                          # the one port that it listens on, if it takes no other
 
@@ -8,8 +8,8 @@
     [fields.todos]                       # below /todos: the contract's name = the solution's
     title = "name"
 
-Requests, WebSocket addresses and answers are translated on their way, so a test knows nothing of
-it, and what a report shows is what really went over the wire. Values and query parameters are not
+One TOML file names them. Requests, WebSocket addresses and answers are translated on their way, so
+tests need not know it, and reports show the real exchange. Values and query parameters are not
 translated.
 """
 
@@ -29,7 +29,7 @@ _KEYS = {"port", "paths", "fields"}
 
 
 class ProfileError(Exception):
-    """The profile says something that cannot be: the text is for its writer."""
+    """The profile is wrong; the message is for its author."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,23 @@ class Profile:
     port: int | None = None
 
     def path(self, path: str) -> str:
-        """Return the solution's path for one of the contract's (a whole URL keeps its host)."""
+        """Return the solution's path for a path of the contract (a whole URL keeps its host)."""
         return _translate(path, self.paths)
 
     def own_path(self, path: str) -> str:
-        """Return the contract's path for one of the solution's."""
+        """Return the contract's path for a path of the solution."""
         return _translate(path, {theirs: ours for ours, theirs in self.paths.items()})
 
     def renames(self, path: str) -> bool:
-        """Return whether fields have names of their own there."""
+        """Return whether the path has translated fields."""
         return _resource(path) in self.fields
 
     def body(self, path: str, content: Any) -> Any:
-        """Return JSON that goes to one of the contract's paths, with the solution's names."""
+        """Return JSON for a path of the contract, with the solution's names."""
         return _rename(content, self.fields.get(_resource(path), {}))
 
     def raw_body(self, path: str, content: bytes) -> bytes:
-        """The same of JSON as bytes; what is no JSON object stays as it is."""
+        """The same for JSON as bytes; anything but a JSON object stays unchanged."""
         names = self.fields.get(_resource(path), {})
         try:
             decoded = json.loads(content) if names else None
@@ -67,7 +67,7 @@ class Profile:
         return content if renamed == decoded else json.dumps(renamed).encode("ascii")
 
     def answer(self, path: str, response: httpx.Response) -> httpx.Response:
-        """Return an answer as the contract would have it."""
+        """Return an answer with the contract's names."""
         if not (self.paths or self.fields):
             return response
         names = {theirs: ours for ours, theirs in self.fields.get(_resource(path), {}).items()}
@@ -91,7 +91,7 @@ class Profile:
 
     def _incoming(self, content: Any, names: Mapping[str, str]) -> Any:
         if isinstance(content, dict) and isinstance(content.get("detail"), list):
-            # Failed requirements with a request is said of fields, too.
+            # A 422 names fields too.
             errors = [_rename_place(error, names) for error in content["detail"]]
             return content | {"detail": errors}
         if isinstance(content, dict) and isinstance(content.get("url"), str):
@@ -100,7 +100,7 @@ class Profile:
 
 
 def load_profile(file: Path) -> Profile:
-    """Return the profile in a file; `ProfileError` says what is wrong with it."""
+    """Return the profile in a file; raise `ProfileError` for a mistake in it."""
     try:
         rows = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -141,7 +141,7 @@ def _translate(path: str, paths: Mapping[str, str]) -> str:
     if not paths:
         return path
     whole = urlsplit(path)
-    for ours in sorted(paths, key=len, reverse=True):  # the longest says it most exactly
+    for ours in sorted(paths, key=len, reverse=True):  # the longest match is the most exact one
         if whole.path == ours or whole.path.startswith(f"{ours}/"):
             return whole._replace(path=paths[ours] + whole.path[len(ours) :]).geturl()
     return path
@@ -171,6 +171,6 @@ def active() -> Profile:
 
 
 def activate(profile: Profile) -> None:
-    """Let the test run speak to a solution with names of its own."""
+    """Let the test run use a profile."""
     global _active  # one run, one solution
     _active = profile

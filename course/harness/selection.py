@@ -1,4 +1,4 @@
-"""Which tests run: all of a stage's own suite, and of earlier suites all or a quick selection.
+"""Selects the tests: a stage's own suite, and earlier suites completely or in part.
 
     pytest --stage 4                       stage 4's own suite whole, of stages 1 to 3 a selection
     pytest --stage 4 --inherited full      the suites of stages 1 to 4, whole
@@ -8,8 +8,8 @@ The quick selection holds one variant of each earlier test. It leaves out the te
 change. A mark `own_stage("app/jobs/")` names the code that the test is about: a later stage that
 adds or changes a file there runs the test. Tests that are marked `nightly` run only with `full`.
 
-With `pytest -n N` each file of tests goes to one worker, the files that take longest first; with
-`--dist=loadgroup` each test goes to any worker, those that take longest first. Tests that are
+With `pytest -n N` each file of tests goes to one worker, the slowest files first; with
+`--dist=loadgroup` each test goes to any worker, the slowest tests first. Tests that are
 marked `alone` measure time or memory: `-m "not alone"` leaves them for a run of their own.
 """
 
@@ -26,7 +26,7 @@ from course.catalog.stages import Stage, load_course
 T = TypeVar("T")
 QUICK, FULL = "quick", "full"
 
-# A test that asks for one of these fixtures starts processes of its own.
+# A test with one of these fixtures starts its own processes.
 _STARTS_PROCESSES = {
     "launch",
     "launch_for_module",
@@ -36,7 +36,7 @@ _STARTS_PROCESSES = {
     "postgres_url",
 }
 _BROWSER = "browser_context"
-# What a test costs, compared with one that only sends requests: measured roughly, not in seconds.
+# The rough cost of a test, relative to one that only sends requests.
 _COST = {"browser": 8, "processes": 15, "slow": 30}
 _TIMEOUT_OF_ONE_COST = 10  # seconds
 
@@ -44,7 +44,7 @@ _TIMEOUT_OF_ONE_COST = 10  # seconds
 MARKERS = (
     "slow: takes seconds; the quick selection leaves it to the stage that it belongs to.",
     "own_stage(*paths): is expensive; a later stage runs it only if it changes a file in `paths`.",
-    "nightly: takes minutes, and tests of its kind are in the default run: only a full run has it.",
+    "nightly: takes minutes and runs only in a full run; the default run has similar tests.",
     "alone: measures time or memory, so no other test runs beside it.",
     "every_variant: a quick grade takes all variants at the stages whose rows name the test.",
     "page(directory): tests a page whose files are in that directory of the stage.",
@@ -52,13 +52,13 @@ MARKERS = (
 
 
 def quick_selection(items: Sequence[pytest.Item], stage: Stage) -> list[pytest.Item]:
-    """Return the items without what the quick selection leaves out of earlier suites."""
+    """Return the items without the tests of earlier suites that the quick selection skips."""
     earlier = {other.name for other in load_course() if other.number < stage.number}
     groups: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         if item.path.parent.name in earlier:
             groups[item.nodeid.partition("[")[0]].append(item)
-    # The first as they are written: the order in which they come may be a random one.
+    # The first in the order of the source, since the order of the items may be random.
     kept = {id(min(group, key=_number_of_variant)) for group in groups.values()}
     return [
         item

@@ -1,8 +1,8 @@
-"""The app under test as a process of its own, or as a server that somebody else started.
+"""The app under test: a process of our own, or a server that somebody else started.
 
-A launched server gets a free port, an empty directory to work in, and an environment that holds
-only what it was given: no variable, `.env` or database of whoever runs the tests reaches it. Only
-processes started here are ever ended here, each with its whole process group.
+A server that we start gets a free port, an empty working directory, and an environment with only
+the given settings: no variable, `.env` or database of the user reaches it. Only processes that were
+started here are stopped here, each with its whole process group.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _LOG_TAIL_BYTES = 16_384
 
 
 class Server(Protocol):
-    """What a test may ask of any server, whoever started it."""
+    """The properties and methods that every server has."""
 
     @property
     def base_url(self) -> str:
@@ -59,26 +59,26 @@ class Server(Protocol):
 
     @property
     def base_urls(self) -> Sequence[str]:
-        """The same of every process that serves this app: `base_url` is the first."""
+        """The addresses of all processes of this app; `base_url` is the first."""
 
     @property
     def has_users(self) -> bool:
         """Whether todos need a token here (from stage 3 on)."""
 
     def log_mark(self) -> int:
-        """Return where the log ends now, for `log_since`."""
+        """Return the present length of the log, for `log_since`."""
 
     def log_since(self, mark: int) -> str:
-        """Return what was logged since `mark`; empty when the log is not ours to read."""
+        """Return the log since `mark`; empty if we cannot read the log."""
 
     def log_tail(self, lines: int = 20) -> str:
-        """Return the last lines of the log; empty when the log is not ours to read."""
+        """Return the last lines of the log; empty if we cannot read it."""
 
 
 class ServerDidNotStart(Exception):
-    """The process ended, or said nothing over HTTP, before the deadline.
+    """The process ended, or gave no answer over HTTP before the deadline.
 
-    `exit_code` is None when it was still running; `log` is what it printed in this attempt.
+    `exit_code` is None if it was still running; `log` is the output of this attempt.
     """
 
     def __init__(self, command: Sequence[str], exit_code: int | None, log: str) -> None:
@@ -90,7 +90,7 @@ class ServerDidNotStart(Exception):
 
 
 class AttachedServer:
-    """A server that somebody else started: it can be asked over HTTP and nothing more."""
+    """A server that somebody else started: tests can only send it requests."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url.rstrip("/")
@@ -102,33 +102,33 @@ class AttachedServer:
 
     @property
     def base_urls(self) -> Sequence[str]:
-        """The same: it is one address to us."""
+        """The same address, as the only one."""
         return (self._base_url,)
 
     @cached_property
     def has_users(self) -> bool:
-        """Whether there are users: asked once, without a token (`httpx.HTTPError` if it is down).
+        """True if the server has users. Raises `httpx.HTTPError` if it is down.
 
-        A list of todos that is open by mistake does not make users go away.
+        A list of todos that is open by mistake does not mean that there are no users.
         """
         statuses = set[int]()
         for path in ("/todos", "/users/me"):
             address = self.base_url + profile.active().path(path)
-            # The head of the answer will do: what is wrong with a body is for a test to say.
+            # The head of the answer is enough, since tests check the body.
             with httpx.stream("GET", address, trust_env=False) as answer:
                 statuses.add(answer.status_code)
         return not statuses.isdisjoint((httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN))
 
     def log_mark(self) -> int:
-        """Return 0: its log is not ours to read."""
+        """Return 0, since we cannot read its log."""
         return 0
 
     def log_since(self, mark: int) -> str:  # noqa: ARG002 - the protocol's
-        """Return nothing: its log is not ours to read."""
+        """Return nothing, since we cannot read its log."""
         return ""
 
     def log_tail(self, lines: int = 20) -> str:  # noqa: ARG002 - the protocol's
-        """Return nothing: its log is not ours to read."""
+        """Return nothing, since we cannot read its log."""
         return ""
 
 
@@ -137,8 +137,8 @@ class LaunchedServer:
 
     `{port}` in an argument of `command` stands for the port. `settings` is the part of its
     environment that a test chooses; change it before `start` or `restart`. The process works in
-    `data_dir`, which is empty at first; its log is kept outside of it. `forked_for` is the app's
-    directory when the process may be a fork that begins with its packages imported (`forks.py`).
+    `data_dir`, which is empty at first; its log is elsewhere. `forked_for` is the app's directory
+    if the process may be a fork with the packages imported (`forks.py`).
     """
 
     def __init__(
@@ -165,12 +165,12 @@ class LaunchedServer:
 
     @property
     def base_url(self) -> str:
-        """Scheme, host and port; a restart keeps the port when nobody else took it meanwhile."""
+        """Scheme, host and port; a restart keeps the port if it is still free."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
     def base_urls(self) -> Sequence[str]:
-        """The same: it is one process."""
+        """The same address, since it is one process."""
         return (self.base_url,)
 
     @property
@@ -180,7 +180,7 @@ class LaunchedServer:
 
     @property
     def database_file(self) -> Path:
-        """Where the database of a stage from 2 on is, unless a test set another `DATABASE_URL`."""
+        """The database file from stage 2 on, unless a test has set another `DATABASE_URL`."""
         return self.data_dir / "todo.db"
 
     @property
@@ -208,7 +208,7 @@ class LaunchedServer:
         self._port = self._port or free_port()
 
     def start(self, *, within: float = START_DEADLINE) -> None:
-        """Start the process and return once it answers HTTP; raise `ServerDidNotStart` else."""
+        """Start the process and return when it answers; raise `ServerDidNotStart` otherwise."""
         if self in _running:
             raise RuntimeError("this server is running already")
         for attempt in range(1, _PORT_ATTEMPTS + 1):
@@ -232,12 +232,12 @@ class LaunchedServer:
         except subprocess.TimeoutExpired:
             return self.kill()
         finally:
-            self.kill()  # also what it may have left behind in its group
+            self.kill()  # also the rest of its group
 
     def kill(self) -> int:
-        """End the process and its group at once, as a power cut would; return its exit code."""
+        """Kill the process and its group like a power cut; return its exit code."""
         process = self._started()
-        if self not in _running:  # its number may be another process's by now
+        if self not in _running:  # another process may have this number now
             return process.wait()
         if sys.platform == "win32":
             process.kill()
@@ -255,7 +255,7 @@ class LaunchedServer:
             self.kill()
 
     def restart(self) -> None:
-        """Stop the process in good order and start it again on the same data."""
+        """Stop the process cleanly and start it again on the same data."""
         if self in _running:
             self.stop()
         self.start()
@@ -263,10 +263,10 @@ class LaunchedServer:
     def run(
         self, *command: str, cwd: Path | None = None, within: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command of the app's environment with the server's settings, to its end.
+        """Run a command of the app's environment with the server's settings and wait for its end.
 
         Returns its exit code and output (stdout and stderr together, in `stdout`). It works in
-        `data_dir` unless `cwd` says otherwise; `FileNotFoundError` when there is no such command.
+        `data_dir`, or in `cwd`. Raises `FileNotFoundError` for an unknown command.
         """
         environment = self.environment()
         program = shutil.which(command[0], path=environment["PATH"])
@@ -285,7 +285,7 @@ class LaunchedServer:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return the whole environment of the process: made from nothing, plus the settings."""
+        """Return the whole environment of the process: the settings and nothing of the user's."""
         programs = str(Path(self.command[0]).parent)
         environment = {
             "PATH": os.pathsep.join([programs, os.defpath]),
@@ -397,9 +397,9 @@ def stage_server(
 ) -> LaunchedServer:
     """Return a server of the stage, not started yet, with the settings that suit a test.
 
-    The app is read from its place in the course and works in `directory`, so a learner's own
-    database and `.env` are neither read nor written. A `forked` server starts in a fraction of the
-    time. `CourseError` when the environment cannot be made.
+    The app runs from the stage's directory but works in `directory`, so it does not use a learner's
+    own database and `.env`. A `forked` server starts much faster. Raises `CourseError` if the
+    environment cannot be made.
     """
     command = [str(stage_python(stage)), "-m", "uvicorn", "app.main:app"]
     command += ["--app-dir", str(ROOT / stage.directory), "--host", "127.0.0.1", "--port", "{port}"]
@@ -414,7 +414,7 @@ def stage_server(
     if stage.number >= FIRST_STAGE_WITH_A_DATABASE:
         server.settings["DATABASE_URL"] = f"sqlite+aiosqlite:///{server.database_file.as_posix()}"
     if has_users:
-        server.settings["BCRYPT_ROUNDS"] = "4"  # the least there is: every test signs somebody up
+        server.settings["BCRYPT_ROUNDS"] = "4"  # the minimum, since every test registers users
         server.settings["JWT_SECRET"] = "of the tests: production takes no default " + "x" * 32
     if stage.number >= FIRST_STAGE_WITH_ROLES:
         server.settings |= FIRST_ADMIN
@@ -426,7 +426,7 @@ def stage_server(
 
 _running: set[LaunchedServer] = set()
 
-# A grading names a file here: what is left in it when pytest was killed, the grading ends.
+# A grade sets a file here: if pytest is killed, the grade stops the servers that the file lists.
 PROCESSES = "COURSE_PROCESSES"
 
 
@@ -437,7 +437,7 @@ def _note_process(sign: str, pid: int) -> None:
 
 
 def end_noted_processes(file: Path) -> None:
-    """End the servers that a process which was killed could not end itself."""
+    """Stop the servers of a process that was killed."""
     left: set[int] = set()
     lines = file.read_text(encoding="ascii").split("\n")[:-1] if file.exists() else []
     for line in lines:
@@ -450,7 +450,7 @@ def end_noted_processes(file: Path) -> None:
 
 @atexit.register
 def kill_running_servers() -> None:
-    """End every server that is still running: the last resort, when no teardown could."""
+    """Kill every server that still runs, if no teardown did."""
     for server in list(_running):
         server.end()
 

@@ -1,4 +1,4 @@
-"""Processes that can be interrupted, whoever started us."""
+"""Makes processes interruptible, in whatever way this process was started."""
 
 import signal
 import threading
@@ -11,9 +11,10 @@ _OF_A_TERMINAL = ("SIGINT", "SIGHUP")
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Start processes meanwhile as a terminal does: Ctrl-C and its closing end them.
+    """In this block processes start as in a terminal: Ctrl-C and a closed terminal end them.
 
-    What runs in the background, or under `nohup`, is told to ignore these, and tells its children.
+    Programs in the background or under `nohup` ignore these signals, and their children inherit
+    that.
     """
     numbers = [getattr(signal, name) for name in _OF_A_TERMINAL if hasattr(signal, name)]
     ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
@@ -28,9 +29,9 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Let a Ctrl-C or a SIGTERM wait until the end of the block, if Python handles it.
+    """Delay a Ctrl-C or a SIGTERM until the end of the block, if Python handles it.
 
-    A process that was started and not yet noted would outlive an interrupt in between.
+    Otherwise a process that has started but is not recorded yet would survive an interrupt.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is interrupted

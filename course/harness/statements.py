@@ -1,4 +1,4 @@
-"""What a server asks its database: the app runs unchanged, under a program that notes its SQL."""
+"""Records the SQL of a server: the app runs unchanged, under a program that logs its statements."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Statements:
         server.command = (python, str(script), str(stage_directory), "{port}", str(self._notes))
 
     def count(self) -> int:
-        """Return how many there are so far."""
+        """Return the number of statements so far."""
         return len(self._lines())
 
     def since(self, count: int) -> list[str]:
-        """Return those that follow the first `count`, each in one line."""
+        """Return the statements after the first `count`, each in one line."""
         return [" ".join(json.loads(line).split()) for line in self._lines()[count:]]
 
     def _lines(self) -> list[str]:

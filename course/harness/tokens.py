@@ -1,6 +1,6 @@
-"""Making and reading JSON Web Tokens (RFC 7519) with nothing but the standard library.
+"""Makes and reads JSON Web Tokens (RFC 7519) with only the standard library.
 
-The app must not be judged by the library that it uses itself.
+Tests must not check the app with the library that the app itself uses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """Return what `encode` was given."""
+    """Return the bytes that `encode` got."""
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
@@ -47,7 +47,7 @@ def forge(claims: Any, secret: str, *, algorithm: str = "HS256", header: Any = N
 
 
 def good_claims(user_id: int) -> dict[str, Any]:
-    """Return claims that the server itself could have made just now."""
+    """Return claims like those of a new token of the server."""
     now = int(time.time())
     return {"sub": str(user_id), "iat": now, "exp": now + 600, "jti": secrets.token_hex(8)}
 

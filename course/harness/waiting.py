@@ -1,4 +1,4 @@
-"""Waiting with a deadline instead of sleeping, and calls that happen at the same time."""
+"""Waits with a deadline instead of sleeping, and makes calls at the same time."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def eventually(check: Callable[[], Result], *, within: float = 5.0) -> Result:
 
 
 def held_up(call: Callable[[], object], *, at_once: int) -> float:
-    """Return by how many seconds as many calls, made at once, take longer than one.
+    """Return how many seconds longer than one call several calls at the same time take.
 
-    Raises what one of them raises.
+    Raises the exception of a call.
     """
     alone = min(_seconds_of(call), _seconds_of(call))
     began = time.monotonic()
@@ -60,14 +60,14 @@ def _seconds_of(call: Callable[[], object]) -> float:
 
 @dataclass(frozen=True)
 class Outcomes(Generic[Result]):
-    """What became of calls made at once: `results` and `errors`, each in the order of the calls."""
+    """The `results` and `errors` of calls at the same time, in the order of the calls."""
 
     results: list[Result]
     errors: list[Exception]
 
 
 def in_parallel(count: int, call: Callable[[int], Result]) -> Outcomes[Result]:
-    """Run `call(0)` … `call(count - 1)` on a thread each, all let go at the same moment."""
+    """Run `call(0)` … `call(count - 1)`, each in its own thread; all start at the same moment."""
     barrier = threading.Barrier(count)
     results: dict[int, Result] = {}
     errors: dict[int, Exception] = {}

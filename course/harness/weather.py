@@ -1,8 +1,8 @@
-"""The weather provider that the app under test asks: the course's fake, told what to do by tests.
+"""The fake weather provider of the app under test, which tests control.
 
-From stage 6 on it is started with the first server, so nothing leaves this machine. Against a
-server that is up (`--base-url`), `--weather-control-url` names the fake which that server asks;
-without it, tests that need control of the provider are skipped as *not checked*.
+From stage 6 on it starts with the first server, so no request leaves this machine. For a running
+server (`--base-url`), `--weather-control-url` names the fake provider of that server. Without it,
+tests that control the provider are skipped as *not checked*.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ class FakeWeather:
         self._client = httpx.Client(trust_env=False, timeout=20)
 
     def settings(self) -> dict[str, str]:
-        """Return the settings of an app that is to ask this provider."""
+        """Return the settings of an app that uses this provider."""
         return {
             "OPENWEATHERMAP_BASE_URL": self.base_url,
             "OPEN_METEO_BASE_URL": self.base_url,
             "OPEN_METEO_GEOCODING_BASE_URL": self.base_url,
-            # This provider has no quota, and all tests come from one address.
+            # No rate limit, since this provider has no quota and all tests use one address.
             "WEATHER_LOOKUPS_PER_MINUTE": "100000",
             "RATE_LIMIT_WEATHER": "",
         }
 
     def fail(self, mode: str, city: str | None = None, **fields: object) -> None:
-        """Let requests go wrong; `course/harness/fake_weather.py` has the modes.
+        """Set a fault for requests; `course/harness/fake_weather.py` lists the modes.
 
         `endpoint`, `times`, `seconds` and `retry_after` say which requests, and how.
         """
@@ -53,12 +53,12 @@ class FakeWeather:
         assert answer.status_code == httpx.codes.OK, answer.text
 
     def recover(self, city: str | None = None) -> None:
-        """Let all be well again."""
+        """Remove all faults."""
         self.fail("ok", city)
 
     @contextmanager
     def failing(self, mode: str, city: str, **fields: object) -> Iterator[None]:
-        """Let requests for a city go wrong for a while."""
+        """Set a fault for a city during the `with` block."""
         self.fail(mode, city, **fields)
         try:
             yield
@@ -66,7 +66,7 @@ class FakeWeather:
             self.recover(city)
 
     def calls(self, city: str, *endpoints: str) -> int:
-        """Return how often the provider was asked about a city, at these endpoints or at all."""
+        """Return the number of requests for a city, at these endpoints or at all of them."""
         return sum(
             row["count"]
             for row in self._report()["requests"]
@@ -74,15 +74,15 @@ class FakeWeather:
         )
 
     def questions(self, city: str) -> int:
-        """Return how often an app began to ask about a city.
+        """Return how often an app has started a call for a city.
 
-        Open-Meteo is asked twice for one answer, where the city is and what the weather there is:
-        that counts once.
+        Open-Meteo needs two requests for one answer, the place of the city and its weather: they
+        count once.
         """
         return self.calls(city, "weather", "search")
 
     def modes(self) -> list[str]:
-        """Return every way to fail, and `ok`."""
+        """Return every mode, also `ok`."""
         modes: list[str] = self._report()["modes"]
         return modes
 
@@ -92,7 +92,7 @@ class FakeWeather:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what names the provider of a server that somebody else started."""
+    """Add the option for the provider of a server that somebody else started."""
     parser.getgroup("the app under test").addoption(
         "--weather-control-url",
         metavar="URL",
@@ -104,7 +104,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def fake_weather(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FakeWeather]:
-    """The provider that every server of these tests asks."""
+    """The provider of all servers of these tests."""
     control_url = request.config.getoption("weather_control_url")
     if control_url:
         yield FakeWeather(control_url)
@@ -121,7 +121,7 @@ def fake_weather(
 
 @pytest.fixture(scope="session")
 def provider_settings(request: pytest.FixtureRequest, stage: int) -> dict[str, str]:
-    """Settings for every server that is launched: none before there is weather."""
+    """Settings for every server that we start: none before stage 6."""
     if stage < FIRST_STAGE_WITH_WEATHER:
         return {}
     fake: FakeWeather = request.getfixturevalue("fake_weather")

@@ -1,4 +1,4 @@
-"""A server to try the harness on."""
+"""A sample server for tests of the harness."""
 
 import sys
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ class Sample(Protocol):
     """Makes sample servers."""
 
     def __call__(self, *behaviours: str, **settings: str) -> LaunchedServer:
-        """Return one that behaves so, not started, with these settings."""
+        """Return a sample server with this behaviour and these settings, before its start."""
 
 
 @pytest.fixture
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
-    """A maker of sample servers, ended with the test."""
+    """A maker of sample servers, which end with the test."""
     servers: list[LaunchedServer] = []
 
     def make(*behaviours: str, **settings: str) -> LaunchedServer:

@@ -1,7 +1,7 @@
-"""A pytest inside the running one, with the harness loaded: for tests that read what it prints.
+"""Runs pytest inside the running one, with the harness loaded, for tests that read its output.
 
-A process of its own would import everything again, which takes seconds. Each run leaves nothing
-behind: its modules are forgotten, and servers that its tests started have to end with them.
+A separate process would import everything again, which takes seconds. After each run its modules
+are removed, and the servers of its tests must have ended.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-# No plugin but the harness: the outer run has its own clock, order and workers.
+# Only the harness as a plugin, since the outer run has its own clock, order and workers.
 HARNESS = ("-p", "course.harness.plugin", "-p", "no:cacheprovider")
 WITHOUT = tuple(
     word
@@ -24,13 +24,13 @@ TEST_FILE = "test_sample.py"
 
 
 def run_pytest(directory: Path, source: str, *options: str) -> str:
-    """Run pytest on a test file with this source; return what it printed."""
+    """Run pytest on a test file with this source; return its output."""
     (directory / TEST_FILE).write_text(source, encoding="utf-8")
     return run_in(directory, *WITHOUT, *options, TEST_FILE)
 
 
 def run_in(directory: Path, *arguments: str) -> str:
-    """Run pytest in a directory of tests; return what it printed."""
+    """Run pytest in a directory of tests; return its output."""
     printed = io.StringIO()
     known = set(sys.modules)
     try:

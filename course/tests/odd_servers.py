@@ -1,15 +1,14 @@
-"""Servers that no learner wants to have written, and a grading has to survive: one kind a run.
+"""Servers with severe faults that a grade has to survive; each run is one kind.
 
     python odd_servers.py PORT KIND
 
-`silent`: takes connections and says nothing · `closes`: closes them at once · `garbage`: answers
-what is no HTTP · `html`: a page with a script for everything · `redirects`: sends everybody to
-another place, which sends them back · `cut`: says that more will come, and closes · `crashes`:
-ends in mid-answer when somebody posts · `hangs`: answers GET, and lets every other request wait ·
-`endless`: a list that goes on and on · `drips`: one that goes on a byte at a time ·
-`deaf`: hangs in that way, and ends neither by Ctrl-C nor by a SIGTERM (its process id is in the
-file that `PID_FILE` names) ·
-`broken-websocket`: a chat that takes the handshake and then speaks nonsense.
+`silent`: accepts connections and sends nothing · `closes`: closes them at once · `garbage`: sends
+bytes that are not HTTP · `html`: a page with a script for every request · `redirects`: an endless
+redirect between two paths · `cut`: declares a longer body than it sends · `crashes`: ends during
+the answer to a POST · `hangs`: answers GET and no other request · `endless`: an endless list ·
+`drips`: an endless list, one byte at a time · `deaf`: like `hangs`, and it ignores Ctrl-C and
+SIGTERM (`PID_FILE` names the file with its process id) · `broken-websocket`: a chat that accepts
+the handshake and then sends an invalid frame.
 """
 
 from __future__ import annotations
@@ -30,40 +29,40 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 
 def odd_server(kind: str) -> str:
-    """Return the command of a server that is not as it should be."""
+    """Return the command of a faulty server."""
     return f"{sys.executable} {__file__} {{port}} {kind}"
 
 
 def answer(status: str, body: str, *headers: str, kind: str = "application/json") -> bytes:
-    """Return a whole answer."""
+    """Return a complete answer."""
     content = body.encode()
     lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(content)}"]
     return "\r\n".join([*lines, *headers, "Connection: close", "", ""]).encode() + content
 
 
 def closes(_: bytes) -> bytes:
-    """Say nothing and close."""
+    """Close without an answer."""
     return b""
 
 
 def silent(_: bytes) -> bytes:
-    """Say nothing, ever."""
+    """Never answer."""
     threading.Event().wait()
     return b""
 
 
 def garbage(_: bytes) -> bytes:
-    """Speak no HTTP."""
+    """Send bytes that are not HTTP."""
     return b"\x00\xff nonsense\r\n\r\n"
 
 
 def html(_: bytes) -> bytes:
-    """Answer a page."""
+    """Answer every request with a page."""
     return answer("200 OK", f"<!doctype html>{MARKUP}", kind="text/html")
 
 
 def redirects(request: bytes) -> bytes:
-    """Send everybody away."""
+    """Redirect every request."""
     place = "/here" if request.startswith(b"GET /there") else "/there"
     return answer("307 Temporary Redirect", "", f"Location: {place}")
 
@@ -74,7 +73,7 @@ def cut(_: bytes) -> bytes:
 
 
 def crashes(request: bytes) -> bytes:
-    """End the whole process when somebody posts."""
+    """End the process at a POST."""
     if request.startswith(b"POST"):
         print("this is the end", flush=True)
         os._exit(3)
@@ -82,26 +81,26 @@ def crashes(request: bytes) -> bytes:
 
 
 def endless(_: bytes) -> Iterator[bytes]:
-    """Answer as fast as possible, without an end."""
+    """Send an endless answer as fast as possible."""
     yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n["
     while True:
         yield b" " * 1_000_000
 
 
 def drips(_: bytes) -> Iterator[bytes]:
-    """Answer too slowly to be of use, and never so slowly that nothing comes."""
+    """Send an endless answer slowly, but always before a timeout of the next byte."""
     for piece in endless(b""):
         yield piece[:100]
         time.sleep(0.1)
 
 
 def hangs(request: bytes) -> bytes:
-    """Answer GET alone."""
+    """Answer only GET."""
     return answer("200 OK", "[]") if request.startswith(b"GET") else silent(request)
 
 
 def broken_websocket(request: bytes) -> bytes:
-    """Take part in a handshake, then send a frame that cannot be."""
+    """Accept a handshake, then send an invalid frame."""
     lines = request.decode("latin-1").split("\r\n")
     headers = dict(line.lower().partition(": ")[::2] for line in lines[1:] if line)
     if "sec-websocket-key" in headers:
@@ -120,7 +119,7 @@ def broken_websocket(request: bytes) -> bytes:
         return answer("200 OK", '{"id": 1, "username": "u", "created_at": "now"}')
     if request.startswith(b"GET /users/me"):
         return answer("401 Unauthorized", '{"detail": "no"}', "WWW-Authenticate: Bearer")
-    # So nothing but users and the chat is graded: the other stages are not there.
+    # Only users and the chat are graded, since the other stages are missing.
     return answer("404 Not Found", '{"detail": "no such path"}')
 
 
@@ -141,7 +140,7 @@ KINDS: dict[str, Callable[[bytes], bytes | Iterator[bytes]]] = {
 
 
 def serve(connection: socket.socket, behave: Callable[[bytes], bytes | Iterator[bytes]]) -> None:
-    """Read the head of a request and send what there is to say."""
+    """Read the head of a request and send the answer."""
     with connection:
         connection.settimeout(20)
         request = b""

@@ -1,8 +1,8 @@
-"""A tiny server that behaves, or misbehaves, as a test of the harness asks.
+"""A tiny server with the behaviour that a test of the harness chooses.
 
     python sample_server.py PORT [BEHAVIOUR …]
 
-`users`: todos need the token that it gives to anybody · `deaf`: ignores SIGTERM · `parent`: starts
+`users`: todos need the token that every client can get · `deaf`: ignores SIGTERM · `parent`: starts
 a child that outlives it · `dies`: ends at once with exit code 3 · `silent`: never listens.
 """
 
@@ -21,7 +21,7 @@ BEHAVIOURS = sys.argv[2:]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Says what it was told, and what it runs in."""
+    """Returns its arguments, settings and directory."""
 
     protocol_version = "HTTP/1.1"
 
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     if "dies" in BEHAVIOURS:
-        print("DATABASE_URL is no address")
+        print("DATABASE_URL is not valid")
         sys.exit(3)
     if "silent" in BEHAVIOURS:
         threading.Event().wait()

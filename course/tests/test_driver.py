@@ -1,4 +1,4 @@
-"""The driver signs in where the app has users, and shows what it was told when that is wrong."""
+"""The driver signs in if the app has users, and shows the exchange of an unexpected answer."""
 
 import socket
 import subprocess
@@ -25,7 +25,7 @@ PATIENCE = 1.0  # seconds
 LONGEST = 1024 * 1024  # bytes
 
 
-def test_where_there_are_users_a_new_one_is_signed_in(sample: Sample) -> None:
+def test_the_driver_signs_in_as_a_new_user_if_the_server_has_users(sample: Sample) -> None:
     server = sample("users")
     server.start()
     with Api(server) as visitor:
@@ -33,7 +33,7 @@ def test_where_there_are_users_a_new_one_is_signed_in(sample: Sample) -> None:
         assert visitor.as_new_user().create_todo()["authorization"] == f"Bearer {TOKEN}"
 
 
-def test_where_there_are_none_it_goes_without_a_token(sample: Sample) -> None:
+def test_the_driver_sends_no_token_to_a_server_without_users(sample: Sample) -> None:
     server = sample()
     server.start()
     with Api(server) as visitor:
@@ -70,7 +70,7 @@ def test_any_json_is_sent_as_it_is(sample: Sample) -> None:
         assert api.request("POST", "/todos", content=b'"\xd0\xb6"').json()["sent"] == "ж"
 
 
-def test_what_is_remembered_stays_small(sample: Sample) -> None:
+def test_stored_exchanges_stay_small(sample: Sample) -> None:
     server = sample()
     server.start()
     with Api(server) as api:
@@ -82,7 +82,7 @@ def test_what_is_remembered_stays_small(sample: Sample) -> None:
 
 @pytest.fixture
 def refusing_server() -> Iterator[AttachedServer]:
-    """A server that answers 413 to the head of a request and closes, the body unread."""
+    """A server that answers 413 to the head of a request and closes without reading the body."""
 
     def serve(listener: socket.socket) -> None:
         while True:
@@ -110,7 +110,7 @@ def test_an_answer_that_comes_before_the_body_is_sent_can_be_read(
 
 @pytest.fixture(params=["endless", "drips"])
 def talkative_server(request: pytest.FixtureRequest) -> Iterator[AttachedServer]:
-    """A server whose answers have no end: as fast as it can, or a little at a time."""
+    """A server with endless answers, fast or slow."""
     port = free_port()
     with subprocess.Popen(odd_server(request.param).format(port=port).split()) as process:
         try:
@@ -121,7 +121,7 @@ def talkative_server(request: pytest.FixtureRequest) -> Iterator[AttachedServer]
 
 
 def is_open(port: int) -> bool:
-    """Return whether somebody listens at the port."""
+    """Return whether a server listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -21,17 +21,17 @@ Start = Callable[..., Child]
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An app's directory, with nothing in it yet: one fork server serves all tests."""
+    """An empty app directory; one fork server serves all tests."""
     return tmp_path_factory.mktemp("app")
 
 
 @pytest.fixture
 def start(tmp_path: Path, app: Path) -> Start:
-    """Starts a program that has this source, as a module of the app."""
+    """Starts a program with this source as a module of the app."""
 
     def start(source: str, *arguments: str, **environment: str) -> Child:
         program = app / "program.py"
-        # Not while another one is about to read it.
+        # Not while another program is about to read it.
         if not program.exists() or program.read_text(encoding="utf-8") != source:
             program.write_text(source, encoding="utf-8")
         command = [sys.executable, "-m", "program", *arguments]
@@ -42,12 +42,12 @@ def start(tmp_path: Path, app: Path) -> Start:
 
 
 def log(tmp_path: Path) -> str:
-    """Return what the programs have printed."""
+    """Return the output of the programs."""
     file = tmp_path / "log"
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-def test_it_gets_its_arguments_environment_and_directory(start: Start, tmp_path: Path) -> None:
+def test_a_fork_gets_its_arguments_environment_and_directory(start: Start, tmp_path: Path) -> None:
     os.environ["OF_THE_TESTS"] = "1"
     source = "import os, sys\nprint(sys.argv[1:], os.getcwd(), sorted(os.environ), __name__)"
     assert start(source, "--one", "two", NAME="value").wait(10) == 0
@@ -56,7 +56,7 @@ def test_it_gets_its_arguments_environment_and_directory(start: Start, tmp_path:
     assert log(tmp_path) == f"['--one', 'two'] {tmp_path} {names} __main__\n"
 
 
-def test_the_app_is_imported_anew_each_time(start: Start, tmp_path: Path) -> None:
+def test_each_fork_imports_the_app_again(start: Start, tmp_path: Path) -> None:
     assert start("print('one')").wait(10) == 0
     assert start("print('second')").wait(10) == 0
     assert log(tmp_path) == "one\nsecond\n"
@@ -68,7 +68,7 @@ def test_an_error_is_in_the_log_and_in_the_exit_code(start: Start, tmp_path: Pat
     assert "ValueError: of the program" in log(tmp_path)
 
 
-def test_signals_end_it_as_they_end_any_program(start: Start, tmp_path: Path) -> None:
+def test_signals_end_a_fork_like_any_program(start: Start, tmp_path: Path) -> None:
     waiting = "import time\nprint('here')\ntime.sleep(60)"
     for number, code in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)):
         process = start(waiting)
@@ -82,7 +82,7 @@ def test_signals_end_it_as_they_end_any_program(start: Start, tmp_path: Path) ->
         (tmp_path / "log").unlink()
 
 
-def test_ctrl_c_raises_keyboard_interrupt_in_it(start: Start, tmp_path: Path) -> None:
+def test_ctrl_c_raises_keyboard_interrupt_in_a_fork(start: Start, tmp_path: Path) -> None:
     source = "import time\nprint('here')\ntry:\n    time.sleep(60)\n"
     source += "except KeyboardInterrupt:\n    print('interrupted')"
     process = start(source)
@@ -92,7 +92,7 @@ def test_ctrl_c_raises_keyboard_interrupt_in_it(start: Start, tmp_path: Path) ->
     assert "interrupted" in log(tmp_path)
 
 
-def test_its_group_ends_with_all_that_it_started(start: Start, tmp_path: Path) -> None:
+def test_the_group_of_a_fork_ends_with_all_that_it_started(start: Start, tmp_path: Path) -> None:
     source = "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\n"
     source += "print(child.pid)\nchild.wait()"
     process = start(source, PATH=os.environ["PATH"])
@@ -103,7 +103,7 @@ def test_its_group_ends_with_all_that_it_started(start: Start, tmp_path: Path) -
     assert eventually(lambda: _has_ended(child))
 
 
-def test_many_at_once_each_have_their_own_exit_code(start: Start) -> None:
+def test_many_forks_at_once_have_their_own_exit_codes(start: Start) -> None:
     source = "import sys\nsys.exit(int(sys.argv[1]))"
     processes = [start(source, str(number)) for number in range(10)]
     assert [process.wait(10) for process in processes] == list(range(10))

@@ -51,7 +51,7 @@ def test_other_values_are_put_into_words(value: object, said: str) -> None:
     [1, None, True, object(), [object()], {"a": {1, 2}}],
     ids=["number", "none", "truth", "object", "list of objects", "set"],
 )
-def test_what_pytest_can_do_or_nobody_can_is_left_to_pytest(value: object) -> None:
+def test_values_without_a_stable_text_get_an_id_from_pytest(value: object) -> None:
     assert pytest_make_parametrize_id(value) is None
 
 

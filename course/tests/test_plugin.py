@@ -1,4 +1,4 @@
-"""What a person sees of the harness: options, what is left out, and the report of a failure."""
+"""The harness as a person sees it: options, skipped tests, and the report of a failure."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ def command_for(test_file: Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of such a command: it has to find the harness."""
+    """Return the environment of such a command, which must find the harness."""
     return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
 
@@ -61,7 +61,7 @@ def test_it(launched):
     answer = api.request("POST", "/todos", json=body, headers={{"X-Odd": "a'b"}})
     assert answer.status_code == 999
 """
-    # As a person runs it: a whole process, which loads the harness by its name.
+    # Like a person: a separate process that loads the harness by its name.
     test_file = tmp_path / TEST_FILE
     test_file.write_text(source, encoding="utf-8")
     done = subprocess.run(
@@ -123,7 +123,9 @@ def test_a_secret_is_masked_wherever_it_is(text: str) -> None:
     assert TOKEN not in mask(text)
 
 
-def test_attached_what_needs_control_is_not_checked(tmp_path: Path, sample: Sample) -> None:
+def test_tests_that_need_control_of_the_process_are_not_checked_by_url(
+    tmp_path: Path, sample: Sample
+) -> None:
     server = sample("users")
     server.start()
     source = """
@@ -146,7 +148,7 @@ def test_source(stage_directory):
     assert server.exit_code is None
 
 
-def test_what_looks_into_the_app_says_so_where_a_solution_could_be_restarted(
+def test_tests_that_need_the_own_app_skip_a_solution_with_that_reason(
     tmp_path: Path, sample: Sample
 ) -> None:
     server = sample("users")
@@ -165,7 +167,7 @@ def test_file(launched_server):
     assert "needs the course's own app, since the test reads its database and log" in printed
 
 
-def test_a_second_one_of_a_solution_is_restarted_and_left_running(
+def test_a_second_instance_of_a_solution_is_restarted_and_left_running(
     tmp_path: Path, sample: Sample
 ) -> None:
     server = sample()
@@ -193,7 +195,7 @@ def test_again(restartable):
     assert server.exit_code is None
 
 
-def test_without_a_command_nothing_is_restarted_and_no_secret_is_known(
+def test_without_a_command_no_server_is_restarted_and_no_secret_is_known(
     tmp_path: Path, sample: Sample
 ) -> None:
     server = sample("users")
@@ -210,7 +212,7 @@ def test_secret(secret):
     assert "[2]" in printed or printed.count(NEEDS_CMD) == 2
 
 
-def test_a_secret_that_the_server_does_not_use_forges_nothing(
+def test_a_secret_that_the_server_ignores_cannot_forge_tokens(
     tmp_path: Path, sample: Sample
 ) -> None:
     server = sample("users")
@@ -223,7 +225,7 @@ def test_a_secret_that_the_server_does_not_use_forges_nothing(
     assert "does not sign its tokens with the JWT_SECRET it was given" in printed
 
 
-def test_what_tells_users_apart_is_not_checked_where_there_are_none(
+def test_tests_with_different_users_are_not_checked_without_users(
     tmp_path: Path, sample: Sample
 ) -> None:
     server = sample()
@@ -243,7 +245,7 @@ def test_shared(api):
     assert "not checked: needs users, and this server has none" in printed
 
 
-def test_what_goes_over_a_websocket_is_kept_without_secrets() -> None:
+def test_websocket_frames_are_stored_without_secrets() -> None:
     frames = logging.Logger("of this test", logging.DEBUG)
     frames.addHandler(FrameLog())
     FRAMES.clear()
@@ -258,7 +260,7 @@ def test_what_goes_over_a_websocket_is_kept_without_secrets() -> None:
     assert TOKEN not in kept
 
 
-def test_attached_to_nothing_it_says_so_once(tmp_path: Path) -> None:
+def test_a_missing_server_is_reported_once(tmp_path: Path) -> None:
     source = "def test_one(api): ...\ndef test_two(api): ...\n"
     printed = run_pytest(tmp_path, source, "--base-url=http://127.0.0.1:9")
     assert printed.count("nothing usable answers at http://127.0.0.1:9") == 1
@@ -327,12 +329,14 @@ def test_it(tmp_path):
 
 
 @pytest.mark.parametrize("options", [("--stage=1",), ("--base-url=http://127.0.0.1:9",)])
-def test_the_full_form_is_one_stages_and_launched_here(tmp_path: Path, options: tuple[str]) -> None:
+def test_the_full_form_needs_its_stage_and_a_server_of_ours(
+    tmp_path: Path, options: tuple[str]
+) -> None:
     printed = run_pytest(tmp_path, "def test_it(): ...\n", "--deployment=full", *options)
     assert "ERROR: --deployment=full" in printed
 
 
-def test_what_belongs_to_the_other_form_is_left_out(tmp_path: Path) -> None:
+def test_tests_of_the_other_form_are_left_out(tmp_path: Path) -> None:
     source = """
 import pytest
 

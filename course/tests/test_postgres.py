@@ -1,4 +1,4 @@
-"""PostgreSQL for the tests: made, asked, hurt, and gone without a trace."""
+"""The PostgreSQL of the tests starts, answers, survives faults, and leaves nothing behind."""
 
 from collections.abc import Iterator
 
@@ -40,7 +40,7 @@ def database(postgres: Postgres) -> Iterator[PostgresDatabase]:
     drop_database(found.url)
 
 
-def test_a_database_is_asked_like_one_of_sqlite(database: PostgresDatabase) -> None:
+def test_postgresql_has_the_same_operations_as_sqlite(database: PostgresDatabase) -> None:
     statement = "SELECT id FROM people WHERE name LIKE '%100%' AND id = ?"
     assert database.query(statement, 1) == [(1,)]
     assert database.foreign_keys("people") == {"friend": "people"}
@@ -48,7 +48,7 @@ def test_a_database_is_asked_like_one_of_sqlite(database: PostgresDatabase) -> N
     assert "Ada" in database.text()
 
 
-def test_who_writes_waits_for_the_lock_and_who_reads_does_not(database: PostgresDatabase) -> None:
+def test_writers_wait_for_the_lock_and_readers_do_not(database: PostgresDatabase) -> None:
     impatient = f"{database.url}?options=-c%20lock_timeout%3D100"
     with database.write_lock():
         assert database.query("SELECT id FROM people") == [(1,)]
@@ -68,7 +68,9 @@ def test_a_kill_loses_nothing_and_a_restart_keeps_the_address(
     assert database.query("SELECT id FROM people") == [(1,)]
 
 
-def test_paused_it_hangs_and_goes_on(postgres: Postgres, database: PostgresDatabase) -> None:
+def test_a_paused_database_hangs_and_continues(
+    postgres: Postgres, database: PostgresDatabase
+) -> None:
     postgres.pause()
     with pytest.raises(psycopg.OperationalError, match="timeout"):
         PostgresDatabase(f"{database.url}?connect_timeout=2").query("SELECT 1")
@@ -76,12 +78,12 @@ def test_paused_it_hangs_and_goes_on(postgres: Postgres, database: PostgresDatab
     assert database.query("SELECT id FROM people") == [(1,)]
 
 
-def test_nobody_gets_in_without_the_password(postgres: Postgres) -> None:
+def test_a_connection_needs_the_password(postgres: Postgres) -> None:
     with pytest.raises(psycopg.OperationalError, match="password"):
         database_at(postgres.url.replace(postgres.password, "guessed")).query("SELECT 1")
 
 
-def test_paused_or_not_its_end_leaves_nothing(postgres: Postgres) -> None:
+def test_the_end_leaves_no_process_and_no_files_also_after_a_pause(postgres: Postgres) -> None:
     other = Postgres()
     other.start()
     other.pause()

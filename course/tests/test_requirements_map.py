@@ -1,4 +1,4 @@
-"""The map of requirements: the marks of the tests make it, and each mistake in them is named."""
+"""The marks of the tests make the map of requirements, and each mistake in them is reported."""
 
 import subprocess
 import sys
@@ -24,13 +24,13 @@ STAGES = 2
 
 
 def row(row_id: str) -> Requirement:
-    """Return a row that is in order: stage 1 and 2 have a test, the others none yet."""
+    """Return a valid row: rows of stages 1 and 2 have a test, the others none yet."""
     stage = int(row_id[0]) if row_id[0].isdigit() else 9
-    return Requirement(row_id, "What must be", stage, (TEST,) if stage <= STAGES else ())
+    return Requirement(row_id, "A rule", stage, (TEST,) if stage <= STAGES else ())
 
 
 def problems(change: dict[str, Requirement | None], *tests: TestFunction) -> str:
-    """Return the problems of a good map after some rows were changed or taken out."""
+    """Return the problems of a valid map after some rows were changed or removed."""
     rows = {row_id: row(row_id) for row_id in IDS} | change
     return "\n".join(find_problems([r for r in rows.values() if r], tests, STAGES))
 
@@ -47,9 +47,9 @@ def test_a_good_map_has_no_problem() -> None:
     ("change", "said"),
     [
         ({"1.3": None}, "1.3: not in the map"),
-        ({"1.8": replace(row("1.7"), id="1.8")}, "1.8: there is no such requirement"),
+        ({"1.8": replace(row("1.7"), id="1.8")}, "1.8: no such requirement"),
         ({"2.5": replace(row("2.5"), tests=())}, "2.5: no test, and stage 2 exists"),
-        ({"1.7": replace(row("1.7"), until=1)}, "1.7: `until` and `successor` go together"),
+        ({"1.7": replace(row("1.7"), until=1)}, "1.7: give both `until` and `successor`"),
         (
             {"1.7": replace(row("1.7"), until=1, successor="2.9")},
             "1.7: its successor 2.9 is not in the map",

@@ -1,4 +1,4 @@
-"""Tests of one class run on one worker, all others wherever there is room."""
+"""Tests of one class run on one worker, all others on any free worker."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_it(tmp_path):
         ("tests/x.py::TestShared::test_it[1]", "tests/x.py::TestShared"),
     ],
 )
-def test_a_class_is_handed_out_as_one(test: str, scope: str) -> None:
+def test_the_tests_of_a_class_go_to_one_worker(test: str, scope: str) -> None:
     assert scope_of(test) == scope
 
 
@@ -69,7 +69,7 @@ def workers(directory: Path, source: str, *options: str) -> subprocess.Popen[str
     )
 
 
-def test_workers_take_tests_that_way(tmp_path: Path) -> None:
+def test_workers_get_tests_one_by_one_and_classes_together(tmp_path: Path) -> None:
     with workers(tmp_path, SOURCE, "-v", "-n", "2", "--dist=loadgroup") as process:
         printed, _ = process.communicate()
     ran = re.findall(r"^\[(gw\d)\] .* PASSED test_sample\.py::(\w+)", printed, re.MULTILINE)
@@ -79,7 +79,7 @@ def test_workers_take_tests_that_way(tmp_path: Path) -> None:
 
 @pytest.fixture
 def in_the_background() -> Iterator[None]:
-    """Start processes meanwhile as a shell does with `&`: SIGINT means nothing to them."""
+    """In this block processes start like with `&` in a shell: they ignore SIGINT."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     yield
     signal.signal(signal.SIGINT, before)
@@ -90,7 +90,7 @@ def test_an_interrupted_run_leaves_no_server_of_a_worker_behind(tmp_path: Path) 
     pid_file = tmp_path / "pid"
     with workers(tmp_path, WAITING, "-n", "1") as process:
         eventually(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"), within=60)
-        process.send_signal(signal.SIGTERM)  # to it alone, as CI does, not to its workers
+        process.send_signal(signal.SIGTERM)  # only to pytest and not to its workers, as CI does
         process.communicate()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)

@@ -1,4 +1,4 @@
-"""What the quick selection leaves out of earlier suites, and the order of files for workers."""
+"""The tests of earlier suites in the quick selection, and the order of files for workers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_alone(): ...
 @pytest.mark.own_stage
 def test_own(): ...
 
-@pytest.mark.own_stage("app/auth/", "app/shutdown.py")
+@pytest.mark.own_stage("app/auth/", "app/jobs/")
 def test_own_code(): ...
 
 @pytest.mark.nightly
@@ -93,7 +93,7 @@ def test_a_page_is_tested_again_by_the_stage_that_changes_it(suites: Path) -> No
 
 def test_an_expensive_test_runs_again_where_the_code_that_it_names_changes(suites: Path) -> None:
     assert selected(suites, "--stage=4")["stage03 test_own_code"] == 0
-    assert selected(suites, "--stage=5")["stage04 test_own_code"] == 1  # it changes shutdown.py
+    assert selected(suites, "--stage=5")["stage04 test_own_code"] == 1  # it adds jobs
     assert selected(suites, "--stage=5")["stage04 test_own"] == 0
 
 
@@ -106,7 +106,7 @@ def test_the_code_that_a_mark_names_is_in_a_stage() -> None:
     assert [path for path in named if not any(file.startswith(path) for file in files)] == []
 
 
-def test_full_leaves_nothing_out(suites: Path) -> None:
+def test_full_runs_every_test(suites: Path) -> None:
     found = selected(suites, "--stage=5", "--inherited=full")
     assert len(found) == 3 * 9
     assert found["stage05 test_nightly"] == 1
@@ -137,7 +137,7 @@ def ran_first_and_last(suites: Path, dist: str) -> tuple[str, str]:
     return ran[0], ran[-1]
 
 
-def test_workers_take_the_file_that_takes_longest_first(suites: Path) -> None:
+def test_workers_get_the_slowest_file_first(suites: Path) -> None:
     cheap = "\n".join(f"def test_{number}(): ..." for number in range(10))
     (suites / "stage05" / "test_a_cheap.py").write_text(cheap, encoding="utf-8")
     first, last = ran_first_and_last(suites, "loadfile")

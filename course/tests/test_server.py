@@ -1,4 +1,4 @@
-"""Processes are started clean, watched with a deadline, and ended with all that belongs to them."""
+"""Processes start with a clean environment, have a deadline, and end with all their children."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from course.tests.conftest import SAMPLE_SERVER, Sample
 
 
 def runs(pid: int) -> bool:
-    """Return whether a process with this id is there."""
+    """Return whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -29,13 +29,13 @@ def runs(pid: int) -> bool:
 
 
 def ask(server: LaunchedServer, path: str = "/environment") -> dict[str, object]:
-    """Return what the sample server answers."""
+    """Return the answer of the sample server."""
     answer: dict[str, object] = httpx.get(server.base_url + path, trust_env=False).json()
     return answer
 
 
 def test_a_server_that_dies_at_the_start_is_reported_with_its_last_words(sample: Sample) -> None:
-    with pytest.raises(ServerDidNotStart, match="DATABASE_URL is no address") as stopped:
+    with pytest.raises(ServerDidNotStart, match="DATABASE_URL is not valid") as stopped:
         sample("dies").start()
     assert stopped.value.exit_code == 3
     assert "exit code 3" in str(stopped.value)
@@ -75,14 +75,14 @@ def test_a_child_that_a_server_leaves_behind_is_ended_too(sample: Sample, end: s
 
 
 def is_zombie(pid: int) -> bool:
-    """Return whether a process has ended and only waits for its parent: here, that is init."""
+    """Return whether a process is a zombie, which waits for its parent (here init)."""
     if not sys.platform.startswith("linux"):
         return False
     with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:  # noqa: PTH123
         return stat.read().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_nothing_of_our_environment_reaches_the_server(
+def test_no_variable_of_our_environment_reaches_the_server(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("DATABASE_URL", "JWT_SECRET", "PYTHONPATH", "HTTP_PROXY", "FAVOURITE_COLOUR"):

@@ -1,4 +1,4 @@
-"""Waiting ends at its deadline and says why; calls at once are really at once."""
+"""Waiting ends at its deadline with the reason, and parallel calls really run in parallel."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ def test_eventually_returns_the_first_true_result() -> None:
     assert eventually(lambda: next(results)) == "there"
 
 
-def test_eventually_takes_a_failed_assertion_for_not_yet() -> None:
+def test_eventually_repeats_after_a_failed_assertion() -> None:
     tries = iter([False, False, True])
 
     def check() -> bool:
@@ -38,7 +38,7 @@ def test_eventually_lets_other_errors_through_at_once() -> None:
         eventually(lambda: int("x"), within=60)
 
 
-def test_parallel_calls_are_all_there_at_the_same_time() -> None:
+def test_parallel_calls_run_at_the_same_time() -> None:
     everybody = threading.Barrier(20, timeout=10)  # breaks if a call waits for another to end
     outcomes = in_parallel(20, lambda number: (everybody.wait(), number)[1])
     assert outcomes.results == list(range(20))
@@ -51,7 +51,7 @@ def test_an_error_of_one_call_does_not_hide_the_others() -> None:
     assert [type(error) for error in outcomes.errors] == [ZeroDivisionError]
 
 
-def test_calls_that_wait_for_each_other_are_held_up() -> None:
+def test_calls_that_wait_for_each_other_count_as_delayed() -> None:
     lock, pause = threading.Lock(), 0.1
 
     def one_at_a_time() -> None:

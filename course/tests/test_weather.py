@@ -1,4 +1,4 @@
-"""The fake provider speaks as the real ones do, fails as it is told, and counts right."""
+"""The fake provider answers like the real ones, fails as set, and counts right."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = "of-the-tests"
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeWeather]:
-    """A provider of its own for these tests, whatever stage is tested."""
+    """A provider only for these tests, whatever stage is tested."""
     command = [sys.executable, "-u", "-m", "course.harness.fake_weather", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -35,7 +35,7 @@ def fake() -> Iterator[FakeWeather]:
 
 
 def get(fake: FakeWeather, path: str, **query: object) -> httpx.Response:
-    """Ask as an app would."""
+    """Send a request like an app."""
     words = {name: str(value) for name, value in query.items()}
     return httpx.get(f"{fake.base_url}{path}", params=words, trust_env=False, timeout=5)
 
@@ -68,7 +68,7 @@ def test_openweathermap_answers_in_the_units_asked_for(fake: FakeWeather) -> Non
         ({"q": "London,FR", "appid": KEY}, 404, "404"),
     ],
 )
-def test_openweathermap_says_what_is_wrong_in_its_own_way(
+def test_openweathermap_has_its_own_form_of_errors(
     fake: FakeWeather, query: dict[str, str], status: int, cod: int | str
 ) -> None:
     answer = weather(fake, **query)
@@ -100,7 +100,7 @@ def test_open_meteo_searches_the_names_of_one_language(
     assert [place["name"] for place in found.get("results", [])] == names
 
 
-def test_open_meteo_tells_the_weather_at_coordinates_with_its_units(fake: FakeWeather) -> None:
+def test_open_meteo_gives_the_weather_at_coordinates_with_units(fake: FakeWeather) -> None:
     (place,) = get(fake, "/v1/search", name="Kiritimati").json()["results"]
     at = {"latitude": place["latitude"], "longitude": place["longitude"], "current": CURRENT}
     found = get(fake, "/v1/forecast", **at, wind_speed_unit="ms").json()
@@ -127,7 +127,7 @@ def test_open_meteo_tells_the_weather_at_coordinates_with_its_units(fake: FakeWe
         ("/v1/forecast", {"latitude": 1, "longitude": 1, "timezone": "Here"}),
     ],
 )
-def test_open_meteo_says_what_is_wrong_in_its_own_way(
+def test_open_meteo_has_its_own_form_of_errors(
     fake: FakeWeather, path: str, query: dict[str, object]
 ) -> None:
     answer = get(fake, path, **query)
@@ -151,7 +151,7 @@ def test_the_weather_drifts_and_is_the_same_for_the_same_moment() -> None:
     assert len({Sky.over(city.latitude, city.longitude, 0) for city in CITIES}) == len(CITIES)
 
 
-def test_a_failure_is_for_as_many_requests_as_were_asked_for(fake: FakeWeather) -> None:
+def test_a_fault_lasts_for_the_given_number_of_requests(fake: FakeWeather) -> None:
     fake.fail("error-500", "Cairo", times=2)
     statuses = [weather(fake, q="Cairo", appid=KEY).status_code for _ in range(3)]
     assert statuses == [500, 500, 200]
@@ -260,7 +260,7 @@ def is_weather(content: Any) -> bool:
         return False
 
 
-def test_a_reset_forgets_everything_and_lets_go_who_hangs(fake: FakeWeather) -> None:
+def test_a_reset_deletes_all_faults_and_ends_hanging_requests(fake: FakeWeather) -> None:
     fake.fail("hang")
     with raw_request(fake, "Rhodes") as connection:
         while not fake.calls("Rhodes"):
@@ -281,12 +281,12 @@ def test_a_reset_forgets_everything_and_lets_go_who_hangs(fake: FakeWeather) -> 
         {"mode": "hang", "mood": "bad"},
     ],
 )
-def test_a_wish_that_makes_no_sense_is_refused(fields: dict[str, str]) -> None:
+def test_an_invalid_form_of_a_fault_is_refused(fields: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"one of|unknown|invalid literal"):
         read_fault(fields)
 
 
-def test_a_wish_is_read_as_it_was_written() -> None:
+def test_a_form_of_a_fault_is_read_unchanged() -> None:
     wish = {"mode": "hang", "city": "London", "endpoint": "search", "times": "2"}
     assert read_fault(wish) == Fault("hang", "search", "London", 2)
 

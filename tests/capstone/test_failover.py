@@ -113,7 +113,7 @@ def test_a_read_only_database_is_not_ready_and_writes_get_503(
 ) -> None:
     todo = user.create_todo()
     with only_reading(own_postgres):
-        eventually(lambda: reason_not_ready(user) == "it takes no changes")
+        eventually(lambda: reason_not_ready(user) == "read-only")
         for number in range(5):
             is_refused_for_now(user, f"title {number}")
         assert expect(200, user, "GET", "/todos?limit=7") == [todo]
@@ -130,7 +130,7 @@ def test_a_promoted_standby_accepts_writes(launch: Launch, own_postgres: Postgre
         copied = urlsplit(copy.url)._replace(path=urlsplit(url).path).geturl()
         with Api(launch(DATABASE_URL=copied, REDIS_URL="")) as visitor:
             user = visitor.with_token(token)
-            assert reason_not_ready(user) == "it takes no changes"
+            assert reason_not_ready(user) == "read-only"
             is_refused_for_now(user, "to a copy")
             assert expect(200, user, "GET", "/todos?limit=7") == []
             copy.promote()

@@ -73,7 +73,7 @@ def test_hsts_is_sent_only_in_production_over_https(
         assert "max-age=31536000" in demand
 
 
-# --- Other sites
+# --- Other origins
 
 
 @pytest.fixture(scope="module")

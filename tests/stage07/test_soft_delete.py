@@ -1,4 +1,4 @@
-"""Requirement 7.7: deleted posts and comments are hidden, stay in the database, can be restored."""
+"""Requirement 7.7: deleted posts and comments are hidden, stay stored, and can be restored."""
 
 import pytest
 

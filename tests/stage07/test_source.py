@@ -12,7 +12,7 @@ from tests.stage03.test_source import calls, leads_to, needed, parameters, reach
 pytestmark = pytest.mark.craft
 
 ROUTERS = ("app/blog/router.py", "app/users/router.py")
-OPEN_TO_ALL = {"list_posts", "read_post", "list_comments"}  # handlers that the contract opens
+OPEN_TO_ALL = {"list_posts", "read_post", "list_comments"}  # handlers that need no token
 GUARDS = {"require_role", "get_current_user"}
 
 

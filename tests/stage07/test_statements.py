@@ -54,9 +54,8 @@ class RecordedServer:
             assert posts(self.author.api, limit=100)
         else:
             assert posts(visitor, limit=100, **filters.get(request, {}))
-        read(
-            visitor, {"id": self.first_post}
-        )  # all statements of the list come before its statements
+        # The log contains the statements of this read only after all statements of the list.
+        read(visitor, {"id": self.first_post})
         return [found for found in self.notes.since(before) if OURS.search(found)]
 
 

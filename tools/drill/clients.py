@@ -106,8 +106,7 @@ class Clients:
             await asyncio.sleep(2 * PAUSE)
 
     async def insist(self, kind: str, first: int, path: str, body: Json) -> Json | None:
-        """Post until the server acknowledges it; return the answer, or None at the end of the
-        drill."""
+        """Post until the server acknowledges it; return the answer, or None after the drill."""
         text = body.get("title") or body["text"]
         headers = {**self._user, "Idempotency-Key": text}
         while not self.stopping:

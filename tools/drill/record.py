@@ -20,7 +20,7 @@ class Record:
     began: float = field(default_factory=time.time)
     ended: float = 0.0
     attempts: int = 0  # requests and chat frames that were sent
-    failed_attempts: int = 0  # of these, without an answer or with a 5xx, whoever saw it
+    failed_attempts: int = 0  # of these, without an answer or with a 5xx
     errors: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     good_at: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     acknowledged: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))

@@ -23,7 +23,7 @@ CALM = 3.0  # seconds, before something breaks and after it
 _LOOK_EVERY = 0.25
 _ENDS = 30.0
 _RESTARTS = 10.0
-_SETTLES_WITHIN = 90.0  # seconds, for the jobs that were accepted, and for what is cached
+_SETTLES_WITHIN = 90.0  # seconds, for the jobs that were accepted, and for cached values
 
 Drill = Callable[["Scene", Clients], Awaitable[str]]
 User = dict[str, str]

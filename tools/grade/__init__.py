@@ -1,9 +1,9 @@
-"""Grades anybody's solution, in any language: the suites of `tests/` from outside, and a report.
+"""Grades a solution in any language: it runs the suites of `tests/` against it and writes a report.
 
     python -m tools.grade --stage 3 --base-url http://127.0.0.1:8000
     python -m tools.grade --stage 3 --cmd "uvicorn main:app --port {port}" --cwd ../my-solution
 
-A solution is judged by what it answers over HTTP and WebSocket. What a client cannot see is not
-checked, and the report says so. Whatever a server does, the end is a report: exit code 0 when all
-that could be checked is right, 1 when something is not, 2 when nothing could be found out.
+A grade depends only on answers over HTTP and WebSocket. The report says that everything else is not
+checked. For every behaviour of a server there is a report. The exit code is 0 when every checked
+row passes, 1 when one fails, and 2 when nothing could be checked.
 """

@@ -49,16 +49,16 @@ def main(arguments: Sequence[str], _root: Path) -> int:
     if options.roster is not None:
         return _grade_roster(options, read_roster(options.roster))
     if options.subject is None:
-        raise CourseError("there is nothing to grade")
+        raise CourseError("the roster has nobody to grade")
     if options.watch:
         return _grade_again_and_again(options, options.subject)
     return _grade_one(options, options.subject)
 
 
 def end_servers_when_interrupted() -> None:
-    """Let Ctrl-C, a SIGTERM and a closed terminal end it once, with all that it started.
+    """Let Ctrl-C, a SIGTERM and a closed terminal stop the grader and all that it started.
 
-    A second one would break off the ending itself.
+    Only the first signal counts, since a second one would interrupt the cleanup.
     """
     numbers = [signal.SIGINT, signal.SIGTERM]
     hangup = getattr(signal, "SIGHUP", None)
@@ -95,20 +95,20 @@ def _grade_one(
 
 
 def _name(subject: Subject) -> str:
-    """Return which solution it is: several may be started by one command."""
+    """Return the identity of the solution, since one command may start several."""
     started = f"{' '.join(subject.command)} in {subject.directory.resolve()}"
     return subject.base_url or started
 
 
 def _look(options: Options) -> str:
-    """Return which look it is: only alike ones can be compared."""
+    """Return the kind of check, since only grades of the same kind can be compared."""
     return " ".join(
         ["thorough" if options.thorough else "quick", *(["strict"] if options.strict else [])]
     )
 
 
 def _grade_again_and_again(options: Options, subject: Subject) -> int:
-    """Grade whenever a file of the solution changes, until Ctrl-C; what failed comes first."""
+    """Grade whenever a file of the solution changes, until Ctrl-C; failed rows come first."""
     code = 0
     for number, changed in enumerate(changes(subject.directory, options.files.values())):
         if number:
@@ -134,7 +134,7 @@ def _grade_roster(options: Options, learners: Sequence[Learner]) -> int:
         result = with_hints(result, texts, {}, options.hint)
         grades.append((learner.name, result))
         score = report_terminal.score_line(result.score, options.language)
-        # Its last line is what the solution said last.
+        # The last line is the last output of the solution.
         problem = f"  ({result.problem.splitlines()[-1]})" if result.problem else ""
         print(f"{learner.name}: {score}{problem}", flush=True)
     if "csv" in options.files:
@@ -146,7 +146,7 @@ def _grade_roster(options: Options, learners: Sequence[Learner]) -> int:
 
 
 def _safely(options: Options, subject: Subject, *, first: Mapping[str, int] = _NONE) -> Grade:
-    """Grade; what nobody has thought of is our fault, and a report says so."""
+    """Grade; an unexpected exception is a fault of ours, and the report says so."""
     texts = load_hints()
     rows = [
         replace(row, text=texts.text(row.id, options.language, row.text))
@@ -159,7 +159,7 @@ def _safely(options: Options, subject: Subject, *, first: Mapping[str, int] = _N
         progress.say(f"{told}: {', '.join(first)}")
     try:
         return grade(options, subject, progress.say, progress=progress, first=tuple(first))
-    except Exception as error:  # whatever it is, it costs no learner anything
+    except Exception as error:  # no such fault costs a learner points
         return _no_grade(options, f"{type(error).__name__}: {error}")
 
 
@@ -181,7 +181,7 @@ def _no_grade(options: Options, problem: str) -> Grade:
 def _write(file: Path, text: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        # What a server sent may hold half a character, which no file can.
+        # A server may send half of a surrogate pair, which a file cannot hold.
         file.write_bytes(text.encode("utf-8", "replace"))
     except OSError as error:
         raise CourseError(f"cannot write {file}: {error.strerror}") from error

@@ -1,11 +1,11 @@
-"""Makes the zip file that Gradescope builds an autograder from.
+"""Makes the zip file from which Gradescope builds an autograder.
 
     python -m tools.grade.autograder autograder.zip --stage 3
 
-It holds the grader and its tests, and no finished stage. On Gradescope a submission runs as a user
-of its own, who can read neither the tests nor the result. It needs an image with Python 3.11 or
-newer, such as Ubuntu 24.04. https://gradescope-autograders.readthedocs.io/en/latest/specs/ says
-what is in the file, and where Gradescope puts it.
+It holds the grader and its tests, but no finished stage. On Gradescope a submission runs as its own
+user, who can read neither the tests nor the result. It needs an image with Python 3.11 or newer,
+such as Ubuntu 24.04. https://gradescope-autograders.readthedocs.io/en/latest/specs/ describes the
+file and the place where Gradescope unpacks it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LEFT_OUT = ("__pycache__", ".mypy_cache")
 
 
 def main(arguments: Sequence[str], root: Path) -> int:
-    """Write the file that the command line asks for."""
+    """Write the zip file."""
     given = _parser().parse_args(arguments)
     os.chdir(given.directory or ".")
     stages = load_course()
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str], root: Path) -> int:
 
 
 def course_files(root: Path, stages: Sequence[Stage], stage: Stage) -> Iterator[str]:
-    """Return what a grading of the stage reads, as paths from the root."""
+    """Return the paths that a grade of the stage reads, relative to the root."""
     yield from _FILES
     suites = [f"tests/{one.name}" for one in stages if one.number <= stage.number]
     yield from sorted(f"tests/{one.name}" for one in (root / "tests").glob("*.py"))
@@ -72,7 +72,7 @@ def course_files(root: Path, stages: Sequence[Stage], stage: Stage) -> Iterator[
 
 def scripts(stage: Stage, cmd: str, *, thorough: bool, language: str) -> dict[str, bytes]:
     """Return the two scripts that Gradescope runs."""
-    # Scripts, not pages: nothing in them is to be escaped for HTML.
+    # These are scripts, so HTML escaping is off.
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -91,7 +91,7 @@ def scripts(stage: Stage, cmd: str, *, thorough: bool, language: str) -> dict[st
 
 
 def write_zip(file: Path, files: dict[str, bytes]) -> None:
-    """Write the files at the root of a zip file, the scripts to be run."""
+    """Write the files at the root of a zip file; the scripts are executable."""
     try:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files.items():
@@ -108,14 +108,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tools.grade.autograder", description="Make an autograder for Gradescope."
     )
     parser.add_argument("file", metavar="OUT.zip", type=Path)
-    parser.add_argument("--stage", metavar="N", required=True, help="the stage that is solved")
+    parser.add_argument("--stage", metavar="N", required=True, help="the stage to grade")
     parser.add_argument(
         "--cmd", metavar="COMMAND", default=DEFAULT_COMMAND,
         help="starts a solution on the port {port} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--requirements", metavar="FILE", type=Path,
-        help="what a solution may import, installed once (default: the stage's)",
+        help="the packages that a solution may import (default: those of the stage)",
     )  # fmt: skip
     parser.add_argument("--weights", metavar="FILE", type=Path, help="points, as TOML")
     parser.add_argument("--thorough", action="store_true", help="every test; takes minutes")

@@ -1,6 +1,6 @@
-"""Which files of a solution are its source: `--watch` grades again when one of those changes.
+"""Finds the source files of a solution: `--watch` grades again when one of them changes.
 
-What a server writes while it is graded, and the reports themselves, must not start the next run.
+Files that a server writes during a grade, and the reports, must not start the next grade.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _WRITTEN = (".db", ".db-wal", ".db-shm", ".db-journal", ".sqlite", ".sqlite3", "
 
 
 class SourceFilter(DefaultFilter):
-    """Leaves out caches, databases, logs and the files that are named."""
+    """Ignores caches, databases, logs and the given files."""
 
     ignore_dirs = (*DefaultFilter.ignore_dirs, ".grade", "media", "target", "build", "dist")
 
@@ -39,10 +39,9 @@ def changed_files(changed: Iterable[FileChange], directory: Path) -> list[str]:
 def changes(
     directory: Path, reports: Iterable[Path], end: threading.Event | None = None
 ) -> Iterator[set[FileChange]]:
-    """Yield as soon as it looks at `directory`, then whenever its source has changed.
+    """Yield once at the start, then after each change of the source in `directory`.
 
-    It ends with Ctrl-C, or with `end`. A change that comes while the caller is busy is news
-    afterwards.
+    It ends with Ctrl-C or with `end`. A change while the caller is busy is reported afterwards.
     """
     is_first = True
     for changed in watch(

@@ -1,15 +1,15 @@
-"""Runs one server in its sandbox and carries its connections in: the outer half of `--sandbox`.
+"""Runs one server in its sandbox and forwards connections to it: the outer half of `--sandbox`.
 
     python -I confine.py PLAN.json --port N -- COMMAND …
 
-The server has a network of its own, with nothing in it but its loopback. This program listens on
-the port that the grader knows. A second process enters that network and connects there, so that
-nothing of ours lives where the server could reach it. Ports that the server may reach, such as the
-fake weather provider's, are carried the other way.
+The server has its own network with only a loopback. This program listens on the port that the
+grader knows. A second process enters the server's network only to connect there, so the server can
+reach nothing of ours. Ports that the server may reach, such as the fake weather provider's, are
+forwarded in the other direction.
 
-It runs in the directory of a stranger: `-I` keeps Python from importing anything there, and this
-file imports the standard library only. It ends with the server's exit code, and the server ends
-with it, however it ends.
+It runs in the directory of a stranger, so `-I` keeps Python from importing files there, and this
+file imports only the standard library. It exits with the server's exit code. When it ends for any
+reason, the server ends too.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from typing import Any
 
 LOOPBACK = "127.0.0.1"
 CHUNK = 64 * 1024
-LOOK_EVERY = 0.5  # seconds between two looks at what the server has written
-OVER_THE_LIMIT = 1  # our exit code when we ended it
+LOOK_EVERY = 0.5  # seconds between two checks of the disk usage
+OVER_THE_LIMIT = 1  # our exit code if we killed it
 
-# A listener, and where its connections go: a port of our network, or the path of a socket.
+# A listener and the target of its connections: a port of our network, or the path of a socket.
 Way = tuple[socket.socket, int | str]
 
 # <linux/sched.h> and <linux/nsfs.h>
@@ -61,7 +61,8 @@ def main(arguments: list[str]) -> int:
             _exit_with(lambda: _relay_inside(child, listener, int(port), plan["reach"], theirs))
         listener.close()
         theirs.close()
-        # The helper has entered the network: a listener for each port that the server may reach.
+        # The helper has entered the network; open a listener for each port that the server may
+        # reach.
         _, fds, _, _ = socket.recv_fds(ours, 1, max(1, len(plan["reach"])))
         ways = [
             (socket.socket(fileno=fd), port) for fd, port in zip(fds, plan["reach"], strict=True)
@@ -72,9 +73,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _in_docker(plan: dict[str, Any], listener: socket.socket, port: str, command: list[str]) -> int:
-    """Run the server in a container, and the other half of the bridge in a second one."""
+    """Run the server in a container, and the other half of the bridge in a second container."""
     client, sockets = plan["docker"], Path(plan["sockets"])
-    # What a kill of this program has left, if it was killed.
+    # Remove the rest of an earlier run that was killed.
     _quiet(plan, [client, "rm", "-f", plan["name"], f"{plan['name']}-bridge"])
     for socket_file in sockets.iterdir():
         socket_file.unlink()
@@ -144,7 +145,7 @@ def _start(command: list[str]) -> tuple[subprocess.Popen[bytes], int]:
 
 
 def _exit_with(function: Callable[[], None]) -> None:
-    """Run it in a process that was forked, and end that process: nothing above it runs twice."""
+    """Run it in a forked process and end that process, so the caller's code does not run twice."""
     try:
         function()
     finally:
@@ -154,7 +155,7 @@ def _exit_with(function: Callable[[], None]) -> None:
 def _relay_inside(
     child: int, listener: socket.socket, port: int, reach: Iterable[int], ours: socket.socket
 ) -> None:
-    """Enter the network of the server; connect there whatever comes to our own listener."""
+    """Enter the network of the server and connect each connection of our listener there."""
     _die_with_parent()
     _enter_network(child)
     listeners = [socket.create_server((LOOPBACK, one)) for one in reach]
@@ -169,7 +170,7 @@ def _die_with_parent() -> None:
 
 
 def _enter_network(child: int) -> None:
-    """Enter the network of a process, by way of the user namespace that owns it."""
+    """Enter the network of a process through the user namespace that owns it."""
     import fcntl  # not on Windows, where the rest of this file is imported, too
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -186,7 +187,7 @@ async def _until_it_ends(
     ways: list[Way],
     pass_on: Callable[[int], None],
 ) -> int:
-    """Wait for the server's end, its time limit, or too much written; return the exit code."""
+    """Wait until the server ends or reaches a limit of time or disk; return the exit code."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, pass_on, number)
@@ -217,7 +218,7 @@ def _signal(child: int, number: int) -> None:
 
 
 def too_much(directories: Iterable[str], most_bytes: int, most_files: int) -> str:
-    """Return why the files of these directories are too many or too large; empty if they fit."""
+    """Return why the files of these directories break a limit; empty if they do not."""
     size = count = 0
     try:
         for directory in directories:
@@ -237,14 +238,14 @@ def too_much(directories: Iterable[str], most_bytes: int, most_files: int) -> st
 
 
 async def _relay(listener: socket.socket, target: int | str) -> None:
-    """Carry each connection that comes to the listener to a port of our network, or a socket."""
+    """Forward each connection of the listener to a port of our network, or to a socket."""
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     carried: set[asyncio.Task[None]] = set()
     while True:
         try:
             near, _ = await loop.sock_accept(listener)
-        except OSError:  # too many files are open: those that end make room
+        except OSError:  # too many open files: wait until some connections end
             await asyncio.sleep(0.05)
             continue
         task = asyncio.create_task(_carry(near, target))
@@ -263,21 +264,21 @@ async def _carry(near: socket.socket, target: int | str) -> None:
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await loop.sock_connect(far, address)
-        except OSError:  # nobody listens there: nobody is to have answered here, either
+        except OSError:  # no server listens there, so this connection gets no answer either
             near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
         await asyncio.gather(_pump(near, far), _pump(far, near))
 
 
 async def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Carry bytes until the source ends; then the target ends, too."""
+    """Forward bytes until the source ends; then end the target too."""
     loop = asyncio.get_running_loop()
     ends = socket.SHUT_WR
     try:
         while data := await loop.sock_recv(source, CHUNK):
             try:
                 await loop.sock_sendall(target, data)
-            except OSError:  # it takes no more, but what it has said is still to be carried
+            except OSError:  # it takes no more, but its own output is still forwarded
                 return
     except OSError:  # the source broke off
         ends = socket.SHUT_RDWR

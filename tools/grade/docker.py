@@ -1,8 +1,8 @@
-"""The sandbox in Docker, for machines without bubblewrap: what the command line of Docker is told.
+"""The sandbox in Docker, for machines without bubblewrap: the arguments of its commands.
 
-The solution runs in an image that holds what it needs, without network. A second container of the
-same image shares its network and nothing else: `confine.py` carries connections through it, by
-UNIX sockets in a directory that the solution does not see.
+The solution runs without a network in an image that holds its packages. A second container of the
+same image shares only its network: `confine.py` carries connections through it, by UNIX sockets in
+a directory that the solution does not see.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tools.grade.limits import MIB, Limits
 NOBODY = 65534  # who a solution is where root grades
 PATIENCE = 60  # seconds for a command of Docker's
 CONFINE = Path(__file__).with_name("confine.py")
-# What the client of Docker needs of our environment; the solution does not get it.
+# Variables that Docker's client needs; the solution does not get them.
 CLIENT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH")
 _NO_RIGHTS = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only")
 
@@ -35,19 +35,19 @@ def find_docker() -> str | None:
 
 
 def check_image(client: str, image: str) -> None:
-    """Refuse an image that is not here: to fetch one is for whoever grades to decide."""
+    """Refuse an image that is not on this machine, since the user decides about downloads."""
     asked = subprocess.run([client, "image", "inspect", image], capture_output=True)
     if asked.returncode != 0:
-        raise CourseError(f"--sandbox-image: there is no image {image}: docker pull {image}")
+        raise CourseError(f"--sandbox-image: no such image: {image}: docker pull {image}")
 
 
 def owner() -> tuple[int, int]:
-    """Return who the solution is: not root, and somebody who may write its files."""
+    """Return the user of the solution: not root, but allowed to write its files."""
     return (NOBODY, NOBODY) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
 
 
 def give(paths: Sequence[Path]) -> None:
-    """Give these directories, and all that is in them, to the solution."""
+    """Make the solution the owner of these directories and their files."""
     if os.geteuid() == 0:
         for top in paths:
             for place, folders, files in os.walk(top):
@@ -64,7 +64,7 @@ def plan(
     bridge: Path,
     limits: Limits,
 ) -> dict[str, object]:
-    """Return what `confine.py` starts; `writable` says which directory is shown at which place."""
+    """Return the command for `confine.py`; `writable` maps container paths to directories."""
     uid, gid = owner()
     common = [client, "run", "--rm", "--pull", "never", "--user", f"{uid}:{gid}", *_NO_RIGHTS]
     mounts = [
@@ -101,7 +101,7 @@ def plan(
 
 @contextmanager
 def removed(client: str, name: str) -> Iterator[None]:
-    """Remove at the end whatever containers of this name are left."""
+    """Remove containers of this name at the end."""
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """Puts the failure of a test into words: the request, the expected answer, the answer.
 
-Nobody who reads a report knows pytest: no `assert` of it, no `<object at 0x7f…>`, no body of
-kilobytes is in one.
+Readers of a report need not know pytest. So it shows no `assert`, no `<object at 0x7f…>` and no
+body of kilobytes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _READ = 4_000  # characters of what pytest says
 
 
 def explain(error: BaseException, message: str) -> tuple[str, str]:
-    """Return what was expected (empty: what the test's name says) and what came instead."""
+    """Return the expected and the actual result; expected is empty when the test's name says it."""
     text = message.partition(": ")[2] or message
     waited = asked_last()
     match error:
@@ -67,7 +67,7 @@ def explain(error: BaseException, message: str) -> tuple[str, str]:
 
 
 def asked_last() -> str:
-    """Return the request that waits for its answer, or that got none; else the last one."""
+    """Return the request without an answer, or else the last one."""
     if UNANSWERED:
         return str(next(iter(UNANSWERED.values())))
     unanswered = [exchange for exchange in RECENT if exchange.status is None]
@@ -81,7 +81,7 @@ def answered_last() -> str:
 
 
 def exchange_of(error: BaseException, got: str) -> Exchange | None:
-    """Return the exchange that a failure is about: the last one with the status that came."""
+    """Return the exchange of a failure: the last one with the actual status."""
     if not RECENT or is_of_a_socket(error):
         return None
     if isinstance(error, httpx.TransportError):
@@ -93,7 +93,7 @@ def exchange_of(error: BaseException, got: str) -> Exchange | None:
 
 
 def sent_of(exchange: Exchange | None) -> str:
-    """Return what was sent, on one line; what waits for its answer comes first."""
+    """Return the requests on one line; the one that waits for its answer comes first."""
     if UNANSWERED:
         return str(next(iter(UNANSWERED.values())))
     if exchange is not None:
@@ -103,12 +103,12 @@ def sent_of(exchange: Exchange | None) -> str:
 
 
 def is_of_a_socket(error: BaseException) -> bool:
-    """Return whether it is about a WebSocket, and about no request."""
+    """Return whether it is about a WebSocket and not about a request."""
     return type(error).__module__.startswith("websockets") or "not received in" in str(error)
 
 
 def got_of(exchange: Exchange | None, got: str) -> str:
-    """Return what came: the body beside a bare status, the answer where nothing else is known."""
+    """Return the actual result: a status with its body, or else the answer."""
     if exchange is None or exchange.status is None:
         return got
     if not got or got == str(exchange.status):
@@ -117,7 +117,7 @@ def got_of(exchange: Exchange | None, got: str) -> str:
 
 
 def expected_of(expected: str) -> str:
-    """Return what was expected, a bare status with its name: `404 Not Found`."""
+    """Return the expected result; a status with its name: `404 Not Found`."""
     if _STATUS.fullmatch(expected):
         known = {str(status.value): status.phrase for status in HTTPStatus}
         return f"{expected} {known.get(expected, '')}".strip()
@@ -125,7 +125,7 @@ def expected_of(expected: str) -> str:
 
 
 def short(text: str, longest: int = LONGEST) -> str:
-    """Return text without addresses in memory, and not too long."""
+    """Return the text without memory addresses, and shortened."""
     text = _ADDRESS.sub("", _NAMELESS.sub("something else", text)).strip()
     return text if len(text) <= longest else text[:longest].rstrip() + " …"
 
@@ -135,7 +135,7 @@ def _answer_to(request: str) -> str:
 
 
 def _of_assertion(text: str) -> tuple[str, str]:
-    """Return expected and got of an `AssertionError`, in whatever words it says them."""
+    """Return the expected and the actual value of an `AssertionError`."""
     lines = text[:_READ].splitlines()
     at = next((n for n, line in enumerate(lines) if line.startswith("assert ")), None)
     said = " ".join(lines[:at]).strip().removeprefix("AssertionError")
@@ -154,7 +154,7 @@ def _of_assertion(text: str) -> tuple[str, str]:
 
 
 def _difference(lines: Sequence[str]) -> tuple[str, str] | None:
-    """Return the first difference of two collections, as pytest explains it; None without."""
+    """Return the first difference of two collections in pytest's explanation, or None."""
     for number, line in enumerate(lines):
         listed = [one.strip() for one in lines[number + 1 : number + 1 + _LISTED] if one.strip()]
         following = listed[0] if listed else ""
@@ -170,7 +170,7 @@ def _difference(lines: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _of_comparison(source: str) -> tuple[str, str] | None:
-    """Return expected and got of what was compared; None where that says nothing to a reader."""
+    """Return the expected and the actual value of a comparison, or None if they do not help."""
     for operator in _OPERATORS:
         for found in re.finditer(re.escape(operator), source):
             left, right = source[: found.start()], source[found.end() :]
@@ -194,17 +194,17 @@ def _of_sides(left: str, operator: str, right: str) -> tuple[str, str] | None:
 
 
 def _plain(value: str) -> str:
-    """Return a value as a reader knows it: a response by its status."""
+    """Return a value for a reader: a response as its status."""
     found = _RESPONSE.match(value.strip())
     return found[1] if found else value.strip()
 
 
 def _is_value(text: str) -> bool:
-    """Return whether it is a value and no expression of the test's own source."""
+    """Return whether it is a value and not an expression of the test's source."""
     try:
         ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        # pytest cuts long values; what begins as one is one.
+        # pytest shortens long values, so the beginning decides.
         return text[:1] in "'\"[{(-0123456789" or text[:2] in ("b'", 'b"')
     return True
 
@@ -217,7 +217,7 @@ def _is_set(text: str) -> bool:
 
 
 def _balanced(text: str) -> bool:
-    """Return whether no bracket or quotation mark is open, so that an operator may follow."""
+    """Return whether all brackets and quotes are closed, so that an operator may follow."""
     pairs, open_brackets, quote, escaped = {")": "(", "]": "[", "}": "{"}, list[str](), "", False
     for character in text:
         if quote:

@@ -1,4 +1,4 @@
-"""Grades one solution, from its start to its grade; a fault of ours is a grade, too."""
+"""Grades one solution from its start to its report; a fault of ours also gives a report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tools.grade.unbegun import not_begun
 from tools.grade.words import say
 
 Tell = Callable[[str], None]
-OWN_PORT = 8000  # where a curl line finds a solution that took any port here
+OWN_PORT = 8000  # the address in curl commands for a solution that got a random port
 _LOCAL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
@@ -37,7 +37,7 @@ def grade(
     progress: Progress | None = None,
     first: Sequence[str] = (),
 ) -> Grade:
-    """Return the grade of a solution; `tell` is told what a person should know meanwhile.
+    """Return the grade of a solution; `tell` prints messages for the user.
 
     The tests of the rows in `first` run before all others.
     """
@@ -84,7 +84,7 @@ def _not_begun(subject: Subject, options: Options) -> set[str]:
 
 
 def _start_by_hand(subject: Subject) -> str:
-    """Return how to start a solution where the curl lines look for it; empty where it is there."""
+    """Return the command that starts a solution for curl; empty if it runs there already."""
     if subject.base_url or subject.profile.port:
         return ""
     words = [word.replace("{port}", str(OWN_PORT)) for word in subject.command]
@@ -93,7 +93,7 @@ def _start_by_hand(subject: Subject) -> str:
 
 
 def _on_own_port(suite: Suite) -> Suite:
-    """Return the suite with the port of a server by hand: the one that was graded is gone."""
+    """Return the suite with the address of a server that the user will start."""
     address = f"http://127.0.0.1:{OWN_PORT}"
     return replace(
         suite,
@@ -104,9 +104,9 @@ def _on_own_port(suite: Suite) -> Suite:
 
 
 def with_hints(grade: Grade, hints: Hints, numbers: dict[str, int], fixed: int | None) -> Grade:
-    """Return the grade with hints: for each test that failed, and for each row the next one.
+    """Return the grade with hints: one for each failed test, and the next hint of each row.
 
-    `fixed` is the number of the hint that each row gets instead.
+    With `fixed` each row gets the hint with that number.
     """
 
     def hint(row: Row) -> str:
@@ -152,7 +152,7 @@ def _server(options: Options, subject: Subject) -> Iterator[Running]:
 def _target(options: Options, subject: Subject, running: Running, absent: dict[int, str]) -> Target:
     current = options.stage
     earlier = [one for one in load_course() if one.number < current.number]
-    # What was built last is what somebody waits for.
+    # The newest stage comes first, since the learner waits for it.
     ordered = [current, *(one for one in earlier if one.number not in absent)]
     suites = [f"tests/{one.name}" for one in ordered]
     return Target(
@@ -194,7 +194,7 @@ def _tell_what_it_was_given(options: Options, running: Running, tell: Tell) -> N
 
 
 def _our_fault(rows: Iterable[Row]) -> str:
-    """Return in a line what kept us from finding out about a row; empty when nothing did."""
+    """Return in one line why a row could not be checked; empty if it could."""
     faults = [row.reason.strip().partition("\n")[0] for row in rows if row.status == "error"]
     return faults[0] if faults else ""
 

@@ -1,10 +1,10 @@
-"""Hints: one for the test that failed, then for its requirement a question, the concept, a place.
+"""Hints: one for the failed test, then a question, the concept and a place to read for its row.
 
-`tools/grade/test-hints.toml` holds one for each test that grades. `tools/grade/hints.toml`
-holds those of the requirements and the Russian text of each. All are in English and Russian.
-How far somebody is, is kept in `.grade/hints.json`: a row gets its next hint when it fails in
-another way than when the last one was shown, so that looking twice uses none up. A row that passes
-begins anew, and one that a starter still leaves to do gets none.
+`tools/grade/test-hints.toml` holds one for each contract test. `tools/grade/hints.toml` holds those
+of the requirements, and the Russian texts of the rows. All hints are in English and Russian.
+`.grade/hints.json` stores the number of the last hint of each row. A row gets its next hint when it
+fails in another way than before, so a second look uses up no hint. A row that passes starts again,
+and a row that is still to do gets no hint.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _ANSWERED = re.compile(r"^→ .*", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Hints:
-    """What there is to say, by row and by test."""
+    """The hints by row and by test."""
 
     rows: dict[str, dict[str, str]]
     tests: Mapping[str, dict[str, str]] = field(default_factory=dict)
 
     def text(self, row_id: str, language: str, default: str) -> str:
-        """Return what the row asks for, in this language where it is known."""
+        """Return the text of the row, in this language if there is one."""
         return self.rows.get(row_id, {}).get(f"text_{language}", default)
 
     def titles(self, language: str) -> dict[int, str]:
@@ -47,25 +47,25 @@ class Hints:
         return {one.number: translated.get(str(one.number), one.title) for one in load_course()}
 
     def hint(self, row_id: str, number: int, language: str) -> str:
-        """Return the first, second or third hint; empty when there is none."""
+        """Return the first, second or third hint, or an empty text."""
         kind = KINDS[min(max(number, 1), len(KINDS)) - 1]
         suffix = "" if language == "en" else f"_{language}"
         return self.rows.get(row_id, {}).get(kind + suffix, "")
 
     def of_test(self, outcome: Outcome, language: str) -> str:
-        """Return the hint for one test: first the line that raised an exception; else empty."""
+        """Return the hint for one test: the line that raised an exception, or the test's hint."""
         if outcome.place:
             return f"{say('Your code raised an exception: start at', language)} {outcome.place}"
         return self.tests.get(name_of_test(outcome.function), {}).get(language, "")
 
 
 def name_of_test(function: str) -> str:
-    """Return a test as the file of hints names it: `stage01/test_list.py::test_pages`."""
+    """Return the name of a test in the file of hints: `stage01/test_list.py::test_pages`."""
     return function.removeprefix("tests/")
 
 
 def load_hints(file: Path = HINTS, tests: Path = TEST_HINTS) -> Hints:
-    """Return the hints; none where a file is not there."""
+    """Return the hints; none if a file is missing."""
     return Hints(_read(file), load_test_hints(tests))
 
 
@@ -84,9 +84,9 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def next_hints(rows: Iterable[Row], directory: Path, *, forward: bool = True) -> dict[str, int]:
-    """Return which hint each failing row gets now, and remember it; 1 is the first.
+    """Return the number of the hint for each failing row, from 1 on, and store it.
 
-    Without `forward` nobody gets a further one. A state that cannot be read or kept is none.
+    Without `forward` the numbers stay. A state that cannot be read or written is ignored.
     """
     file = directory / ".grade" / "hints.json"
     shown = _read_shown(file)
@@ -102,7 +102,7 @@ def next_hints(rows: Iterable[Row], directory: Path, *, forward: bool = True) ->
         kept = {row_id: {"hint": number, "at": at} for row_id, (number, at) in shown.items()}
         file.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     except OSError:
-        pass  # a hint is not worth a failure
+        pass  # a missing hint must not fail the grade
     return {row_id: number for row_id, (number, _) in shown.items()}
 
 
@@ -115,6 +115,6 @@ def _read_shown(file: Path) -> dict[str, tuple[int, str]]:
 
 
 def _way_of_failing(row: Row) -> str:
-    """Return which tests fail, and by which status: ids and times in an answer always differ."""
+    """Return the failing tests with their statuses; ids and times in answers differ each time."""
     ways = {f"{failure.test} {_ANSWERED.findall(failure.exchange)}" for failure in row.failures}
     return hashlib.sha256("\n".join(sorted(ways)).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""Remembers the last grade of a solution, to tell what changed: `.grade/last.json`, for people too.
+"""Stores the last grade of a solution in `.grade/last.json` and reports the changes since then.
 
-It holds the last grade of each stage and look, in the directory in which the command runs. Only
-grades of the same solution are compared.
+The file holds the last grade of each stage and kind of check, in the directory where the command
+runs. Only grades of the same solution are compared.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ FILE = Path(".grade", "last.json")
 
 
 def with_changes(grade: Grade, solution: str, look: str, directory: Path) -> Grade:
-    """Return the grade with what changed since the last one, and remember this one.
+    """Return the grade with the changes since the last one, and store this one.
 
-    A grade that found nothing out is not remembered. A file that cannot be read or kept is none.
+    A grade without results is not stored. A file that cannot be read or written is ignored.
     """
     file = directory / FILE
     kept = _read(file)
@@ -57,7 +57,7 @@ def _changes(grade: Grade, before: Mapping[str, Any]) -> list[Change]:
 
 
 def _result(kept: Any) -> tuple[str, int]:
-    """Return what the file says of a row; empty where it says nothing that we know."""
+    """Return the file's entry of a row; empty if it has none that we understand."""
     match kept:
         case {"status": str(status), "failing": int(failing)}:
             return status, failing
@@ -80,4 +80,4 @@ def _write(file: Path, kept: Mapping[str, Any]) -> None:
         text = json.dumps(kept, ensure_ascii=False, indent=1) + "\n"
         file.write_text(text, encoding="utf-8")
     except OSError:
-        pass  # a comparison is not worth a failure
+        pass  # a missing comparison must not fail the grade

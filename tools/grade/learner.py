@@ -1,7 +1,7 @@
-"""The server that is graded: one that is up, or one that we start, watch and start again.
+"""The graded server: one that already runs, or one that we start, watch and restart.
 
-A server that we start gets the environment of whoever grades without its secrets, plus what the
-suites need; `given` is what a report prints of it. It is ended with its whole process group.
+A server that we start gets the environment of the caller without secrets, plus the settings that
+the suites need; the report prints the `given` ones. It is stopped with its whole process group.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tools.grade.sandbox import Sandbox
 FAKE_WEATHER = (
     "http://127.0.0.1:8090"  # where `python3 noxfile.py fake-weather` is unless told otherwise
 )
-ANSWERS_WITHIN = 5.0  # seconds, for a server that is said to be up
+ANSWERS_WITHIN = 5.0  # seconds, for a server that should be up
 MOST_RESTARTS = 20
 LOG_LINES = 20
 
@@ -57,12 +57,12 @@ _SHOWN_SECRETS = {"FIRST_ADMIN_PASSWORD"}  # of a server that lives for a minute
 
 
 class NotReached(Exception):
-    """No server to grade: the text is for whoever grades."""
+    """No server can be graded. The message is shown to the user."""
 
 
 @dataclass
 class Running:
-    """The server while it is graded."""
+    """A server during its grade."""
 
     base_url: str
     log: Path | None = None
@@ -74,7 +74,7 @@ class Running:
     note: str = ""
 
     def log_tail(self) -> str:
-        """Return the last lines of its log, where that is ours to read."""
+        """Return the last lines of its log, if we can read it."""
         if self.log is None or not self.log.exists():
             return ""
         text = self.log.read_bytes()[-65_536:].decode("utf-8", "replace")
@@ -82,7 +82,7 @@ class Running:
 
 
 def settings_for(stage: int, directory: Path) -> dict[str, str]:
-    """Return what the suites need a solution of this stage to be told; it may ignore it."""
+    """Return the settings that the suites need for a solution of this stage; it may ignore them."""
     settings = {}
     if stage >= FIRST_STAGE_WITH_A_DATABASE:
         settings["DATABASE_URL"] = f"sqlite+aiosqlite:///{(directory / 'todo.db').as_posix()}"
@@ -100,7 +100,7 @@ def settings_for(stage: int, directory: Path) -> dict[str, str]:
 
 
 def environment_of(solution_directory: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the caller's environment without secrets and without our own Python in it.
+    """Return the caller's environment without secrets and without our own Python.
 
     A virtual environment `.venv` beside the solution is used as if it were activated.
     """
@@ -134,12 +134,12 @@ def launched(
     within: float,
     sandbox: Sandbox | None = None,
 ) -> Iterator[Running]:
-    """Start a solution, with a weather provider beside it from stage 6 on; `NotReached` else.
+    """Start a solution, and from stage 6 on a weather provider; raise `NotReached` if it fails.
 
-    `changes` are settings that whoever grades wants otherwise (None: not at all).
+    `changes` are the caller's other settings (None removes one).
     """
     if not directory.is_dir():
-        raise NotReached(f"there is no directory {directory}")
+        raise NotReached(f"no such directory: {directory}")
     with ExitStack() as stack:
         data = workplace / "data" if sandbox else workplace
         settings = settings_for(stage, data)
@@ -167,12 +167,12 @@ def launched(
         try:
             server.start(within=within)
         except ServerDidNotStart as error:
-            # What a roster shows of it is the last line.
+            # A roster shows only the last line.
             late = f"\nIt did not answer within {within:.0f} s." if error.exit_code is None else ""
             raise NotReached(f"{error}{late}") from error
         except FileNotFoundError as error:
             raise NotReached(
-                f"there is no command {command[0]}: make a `.venv` in {directory}, or give its path"
+                f"no such command {command[0]}: make a `.venv` in {directory}, or give its path"
             ) from error
         except OSError as error:
             raise NotReached(f"{command[0]}: {error.strerror or error}") from error
@@ -196,7 +196,7 @@ def attached(base_url: str, stage: int, weather: str | None) -> Iterator[Running
     """Use a server that is up; `NotReached` when nothing answers there."""
     address = httpx.URL(base_url)
     if address.scheme not in ("http", "https") or not address.host:
-        raise NotReached(f"--base-url is no address of a server: {base_url}")
+        raise NotReached(f"--base-url is not the address of a server: {base_url}")
     until = time.monotonic() + ANSWERS_WITHIN
     while (problem := _says_nothing(base_url)) and time.monotonic() < until:
         time.sleep(0.5)
@@ -208,9 +208,9 @@ def attached(base_url: str, stage: int, weather: str | None) -> Iterator[Running
 
 
 def absent_stages(base_url: str, stage: int, profile: Profile) -> dict[int, str]:
-    """Return the earlier stages of which a solution has nothing at all, and what shows that.
+    """Return the earlier stages that a solution does not have at all, each with the evidence.
 
-    An assignment may be solved alone: what it does not build on is not missing from it.
+    A learner may solve one assignment alone, so these stages are not failures.
     """
     places = {1: "/todos", 3: "/users/me", 4: "/images", 5: "/jobs", 6: "/weather", 7: "/posts"}
     absent: dict[int, str] = {}
@@ -223,7 +223,7 @@ def absent_stages(base_url: str, stage: int, profile: Profile) -> dict[int, str]
                 with client.stream("GET", path) as answer:  # its body may have no end
                     status = answer.status_code
             except httpx.HTTPError:
-                continue  # broken is not absent
+                continue  # it exists, but is broken
             if status == httpx.codes.NOT_FOUND:
                 absent[number] = f"there is no {path} here: an assignment alone"
     if 1 in absent and stage > FIRST_STAGE_WITH_A_DATABASE:
@@ -232,7 +232,7 @@ def absent_stages(base_url: str, stage: int, profile: Profile) -> dict[int, str]
 
 
 def _says_nothing(base_url: str) -> str:
-    """Return why there is no answer; empty when there is one, whatever it is."""
+    """Return why a server does not answer; empty if it gives any answer."""
     try:
         with httpx.stream("GET", base_url, trust_env=False, timeout=ANSWERS_WITHIN):
             return ""
@@ -264,7 +264,7 @@ def fake_weather(directory: Path) -> Iterator[str]:
 
 @contextmanager
 def _kept_alive(server: LearnersServer, ends: list[int | None]) -> Iterator[None]:
-    """Start the server again whenever it ends: what made it end costs that test alone."""
+    """Restart the server whenever it ends, so that only the test that ended it fails."""
     done = threading.Event()
 
     def watch() -> None:
@@ -286,7 +286,7 @@ def _kept_alive(server: LearnersServer, ends: list[int | None]) -> Iterator[None
         yield
     finally:
         done.set()
-        # It may be starting the server once more: that ends with the server.
+        # It may just be restarting the server; that ends with the server.
         while watcher.is_alive():
             server.end()
             watcher.join(0.2)

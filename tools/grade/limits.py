@@ -1,4 +1,4 @@
-"""How much a stranger's solution may take of this machine."""
+"""The limits of a stranger's solution on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of the grading, checked: `CourseError` (exit code 2) says what cannot be."""
+"""The command line of a grade. Wrong options raise `CourseError` (exit code 2)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for. `subject` is None when a roster names many."""
+    """The options. `subject` is None for a roster."""
 
     stage: Stage
     subject: Subject | None
@@ -53,7 +53,7 @@ class Options:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Return the options; argparse itself ends the program (2) for what it does not know."""
+    """Return the options; argparse ends the program with 2 at an unknown option."""
     given = _parser().parse_args(arguments)
     try:
         os.chdir(given.directory or ".")
@@ -67,13 +67,13 @@ def parse(arguments: Sequence[str]) -> Options:
         if files["csv"]:
             raise CourseError("--csv is the matrix of a --roster")
     elif given.base_url or given.cmd or given.watch:
-        raise CourseError("--roster names the solutions: no --base-url, --cmd or --watch beside it")
+        raise CourseError("--roster names the solutions: leave out --base-url, --cmd and --watch")
     elif of_one := [f"--{name}" for name in ("json", "junit", "markdown") if files[name]]:
         raise CourseError(f"{of_one[0]} is for one solution: a --roster has --csv and --html")
     if given.watch and not given.cmd:
-        raise CourseError("--watch looks at the files of a solution that --cmd starts")
+        raise CourseError("--watch needs --cmd: it watches the files of that solution")
     if (given.admin_username is None) != (given.admin_password is None):
-        raise CourseError("--admin-username and --admin-password go together")
+        raise CourseError("give both --admin-username and --admin-password")
     return Options(
         stage=stage,
         subject=subject,
@@ -97,7 +97,7 @@ def parse(arguments: Sequence[str]) -> Options:
 def make_subject(
     base_url: str | None, command: str | None, directory: Path | None, profile_file: Path | None
 ) -> Subject:
-    """Return one solution; `CourseError` says what is wrong with its description."""
+    """Return one solution; raise `CourseError` for a wrong description."""
     try:
         profile = load_profile(profile_file) if profile_file else Profile()
     except ProfileError as error:
@@ -105,9 +105,9 @@ def make_subject(
     if not base_url and not command and profile.port:
         base_url = f"http://127.0.0.1:{profile.port}"
     if bool(base_url) == bool(command):
-        raise CourseError("say what to grade: either --base-url URL or --cmd COMMAND")
+        raise CourseError("give the solution: either --base-url URL or --cmd COMMAND")
     if directory and not command:
-        raise CourseError("--cwd is where --cmd runs")
+        raise CourseError("--cwd needs --cmd")
     try:
         words = tuple(split_command(command or ""))
     except ValueError as error:
@@ -125,10 +125,10 @@ def _setting(text: str) -> tuple[str, str | None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tools.grade",
-        description="Grade a solution of a stage, in any language, by what it answers.",
-        epilog="Exit code 0: all that could be checked is right, 1: not all, 2: not graded.",
+        description="Grade a solution of a stage, in any language, by its answers.",
+        epilog="Exit code 0: every checked row passes, 1: a row fails, 2: not graded.",
     )
-    parser.add_argument("--stage", metavar="N", required=True, help="the stage that it solves")
+    parser.add_argument("--stage", metavar="N", required=True, help="the stage to grade")
     subject = parser.add_argument_group("what is graded")
     subject.add_argument("--base-url", metavar="URL", help="a server that is up")
     subject.add_argument("--cmd", metavar="COMMAND", help="starts one on the port {port}")
@@ -137,11 +137,15 @@ def _parser() -> argparse.ArgumentParser:
         "--env", metavar="NAME=VALUE", action="append", default=[],
         help="a setting of --cmd; NAME alone: without it (may be repeated)",
     )  # fmt: skip
-    subject.add_argument("--profile", metavar="FILE", type=Path, help="names of its own, as TOML")
+    subject.add_argument(
+        "--profile", metavar="FILE", type=Path, help="other names of paths and fields, as TOML"
+    )
     subject.add_argument("--roster", metavar="FILE", type=Path, help="many solutions, as CSV")
     subject.add_argument("--admin-username", metavar="NAME", help="an administrator of --base-url")
     subject.add_argument("--admin-password", metavar="PASSWORD", help="and the password")
-    subject.add_argument("--weather-control-url", metavar="URL", help="the fake that it asks")
+    subject.add_argument(
+        "--weather-control-url", metavar="URL", help="the fake weather provider that it asks"
+    )
     subject.add_argument(
         "--start-within", metavar="SECONDS", type=float, default=START_DEADLINE,
         help="how long --cmd may take to answer (default: %(default)s)",
@@ -153,10 +157,10 @@ def _parser() -> argparse.ArgumentParser:
         help="how long a request may take (default: %(default)s)",
     )  # fmt: skip
     how.add_argument("--thorough", action="store_true", help="every test; takes minutes")
-    how.add_argument("--strict", action="store_true", help="suggestions count as requirements do")
+    how.add_argument("--strict", action="store_true", help="suggestions count like requirements")
     how.add_argument("--hint", type=int, choices=(1, 2, 3), help="the hint to show (default: next)")
     how.add_argument("--lang", choices=LANGUAGES, default="en", help="of rows, hints and words")
-    how.add_argument("--watch", action="store_true", help="again whenever a file changes")
+    how.add_argument("--watch", action="store_true", help="grade again whenever a file changes")
     reports = parser.add_argument_group("reports")
     for name in ("json", "junit", "markdown", "html", "csv"):
         reports.add_argument(f"--{name}", metavar="FILE", type=Path)

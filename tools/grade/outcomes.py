@@ -1,6 +1,6 @@
-"""What became of each test, as `plugin.py` writes it down and everybody else reads it.
+"""The results of the tests: `plugin.py` writes them, all other modules read them.
 
-One JSON object a line, written at once: when pytest itself dies, what it knew is still there.
+Each line is one JSON object and is written at once, so results survive a crash of pytest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 LOG_WIDTH = 200  # characters
 
-# What `app/unfinished.py` of a starter answers, and what its log says where that cannot answer.
+# The answer of a starter's `app/unfinished.py`, and its log line where it cannot answer.
 _TO_DO = re.compile(
     r"^→ 501$.*\"TODO ([\w., ]+):|NotImplementedError: TODO ([\w., ]+):", re.MULTILINE | re.DOTALL
 )
@@ -26,13 +26,13 @@ Verdict = Literal["passed", "failed", "skipped", "error"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One test's end; texts are empty where there is nothing to say.
+    """The result of one test; missing texts are empty.
 
-    `step` is the requirement of the operation in which it failed, when that was one that the test
-    only builds on; `reason` is why it was skipped. `cites` are the sentences of the contract that
-    the test checks; a `craft` test grades nobody. `sent` is the request on one line; `exception`
-    and `place`, such as `app/main.py:41`, are what the server's log tells of that request. One that
-    `needs_cmd` restarts a server, or knows its secret.
+    `step` is the requirement of the operation that failed, if the test only builds on it; `reason`
+    is why it was skipped. `cites` are the sentences of the contract that the test checks; a `craft`
+    test does not count for the grade. `sent` is the request on one line; `exception` and `place`,
+    such as `app/main.py:41`, come from the server's log for that request. A test with `needs_cmd`
+    restarts a server or uses its secret.
     """
 
     test: str
@@ -57,34 +57,34 @@ class Outcome:
 
     @property
     def todo(self) -> str:
-        """The TODO of a starter that answered, such as `3.1, 3.2`; empty where none did."""
+        """The TODO of a starter that answered, such as `3.1, 3.2`, or empty."""
         found = _TO_DO.search(self.exchange) or _TO_DO.search(self.exception)
         return (found[1] or found[2]) if found else ""
 
     def is_about(self, row_id: str) -> bool:
-        """Return whether it says something against a row itself, and not against one before it."""
+        """Return whether the failure is about a row itself, and not about an earlier one."""
         return self.step in ("", row_id) and not self.todo
 
     @property
     def failed(self) -> bool:
-        """Whether the server was not as the test wants it."""
+        """True if the server did not do what the test requires."""
         return self.verdict == "failed"
 
     @property
     def function(self) -> str:
-        """The node id without parameters, as the map of requirements has it."""
+        """The node id without parameters, as in the map of requirements."""
         return self.test.partition("[")[0]
 
     @property
     def sentence(self) -> str:
-        """What the test says must hold, in words."""
+        """The rule of the test as a sentence."""
         function, _, parameters = self.test.rpartition("::")[2].partition("[")
         sentence = function.removeprefix("test_").replace("_", " ")
         return f"{sentence} [{_readable(parameters)}" if parameters else sentence
 
 
 def _readable(text: str) -> str:
-    """Return pytest's ASCII with the letters that it stands for; what moves a cursor stays."""
+    """Return text with the characters that pytest has escaped; control characters stay escaped."""
 
     def letter(escape: re.Match[str]) -> str:
         number = int(escape[1] or escape[2], 16)
@@ -95,7 +95,7 @@ def _readable(text: str) -> str:
 
 @dataclass(frozen=True)
 class GaveUp:
-    """Why the tests below a directory (empty: all) were not run to their end, and after which."""
+    """Why the tests below a directory (empty: all) stopped, and after which test."""
 
     directory: str
     why: str
@@ -104,11 +104,11 @@ class GaveUp:
 
 @dataclass(frozen=True)
 class Suite:
-    """All that a run of pytest left behind.
+    """All results of a run of pytest.
 
-    `left_out` are tests that were not chosen, to save time; `craft` are those, chosen or not, that
-    grade nobody. `gave_up` says what was not run through the server's fault, `broken` why the run
-    ended through ours.
+    `left_out` are tests that were not chosen, to save time; `craft` are all craft tests, chosen or
+    not. `gave_up` names tests that did not run through the server's fault; `broken` says why the
+    run ended through ours.
     """
 
     outcomes: tuple[Outcome, ...] = ()
@@ -120,12 +120,12 @@ class Suite:
 
     @property
     def missing(self) -> set[str]:
-        """The tests that grade, were chosen, and have no end."""
+        """The chosen contract tests without a result."""
         return set(self.chosen) - {outcome.test for outcome in self.outcomes} - set(self.craft)
 
     @property
     def missing_craft(self) -> set[str]:
-        """The same of those that grade nobody."""
+        """The chosen craft tests without a result."""
         return (set(self.chosen) & set(self.craft)) - {outcome.test for outcome in self.outcomes}
 
 
@@ -149,7 +149,7 @@ def write_outcome(file: Path, outcome: Outcome) -> None:
 
 
 def read_suite(lines: Iterable[str], broken: str = "") -> Suite:
-    """Return what the lines say; the last one may have been cut short."""
+    """Return the results in the lines; the last line may be incomplete."""
     outcomes: dict[str, Outcome] = {}
     gave_up: list[GaveUp] = []
     fields: dict[str, Any] = {"broken": broken}

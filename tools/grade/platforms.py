@@ -1,8 +1,8 @@
-"""Grades in the forms of learning platforms: Gradescope, Classroom 50, Moodle's VPL and CodeRunner.
+"""Writes grades for platforms: Gradescope, Classroom 50, Moodle's VPL and CodeRunner.
 
-Each platform publishes its form; `tools/tests/grade/test_platforms.py` names the page and checks
-the results against it. Where nothing could be counted, a platform that has a form for it
-gets that: no grade in VPL and CodeRunner, 0 of 0 in Classroom 50. Late days are the platform's.
+Each platform publishes its format; `tools/tests/grade/test_platforms.py` names the page and checks
+the results. When nothing could be graded, VPL and CodeRunner get no grade and Classroom 50 gets 0
+of 0. The platform handles late days.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tools.grade.results import Grade, Row, due
 from tools.grade.weights import Points, Weights, points_of, read_weights, rounded
 from tools.grade.words import say
 
-# Of what Classroom 50's runner tells an autograder, what a result must repeat.
+# The variables of Classroom 50's runner that a result must repeat.
 CLASSROOM50 = {
     "classroom": "CLASSROOM",
     "assignment": "ASSIGNMENT",
@@ -39,13 +39,13 @@ LONGEST = 8_000  # characters of one row's text: a platform shows it on a page
 
 @dataclass(frozen=True)
 class Platforms:
-    """Which platforms a grade is written for, and how many points its rows have."""
+    """The platforms of a grade, and the points of its rows."""
 
     files: Mapping[str, Path]
     weights: Weights = field(default_factory=Weights)
 
     def texts(self, grade: Grade) -> dict[Path, str]:
-        """Return what is to be written into each file."""
+        """Return the text of each file."""
         points = points_of(grade, self.weights)
         return {
             file: FORMATS[name](grade, points, self.weights) for name, file in self.files.items()
@@ -53,7 +53,7 @@ class Platforms:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what the command line can say about them."""
+    """Add the options for platforms."""
     group = parser.add_argument_group("for a platform (one solution)")
     group.add_argument("--gradescope", metavar="DIR", type=Path, help="write results.json there")
     for name, title in (
@@ -68,12 +68,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def from_options(given: argparse.Namespace, stage: int) -> Platforms:
-    """Return what was asked for; `CourseError` says what of it cannot be."""
+    """Return the platforms that the options name; raise `CourseError` for a contradiction."""
     files = {name: file for name in FORMATS if (file := getattr(given, name))}
     if given.roster and files:
         raise CourseError(f"--{next(iter(files))} is for one solution, not for a --roster")
     if given.weights and not files:
-        raise CourseError("--weights is for a platform: say --gradescope or another one as well")
+        raise CourseError("--weights is for a platform: add --gradescope or another one")
     if "gradescope" in files:
         files["gradescope"] /= "results.json"
     weights = Weights()
@@ -86,14 +86,14 @@ def from_options(given: argparse.Namespace, stage: int) -> Platforms:
 
 
 def gradescope(grade: Grade, points: Points, weights: Weights) -> str:
-    """Return Gradescope's `results.json`: a test case a row."""
+    """Return Gradescope's `results.json`, with a test case for each row."""
     content: dict[str, Any] = {
         "output": _summary(grade),
         "output_format": "text",
         "test_output_format": "text",
         "test_name_format": "text",
         "execution_time": round(grade.seconds, 1),
-        # What the grader prints may hold the server's log, and its addresses.
+        # The grader's output may hold the server's log and addresses, so it stays hidden.
         "stdout_visibility": "hidden",
     }
     if not points.most:
@@ -116,7 +116,7 @@ def gradescope(grade: Grade, points: Points, weights: Weights) -> str:
 
 
 def classroom50(grade: Grade, points: Points, _: Weights) -> str:
-    """Return a `classroom50/result/v1`; `CourseError` where points are not whole numbers."""
+    """Return a `classroom50/result/v1`; raise `CourseError` if points are not whole numbers."""
     for row, most in points.most.items():
         if not float(most).is_integer():
             raise CourseError(f"--classroom50 counts in whole points: {row} has {most}")
@@ -152,20 +152,20 @@ def _classroom50_names() -> dict[str, str]:
     for name, value in names.items():
         if not value:
             raise CourseError(
-                f"--classroom50 runs where Classroom 50 grades: {CLASSROOM50[name]} is not set"
+                f"--classroom50 works only in Classroom 50's runner: {CLASSROOM50[name]} is not set"
             )
     return names
 
 
 def vpl(grade: Grade, points: Points, _: Weights) -> str:
-    """Return what Moodle's VPL reads of an evaluation; without `Grade` where nothing counts.
+    """Return the output that Moodle's VPL reads; without `Grade` when nothing counts.
 
-    The grade lies between `VPL_GRADEMIN` and `VPL_GRADEMAX`, 0 and 10 where VPL does not say.
+    The grade lies between `VPL_GRADEMIN` and `VPL_GRADEMAX`, by default 0 and 10.
     """
     lines = [f"Comment :=>>{' '.join(_summary(grade).split())}"]
     for row in grade.rows:
         status = status_word(row, grade.language)
-        # No line of a server's may look like one of ours: each begins with `>`.
+        # A server's output must not look like ours, so each of its lines begins with `>`.
         lines += ["<|--", f"-{row.id} {status}: {row.text.rstrip(')')}"]
         lines += [f">{line}" for line in details(row, grade.language).splitlines()]
         lines += ["--|>"]
@@ -179,8 +179,8 @@ def vpl(grade: Grade, points: Points, _: Weights) -> str:
 def coderunner(grade: Grade, points: Points, weights: Weights) -> str:
     """Return the JSON of a combinator template grader.
 
-    Where nothing counts it is plain text: CodeRunner shows it as an error of the question, and
-    gives no mark.
+    When nothing counts it is plain text: CodeRunner shows it as an error of the question and gives
+    no mark.
     """
     lang = grade.language
     if not points.most:
@@ -212,9 +212,9 @@ FORMATS: dict[str, Format] = {
 
 
 def details(row: Row, language: str) -> str:
-    """Return what a learner is told of a row: the hint, then what was sent, expected and got.
+    """Return the text of a row: the hint, then the request, the expected and the actual answer.
 
-    Suggestions come last, as advice that has no points.
+    Suggestions come last, as advice without points.
     """
     lines = []
     hints = hints_of(row, language) if row.in_work else []
@@ -236,7 +236,7 @@ def details(row: Row, language: str) -> str:
 
 
 def _summary(grade: Grade) -> str:
-    """Return the sum, and what kept us from grading if something did."""
+    """Return the sum, and the reason if the grade failed."""
     lines = [total_line(grade, grade.language)]
     if grade.problem:
         lines.append(f"{say(grade.problem_title, grade.language)}: {grade.problem}")

@@ -1,7 +1,7 @@
-"""The part of a grading inside pytest: chooses tests, writes down how each ends, gives up.
+"""The part of a grade inside pytest: it chooses tests, records their results, and gives up.
 
-It gives up, so that a server that hangs or is gone still gets its report: a suite after as many
-tests as `MOST_HANGS` in which nothing came in time, everything when nobody listens any more.
+It gives up so that a server that hangs or has ended still gets its report. A suite stops after
+`MOST_HANGS` tests without an answer in time; everything stops when no server listens any more.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from tools.grade.tracebacks import exception_in
 
 MOST_HANGS = 5  # in a suite
 MOST_LATER_HANGS = 2  # in each suite after one that was given up
-MOST_CRAFT_HANGS = 2  # in a suite, of tests that grade nobody
-QUICK_CRAFT = 2  # variants of such a test in a quick look, and none of an earlier stage's
+MOST_CRAFT_HANGS = 2  # craft tests in a suite
+QUICK_CRAFT = 2  # variants of a craft test in a quick look; none for earlier stages
 COMES_BACK_WITHIN = 6.0  # seconds, for a server that ended and is started again
 LOG_LINES = 15
-LOGGED_WITHIN = 0.5  # seconds after an answer: some servers log an exception behind it
+LOGGED_WITHIN = 0.5  # seconds after an answer, since some servers log an exception after it
 MOST_IN_VAIN = 3
 SERVER_ERROR, TO_DO = 500, 501
 
-# Mistakes of ours, or of this machine: no server can cause them.
+# Faults of ours or of this machine that no server can cause.
 _OURS = (
     ImportError,
     MemoryError,
@@ -67,32 +67,32 @@ _OUR_FILES = (
 _FOR_OURS = {
     *("stage_directory", "launched_server", "launch", "launch_for_module", "launch_for_session"),
 }
-# What these fixtures give can only be had of a server that a command starts.
+# These fixtures need a server that a command starts.
 _NEED_CMD = {"restartable", "secret", "forgetful"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what the grading says to its plugin."""
+    """Add the options that the grader passes to its plugin."""
     group = parser.getgroup("grading")
     group.addoption("--grade-events", metavar="FILE")
     group.addoption("--grade-log", metavar="FILE", help="the log of the server")
     group.addoption("--grade-variants", metavar="N", type=int, default=0)
     group.addoption("--grade-earlier-variants", metavar="N", type=int, default=0)
     group.addoption("--grade-answer-within", metavar="SECONDS", type=float, default=6.0)
-    group.addoption("--grade-quick", action="store_true", help="leave out what takes long")
+    group.addoption("--grade-quick", action="store_true", help="leave out slow tests")
     group.addoption("--grade-first", metavar="ROWS", default="", help="rows to look at first")
-    group.addoption("--grade-strict", action="store_true", help="let craft grade, too")
+    group.addoption("--grade-strict", action="store_true", help="let craft count for the grade")
     group.addoption("--grade-no-craft", action="store_true", help="leave craft out")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to write things down."""
+    """Start the record."""
     driver.ANSWER_WITHIN = config.getoption("grade_answer_within")
     recorder = Recorder(config)
     config.pluginmanager.register(recorder, "grade-recorder")
     admin_password = config.getoption("admin_password")
     is_started_here = bool(config.getoption("solution"))
-    # The administrator of a server that lives for a minute was made up, too.
+    # The administrator of a server that we start was invented, too.
     show_throw_away_passwords(
         recorder.log_size, [admin_password] if admin_password and not is_started_here else []
     )
@@ -100,7 +100,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Recorder:
-    """Follows the tests from their choice to their end."""
+    """Follows the tests from their selection to their results."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -129,7 +129,7 @@ class Recorder:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave out what would take too long, and say so."""
+        """Leave out tests that take too long, and record that."""
         self._kinds = {item.nodeid: self._kind_of(item) for item in items}
         groups: dict[tuple[str, bool], list[pytest.Item]] = defaultdict(list)
         for item in items:
@@ -145,7 +145,8 @@ class Recorder:
         craft = [item.nodeid for item in items if self._is_craft(item)]
         in_order = _by_rows(items)
         first = _tests_of(self._config.getoption("grade_first").split(","))
-        # What grades comes first: no suggestion can cost time or a server that others need.
+        # Contract tests come first, so that a craft test cannot take their time or break their
+        # server.
         items[:] = sorted(
             (item for item in items if item in chosen),
             key=lambda item: (
@@ -165,12 +166,12 @@ class Recorder:
             self._config.hook.pytest_deselected(items=left_out)
 
     def _chosen_of(self, variants: Sequence[pytest.Item]) -> Sequence[pytest.Item]:
-        """Return the variants of a test that are to run, all of which are of one kind."""
+        """Return the variants of a test to run; all of them are contract, or all craft."""
         current = self._is_current(variants[0])
         most = self._config.getoption("grade_variants" if current else "grade_earlier_variants")
         if self._is_craft(variants[0]) and self._config.getoption("grade_quick"):
             if _is_for_ours(variants[0]):
-                return variants[:1]  # says at once why it cannot be checked
+                return variants[:1]  # it skips at once with the reason
             return spread(variants, QUICK_CRAFT) if current else ()
         if current and variants[0].get_closest_marker("every_variant"):
             return variants
@@ -180,14 +181,14 @@ class Recorder:
         try:
             kind = kind_of(item, self._stage.number)
         except MarkerError:
-            kind = Kind(is_craft=True, cites=())  # our mistake: it costs nobody anything
+            kind = Kind(is_craft=True, cites=())  # our fault: it costs no points
         return replace(kind, is_craft=False) if self._config.getoption("grade_strict") else kind
 
     def _is_craft(self, item: pytest.Item) -> bool:
         return self._kinds[item.nodeid].is_craft
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Note where the log is now, and which test begins."""
+        """Record the position in the log and the test that begins."""
         write_event(self._events, "began", test=nodeid)
         kind = self._kinds[nodeid]
         self._ends[nodeid] = Outcome(nodeid, "passed", cites=kind.cites, craft=kind.is_craft)
@@ -198,7 +199,7 @@ class Recorder:
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
     ) -> None:
-        """Note that a test needs a server that can be started again."""
+        """Record that a test needs a server that can be restarted."""
         if fixturedef.argname in _NEED_CMD and (end := self._ends.get(request.node.nodeid)):
             self._ends[request.node.nodeid] = replace(end, needs_cmd=True)
 
@@ -206,7 +207,7 @@ class Recorder:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Keep what a test said, the first thing that went wrong above all."""
+        """Keep the test's results; the first failure decides."""
         report = yield
         end = self._ends[item.nodeid]
         if report.skipped and isinstance(report.longrepr, tuple):
@@ -220,7 +221,7 @@ class Recorder:
         return report
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Write a test's end down."""
+        """Record the result of a test."""
         took = round(time.monotonic() - self._began, 3)
         end = replace(self._ends.pop(nodeid), seconds=took)
         if nodeid not in self._not_run:
@@ -228,9 +229,9 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """Do not go on when nobody listens any more."""
+        """Stop when no server listens any more."""
         if self._maybe_gone and not self._listens():
-            why = "the server is gone: nobody listens there"
+            why = "the server is gone: nothing listens there"
             write_event(self._events, "gave_up", directory="", why=why, at=self._last_gone)
             item.session.shouldstop = why
             raise item.session.Interrupted(why)
@@ -239,15 +240,15 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Do not run a test that can only wait."""
+        """Do not run a test that could only wait in vain."""
         suite = _suite_of(item)
         craft_waits = self._is_craft(item) and self._craft_hangs[suite] >= MOST_CRAFT_HANGS
         if suite in self._given_up or craft_waits:
             self._not_run.add(item.nodeid)
-            pytest.skip("it could only wait")
+            pytest.skip("it could only wait in vain")
 
     def _is_current(self, item: pytest.Item) -> bool:
-        """Return whether it is of the stage's own suite, or a row of that stage names it."""
+        """Return whether it belongs to the stage's own suite or to a row of that stage."""
         is_own = item.path.parent.name == self._stage.name
         return is_own or item.nodeid.partition("[")[0] in self._own_tests
 
@@ -263,7 +264,7 @@ class Recorder:
             self._given_up.add(suite)
 
     def _listens(self) -> bool:
-        """Return whether somebody listens, now or when a server that ended is back."""
+        """Return whether a server listens, now or after a restart."""
         address = urlsplit(self._config.getoption("base_url"))
         until = time.monotonic() + COMES_BACK_WITHIN
         while time.monotonic() < until:
@@ -303,14 +304,14 @@ class Recorder:
         return self._with_log(outcome, exchange)
 
     def _with_log(self, outcome: Outcome, exchange: Exchange | None) -> Outcome:
-        """Return the outcome with what the log tells of its request, where that explains it."""
+        """Return the outcome with the exception that the log shows for its request, if any."""
         status = exchange.status if exchange else None
         is_explained = status is not None and (status < SERVER_ERROR or status == TO_DO)
         if self._log is None or is_explained:
             return outcome
         began = exchange.log_from if exchange else self._log_from
         request = " ".join(exchange.sent().split(" ")[:2]) if exchange else ""
-        # A server that has logged no exception so far will log none.
+        # A server that has logged no exception so far is not expected to log one.
         patience = LOGGED_WITHIN if self._in_vain < MOST_IN_VAIN else 0.0
         until = time.monotonic() + patience
         while True:
@@ -330,7 +331,7 @@ class Recorder:
         )
 
     def log_size(self) -> int:
-        """Return how long the server's log is, in bytes; 0 where it is not ours to read."""
+        """Return the length of the server's log in bytes; 0 if we cannot read it."""
         return self._log.stat().st_size if self._log and self._log.exists() else 0
 
     def _log_since(self, begin: int) -> str:
@@ -342,7 +343,7 @@ class Recorder:
 
 
 def is_ours(error: BaseException, message: str, frames: Iterable[tuple[str, str]]) -> bool:
-    """Return whether the grader, the machine or an environment is to blame, and no server."""
+    """Return whether the grader, the machine or an environment is at fault, and not the server."""
     if isinstance(error, _OURS) or any(words in message for words in _OUR_WORDS):
         return True
     if isinstance(error, OSError) and error.errno in _FULL:
@@ -365,7 +366,7 @@ def _is_hang(error: BaseException) -> bool:
 
 
 def _takes_long(item: pytest.Item, current: bool) -> bool:
-    """Return whether it opens a browser, or takes long and belongs to an earlier stage."""
+    """Return whether it opens a browser, or is slow and belongs to an earlier stage."""
     return opens_a_browser(item) or (takes_long(item) and not current)
 
 
@@ -376,9 +377,9 @@ def _tests_of(rows: Iterable[str]) -> set[str]:
 
 
 def _by_rows(items: Iterable[pytest.Item]) -> Callable[[pytest.Item], tuple[int, int]]:
-    """Return what sorts tests by suite, then file by file in the order of their first rows.
+    """Return a sort key: by suite, then file by file in the order of their first rows.
 
-    Simple things come first: they explain why the others fail.
+    Simple tests come first, since they explain why others fail.
     """
     first_row: dict[str, int] = {}
     for number, row in enumerate(load_requirements()):

@@ -1,7 +1,7 @@
-"""Tells what a grading does at the moment: which requirement, how many tests of how many.
+"""Shows the progress of a grade: the requirement, and the number of finished tests.
 
-On a terminal it is one line that is written over; else a line from time to time. It reads the file
-in which pytest writes down each test, while that runs.
+On a terminal it is one line that is overwritten, otherwise a new line from time to time. It reads
+the file to which pytest writes each result.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, TextIO
 from course.catalog.requirements import Requirement
 from tools.grade.words import say, tell
 
-EVERY = 5.0  # seconds between two lines where they stay
+EVERY = 5.0  # seconds between two lines outside of a terminal
 WIDTH = 78
 _ERASE = "\r\x1b[K"
 
 
 class Progress:
-    """Follows one run of the suites and tells it on `stream`; without a stream it says nothing."""
+    """Follows one run of the suites and reports on `stream`; without a stream it is silent."""
 
     def __init__(
         self, rows: Sequence[Requirement], stream: TextIO | None, language: str = "en"
@@ -40,17 +40,17 @@ class Progress:
         self._first_tests: set[str] = set()
 
     def look_first_at(self, failing: Mapping[str, int]) -> None:
-        """Tell what became of these rows, with so many failures before, once they are through."""
+        """Report the results of these rows when they are finished, with their earlier failures."""
         self._first = dict(failing)
 
     def say(self, line: str) -> None:
-        """Print a line that stays."""
+        """Print a permanent line."""
         if self._stream is not None:
             self._erase()
             print(line, file=self._stream, flush=True)
 
     def follow(self, events: Path) -> None:
-        """Read what was written since the last time, and show where it is."""
+        """Read new results and show the progress."""
         if self._stream is None:
             return
         with events.open("rb") as lines:
@@ -65,11 +65,11 @@ class Progress:
             self._show(current)
 
     def end(self) -> None:
-        """Leave no half line behind."""
+        """Remove the overwritten line."""
         self._erase()
 
     def _take(self, event: Mapping[str, Any]) -> str:
-        """Take one event; return the test that begins with it."""
+        """Handle one event; return the test that it starts, if any."""
         match event["event"]:
             case "chosen":
                 self._chosen = set(event["chosen"])
@@ -100,7 +100,7 @@ class Progress:
             self.say(line)
 
     def _tell_first(self) -> None:
-        """Say what became of the rows that were looked at first."""
+        """Report the rows that were checked first."""
         told = []
         for name, before in self._first.items():
             tests = self._of(name, self._first_tests)
@@ -111,7 +111,7 @@ class Progress:
         self.say(f"{say('Checking the other rows', self._language)} …")
 
     def _of(self, row: str, tests: Iterable[str]) -> list[str]:
-        """Return those of the tests that belong to a row."""
+        """Return the tests of a row."""
         of_row = self._tests.get(row, set())
         return [test for test in tests if test.partition("[")[0] in of_row]
 

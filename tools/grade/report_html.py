@@ -1,6 +1,6 @@
-"""The report as one HTML file: no script, nothing loaded from elsewhere.
+"""The report as one HTML file, without scripts and without other files.
 
-Jinja escapes everything: what a server answers is text here and never markup.
+Jinja escapes everything, so answers of a server are text and never markup.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def render(grade: Grade) -> str:
 
 
 def render_matrix(learners: Sequence[tuple[str, Grade]], language: str) -> str:
-    """Return the page of many: a line a learner, a column a requirement."""
+    """Return the matrix: a line for each learner, a column for each requirement."""
     first = learners[0][1]
     passed = Counter(row.id for _, grade in learners for row in grade.rows if row.status == "pass")
     return _page(
@@ -53,7 +53,7 @@ def render_matrix(learners: Sequence[tuple[str, Grade]], language: str) -> str:
     )
 
 
-# Each stands beside its word, which a screen reader reads in its stead.
+# Each symbol has a word that a screen reader reads instead.
 _MARKS = {
     "pass": "✓", "fail": "✗", "to do": "○", "waiting": "…", "blocked": "…",
     "not checked": "–", "error": "!",

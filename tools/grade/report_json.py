@@ -12,7 +12,7 @@ SCHEMA = 1
 
 
 def content(grade: Grade) -> dict[str, Any]:
-    """Return what is written."""
+    """Return the data of the report."""
     return {
         "schema": SCHEMA,
         "stage": grade.stage,

@@ -1,4 +1,4 @@
-"""The report as JUnit XML, which every CI system reads: a suite a stage, a case a requirement."""
+"""The report as JUnit XML for CI systems: stages are suites, requirements are cases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tools.grade.report_terminal import because, facts, hints_of, status_word
 from tools.grade.results import Grade, Row
 from tools.grade.words import say
 
-# What XML 1.0 cannot hold; a server may well send it.
+# Characters that XML 1.0 cannot hold, although a server may send them.
 _IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

@@ -96,7 +96,7 @@ def _failing(row: Row, lang: str) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Return text that Markdown shows as it is, on one line."""
+    """Return the text on one line, escaped for Markdown."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 

@@ -1,8 +1,8 @@
-"""The report for a terminal: a table, each failure with its hint first, what changed, the score.
+"""The report for a terminal: a table, the failures with their hints, the changes, the score.
 
-Where nothing could be graded it is one line, with the log of a server that did not start.
+If nothing could be graded, it is one line and the log of a server that did not start.
 
-Colour only where it is wanted: never with `NO_COLOR` set, nor into a file.
+It uses no colour with `NO_COLOR`, and none in a file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tools.grade.words import say, say_value, tell
 WIDTH = 100
 SENTENCES = 2  # of the contract that are shown of a test
 SENTENCE = 200  # characters that are shown of one
-# What a server says may not move the cursor of whoever reads it.
+# A server's output must not move the reader's cursor.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLOURS: dict[Status, str] = {
     "pass": "32",
@@ -31,7 +31,7 @@ _COLOURS: dict[Status, str] = {
 
 
 def status_word(row: Row, language: str) -> str:
-    """Return the status as a person reads it, with the row that it waits for."""
+    """Return the status in words, with the row that it waits for."""
     if row.todo:
         return say("to do", language)
     if row.waiting_for:
@@ -42,7 +42,7 @@ def status_word(row: Row, language: str) -> str:
 
 
 def because(row: Row, language: str) -> str:
-    """Return why a row has its status, where that is not plain, or how many of its tests ran."""
+    """Return the reason for a row's status, or the number of its tests that ran."""
     if row.todo:
         return f"TODO {row.todo}"
     if row.reason:
@@ -54,7 +54,7 @@ def because(row: Row, language: str) -> str:
 
 
 def hints_of(row: Row, language: str) -> list[tuple[str, str]]:
-    """Return the hints of a row that fails, with their titles: first that of its first failure."""
+    """Return the hints of a failed row with their titles; that of its first failure is first."""
     of_test = row.failures[0].hint if row.failures else ""
     if not of_test:
         return [(say("Hint", language), row.hint)] if row.hint else []
@@ -63,7 +63,7 @@ def hints_of(row: Row, language: str) -> list[tuple[str, str]]:
 
 
 def facts(failure: Outcome, language: str) -> list[tuple[str, str]]:
-    """Return what was sent, expected and got, with titles, in the order of reading."""
+    """Return the request, the expected and the actual answer, with titles."""
     raised = failure.exception
     if failure.place:
         raised += f"\n{failure.place}" + (f": {failure.source}" if failure.source else "")
@@ -77,7 +77,7 @@ def facts(failure: Outcome, language: str) -> list[tuple[str, str]]:
 
 
 def change_line(change: Change, language: str) -> str:
-    """Return what became of a row: `3.1: 48 → 28 failing`."""
+    """Return the change of a row: `3.1: 48 → 28 failing`."""
 
     def told(word: str, failing: int) -> str:
         if word == "fail":
@@ -92,7 +92,7 @@ def change_line(change: Change, language: str) -> str:
 
 
 def work_line(grade: Grade, language: str) -> str:
-    """Return how many tests pass in the rows in work; empty when no row is."""
+    """Return how many tests pass in the rows in work; empty without such rows."""
     passed, run = grade.tests_in_work
     if not run:
         return ""
@@ -100,7 +100,7 @@ def work_line(grade: Grade, language: str) -> str:
 
 
 def total_line(grade: Grade, language: str, *, seconds: str = "") -> str:
-    """Return the sum with what moves it: rows, tests of rows in work, suggestions."""
+    """Return the sums of rows, of tests in rows in work, and of suggestions."""
     total = f"{say('Sum', language)}: {score_line(grade.score, language)}{seconds}"
     parts = (total, work_line(grade, language), suggestions_line(grade, language))
     return ". ".join(part for part in parts if part)
@@ -113,7 +113,7 @@ def score_line(score: Score, language: str) -> str:
 
 
 def suggestions_line(grade: Grade, language: str) -> str:
-    """Return `Craft: 3 suggestions`; empty when there is none."""
+    """Return `Craft: 3 suggestions`, or empty."""
     count = len(grade.suggestions())
     word = "suggestion" if count == 1 else "suggestions"
     return f"{say('Craft', language)}: {count} {say(word, language)}" if count else ""
@@ -135,7 +135,7 @@ def render(grade: Grade, *, colour: bool) -> str:
 
 
 def _alike(rows: Sequence[Row], lang: str) -> str:
-    """Return what is to say of all these rows, when it is the same of each; else empty."""
+    """Return the text that is the same for all these rows; otherwise empty."""
     if all(row.word == "waiting" for row in rows) and len({row.waiting_for for row in rows}) == 1:
         return status_word(rows[0], lang)
     reasons = {row.reason if row.status == "not_checked" else "" for row in rows}

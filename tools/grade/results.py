@@ -1,20 +1,20 @@
-"""From the ends of tests to a grade: pure functions, so that every rule here is tested by itself.
+"""Turns the results of tests into a grade. The functions are pure, so each rule has its own test.
 
 A row of the requirements is
 
-- `pass` when all of its tests that ran are satisfied,
-- `blocked` when none of its tests says anything against it, and those that failed did so in a step
-  that belongs to another row, which failed itself (`steps.py`), or were not run because of one,
-- `fail` when a test says that it is not so,
-- `not_checked` when no client can see it, or something that is needed was not there (where the row
-  is about a restart: also when other tests of it ran),
-- `error` when it did not start, or we could not find out: that is not counted.
+- `pass` when all of its tests that ran passed,
+- `blocked` when its failed tests failed in a step of another row that failed itself (`steps.py`),
+  or did not run because of such a row,
+- `fail` when a test of the row itself failed,
+- `not_checked` when no client can see it, or a precondition was missing (for a row about restarts:
+  also when other tests of it ran),
+- `error` when the solution did not start, or we could not check it: that is not counted.
 
-A row that fails and of which a starter still says `TODO` has not been begun (`Row.todo`); one that
-is blocked by such a row waits for it (`Row.waiting_for`). Rows in work count their tests.
+A failed row whose `TODO` still answers has not been begun (`Row.todo`); a row that is blocked by it
+is waiting (`Row.waiting_for`). For rows in work the report counts tests.
 
-Tests that are craft say nothing against a row: those that failed are its suggestions.
-Earned and checkable count passes, and passes, fails and blocked rows.
+Craft tests do not change a row: the failed ones are its suggestions. Earned counts passed rows;
+checkable counts passed, failed and blocked rows.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Row:
     hint: str = ""
     suggestions: tuple[Outcome, ...] = ()
     waiting_for: str = ""
-    not_begun: bool = False  # all TODOs of a starter are left in its source
+    not_begun: bool = False  # its source still has all TODOs of the starter
 
     @property
     def failing(self) -> int:
@@ -56,7 +56,7 @@ class Row:
 
     @property
     def todo(self) -> str:
-        """The TODO of a starter that the row still is; empty when it has been begun."""
+        """The starter's TODO of the row; empty when it has been begun."""
         if self.not_begun and self.status in ("fail", "blocked"):
             return self.id
         if self.status != "fail" or any(one.is_about(self.id) for one in self.failures):
@@ -65,19 +65,19 @@ class Row:
 
     @property
     def word(self) -> str:
-        """Its status as a report names it: `to do` and `waiting` are two more."""
+        """Its status in a report, which also knows `to do` and `waiting`."""
         if self.todo:
             return "to do"
         return "waiting" if self.waiting_for else self.status.replace("_", " ")
 
     @property
     def in_work(self) -> bool:
-        """Whether it has been begun and fails."""
+        """True if it has been begun and fails."""
         return self.status == "fail" and not self.todo
 
     @property
     def partly(self) -> bool:
-        """Whether something of it was not looked at, though it has a result."""
+        """True if it has a result although a part of it was not checked."""
         return self.status in CHECKABLE and self.run < self.of
 
 
@@ -95,7 +95,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Change:
-    """What became of a row since it was last graded: statuses, and how many tests failed."""
+    """The change of a row since its last grade: statuses and numbers of failed tests."""
 
     row: str
     before: str
@@ -106,7 +106,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Score:
-    """How many rows there are, how many could be checked, how many of those are right."""
+    """The number of all rows, of checkable rows and of earned rows."""
 
     earned: int
     checkable: int
@@ -122,7 +122,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Grade:
-    """Everything that a report says. `problem` is what kept us from grading, if something did."""
+    """The data of a report. `problem` is the reason if grading failed."""
 
     stage: int
     rows: tuple[Row, ...]
@@ -131,11 +131,11 @@ class Grade:
     notes: tuple[str, ...] = ()
     log: str = ""
     seconds: float = 0.0
-    # The words around it, in the language of whoever reads.
+    # The texts of the report, in the reader's language.
     language: str = "en"
     stage_titles: Mapping[int, str] = field(default_factory=dict)
-    changes: tuple[Change, ...] | None = None  # None: it was not graded before
-    start: str = ""  # how to start the server for the curl lines
+    changes: tuple[Change, ...] | None = None  # None: no earlier grade
+    start: str = ""  # how to start the server for the curl commands
 
     @property
     def score(self) -> Score:
@@ -144,18 +144,18 @@ class Grade:
 
     @property
     def tests_in_work(self) -> tuple[int, int]:
-        """How many tests pass, of how many that ran, in the rows that were begun and fail."""
+        """The number of passed tests and of all tests that ran, in the rows in work."""
         rows = [row for row in self.rows if row.in_work]
         run = sum(row.run for row in rows)
         return run - sum(row.failing for row in rows), run
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing at all was found out, so that there is one thing to say."""
+        """True if nothing was checked, so that the report is one line."""
         return bool(self.problem) and all(row.status == "error" for row in self.rows)
 
     def failing(self) -> tuple[Row, ...]:
-        """Return the rows in work that fail, those of the stage that is graded first."""
+        """Return the failed rows in work; those of the graded stage come first."""
         return tuple(row for rows in self.stages().values() for row in rows if row.in_work)
 
     def left_to_do(self) -> tuple[Row, ...]:
@@ -163,7 +163,7 @@ class Grade:
         return tuple(row for rows in self.stages().values() for row in rows if row.todo)
 
     def stages(self) -> dict[int, tuple[Row, ...]]:
-        """Return the rows by stage: the one that is graded first, then the earlier ones."""
+        """Return the rows by stage: first the graded stage, then earlier ones."""
         numbers = sorted({row.stage for row in self.rows})
         numbers.sort(key=lambda number: number != self.stage)
         return {n: tuple(row for row in self.rows if row.stage == n) for n in numbers}
@@ -178,12 +178,12 @@ class Grade:
         return tuple(found.values())
 
     def regressions(self) -> tuple[Row, ...]:
-        """Return the rows of earlier stages that fail themselves; a blocked row names its cause."""
+        """Return the rows of earlier stages that fail themselves; blocked rows name their cause."""
         return tuple(row for row in self.rows if row.stage < self.stage and row.word == "fail")
 
     @property
     def problem_title(self) -> str:
-        """What a problem means, as a headline."""
+        """The headline of a problem."""
         counted = self.score.checkable
         if counted:
             return "Some requirements could not be graded"
@@ -191,14 +191,14 @@ class Grade:
 
     @property
     def problem_note(self) -> str:
-        """What a problem means for whoever is graded."""
+        """The meaning of a problem for the learner."""
         if self.score.checkable:
             return "Tests that did not run were not counted."
         return "Nothing was counted. If the log shows an error of the solution, correct that error."
 
     @property
     def exit_code(self) -> int:
-        """0: all that was checked is right, 1: something is not, 2: we could not find out."""
+        """0: all checked rows pass, 1: a row fails, 2: the grade failed."""
         if any(row.status in ("fail", "blocked") for row in self.rows):
             return 1
         in_order = not self.problem and not any(row.status == "error" for row in self.rows)
@@ -206,7 +206,7 @@ class Grade:
 
 
 def due(requirements: Iterable[Requirement], stage: int) -> list[Requirement]:
-    """Return the rows that a solution of this stage is graded by; those that ended are not."""
+    """Return the rows for a solution of this stage, without those that have ended."""
     section = "C" if stage == 9 else ""
     return [
         row
@@ -223,9 +223,9 @@ def judge(
     absent: Mapping[int, str] | None = None,
     not_begun: Collection[str] = (),
 ) -> list[Row]:
-    """Return a row for each requirement; `absent` says which stages a solution leaves out, why.
+    """Return a row for each requirement; `absent` names the missing stages with the reason.
 
-    `not_begun` are rows of which the source shows that nobody has written them yet.
+    `not_begun` are rows that the source shows as not begun.
     """
     absent = absent or {}
     craft = set(suite.craft)
@@ -264,7 +264,7 @@ def _suggestions(
     advice: Mapping[str, list[Outcome]],
     rows: Mapping[str, Row],
 ) -> tuple[Outcome, ...]:
-    """Return the craft tests that failed, where what they build on is well."""
+    """Return the failed craft tests, except where a row that they build on failed."""
     if row.status not in ("pass", "not_checked"):
         return ()
     failed = [o for test in requirement.tests for o in advice.get(test, []) if o.failed]
@@ -273,7 +273,7 @@ def _suggestions(
 
 
 def _why_only_craft(outcomes: Sequence[Outcome]) -> str:
-    """Return why a row without tests that grade is not checked."""
+    """Return why a row without contract tests is not checked."""
     if outcomes and all(outcome.verdict == "skipped" for outcome in outcomes):
         return _why_not(outcomes, left_out=False)
     return ONLY_CRAFT
@@ -286,10 +286,10 @@ def _judge_one(
     suite: Suite,
     at_fault: Mapping[str, set[str]],
 ) -> tuple[Row, set[str]]:
-    """Return the row, still `blocked` wherever it may be, and the rows that it waits for."""
+    """Return the row, `blocked` if that is possible, and the rows that it waits for."""
     ran = [outcome for outcome in outcomes if outcome.verdict in ("passed", "failed")]
     failed = [outcome for outcome in outcomes if outcome.verdict == "failed"]
-    # What says something of this row itself comes first, what is left to do last.
+    # Failures of this row itself come first, failures by a TODO last.
     failures = tuple(sorted(failed, key=lambda f: (not f.is_about(row.id), bool(f.todo))))
     row = replace(row, failures=failures, run=len(ran))
     broken = [outcome for outcome in outcomes if outcome.verdict == "error"]
@@ -300,7 +300,7 @@ def _judge_one(
         return replace(row, status="fail"), set()
     if failures:
         named = {name for failure in failures for name in (failure.step, *_ids(failure.todo))}
-        # Its own TODO is what it waits for: nothing else can be told of it.
+        # It waits for its own TODO, so nothing else is known of it.
         if any(row.id in _ids(failure.todo) for failure in failures):
             return replace(row, status="fail"), set()
         return replace(row, status="blocked"), named - {""}
@@ -329,7 +329,7 @@ def _judge_one(
 
 
 def _why_not(outcomes: Sequence[Outcome], *, left_out: bool) -> str:
-    """Return why nothing of a row could be checked: what most of its tests said."""
+    """Return why nothing of a row could be checked: the most frequent reason of its tests."""
     reasons = [outcome.reason.removeprefix("not checked: ") for outcome in outcomes]
     if left_out or not reasons:
         return "takes longer than a quick look (--thorough)"
@@ -342,7 +342,7 @@ def _ids(todo: str) -> list[str]:
 
 
 def _root(row: Row, rows: Mapping[str, Row]) -> str:
-    """Return the row that was not begun and holds this one up; empty when there is none."""
+    """Return the row that was not begun and blocks this one, or empty."""
     seen: set[str] = set()
     while row.status == "blocked" and row.blocked_by in rows and row.id not in seen:
         seen.add(row.id)
@@ -358,10 +358,10 @@ def _rows_of(test: str, requirements: Iterable[Requirement]) -> set[str]:
 
 
 def _settle_blocked(rows: dict[str, Row], steps: Mapping[str, set[str]]) -> list[Row]:
-    """Say what blocks each row that may be blocked; fail those that nothing broken explains.
+    """Find the cause of each blocked row; a row without a failed cause fails itself.
 
-    A row that two others blame, and that is well by all of its own tests, is no excuse. Rows that
-    blame one another in a circle fail.
+    A row that passes all of its own tests cannot be a cause, even if two others name it. Rows that
+    name each other in a circle fail.
     """
     settled = {row_id for row_id, row in rows.items() if row.status == "fail"}
     waiting = {row_id for row_id, row in rows.items() if row.status == "blocked"}

@@ -1,8 +1,8 @@
-"""Grades many solutions, one after another, into one matrix: learner × requirement.
+"""Grades many solutions one after another and makes one matrix: learner × requirement.
 
-The roster is CSV with a line of names first: `name`, and `base_url` or `cmd` (and `cwd`); `profile`
-if there is one. Its paths are relative to the roster. A solution that cannot be graded is a line of
-the matrix, too.
+The roster is a CSV file. Its first line has the names `name`, `base_url` or `cmd` (and `cwd`), and
+perhaps `profile`. Its paths are relative to the roster. A solution that cannot be graded also has a
+line in the matrix.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class Learner:
 
 
 def read_roster(file: Path) -> list[Learner]:
-    """Return the learners; `CourseError` when the file as a whole is no roster."""
+    """Return the learners; raise `CourseError` if the file is not a roster."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CourseError(f"{file}: {error}") from error
     if not rows:
-        raise CourseError(f"{file}: there is nobody in it")
+        raise CourseError(f"{file}: the roster has no learners: add a line for each")
     named = {name for name in rows[0] if name is not None}
     if unknown := sorted(named - _COLUMNS):
-        raise CourseError(f"{file}: there is no column {unknown[0]!r}")
+        raise CourseError(f"{file}: unknown column {unknown[0]!r}")
     if "name" not in named:
         raise CourseError(f"{file}: it needs a column `name`")
     return [_learner(row, file.parent) for row in rows]
@@ -63,7 +63,7 @@ def _learner(row: dict[str, str | None], directory: Path) -> Learner:
 
 
 def matrix_csv(learners: Sequence[tuple[str, Grade]]) -> str:
-    """Return the matrix; a spreadsheet takes no cell of it for a formula."""
+    """Return the matrix; no cell of it is a formula for a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     ids = [row.id for row in learners[0][1].rows] if learners else []

@@ -1,13 +1,12 @@
-"""`--sandbox`: a stranger's solution runs apart from this machine, from the grader and its tests.
+"""`--sandbox`: isolates a stranger's solution from this machine, the grader and the tests.
 
-It sees its own files (a copy), the system's programs, read-only, and a directory for its data. It
-has no network but its loopback, into which `confine.py` carries what the grader asks. Memory,
-processes, open files, the size of what it writes, and its time are limited.
+It sees a copy of its own files, the system's programs (read-only), and a directory for its data.
+Its network is only a loopback, into which `confine.py` forwards the grader's requests. Limits apply
+to memory, processes, open files, disk and time.
 
-bubblewrap does it on Linux: Debian and Ubuntu have it in the package `bubblewrap`. A control group
-limits all processes together: one that root makes, or one of systemd for anybody else. Without
-either, each process has the memory limit for itself, and a note says so. `docker.py` does it in
-Docker, where there is an image.
+bubblewrap does this on Linux: Debian and Ubuntu have the package `bubblewrap`. A control group,
+made by root or by systemd, limits all processes together. Without one, each process has its own
+memory limit, and a note says so. `docker.py` does the same in Docker with an image.
 """
 
 from __future__ import annotations
@@ -29,33 +28,33 @@ from tools.grade import docker
 from tools.grade.confine import too_much
 from tools.grade.limits import LIMITS, MIB, Limits
 
-LEAST_MEMORY = 64  # MiB: less starts no server
+LEAST_MEMORY = 64  # MiB: a server does not start with less
 CONFINE = Path(__file__).with_name("confine.py")
 CGROUPS = Path("/sys/fs/cgroup")
 
-# Read-only, where this system has them: programs and what nearly every program asks for.
+# Read-only, if this system has them: programs, and files that nearly every program needs.
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SYSTEM_FILES = (
     *("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
     *("/etc/localtime", "/etc/mime.types", "/etc/ssl/certs", "/etc/ssl/openssl.cnf"),
 )
-# Shown from where they are, not copied: they are large, and a solution only reads them.
+# Mounted and not copied, since they are large and a solution only reads them.
 _BESIDE = (".venv", "node_modules")
 _LEFT_OUT = (".git", "__pycache__")
 
 _MISSING = (
-    "--sandbox needs bubblewrap (on Debian and Ubuntu: apt install bubblewrap) or Docker: "
-    "neither is here"
+    "--sandbox needs bubblewrap (on Debian and Ubuntu: apt install bubblewrap) or Docker: install "
+    "one of them"
 )
 _WITH_DOCKER = (
-    "--sandbox needs an image: there is no bubblewrap here, but Docker is: --sandbox-image IMAGE "
-    "names one with python3 and with what the solution imports"
+    "--sandbox needs an image, since this machine has Docker and no bubblewrap: give "
+    "--sandbox-image IMAGE, with python3 and the packages that the solution imports"
 )
 
 
 @dataclass(frozen=True)
 class Confined:
-    """A solution that is ready to be started in its sandbox: `command` takes `{port}`."""
+    """A solution that is ready to start in its sandbox; `command` contains `{port}`."""
 
     command: tuple[str, ...]
     environment: dict[str, str]
@@ -64,9 +63,9 @@ class Confined:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """How strangers' solutions run: what they may read besides the system, and their limits."""
+    """The sandbox of strangers' solutions: additional readable directories, and the limits."""
 
-    program: str  # bubblewrap, or Docker where there is an image
+    program: str  # bubblewrap, or Docker with an image
     readable: tuple[Path, ...] = ()
     limits: Limits = LIMITS
     image: str = ""
@@ -81,9 +80,9 @@ class Sandbox:
         data: Path,
         reach: Sequence[int] = (),
     ) -> Iterator[Confined]:
-        """Prepare a solution. `data` is its to write, the ports of `reach` are its to ask.
+        """Prepare a solution. It may write to `data` and connect to the ports of `reach`.
 
-        `CourseError` says in a line why there can be no sandbox for this solution.
+        Raises `CourseError` with one line if this solution cannot have a sandbox.
         """
         check_directory(directory)
         check_size(directory, self.limits)
@@ -125,7 +124,7 @@ class Sandbox:
     def _in_docker(
         self, directory: Path, writable: Mapping[Path, Path], workplace: Path
     ) -> Iterator[dict[str, object]]:
-        """Return the plan of a sandbox in Docker, where all that is left of it is removed."""
+        """Return the plan of a sandbox in Docker; everything is removed at the end."""
         name = f"grade-{os.getpid()}-{time.monotonic_ns()}"
         bridge = workplace / "bridge"
         bridge.mkdir()
@@ -137,18 +136,20 @@ class Sandbox:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what the command line can say about it."""
+    """Add the options of the sandbox."""
     group = parser.add_argument_group("a stranger's solution")
     group.add_argument(
-        "--sandbox", action="store_true", help="run --cmd without network, files and much memory"
+        "--sandbox",
+        action="store_true",
+        help="run --cmd without network, without your files, and with limits",
     )
     group.add_argument(
         "--sandbox-read", metavar="DIR", type=Path, action="append", default=[],
-        help="a directory that it may read as well, such as its language's (may be repeated)",
+        help="another directory that it may read, such as that of its language (may be repeated)",
     )  # fmt: skip
     group.add_argument(
         "--sandbox-image", metavar="IMAGE",
-        help="use Docker and this image, which holds what the solution needs, and python3",
+        help="use Docker and this image, with python3 and the packages of the solution",
     )  # fmt: skip
     group.add_argument(
         "--sandbox-memory", metavar="MIB", type=int, default=LIMITS.memory // MIB,
@@ -157,33 +158,35 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def from_options(given: argparse.Namespace) -> Sandbox | None:
-    """Return what was asked for; `CourseError` when it cannot be had here."""
+    """Return the sandbox that the options name; raise `CourseError` if it is impossible here."""
     if not given.sandbox:
         return None
     if given.base_url:
-        raise CourseError("--sandbox starts the solution: say --cmd, not --base-url")
+        raise CourseError("--sandbox starts the solution: use --cmd, not --base-url")
     if given.sandbox_memory < LEAST_MEMORY:
         raise CourseError(f"--sandbox-memory: at least {LEAST_MEMORY} MiB")
     limits = replace(LIMITS, memory=given.sandbox_memory * MIB)
     if given.sandbox_image:
         client = docker.find_docker()
         if client is None:
-            raise CourseError("--sandbox-image: there is no Docker here, or its engine is down")
+            raise CourseError("--sandbox-image needs Docker: install it, or start its engine")
         if given.sandbox_read:
-            raise CourseError("--sandbox-read: in Docker the image holds what a solution reads")
+            raise CourseError(
+                "--sandbox-read does not work with Docker: put the files into the image"
+            )
         docker.check_image(client, given.sandbox_image)
         return Sandbox(client, limits=limits, image=given.sandbox_image)
     readable = tuple(path.absolute() for path in given.sandbox_read)
     for path in readable:
         if not path.is_dir():
-            raise CourseError(f"--sandbox-read: there is no directory {path}")
+            raise CourseError(f"--sandbox-read: no such directory: {path}")
         if ROOT.is_relative_to(path.resolve()):
             raise CourseError(f"--sandbox-read: {path} holds the course, its tests and its hints")
     return Sandbox(find_bubblewrap(), readable, limits)
 
 
 def find_bubblewrap() -> str:
-    """Return the path of a bubblewrap that works here; `CourseError` in one line else."""
+    """Return the path of a bubblewrap that works here, or raise `CourseError`."""
     program = shutil.which("bwrap") if sys.platform == "linux" else None
     if program is None:
         raise CourseError(_WITH_DOCKER if docker.find_docker() else _MISSING)
@@ -198,7 +201,7 @@ def find_bubblewrap() -> str:
 
 
 _NAMESPACES = ("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent")
-# /proc/sys belongs to root, whatever else a process may do: nobody writes there.
+# /proc/sys belongs to root, so no process of the sandbox can write there.
 _READ_ONLY = tuple(word for place in ("/proc", "/dev", "/") for word in ("--remount-ro", place))
 
 
@@ -210,7 +213,7 @@ def bubblewrap_arguments(
     files: Mapping[str, Path],
     limits: Limits,
 ) -> list[str]:
-    """Return what bubblewrap is told: everything that is not named here is not there."""
+    """Return the arguments of bubblewrap: the sandbox sees only what they name."""
     small = str(limits.memory_files)
     words = [*_NAMESPACES, "--hostname", "sandbox", "--uid", "1000", "--gid", "1000"]
     for name in (*_SYSTEM, *_SYSTEM_FILES):
@@ -224,7 +227,7 @@ def bubblewrap_arguments(
     words += ["--proc", "/proc", "--dev", "/dev"]
     for place in ("/dev/shm", "/tmp"):  # noqa: S108 - the sandbox's own
         words += ["--size", small, "--tmpfs", place]
-    # After /tmp: all that follows may be below it, an interpreter too.
+    # After /tmp, since the next paths may be below it, also an interpreter.
     if any(ROOT.is_relative_to(path) for path in (*map(Path, _SYSTEM), *visible)):
         words += ["--tmpfs", str(ROOT)]
     for path in visible:
@@ -238,7 +241,7 @@ def bubblewrap_arguments(
 
 
 def prlimit_arguments(limits: Limits) -> list[str]:
-    """Return the start of a command line: what follows runs with the limits of a process."""
+    """Return the start of a command line that sets the limits of a process."""
     return [
         "/usr/bin/prlimit",
         f"--data={limits.memory}",
@@ -254,7 +257,7 @@ def prlimit_arguments(limits: Limits) -> list[str]:
 def environment_inside(
     environment: Mapping[str, str], directory: Path, visible: Sequence[Path]
 ) -> dict[str, str]:
-    """Return the solution's environment: of the caller's only the language, nothing else."""
+    """Return the solution's environment; from the caller's it takes only the language."""
     seen = [Path("/usr"), Path("/bin"), Path("/sbin"), directory, *visible]
     parts = [part for part in environment.get("PATH", "").split(os.pathsep) if part]
     path = [part for part in parts if any(Path(part).is_relative_to(one) for one in seen)]
@@ -268,7 +271,7 @@ def environment_inside(
 
 
 def programs_of(command: Sequence[str], directory: Path) -> list[Path]:
-    """Return the environment of a command that was named by its whole path, to be read."""
+    """Return the directory of a command that was given as a whole path; it must be readable."""
     program = Path(command[0])
     if not program.is_absolute() or program.is_relative_to(directory):
         return []
@@ -278,17 +281,19 @@ def programs_of(command: Sequence[str], directory: Path) -> list[Path]:
 
 
 def check_directory(directory: Path) -> None:
-    """Refuse a directory that would show the solution more than itself."""
-    # A stranger can make a link of what was to be a directory of theirs.
+    """Refuse a directory that would show the solution other files than its own."""
+    # A stranger may replace their directory with a link.
     ways = directory.parents if not directory.is_absolute() else ()
     if any(way.is_symlink() for way in (directory, *ways)):
         raise CourseError(f"--sandbox: {directory} is a symbolic link: name what it points to")
     if ROOT.is_relative_to(directory.resolve()):
-        raise CourseError(f"--sandbox: {directory} holds the course: put the solution apart")
+        raise CourseError(
+            f"--sandbox: {directory} holds the course: move the solution to another directory"
+        )
 
 
 def check_size(directory: Path, limits: Limits) -> None:
-    """Refuse a solution that has used up its disk before it has begun."""
+    """Refuse a solution that is larger than its disk limit."""
     parts = [str(one) for one in directory.iterdir() if one.name not in (*_BESIDE, *_LEFT_OUT)]
     apparent = sum(_apparent_size(part) for part in parts)
     if apparent > limits.disk or too_much(parts, limits.disk, limits.files):
@@ -296,7 +301,7 @@ def check_size(directory: Path, limits: Limits) -> None:
 
 
 def _apparent_size(path: str) -> int:
-    """Return how many bytes a copy may take: a file with holes in it is copied without them."""
+    """Return how many bytes a copy may take; a copy of a sparse file is not sparse."""
     total = os.lstat(path).st_size
     for place, _, names in os.walk(path):
         for name in names:
@@ -306,12 +311,12 @@ def _apparent_size(path: str) -> int:
 
 
 def is_real_directory(path: Path) -> bool:
-    """Tell a directory from a link to one: a stranger's link may point to anything of ours."""
+    """Return whether it is a directory and not a link, since a link may point to our files."""
     return path.is_dir() and not path.is_symlink()
 
 
 def copy_solution(directory: Path, copy: Path) -> None:
-    """Copy it without following a link; what is no file, link or directory is an error."""
+    """Copy it without following links; anything but a file, link or directory is an error."""
 
     def left_out(place: str, names: list[str]) -> set[str]:
         top = Path(place) == directory
@@ -321,7 +326,7 @@ def copy_solution(directory: Path, copy: Path) -> None:
         shutil.copytree(directory, copy, symlinks=True, ignore=left_out)
     except (OSError, shutil.Error, RecursionError) as error:
         raise CourseError(f"--sandbox: cannot copy {directory}: {_first(error)}") from error
-    for name in _BESIDE:  # what is bound there needs a place
+    for name in _BESIDE:  # a mount needs an existing place
         if is_real_directory(directory / name):
             (copy / name).mkdir()
 
@@ -334,7 +339,7 @@ def _first(error: Exception) -> str:
 
 
 def system_files(workplace: Path) -> dict[str, Path]:
-    """Write the few files of /etc that programs want; they name nobody of this machine."""
+    """Write the few files of /etc that programs need, without users of this machine."""
     texts = {
         "passwd": "learner:x:1000:1000:learner:/tmp:/bin/sh\n",
         "group": "learner:x:1000:\n",
@@ -352,7 +357,7 @@ def system_files(workplace: Path) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Groups:
-    """How all processes of a sandbox are limited together."""
+    """The common limits of all processes of a sandbox."""
 
     directories: tuple[Path, ...] = ()  # ours: `confine.py` enters them
     prefix: tuple[str, ...] = ()  # systemd's: it starts the command in one
@@ -361,7 +366,7 @@ class Groups:
 
 @contextmanager
 def control_groups(limits: Limits, root: Path = CGROUPS) -> Iterator[Groups]:
-    """Give the sandbox control groups for its time; end what is left in them."""
+    """Make control groups for the sandbox; kill the rest of its processes at the end."""
     made: list[Path] = []
     try:
         if prefix := systemd_prefix(limits):
@@ -374,14 +379,14 @@ def control_groups(limits: Limits, root: Path = CGROUPS) -> Iterator[Groups]:
                 made.append(group)
                 for name, value in settings.items():
                     (group / name).write_text(str(value), encoding="ascii")
-            except OSError:  # it is not ours to make
+            except OSError:  # we may not create it
                 _remove(made)
                 made.clear()
                 break
         if not made and os.geteuid() == 0:
             raise CourseError(
-                "--sandbox: root can make no control group here, and nothing else limits the "
-                "processes of root: run it as another user"
+                "--sandbox: root cannot make a control group here, and no other limit works for "
+                "root: run it as another user"
             )
         note = "" if made else (
             f"There is no control group: the limit of {limits.memory // MIB} MiB holds for each "
@@ -393,7 +398,7 @@ def control_groups(limits: Limits, root: Path = CGROUPS) -> Iterator[Groups]:
 
 
 def systemd_prefix(limits: Limits) -> tuple[str, ...]:
-    """Return the start of a command line that runs the rest in a scope of systemd, if it is here.
+    """Return the start of a command line that runs the rest in a scope of systemd, if possible.
 
     systemd.resource-control(5) describes the properties.
     """
@@ -410,7 +415,7 @@ def systemd_prefix(limits: Limits) -> tuple[str, ...]:
 
 
 def group_settings(limits: Limits, root: Path) -> list[tuple[Path, dict[str, int]]]:
-    """Return where groups go, and what is written into each, in version 2 or in version 1."""
+    """Return the groups' directories and the text of their files, in version 2 or 1."""
     controllers = root / "cgroup.controllers"
     if controllers.exists():
         with suppress(OSError):
@@ -424,7 +429,7 @@ def group_settings(limits: Limits, root: Path) -> list[tuple[Path, dict[str, int
 
 
 def _remove(groups: Sequence[Path]) -> None:
-    """End every process of the groups and remove them: a group goes when it is empty."""
+    """Kill every process of the groups and remove them; only an empty group can be removed."""
     for group in groups:
         for _ in range(100):
             with suppress(OSError, ValueError):

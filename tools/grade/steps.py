@@ -1,7 +1,7 @@
-"""What a test builds on: operations that the harness does for it, and whose row each is.
+"""The operations that tests build on, and the row of each.
 
 A test of row 1.2 that cannot create a todo says nothing about row 1.2. The innermost function of
-this table in the traceback of a failure names the requirement that failed in its stead.
+this table in the traceback of a failure names the requirement that really failed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ STEPS = {
 def step_of(frames: Iterable[tuple[str, str]]) -> str:
     """Return the requirement of the innermost step; `frames` are files and functions, outer first.
 
-    Empty when the test itself was not satisfied.
+    Empty when the test's own assertion failed.
     """
     step = ""
     for file, function in frames:

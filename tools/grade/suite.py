@@ -1,7 +1,7 @@
-"""Runs the suites against one server, in a pytest of its own, and returns what is left of it.
+"""Runs the suites against one server in a separate pytest process and returns the results.
 
-pytest may crash, hang or be killed: what it wrote down until then counts, and `Suite.broken` says
-what happened.
+pytest may crash, hang or be killed: the results until then count, and `Suite.broken` gives the
+reason.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from course.harness.signals import interrupts_deferred
 from tools.grade.outcomes import Suite, read_suite
 from tools.grade.progress import Progress
 
-# Variants of one test: enough to see a rule, few enough to be done in seconds.
+# Variants of one test: enough to check a rule, few enough to take seconds.
 QUICK_VARIANTS = (6, 1)  # of the stage's own suite, of each earlier one
 QUICK_TEST = 15.0  # seconds for one test
 THOROUGH_TEST = 90.0
@@ -31,7 +31,7 @@ THOROUGH_RUN = 1800.0
 LAST_LINES = 15
 LOOKS_EVERY = 0.1  # seconds
 
-# Else each run would begin with seconds of compiling, on a machine that forbids to keep bytecode.
+# On a machine that keeps no bytecode, each run would otherwise compile for seconds.
 _KEEP_BYTECODE = {
     "PYTHONDONTWRITEBYTECODE": "",
     "PYTHONPYCACHEPREFIX": str(ROOT / ".nox" / "bytecode"),
@@ -40,13 +40,13 @@ _KEEP_BYTECODE = {
 
 @dataclass(frozen=True)
 class Target:
-    """What is graded: a server that answers at `base_url`, and all that is known of it."""
+    """The graded server at `base_url`, with everything that is known about it."""
 
     stage: Stage
     suites: tuple[str, ...]  # directories, in the order in which they run; or single tests
     base_url: str
     thorough: bool = False
-    strict: bool = False  # what is craft grades, too
+    strict: bool = False  # craft counts for the grade
     answer_within: float = 6.0
     solution: Path | None = None
     profile: Path | None = None
@@ -54,9 +54,9 @@ class Target:
     weather: str | None = None
     admin: tuple[str, str] | None = None
     first: tuple[str, ...] = ()  # rows whose tests run before all others
-    craft: bool = True  # whether the tests that grade nobody run, too
+    craft: bool = True  # whether craft tests run too
     starts_within: float = 0.0  # seconds: the server may still be starting
-    most_failures: int = 0  # after which it ends (0: never), for whoever wants to know of one
+    most_failures: int = 0  # failures after which it ends (0: never)
 
     def arguments(self, events: Path) -> list[str]:
         """Return the arguments of pytest."""
@@ -64,7 +64,7 @@ class Target:
             *("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "tools.grade.plugin"),
             *(f"--stage={self.stage.number}", f"--base-url={self.base_url}"),
             *(f"--grade-events={events}", "-q", "--tb=no", "-rN"),
-            *("-o", "verbosity_assertions=1"),  # values as they are, not with dots in them
+            *("-o", "verbosity_assertions=1"),  # values in full, not shortened
             f"--grade-answer-within={self.answer_within}",
             f"--timeout={THOROUGH_TEST if self.thorough else QUICK_TEST}",
             "--inherited=full",  # the plugin selects, and says what it leaves out
@@ -96,7 +96,7 @@ class Target:
 
 
 def run_suite(target: Target, progress: Progress | None = None) -> Suite:
-    """Run the tests and return how they ended; never raises for what a server does."""
+    """Run the tests and return their results; no behaviour of a server raises an exception."""
     with tempfile.TemporaryDirectory(prefix="grade-") as name:
         directory = Path(name)
         events, output = directory / "events.jsonl", directory / "output.txt"
@@ -119,7 +119,7 @@ def _longest(target: Target) -> float:
 
 
 def _run(target: Target, events: Path, output: Path, progress: Progress | None) -> int | None:
-    """Return pytest's exit code, None when it had to be ended."""
+    """Return pytest's exit code, or None if it had to be stopped."""
     processes = events.with_name("processes")
     environment = os.environ | _KEEP_BYTECODE | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     environment[PROCESSES] = str(processes)
@@ -151,7 +151,7 @@ def _run(target: Target, events: Path, output: Path, progress: Progress | None) 
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let it end the servers that it started, then end what is left of it."""
+    """Let it stop the servers that it started, then kill the rest."""
     if process.poll() is not None:
         return
     process.terminate()

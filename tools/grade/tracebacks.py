@@ -1,7 +1,7 @@
-"""Finds in a server's log the exception behind one answer, and the line of the solution.
+"""Finds the exception of one answer in a server's log, and the line of the solution.
 
-Python's tracebacks and Node's stacks are understood. A log of another kind gives nothing, and the
-report then shows the lines themselves.
+It understands Python's tracebacks and Node's stacks. For other logs it finds nothing, and the
+report shows the lines of the log.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class _Frame:
 
 
 def exception_in(log: str, request: str, directory: str | None) -> Raised | None:
-    """Return the exception that the log tells of `request`, such as `GET /todos`; None without.
+    """Return the exception of `request`, such as `GET /todos`, in the log, or None.
 
-    `log` is what was logged since that request began. The exception of the request before may be
-    in it, too. Where the log names requests, uvicorn's comes after the line of its own request,
-    and that of others before.
+    `log` is the log since that request began. It may also hold the exception of the request before.
+    If the log names requests, uvicorn logs an exception after the line of its request, other
+    servers before it.
     """
     lines = log.splitlines()
     named = [n for n, line in enumerate(lines) if f'"{request} HTTP/' in line]
@@ -67,7 +67,7 @@ def _all(lines: Sequence[str]) -> list[tuple[str, list[_Frame]]]:
 
 
 def _before(lines: Sequence[str]) -> Sequence[str]:
-    """Return what was logged since another request, where that did not fail itself."""
+    """Return the part of the log after another request, if that one did not fail."""
     others = [n for n, line in enumerate(lines) if _OF_A_REQUEST.search(line)]
     if not others:
         return lines
@@ -76,7 +76,7 @@ def _before(lines: Sequence[str]) -> Sequence[str]:
 
 
 def _python(lines: Sequence[str]) -> Iterator[tuple[str, list[_Frame]]]:
-    """Yield each exception with its frames, outer first; of a chain the last, which ended it."""
+    """Yield each exception with its frames, outer first; for a chain, the last one."""
     frames: list[_Frame] = []
     reading, last = False, ""
     for line in [*lines, ""]:

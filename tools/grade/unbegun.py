@@ -1,8 +1,8 @@
-"""Finds requirements that a learner has not begun: all that the starter leaves to do is still left.
+"""Finds requirements that a learner has not begun: all their TODOs of the starter are still there.
 
-A server tells it only where it answers 501. Without the fields of a schema it answers 422, and
-without a guard 200: the source tells those apart from mistakes. Only a directory that was made by
-`tools/learn/starter.py` is looked at.
+A server shows that only by answering 501. Without the fields of a schema it answers 422, and
+without a guard 200; only the source shows that these are not mistakes. Only a directory from
+`tools/learn/starter.py` is checked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from course.catalog.stages import Stage
 
 
 def not_begun(solution: Path, stage: Stage) -> set[str]:
-    """Return the rows of which each part of the stage's starter is left to do."""
+    """Return the rows whose parts in the starter are all still to do."""
     parts = read_parts(stage)
     todos = Counter((part.path, part.rows) for part in parts for _ in part.names or (part.path,))
     left: set[str] = set()
@@ -32,7 +32,7 @@ def _mark(part: Part) -> str:
 
 
 def _text(file: Path) -> str:
-    """Return what is in a file; nothing where there is none that can be read."""
+    """Return the text of a file, or an empty text if it cannot be read."""
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""How many points each requirement is worth, and when a platform shows it: `--weights FILE`.
+"""The points of each requirement, and when a platform shows it: `--weights FILE`.
 
     [points]
     1 = 20                      # a stage: shared among its rows that are not named here
@@ -10,8 +10,9 @@
     1 = "hidden"
     "3.6" = "after_due_date"
 
-A whole number is shared in whole numbers where it is large enough. A row's points never depend on
-how other rows went. With a file, what it does not name has no points; without one each row has one.
+A whole number is divided into whole numbers if it is large enough. A row's points never depend on
+other rows' results. With a file, rows that it does not name have no points; without a file each row
+has one.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Points:
-    """What a solution earned, of what could be checked, row by row."""
+    """The earned points and the possible points of a solution, row by row."""
 
     most: Mapping[str, float]
     earned: Mapping[str, float]
@@ -76,7 +77,7 @@ class Points:
 
 
 def points_of(grade: Grade, weights: Weights) -> Points:
-    """Return the points of a grade: a row that could not be checked is not among them."""
+    """Return the points of a grade, without rows that could not be checked."""
     worth = weights.of(grade.rows)
     most = {row.id: worth[row.id] for row in grade.rows if row.status in CHECKABLE}
     passed = {row.id for row in grade.rows if row.status == "pass"}
@@ -84,7 +85,7 @@ def points_of(grade: Grade, weights: Weights) -> Points:
 
 
 def shared(points: float, count: int) -> list[float]:
-    """Return the points in equal shares: whole ones, where each gets at least one."""
+    """Return the points in equal shares: whole numbers if each gets at least one."""
     if count == 0:
         return []
     if float(points).is_integer() and points >= count:
@@ -94,13 +95,13 @@ def shared(points: float, count: int) -> list[float]:
 
 
 def rounded(points: float) -> float:
-    """Return a whole number where it is one but for the last bits."""
+    """Return a whole number if it differs from one only in the last bits."""
     near = round(points, 6)
     return int(near) if near == int(near) else near
 
 
 def read_weights(file: Path, rows: Iterable[str], stages: Iterable[int]) -> Weights:
-    """Return what the file says; `CourseError` names what is wrong in it."""
+    """Return the weights of the file; raise `CourseError` for a mistake in it."""
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

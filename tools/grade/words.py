@@ -1,6 +1,7 @@
 """The words of a report, in English and in Russian.
 
-What a test or a server says stays as it was said; the words around it (`at least 3`) are ours.
+Texts of a test or a server stay unchanged; only the words around them (`at least 3`) are
+translated.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ _VALUES = (
 
 
 def say_value(text: str, language: str) -> str:
-    """Return what was expected or came, with our own words around it in this language."""
+    """Return an expected or actual value, with our own words around it in this language."""
     if language == "ru":
         for pattern, russian in _VALUES:
             if found := re.fullmatch(pattern, text, re.DOTALL):
@@ -185,7 +186,7 @@ def say_value(text: str, language: str) -> str:
 
 
 def say(word: str, language: str) -> str:
-    """Return a word of a report in this language; what is not known stays English."""
+    """Return a word of a report in this language; an unknown word stays English."""
     return _RUSSIAN.get(word, word) if language == "ru" else word
 
 

@@ -1,4 +1,4 @@
-"""`AGENTS.md` of a starter: rules for a coding agent that somebody learns with."""
+"""`AGENTS.md` of a starter: rules for a learner's coding agent."""
 
 from __future__ import annotations
 

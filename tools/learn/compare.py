@@ -1,4 +1,4 @@
-"""`python3 noxfile.py compare 3 ../my-stage3`: your code beside the finished stage, by parts."""
+"""`python3 noxfile.py compare 3 ../my-stage3`: compares your code with the finished stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the learner types: single keys in a terminal, words on lines of their own in a pipe."""
+"""Reads the learner's commands: single keys in a terminal, one word a line in a pipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BY_KEY = {command[0]: command for command in COMMANDS if command != "list"} | {
 def typed(events: queue.Queue[str]) -> Iterator[bool]:
     """Put each command into the queue while the block runs; yield whether single keys work.
 
-    The end of the input is no command: in a pipe, the loop goes on without it.
+    The end of the input is not a command, so in a pipe the loop continues.
     """
     with _single_keys() as by_key:
         reader = _read_keys if by_key else _read_lines
@@ -41,7 +41,7 @@ def _read_keys(events: queue.Queue[str]) -> None:
 
 @contextmanager
 def _single_keys() -> Iterator[bool]:
-    """Let a key count without Enter, where standard input is a terminal of Linux or macOS."""
+    """Accept keys without Enter if standard input is a terminal on Linux or macOS."""
     if not sys.stdin.isatty() or sys.platform == "win32":
         yield False
         return

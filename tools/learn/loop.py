@@ -1,7 +1,7 @@
 """The loop: one row, one failure, one hint; after each save only the tests of the current row.
 
-A row that passes is told in a line, and the next begins. Then the rows that passed before are
-looked at again; one that fails now becomes the current row.
+When a row passes, one line says so and the next row begins. Then the passed rows are checked again;
+a row that fails now becomes the current row.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Print = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Paint:
-    """Colours, where they are wanted."""
+    """Colours, if the terminal wants them."""
 
     colour: bool
 
@@ -76,7 +76,7 @@ class Loop:
         self._last_passed = ""
         self._told = ""
 
-    # What is said
+    # --- Output
 
     def _say(self, text: str, **values: object) -> str:
         return say(text, self._state.language, **values)
@@ -85,7 +85,7 @@ class Loop:
         self._show(self._say(text, **values))
 
     def greet(self, *, by_key: bool) -> None:
-        """Say where everything is, and what can be typed."""
+        """Print the directories and the commands."""
         titles = self._hints.titles(self._state.language)
         title = titles.get(self._stage.number, self._stage.title)
         self._show(
@@ -124,13 +124,13 @@ class Loop:
 
     @property
     def current(self) -> Requirement | None:
-        """The row to work on: the first that has not passed and waits for no other."""
+        """The current row: the first that has not passed and waits for no other."""
         open_rows = [row for row in self._rows if row.id not in self._state.passed]
         free = [row for row in open_rows if self._waits.get(row.id) not in _ids(open_rows)]
         return next(iter(free or open_rows), None)
 
     def announce(self) -> None:
-        """Show the current row and what is to be written for it, once."""
+        """Show the current row and its TODOs, once."""
         row = self.current
         if row is None or row.id == self._told:
             return
@@ -144,7 +144,7 @@ class Loop:
     # The loop
 
     def run(self, bench: Bench) -> bool:
-        """Go on until all rows pass (true) or the learner quits (false)."""
+        """Continue until all rows pass (true) or the learner quits (false)."""
         self.announce()
         anew = True
         while True:
@@ -164,12 +164,12 @@ class Loop:
                 self._command(event, bench)
 
     def _after_a_save(self, bench: Bench) -> bool:
-        """Look at the current row, then at what passed before; return whether a save came."""
+        """Check the current row, then the passed rows; return whether a file was saved."""
         try:
             anew = True
             while (row := self.current) is not None:
                 if row.id in self._not_begun():
-                    break  # nothing to look at: its TODOs are told already
+                    break  # nothing to check: its TODOs are already shown
                 look = bench.look([row], self._is_interrupted, anew=anew)
                 anew = False
                 if not self._take(row, look):
@@ -185,7 +185,7 @@ class Loop:
             return any(event in (SAVED, "quit") for event in self._events.queue)
 
     def _take_saves(self) -> bool:
-        """Take the saves from the queue, leave the commands in it; return whether there was one."""
+        """Remove saves from the queue and leave the commands; return whether there was a save."""
         kept, saved = [], False
         while True:
             try:
@@ -200,7 +200,7 @@ class Loop:
         return saved
 
     def _take(self, row: Requirement, look: Look) -> bool:
-        """Show how the tests of the current row ended; return whether to go on to another row."""
+        """Show the results of the current row; return whether to continue with another row."""
         found = look.row(row.id)
         if look.problem or found is None:
             self._tell("The server does not start ({seconds:.1f} s)", seconds=look.seconds)
@@ -218,7 +218,7 @@ class Loop:
         return False
 
     def _not_begun(self) -> set[str]:
-        """Return the rows of which every part is as the starter has it."""
+        """Return the rows whose parts are all unchanged from the starter."""
         return not_begun(self._directory, self._stage)
 
     def _open(self) -> list[Requirement]:
@@ -256,7 +256,7 @@ class Loop:
             self._show(f"  {title}: " + _plain(value).replace("\n", "\n    "))
 
     def _look_again(self, bench: Bench) -> None:
-        """Look at the rows that have passed; the first that fails now is the current row again."""
+        """Check the passed rows; the first that fails becomes the current row again."""
         passed = [row for row in self._rows if row.id in self._state.passed]
         if not passed:
             return
@@ -340,7 +340,7 @@ class Loop:
             self._show(f" {mark} {row.id:<4} {row.text}{tests}")
 
     def _place_in_lesson(self) -> str:
-        """Return the line of the lesson that speaks most of the current row's files."""
+        """Return the line of the lesson that names most of the current row's files."""
         lesson = f"{self._stage.directory}/README.md"
         row = self.current
         if row is None:
@@ -392,12 +392,12 @@ def _shown_keys() -> list[tuple[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """Return the text without characters that would move the cursor."""
+    """Return the text without control characters."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def watch(directory: Path, events: queue.Queue[str], stop: threading.Event) -> None:
-    """Put an event into the queue after each save of a file that belongs to the learner's code."""
+    """Put an event into the queue after each save of the learner's code."""
 
     def is_theirs(_: watchfiles.Change, path: str) -> bool:
         return not _IGNORED.search(Path(path).relative_to(directory).as_posix())

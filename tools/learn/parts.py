@@ -1,4 +1,4 @@
-"""The parts of a stage in a learner's directory: what is left to do, compare one, reset one."""
+"""The parts of a stage in a learner's directory: list the missing ones, compare one, reset one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from course.catalog.parts import Part, read_parts
 from course.catalog.stages import ROOT, Stage, load_course
 from tools.learn.starter import definitions, make_starter
 
-KEPT = Path(".learn", "before-reset")  # where a reset puts what it takes away
+KEPT = Path(".learn", "before-reset")  # the place where a reset keeps the old files
 _TODO = re.compile(r"\bTODO (\w\.\d+(?:, \w\.\d+)*):")
 
 
 @dataclass(frozen=True)
 class Todo:
-    """A place that a learner still has to write."""
+    """A part that a learner still has to write."""
 
     path: str
     line: int
@@ -46,7 +46,7 @@ def todos_in(directory: Path) -> list[Todo]:
 
 
 def rows_in_order(stage: Stage) -> list[str]:
-    """Return the rows of a stage in the order in which its starter is best written."""
+    """Return the rows of a stage in a good working order."""
     listed = [row for part in read_parts(stage) for row in part.rows]
     return list(dict.fromkeys(listed))
 
@@ -59,7 +59,7 @@ def parts_of(stage: Stage, row: str) -> list[Part]:
 def compare(stage: Stage, directory: Path, rows: Iterable[str], root: Path = ROOT) -> Iterator[str]:
     """Yield the lines that show, part by part, how a learner's code differs from the finished one.
 
-    A part that is alike has a line too. Only the parts of these rows are compared.
+    An identical part has a line too. Only the parts of these rows are compared.
     """
     wanted = set(rows)
     for part in read_parts(stage):
@@ -77,7 +77,7 @@ def compare(stage: Stage, directory: Path, rows: Iterable[str], root: Path = ROO
 def _source_of(part: Part, file: Path) -> list[str]:
     """Return the lines of a part: the whole file, or its functions and classes one after another.
 
-    What cannot be read or parsed is compared as a whole file.
+    A file that cannot be read or parsed is compared as a whole.
     """
     try:
         source = file.read_text(encoding="utf-8")
@@ -104,9 +104,9 @@ def _lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> tu
 
 
 def reset(stage: Stage, directory: Path, row: str) -> list[str]:
-    """Put the parts of a row back as the starter has them; return the paths that changed.
+    """Reset the parts of a row to the starter's; return the changed paths.
 
-    The files as they were are kept in `.learn/before-reset/`.
+    The old files are kept in `.learn/before-reset/`.
     """
     with tempfile.TemporaryDirectory() as name:
         fresh = Path(name) / "starter"
@@ -140,7 +140,7 @@ def _put_back(theirs: str | None, starter: str, names: Sequence[str]) -> str:
     if not set(names) <= known.keys():
         return starter
     lines, starter_lines = theirs.splitlines(), starter.splitlines()
-    # From the end of the file, so that the numbers of the lines before stay right.
+    # From the end of the file, since an edit moves only the lines after it.
     for name in sorted(names, key=lambda name: -known[name].lineno):
         start, end = _lines_of(known[name])
         first, last = _lines_of(fresh[name])

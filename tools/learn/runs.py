@@ -1,4 +1,4 @@
-"""The learner's server, started anew after each save, and the tests of some rows against it.
+"""The learner's server, restarted after each save, and the tests of some rows against it.
 
 Server and tests start at the same time: the tests wait until the server answers.
 """
@@ -32,24 +32,24 @@ LOG_LINES = 12
 
 
 class Interrupted(Exception):
-    """Something happened that matters more than these tests, such as a save."""
+    """An event, such as a save, interrupted the tests."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """The end of a run of tests: its rows, or why the server did not start."""
+    """The result of a run of tests: its rows, or why the server did not start."""
 
     rows: tuple[Row, ...] = ()
     problem: str = ""
     seconds: float = 0.0
 
     def row(self, row_id: str) -> Row | None:
-        """Return one of its rows, None when it was not looked at."""
+        """Return one of its rows, or None if it was not checked."""
         return next((row for row in self.rows if row.id == row_id), None)
 
 
 class _Interrupting(Progress):
-    """Ends the tests when the server does not start, or when somebody asks for it."""
+    """Ends the tests when the server does not start, or at an interrupt."""
 
     def __init__(self, is_over: Callable[[], bool]) -> None:
         super().__init__((), None)
@@ -61,7 +61,7 @@ class _Interrupting(Progress):
 
 
 class Bench:
-    """Runs a learner's server in their directory, with a database and files of its own."""
+    """Runs a learner's server in their directory, with its own database and files."""
 
     def __init__(self, stage: Stage, directory: Path, command: Sequence[str]) -> None:
         self._stage = stage
@@ -91,7 +91,7 @@ class Bench:
     def look(
         self, rows: Sequence[Requirement], interrupted: Callable[[], bool], *, anew: bool
     ) -> Look:
-        """Run the tests of these rows, against a server that is started anew if wanted.
+        """Run the tests of these rows; restart the server first if wanted.
 
         Raises `Interrupted` as soon as `interrupted()` is true.
         """
@@ -142,7 +142,7 @@ class Bench:
         if self._weather is not None:
             settings |= FakeWeather(self._weather).settings()
         environment = environment_of(self._directory, os.environ) | settings
-        # Compiled code is kept, but not in the learner's directory: a restart is quicker so.
+        # Bytecode is kept outside of the learner's directory, since it makes restarts faster.
         environment |= {
             "PYTHONDONTWRITEBYTECODE": "",
             "PYTHONPYCACHEPREFIX": str(self._place / "bytecode"),
@@ -175,7 +175,7 @@ class _Start(threading.Thread):
 
     @property
     def failed(self) -> bool:
-        """Whether the server did not start."""
+        """True if the server did not start."""
         return bool(self.problem)
 
     def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a learner is: one small file in their directory, which any machine can go on with."""
+"""The state of a learner: one small file in their directory, which works on any machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LAST = ROOT / ".nox" / "learn.json"  # which directory `learn` goes on with
 
 @dataclass
 class State:
-    """The stage, the rows that have passed, and how many hints were shown for each other row."""
+    """The stage, the passed rows, and the number of hints shown for each other row."""
 
     stage: int
     command: str
@@ -24,18 +24,18 @@ class State:
 
 
 def read_state(directory: Path) -> State | None:
-    """Return the state in this directory, None where there is none; `CourseError` when unusable."""
+    """Return the state in this directory, or None; raise `CourseError` for a damaged file."""
     file = directory / FILE
     if not file.exists():
         return None
     try:
         return State(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise CourseError(f"{file}: {error}. Delete this file to begin anew.") from error
+        raise CourseError(f"{file}: {error}. Delete this file to start again.") from error
 
 
 def write_state(directory: Path, state: State) -> None:
-    """Keep the state; `CourseError` when the directory cannot be written to."""
+    """Store the state; raise `CourseError` if the directory is not writable."""
     file = directory / FILE
     text = json.dumps(asdict(state), indent=1, ensure_ascii=False) + "\n"
     try:
@@ -47,7 +47,7 @@ def write_state(directory: Path, state: State) -> None:
 
 
 def last_directory(file: Path = LAST) -> Path | None:
-    """Return the directory that `learn` was last used for, None when there was none."""
+    """Return the last directory of `learn`, or None."""
     try:
         return Path(json.loads(file.read_text(encoding="utf-8"))["directory"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -55,6 +55,6 @@ def last_directory(file: Path = LAST) -> Path | None:
 
 
 def remember_directory(directory: Path, file: Path = LAST) -> None:
-    """Let `learn` without a stage go on with this directory."""
+    """Let `learn` without a stage continue with this directory."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"directory": str(directory)}) + "\n", encoding="utf-8")

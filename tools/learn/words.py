@@ -1,4 +1,4 @@
-"""What the loop says, in English and Russian."""
+"""The texts of the loop, in English and Russian."""
 
 from __future__ import annotations
 

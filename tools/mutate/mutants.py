@@ -1,12 +1,12 @@
-"""Do the tests notice a mistake? Each mutant is a stage with one mistake of a learner's in it.
+"""Do the tests notice a mistake? Each mutant is a stage with one typical mistake of a learner.
 
     python -m tools.mutate.mutants 1 2 3          the mutants of these stages (default: of all)
     python -m tools.mutate.mutants no-location    some mutants by their ids
     python -m tools.mutate.mutants 3 --exhaustive all tests of the stage, not only those of the row
 
-A mutant must fail the row that it was made for (it is *killed*), and no row but that and those that
-it names. Without `--exhaustive` the other rows are not looked at. The results are added to
-`docs/kill-matrix.json`; `docs/kill-matrix.md` shows all of it. The exit status is 1 when a mutant
+A mutant must fail its row (then it is *killed*), and no other rows except those that it names.
+Without `--exhaustive` the other rows are not tested. The results are added to
+`docs/kill-matrix.json`, and `docs/kill-matrix.md` shows them. The exit status is 1 when a mutant
 survives, fails another row or does not start.
 """
 
@@ -31,7 +31,7 @@ MUTANTS = Path(__file__).with_name("mutants.toml")
 MATRIX = ROOT / "docs" / "kill-matrix.md"
 IN_CONTAINERS = "tests/compose/"  # these take minutes, and Docker
 
-# The rows' ids begin so.
+# The first characters of the rows' ids.
 PARTS = {str(number): f"Stage {number}" for number in range(1, 9)}
 PARTS |= {"C": "Capstone", "D": "The repository"}
 
@@ -54,7 +54,7 @@ class Mutant:
     options: tuple[str, ...] = ()
 
     def mutate(self, source: str) -> str:
-        """Return the source with the mistake in it; raise `CourseError` when it does not fit."""
+        """Return the source with the mistake; raise `CourseError` if it does not fit."""
         found = source.count(self.old)
         if found != 1:
             raise CourseError(f"{self.id}: {self.file} has {found} times what it is to replace")
@@ -76,7 +76,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a mutant: the rows that failed, of those that were looked at."""
+    """The result of a mutant: the failed rows among the checked rows."""
 
     mutant: str
     row: str
@@ -89,7 +89,7 @@ class Result:
 
 
 def load_mutants(path: Path = MUTANTS) -> list[Mutant]:
-    """Return the mutants; `CourseError` says what is wrong with the file."""
+    """Return the mutants; raise `CourseError` for a mistake in the file."""
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]
         mutants = [Mutant(**_frozen(row)) for row in rows]
@@ -97,7 +97,7 @@ def load_mutants(path: Path = MUTANTS) -> list[Mutant]:
         raise CourseError(f"{path.name}: {error}") from error
     ids = [mutant.id for mutant in mutants]
     if len(set(ids)) < len(ids):
-        raise CourseError(f"{path.name}: an id is there twice")
+        raise CourseError(f"{path.name}: an id occurs twice")
     return mutants
 
 
@@ -123,7 +123,7 @@ def try_mutant(
                 root, stage, [*mutant.options, *tests], stop_at_first=not exhaustive
             )
             if suspects := _tests_of_other_rows(mutant, outcomes, looked_at):
-                # As in a session of a stage: what fails once and passes alone was the machine's.
+                # As in a session of a stage, a test that fails once and passes alone has passed.
                 outcomes = outcomes.corrected_by(
                     run_tests(root, stage, [*mutant.options, *suspects])
                 )
@@ -144,13 +144,13 @@ def _failed(outcomes: Outcomes, rows: Sequence[Requirement]) -> tuple[str, ...]:
 def _tests_of_other_rows(
     mutant: Mutant, outcomes: Outcomes, rows: Sequence[Requirement]
 ) -> list[str]:
-    """Return the tests that failed although their rows have nothing to do with the mistake."""
+    """Return the failed tests of unrelated rows."""
     others = [row for row in rows if row.id not in (mutant.row, *mutant.also)]
     return sorted(outcomes.failed.intersection(test for row in others for test in row.tests))
 
 
 def judge(mutant: Mutant, failed: Iterable[str]) -> str:
-    """Return what it means that these rows failed."""
+    """Return the verdict for these failed rows."""
     if mutant.row not in failed:
         return SURVIVED
     if set(failed) - {mutant.row, *mutant.also}:
@@ -159,7 +159,7 @@ def judge(mutant: Mutant, failed: Iterable[str]) -> str:
 
 
 def judged_again(mutant: Mutant, result: Result) -> Result:
-    """Return the result by what the mutant says now of the rows that may fail with its own."""
+    """Return the result with the verdict of the mutant's present `row` and `also`."""
     if result.verdict == BROKEN:
         return result
     return replace(result, verdict=judge(mutant, result.failed))
@@ -168,7 +168,7 @@ def judged_again(mutant: Mutant, result: Result) -> Result:
 def chosen(
     mutants: Sequence[Mutant], stages: Sequence[Stage], wanted: Sequence[str]
 ) -> list[Mutant]:
-    """Return the mutants of these stages or ids; raise `CourseError` for what is neither."""
+    """Return the mutants of these stages or ids; raise `CourseError` for an unknown word."""
     ids = {mutant.id for mutant in mutants}
     numbers = {find_stage(list(stages), name).number for name in wanted if name not in ids}
     return [
@@ -177,24 +177,24 @@ def chosen(
 
 
 def page(mutants: Sequence[Mutant], results: Mapping[str, Result]) -> str:
-    """Return the kill matrix in Markdown: a table a stage."""
+    """Return the kill matrix in Markdown, with a table for each stage."""
     tried = [results[mutant.id] for mutant in mutants if mutant.id in results]
     killed = sum(result.verdict == KILLED for result in tried)
     lines = [
         "# Which mistakes the tests notice",
         "",
-        "Each row is a mutant: a finished stage with one mistake of a learner's put into it"
-        " (`tools/mutate/mutants.toml`). It has to fail the requirement that it was made for, and"
-        " no other but those that stand on the same thing. `python3 noxfile.py mutants` wrote this"
+        "Each row is a mutant: a copy of a finished stage with one typical mistake of a learner"
+        " (`tools/mutate/mutants.toml`). It has to fail its own requirement, and no other except "
+        "those that depend on the same code. `python3 noxfile.py mutants` wrote this"
         " page.",
         "",
-        "D.1, D.3 and D.5 to D.9 have none: they are about this repository's tools, and no app"
-        " could do them wrong. For the capstone, the tests that need Docker are left out.",
+        "D.1, D.3 and D.5 to D.9 have no mutant, since they concern the tools of this repository "
+        "and not an app. For the capstone, the tests that need Docker are left out.",
         "",
         f"Of {len(mutants)} mutants {len(tried)} were run and {killed} killed.",
         "",
-        "✗ fails, as it must · (✗) fails with it, as declared · **✗** fails, and should not ·"
-        " · passes · blank: not looked at",
+        "✗ fails, as it must · (✗) also fails, as declared · **✗** fails, but must not ·"
+        " · passes · blank: not tested",
     ]
     for part, title in PARTS.items():
         of_part = [mutant for mutant in mutants if mutant.row.startswith(f"{part}.")]
@@ -235,7 +235,7 @@ def _frozen(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
-    """Run the mutants, one after the other, and write what came of it after each."""
+    """Run the mutants one after the other, and write the results after each."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutate.mutants", description=__doc__)
     parser.add_argument("wanted", nargs="*", metavar="STAGE|ID")
     parser.add_argument("--exhaustive", action="store_true", help="all tests of the stage")
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     for mutant in chosen(mutants, stages, options.wanted):
         stage = stages[mutant.stage - 1]
         result = try_mutant(mutant, stage, requirements, exhaustive=options.exhaustive)
-        # Read again each time: somebody may run other mutants at the same time.
+        # Read again each time, since another process may run mutants at the same time.
         results = {
             name: judged_again(current[name], kept)
             for name, kept in read_results(data).items()

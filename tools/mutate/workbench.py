@@ -1,8 +1,7 @@
-"""A copy of the course to change a stage in, and what its own tests then say, row by row.
+"""Copies the course, changes a stage in the copy, and runs its tests row by row.
 
-The tests read the source of a stage as well as they speak to it, so a changed stage is tested where
-everything is as it was but that stage. Environments are shared with the real course: a changed
-`requirements.txt` gets none of its own.
+Tests also read the source of a stage, so the copy is complete and only that stage differs. The copy
+shares the environments of the real course, so a changed `requirements.txt` has no effect on them.
 """
 
 from __future__ import annotations
@@ -30,24 +29,24 @@ _PROGRAMS = (
     "pyproject.toml",
     "constraints.txt",
 )
-# What git ignores, and what the tests of a stage never look at.
+# Files that git ignores, and files that the tests of a stage never read.
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*_cache", "*.db", "*.db-*", "media", ".env")
 _TESTS_FAILED = 1  # pytest's exit code
 
 
 class SuiteBroke(Exception):
-    """The tests did not run to their end: the text is pytest's last words."""
+    """The tests did not run to their end; the message is the end of pytest's output."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The tests that ran, without their parameters: one that failed once has failed."""
+    """The results of tests without parameters; a test with a failed variant has failed."""
 
     failed: frozenset[str]
     passed: frozenset[str]
 
     def rows(self, requirements: Iterable[Requirement]) -> dict[str, bool]:
-        """Return for each row with a test that ran whether all of those passed."""
+        """Return for each row whether all of its tests that ran passed."""
         return {
             row.id: not self.failed.intersection(row.tests)
             for row in requirements
@@ -55,13 +54,13 @@ class Outcomes:
         }
 
     def corrected_by(self, again: Outcomes) -> Outcomes:
-        """Return these outcomes, where what passed when it ran again has passed."""
+        """Return these outcomes; a test that passed in the second run has passed."""
         return Outcomes(self.failed - again.passed, self.passed | again.passed)
 
 
 @contextmanager
 def workbench(stage: Stage, source: Path | None = None) -> Iterator[Path]:
-    """Yield the root of a copy of the course, where `stage` is what `source` holds (or itself)."""
+    """Yield the root of a copy of the course; its `stage` has the files of `source`, if given."""
     with tempfile.TemporaryDirectory(prefix="course-") as name:
         root = Path(name).resolve()
         for program in _PROGRAMS:
@@ -94,7 +93,7 @@ def run_tests(
             encoding="utf-8",
             errors="replace",
         )
-        # The fixtures end everything by `pytest.exit` when the server does not start.
+        # The fixtures call `pytest.exit` if the server does not start.
         ended = done.returncode in (0, _TESTS_FAILED) and "outcomes.Exit:" not in done.stdout
         outcomes = (
             _read(report) if ended and report.exists() else Outcomes(frozenset(), frozenset())

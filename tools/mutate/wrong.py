@@ -5,10 +5,10 @@
     python -m tools.mutate.wrong no-stale         some variants by their ids
     python -m tools.mutate.wrong --missed         those that their own row did not catch last time
 
-The quick look of a grade runs against each, with `--cmd`: first the tests of the row that ought to
-catch it, then, if that does not, everything that the quick look at its stage runs. The results are
-added to `docs/wrong-servers.json`; `docs/wrong-servers.md` shows them. The exit status is 1 when
-nothing catches a variant, or it does not start.
+The quick look of a grade runs against each, with `--cmd`: first the tests of its row and, if they
+do not catch it, all other tests of the quick look at its stage. The results are added to
+`docs/wrong-servers.json`; `docs/wrong-servers.md` shows them. The exit status is 1 when nothing
+catches a variant, or it does not start.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ SERVER = ROOT / "tools" / "tests" / "grade" / "solutions" / "node"
 LISTS = Path(__file__).with_name("wrong")
 PAGE = ROOT / "docs" / "wrong-servers.md"
 
-SEVERAL = 3  # failures: the first ones may be those of a step that belongs to another row
+SEVERAL = 3  # failures shown, since the first ones may belong to another row
 
 OWN, ELSEWHERE, MISSED, BROKEN = "own row", "elsewhere", "not caught", "does not run"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A mistake: `old` in `file` of the server becomes `new`; `row` ought to notice it, `why`."""
+    """A mistake: `new` replaces `old` in `file` of the server, and `row` must notice it."""
 
     id: str
     row: str
@@ -59,7 +59,7 @@ class Variant:
     why: str
 
     def apply(self, directory: Path) -> None:
-        """Put the mistake into a copy of the server; raise `CourseError` when it does not fit."""
+        """Put the mistake into a copy of the server; raise `CourseError` if it does not fit."""
         file = directory / self.file
         source = file.read_text(encoding="utf-8")
         if source.count(self.old) != 1:
@@ -69,7 +69,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a variant: the rows that failed, and a test that did.
+    """The result of a variant: the failed rows, and a failed test.
 
     `by_url` is the same for a server that no command starts.
     """
@@ -86,7 +86,7 @@ class Result:
 
 
 def load_variants(directory: Path = LISTS) -> list[Variant]:
-    """Return the variants of every list there; `CourseError` says what is wrong with one."""
+    """Return the variants of every list; raise `CourseError` for a mistake in one."""
     variants: list[Variant] = []
     for file in sorted(directory.glob("*.toml")):
         try:
@@ -152,7 +152,7 @@ def _looked_at(result: Result, running: Running) -> Result:
 
 
 def _failure_of(row: Requirement, outcomes: Iterable[Outcome]) -> Outcome | None:
-    """Return a failure that fails the row whatever else fails; None when there is none."""
+    """Return a failure of the row itself, or None."""
     for outcome in outcomes:
         says_so = outcome.failed and not outcome.craft and outcome.step in ("", row.id)
         if says_so and outcome.function in row.tests:
@@ -164,7 +164,7 @@ def _failure_of(row: Requirement, outcomes: Iterable[Outcome]) -> Outcome | None
 def _server(variant: Variant) -> Iterator[Running]:
     node = shutil.which("node")
     if node is None:
-        raise CourseError("this needs Node.js: there is no `node`")
+        raise CourseError("Node.js is missing: install `node`")
     with tempfile.TemporaryDirectory(prefix="wrong-", ignore_cleanup_errors=True) as name:
         directory, workplace = Path(name, "server"), Path(name, "work")
         shutil.copytree(SERVER, directory)
@@ -183,7 +183,7 @@ def _server(variant: Variant) -> Iterator[Running]:
 
 
 def chosen(variants: Sequence[Variant], wanted: Sequence[str]) -> list[Variant]:
-    """Return the variants of these stages, rows or ids; raise `CourseError` for what is none."""
+    """Return the variants of these stages, rows or ids; raise `CourseError` for an unknown word."""
     known = {name for one in variants for name in (one.id, one.row, str(one.stage))}
     if unknown := [name for name in wanted if name not in known]:
         raise CourseError(f"no variant, row or stage: {', '.join(unknown)}")
@@ -260,7 +260,7 @@ _writing = threading.Lock()
 def keep(variants: Sequence[Variant], result: Result, file: Path) -> None:
     """Add a result to those in the file, and write the page beside it."""
     with _writing:
-        # Read again each time: somebody may run other variants at the same time.
+        # Read again each time, since another process may run variants at the same time.
         known = {one.id for one in variants}
         results = {name: one for name, one in read_results(file).items() if name in known}
         results[result.variant] = result
@@ -271,10 +271,12 @@ def keep(variants: Sequence[Variant], result: Result, file: Path) -> None:
 
 
 def main(arguments: Sequence[str], _root: Path = ROOT) -> int:
-    """Run the variants, some at a time, and write what came of it after each."""
+    """Run the variants, some at a time, and write the results after each."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutate.wrong", description=__doc__)
     parser.add_argument("wanted", nargs="*", metavar="STAGE|ROW|ID")
-    parser.add_argument("--missed", action="store_true", help="those that were not caught before")
+    parser.add_argument(
+        "--missed", action="store_true", help="only those that their row did not catch last time"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="at a time (default: %(default)s)")
     options = parser.parse_args(arguments)
     variants, file = load_variants(), PAGE.with_suffix(".json")

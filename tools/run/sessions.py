@@ -85,7 +85,7 @@ def run_pytest(session: nox.Session, *arguments: str) -> int:
 
 
 def run_until_stopped(session: nox.Session, command: Sequence[str], directory: Path) -> None:
-    """Run a server until Ctrl-C or SIGTERM stops it and all that it started; that is no error."""
+    """Run a server until Ctrl-C or SIGTERM, which are its normal end."""
     code = run_in_foreground(command, directory, os.environ)
     if 0 < code < STOPPED:
         session.error(f"exit code {code}")

@@ -138,8 +138,7 @@ def _check_free(ports: Ports) -> None:
 
 
 def _free_ports() -> int:
-    """Return the first of some free ports in a row, outside of the range for outgoing
-    connections."""
+    """Return the first of some free ports in a row, below those of outgoing connections."""
     while True:
         first = secrets.choice(_PORTS)
         try:

@@ -60,8 +60,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
 
 
 def summary(lesson: Lesson) -> str:
-    """Return titles, goals and minutes of the lessons, and the files by feature with line
-    counts."""
+    """Return the lessons' titles, goals and minutes, and the files by feature."""
     lines = [
         f"From stage {lesson.first.number}: {lesson.first.title}",
         f"To stage {lesson.last.number}: {lesson.last.title}",
@@ -94,8 +93,7 @@ def _columns(change: FileChange) -> str:
 
 
 def patch(root: Path, lesson: Lesson, changes: Sequence[FileChange], *, color: bool) -> bytes:
-    """Return a patch of `changes` in their order; without colour it is complete, so git can apply
-    it."""
+    """Return a patch of `changes` in their order; git can apply it if it has no colour."""
     if not changes:
         return b""
     paths = [change.path for change in changes]

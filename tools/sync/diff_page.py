@@ -211,8 +211,7 @@ def _changed_row(
 
 
 def _pairs(old: list[str], new: list[str]) -> list[tuple[int | None, int | None]]:
-    """Pair the lines of a replaced block so that similar lines stand beside each other, in
-    order."""
+    """Pair the lines of a replaced block so that similar lines stand side by side, in order."""
     rows, columns = len(old), len(new)
     if rows * columns > MOST_PAIRS:
         longest = range(max(rows, columns))

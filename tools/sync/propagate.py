@@ -235,9 +235,8 @@ def _tell(pending: Pending, there: str) -> None:
     for path, kind in sorted(pending.conflicts.items()):
         print(f"  {pending.stage}/{shown(path)}: {WHAT_TO_DO[kind].format(there=there)}")
     print(
-        "Then run `python3 noxfile.py propagate` again: it takes what is on disk as your answer"
-        " and goes on.\nOr run `python3 noxfile.py propagate --abort` to put"
-        f" {pending.stage} back as it was."
+        "Then run `python3 noxfile.py propagate` again: it takes the files on disk as your answer "
+        f"and continues.\nOr run `python3 noxfile.py propagate --abort` to restore {pending.stage}."
     )
 
 

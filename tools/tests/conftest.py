@@ -1,4 +1,4 @@
-"""A course of four tiny stages in a git repository of its own, made anew for each test."""
+"""A course of four tiny stages in its own git repository, new for each test."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ONE, TWO, THREE, FOUR = (
     "stage03_users",
     "capstone_all",
 )
-# Ten lines with enough room between them for edits that do not touch.
+# Ten lines, so that edits can be far enough from each other.
 MAIN = "".join(f"line {number}\n" for number in range(1, 11))
 
-# No settings but these: a repository that lives for a second need not reach the disk.
+# Only these settings; a repository for a second need not be flushed to disk.
 OF_THROWAWAY_REPOSITORIES = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_SYSTEM": os.devnull,
@@ -80,7 +80,7 @@ adds = ["Dockerfile"]
 
 @dataclass
 class Result:
-    """What a tool printed and how it ended."""
+    """The output and the exit status of a tool."""
 
     status: int
     out: str
@@ -88,7 +88,7 @@ class Result:
 
 
 class Course:
-    """The repository, what is in it, and the tools run on it."""
+    """The repository, its files, and methods that run the tools on it."""
 
     def __init__(self, root: Path, capture: pytest.CaptureFixture[str]) -> None:
         self.root = root
@@ -150,7 +150,7 @@ class Course:
         return self._run(diff.main, *arguments)
 
     def command(self, tool: str, *arguments: str) -> list[str]:
-        """A command that runs a tool on this course in a process of its own."""
+        """A command that runs a tool on this course in a separate process."""
         program = (
             "import sys; from pathlib import Path; from course.catalog.command import run;"
             f"from tools.sync.{tool} import main;"
@@ -167,7 +167,7 @@ class Course:
 
 @pytest.fixture(autouse=True)
 def plain_git(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the person who runs the tests reaches git: no settings, no repository."""
+    """Git sees no settings and no repository of the user."""
     for name in list(os.environ):
         if name.startswith("GIT_"):
             monkeypatch.delenv(name)
@@ -182,7 +182,7 @@ def plain_git(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The course as every test finds it, made once and copied."""
+    """The course at the start of every test, made once and copied."""
     root = tmp_path_factory.mktemp("pristine") / "course"
     files = {
         "stages.toml": STAGES_TOML,
@@ -212,7 +212,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def made(pristine: Path) -> Path:
-    """The same, committed and adopted."""
+    """The same course, committed and adopted."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     clean |= OF_THROWAWAY_REPOSITORIES
     who = ["-c", "user.name=A Tester", "-c", "user.email=tester@example.org"]
@@ -223,7 +223,7 @@ def made(pristine: Path) -> Path:
     stages = load_course(pristine)
     for stage in stages[1:]:
         propagate.adopt(pristine, stages, stage)
-    # Packed, since every test copies it.
+    # Packed, since every test copies the repository.
     commit = [*who, "commit", "--quiet", "--message", "a course"]
     for step in (["add", "--all"], commit, ["gc", "--quiet"]):
         subprocess.run(["git", *step], cwd=pristine, env=clean, check=True)

@@ -42,25 +42,25 @@ class User(Base):
     )
 
     def cached_in(self) -> str:
-        """Return where the cache keeps what a change of this user changes."""
+        """Return the cache namespace that a change of this user invalidates."""
         return namespace(self.id)
 
 
-# Somebody who owns things: as a row, or as the cache keeps them.
+# The owner of rows: a row of the database, or a value of the cache.
 Owner = User | UserRead
 
 
 def namespace(user_id: int) -> str:
-    """Return where the cache keeps a user."""
+    """Return the cache namespace of a user."""
     return f"users:{user_id}"
 
 
 class RefreshToken(Base):
-    """One refresh token, used or not. A family is revoked as soon as one of its tokens is."""
+    """One refresh token, used or not. One revoked token revokes its whole family."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (
-        # Serves the question whether a family is revoked: few are.
+        # Serves the check whether a family is revoked; it holds only the revoked tokens.
         Index(
             None,
             "family_id",

@@ -1,4 +1,4 @@
-"""Registering, signing in, staying signed in, and reading your own account."""
+"""Registration, sign-in, refresh tokens, and reading your own account."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ router = APIRouter(tags=["users"], max_body_size=MAX_BODY_SIZE)
 async def get_auth_service(
     request: Request, session: SessionDep, settings: SettingsDep
 ) -> AuthService:
-    """Return a service for the address that the request came from; for IPv6 the network."""
+    """Return a service for the client's address; for IPv6 its /64 network."""
     state = request.state
     client = client_network(request)
     return AuthService(session, settings, state.password_hasher, state.auth_limits, client)
@@ -60,7 +60,7 @@ async def sign_in(
 async def refresh(token_in: RefreshTokenIn, service: AuthServiceDep, response: Response) -> Token:
     """Exchange a refresh token, once, for a new access token and the next refresh token.
 
-    Using one twice ends all that came from the same sign-in.
+    A second use revokes all refresh tokens of the same sign-in.
     """
     token = await service.refresh(token_in.refresh_token)
     response.headers["Cache-Control"] = "no-store"
@@ -69,7 +69,7 @@ async def refresh(token_in: RefreshTokenIn, service: AuthServiceDep, response: R
 
 @router.post("/auth/logout", status_code=status.HTTP_204_NO_CONTENT, responses=errors(413))
 async def log_out(token_in: RefreshTokenIn, service: AuthServiceDep) -> None:
-    """End all that came from the same sign-in. An access token lives on until it expires."""
+    """Revoke all refresh tokens of the same sign-in. Access tokens stay valid until they expire."""
     await service.log_out(token_in.refresh_token)
 
 

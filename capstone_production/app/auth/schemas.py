@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from app.auth.roles import Role
-from app.params import RequestBody
+from app.params import NO_NUL, RequestBody
 
 PASSWORD_MIN_CHARACTERS = 8
 PASSWORD_MAX_BYTES = 72  # bcrypt uses no more
@@ -44,7 +44,19 @@ Username = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,50}$"), Field(examples=["ada"])
 ]
 # A SecretStr shows as asterisks wherever it is printed or logged by mistake.
-Password = Annotated[SecretStr, AfterValidator(check_password), Field(examples=["correct horse"])]
+Password = Annotated[
+    SecretStr,
+    AfterValidator(check_password),
+    Field(
+        examples=["correct horse"],
+        # What /docs shows: it has no word for a number of bytes, nor for NFC.
+        json_schema_extra={
+            "minLength": PASSWORD_MIN_CHARACTERS,
+            "maxLength": PASSWORD_MAX_BYTES,
+            "pattern": NO_NUL,
+        },
+    ),
+]
 
 
 class UserCreate(RequestBody):
@@ -55,7 +67,7 @@ class UserCreate(RequestBody):
 
 
 class UserRead(BaseModel):
-    """A user as it is returned, and kept in the cache: never with the password or its hash."""
+    """A user in answers and in the cache: never with the password or its hash."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,7 +88,7 @@ class Token(BaseModel):
 
 
 class RefreshTokenIn(RequestBody):
-    """A refresh token that a client has: printable ASCII, as RFC 6749 (appendix A.17) says."""
+    """A refresh token from a client: printable ASCII (RFC 6749, appendix A.17)."""
 
     refresh_token: Annotated[
         str,

@@ -1,4 +1,4 @@
-"""Registering users, signing them in and keeping them signed in."""
+"""Registers users, signs them in, and refreshes and revokes their tokens."""
 
 from datetime import UTC, datetime
 
@@ -30,7 +30,7 @@ class WrongCredentials(HTTPException):
 
 
 class RefreshTokenInvalid(HTTPException):
-    """The refresh token was used or revoked, or is not one of ours: answered with 401."""
+    """The refresh token is unknown, expired, used or revoked: answered with 401."""
 
     def __init__(self) -> None:
         detail = "The refresh token is not valid: sign in again"
@@ -75,13 +75,13 @@ class AuthService:
     async def sign_in(self, username: str, password: str) -> Token:
         """Return an access token and the first refresh token of a family.
 
-        Raises `WrongCredentials`, 422 for what is not Unicode, and 429 for too many attempts.
+        Raises `WrongCredentials`, 422 for invalid Unicode, and 429 for too many attempts.
         """
         if not is_unicode(username + password):  # a multipart form may name any charset
             raise HTTPException(422, "Username and password should be valid Unicode")
         await self._limits.check("sign_in", self._client, username)
         user = None
-        if "\0" not in username:  # PostgreSQL has no such text, so no such user either
+        if "\0" not in username:  # PostgreSQL cannot store this text, so no user has this name
             statement = select(User).where(User.username_folded == username.lower())
             user = await self._session.scalar(statement)
         # Hashing is slow: release the database connection for other requests.
@@ -107,7 +107,7 @@ class AuthService:
             raise RefreshTokenInvalid from None
 
     async def log_out(self, refresh_token: str) -> None:
-        """End all that came from the same sign-in. An access token lives on until it expires."""
+        """Revoke all refresh tokens of the same sign-in. Access tokens work until they expire."""
         await revoke_family(self._session, refresh_token)
 
     def _token(self, issued: IssuedToken) -> Token:

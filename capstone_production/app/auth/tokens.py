@@ -1,10 +1,10 @@
-"""Staying signed in although access tokens are short-lived; and access tokens that were verified.
+"""Refresh tokens, which keep a client signed in; and access tokens that were verified.
 
-A refresh token is 256 random bits; the database has only its hash, which helps no thief. It is good
-for one use, which gives its successor. All that follow from one sign-in are a family. Using one
-twice means that two have it and one of them stole it (RFC 9700, section 4.14.2): the family is
-revoked, and whoever knows the password signs in again. So is a client that lost an answer and asks
-once more. A family ends `REFRESH_TOKEN_TTL` seconds after the sign-in, however often it was used.
+A refresh token is 256 random bits. The database has only its hash, which is useless to a thief. A
+token works once, and its use returns a successor. All tokens of one sign-in are a family. If a
+token is used twice, two clients have it and one may be a thief (RFC 9700, section 4.14.2). The
+family is then revoked, and the user has to sign in again. This also happens to a client that lost
+an answer and repeats its request. A family ends `REFRESH_TOKEN_TTL` seconds after the sign-in.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ from app.auth.security import AccessToken, InvalidToken, read_access_token
 
 DELETED_AT_ONCE = 1000
 MAX_TOKENS = 10_000  # each of MAX_TOKEN_LENGTH characters at most: 5 MB
-BELIEVED_FOR = 60  # seconds, until the signature is looked at again
+BELIEVED_FOR = 60  # seconds until the signature is checked again
 
 
 class IssuedToken(NamedTuple):
-    """A new refresh token: this is the only time that it is known here."""
+    """A new refresh token. The server forgets it after the answer, and keeps only its hash."""
 
     token: str
     user_id: int
@@ -35,7 +35,7 @@ class IssuedToken(NamedTuple):
 
 
 def start_family(session: AsyncSession, user_id: int, *, ttl: int) -> IssuedToken:
-    """Return the first token of a sign-in, which is good for `ttl` seconds."""
+    """Return the first token of a sign-in, which is valid for `ttl` seconds."""
     expires_at = datetime.now(UTC) + timedelta(seconds=ttl)
     return add_token(session, user_id, uuid.uuid4(), expires_at)
 
@@ -58,15 +58,15 @@ def add_token(
 
 
 def hash_token(token: str) -> bytes:
-    """Return what is stored. Nobody guesses 256 bits, so this hash may be a fast one."""
+    """Return the hash to store. It may be a fast one, since 256 random bits cannot be guessed."""
     return hashlib.sha256(token.encode()).digest()
 
 
 async def rotate(session: AsyncSession, token: str) -> IssuedToken:
     """Return the token's successor, or revoke its family and raise `InvalidToken`.
 
-    One UPDATE decides, so of two that come at once with the same token one wins; the other one
-    finds it used.
+    One UPDATE decides: of two simultaneous requests with the same token one succeeds, and the
+    other one finds the token used.
     """
     now = datetime.now(UTC)
     relative = aliased(RefreshToken)
@@ -87,16 +87,16 @@ async def rotate(session: AsyncSession, token: str) -> IssuedToken:
     row = (await session.execute(statement)).one_or_none()
     if row is None:
         await revoke_family(session, token)
-        await session.commit()  # at once: the error that follows rolls everything else back
+        await session.commit()  # now, because the error below rolls back all that is uncommitted
         raise InvalidToken
     return add_token(session, row.user_id, row.family_id, row.expires_at)
 
 
 async def revoke_family(session: AsyncSession, token: str) -> None:
-    """Make all tokens of this one's family worthless; does nothing when there is no such token.
+    """Revoke the family of this token; an unknown token changes nothing.
 
-    One mark is enough, because `rotate` looks at the whole family. That also stops a successor that
-    another request makes right now, and that an UPDATE of the family would not see yet.
+    One marked row is enough, because `rotate` checks the whole family. The mark also stops a
+    successor that another request adds at this moment. An UPDATE of the family would miss that row.
     """
     await session.execute(
         update(RefreshToken)
@@ -107,9 +107,9 @@ async def revoke_family(session: AsyncSession, token: str) -> None:
 
 
 async def remove_expired_tokens(engine: AsyncEngine) -> None:
-    """Remove the families that have ended, some at a time: no statement takes long.
+    """Remove the families that have ended, in batches, so that no statement takes long.
 
-    Until then a used token is kept, to be recognised.
+    Used tokens stay until then, so a second use is recognised.
     """
     has_ended = RefreshToken.expires_at < datetime.now(UTC)
     some = select(RefreshToken.id).where(has_ended).order_by(RefreshToken.expires_at)
@@ -122,9 +122,9 @@ async def remove_expired_tokens(engine: AsyncEngine) -> None:
 
 
 class VerifiedTokens:
-    """Access tokens that were verified a moment ago: a client sends the same one with each request.
+    """Remembers verified access tokens, since a client sends the same one with each request.
 
-    One that was not signed by us never gets in.
+    A token with a wrong signature is never remembered.
     """
 
     def __init__(self, secret: str) -> None:

@@ -1,4 +1,4 @@
-"""Posts as they go out to anybody: from the cache, or else from the database."""
+"""Posts as JSON for all readers: from the cache, or else from the database."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -18,19 +18,19 @@ MANY = TypeAdapter(list[PostRead])
 
 
 def as_json(post: Post) -> bytes:
-    """Return a post as it goes out."""
+    """Return a post as JSON."""
     return ONE.dump_json(ONE.validate_python(post, from_attributes=True))
 
 
 class CachedPosts:
-    """The reads of a `BlogService` that everybody may do."""
+    """The public reads of a `BlogService`."""
 
     def __init__(self, cache: Cache, engine: AsyncEngine) -> None:
         self._cache = cache
         self._engine = engine
 
     async def list(self, *, author: str | None, limit: int, offset: int) -> Cached[Body]:
-        """Return what `BlogService.list_posts` does, as JSON."""
+        """Return the result of `BlogService.list_posts`, as JSON."""
 
         async def load(service: BlogService) -> bytes:
             posts = await service.list_posts(

@@ -13,7 +13,7 @@ from app.auth.models import User
 from app.database import Base
 
 LIVE = text("deleted_at IS NULL")
-CACHED_IN = "posts"  # the cache's namespace: every change is in some list of posts
+CACHED_IN = "posts"  # one cache namespace for all posts, since every change affects some list
 
 
 class Post(Base):
@@ -29,7 +29,7 @@ class Post(Base):
             sqlite_where=LIVE,
             postgresql_where=LIVE,
         ),
-        # They serve an administrator, who also sees what was deleted, and the foreign key.
+        # For administrators, who also see deleted rows, and for the foreign key.
         Index(None, "created_at", "id"),
         Index(None, "author_id", "created_at", "id"),
         {"sqlite_autoincrement": True},
@@ -44,7 +44,7 @@ class Post(Base):
     deleted_at: Mapped[datetime | None]
 
     def cached_in(self) -> str:
-        """Return where the cache keeps what a change of this changes."""
+        """Return the cache namespace that a change of this row invalidates."""
         return CACHED_IN
 
     author: Mapped[User] = relationship(lazy="raise")
@@ -76,7 +76,7 @@ class Comment(Base):
     deleted_at: Mapped[datetime | None]
 
     def cached_in(self) -> str:
-        """Return where the cache keeps what a change of this changes."""
+        """Return the cache namespace that a change of this row invalidates."""
         return CACHED_IN
 
     author: Mapped[User] = relationship(lazy="raise")

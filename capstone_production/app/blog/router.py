@@ -24,7 +24,7 @@ from app.exceptions import errors
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
 from app.routing import GuardFirstRoute
 
-CACHE_CONTROL = "no-cache"  # anybody may keep it, and must ask whether it is still so
+CACHE_CONTROL = "no-cache"  # any cache may keep the answer, but must revalidate it each time
 
 router = APIRouter(tags=["blog"], route_class=GuardFirstRoute)
 

@@ -67,7 +67,7 @@ def select_comments(*, include_deleted: bool = False) -> Select[Comment]:
 def change_live(
     table: type[Post | Comment], row_id: int, version: datetime | None, **fields: Any
 ) -> ReturningUpdate[int]:
-    """Return the statement that changes a row and returns its id, or nothing if it is deleted.
+    """Return the statement that changes a row and returns its id; a deleted row returns nothing.
 
     One statement checks and changes the row: exactly one of several parallel requests deletes it.
     With a `version`, a time of `updated_at`, it changes only that version.
@@ -85,7 +85,7 @@ def change_live(
 def delete_live(
     table: type[Post | Comment], row_id: int, version: datetime | None = None
 ) -> ReturningUpdate[int]:
-    """Return the statement that deletes a row, as `change_live` changes one."""
+    """Return the statement that hides a row, in the form of `change_live`."""
     return change_live(table, row_id, version, deleted_at=datetime.now(UTC))
 
 
@@ -107,15 +107,15 @@ class BlogService:
         self._session = session
 
     async def check_may_see_deleted(self, user: UserRead | None) -> None:
-        """Raise 401 for a client that is not signed in, and 403 for users but administrators.
+        """Raise a 401 for a request without a user, and a 403 for all but administrators.
 
-        The role is read as it is now: the user may come from the cache.
+        It reads the present role from the database, because the user may come from the cache.
         """
         if user is None:
             raise unauthorized()
         role = await self._session.scalar(select(User.role).where(User.id == user.id))
         if role != Role.ADMIN:
-            raise HTTPException(403, "Only administrators see deleted posts")
+            raise HTTPException(403, "Only administrators may see deleted posts")
 
     async def list_posts(
         self, *, author: str | None, include_deleted: bool, limit: int, offset: int
@@ -142,7 +142,7 @@ class BlogService:
     async def create_post(
         self, author: User, post_in: PostCreate, quotas: Quotas, idempotency: Idempotency
     ) -> Post | Response:
-        """Store a post and return it, or the first answer again; raises `QuotaExceeded`."""
+        """Store and return a post; a used key returns its first answer. Raises `QuotaExceeded`."""
         if replayed := await idempotency.replay(post_in):
             return replayed
         await quotas.take(self._session, Post.author_id, author.id)
@@ -165,7 +165,7 @@ class BlogService:
     ) -> Post:
         """Change the given fields and return the post; raises `PostNotFound`.
 
-        With a `version`, a time of `updated_at`, only that is changed; raises `PreconditionFailed`.
+        Raises `PreconditionFailed` when the row does not have this `version` of `updated_at`.
         """
         if fields:
             now = datetime.now(UTC)
@@ -210,7 +210,7 @@ class BlogService:
         quotas: Quotas,
         idempotency: Idempotency,
     ) -> Comment | Response:
-        """Store a comment and return it, or the first answer again.
+        """Store a comment and return it, or the first answer for a used key.
 
         Raises `PostNotFound` and `QuotaExceeded`.
         """
@@ -256,7 +256,7 @@ class BlogService:
 
 
 def location(thing: Post | Comment) -> str:
-    """Return where the post, or the comments beside this one, are to be found."""
+    """Return the URL of the post, or of the list with this comment."""
     if isinstance(thing, Comment):
         return f"/posts/{thing.post_id}/comments"
     return f"/posts/{thing.id}"

@@ -1,15 +1,15 @@
-"""The cache: a level in this process before one in Redis, before the database.
+"""The cache: a first level in this process, a second one in Redis, then the database.
 
-Guarantees. Once a write is acknowledged, its process never serves an older value. The other
-processes follow by pub/sub, in milliseconds. A slow reader cannot write back a value that a writer
+Guarantees. After the answer to a write, its process never serves an older value. The other
+processes follow by pub/sub, in milliseconds. A slow reader cannot store a value that a write has
 replaced. When several processes miss the same key at once, one of them loads it. Without Redis the
-first level goes on alone: then another process may serve an old value for `CACHE_L1_TTL` seconds,
-no longer. When a process connects to Redis again, all values end, in Redis and in all processes.
+first level continues alone: another process may then serve an old value for at most `CACHE_L1_TTL`
+seconds. When a process connects to Redis again, it invalidates all values in all processes.
 
-Limits. A process that alone has lost its Redis cannot tell the others: they may serve an old value
-until it connects again, or for `CACHE_L2_TTL` at the worst. The same holds when a process is killed
-between a commit and its invalidation, and when a connection breaks so that nobody knows whether the
-commit succeeded. Changes made outside the ORM become visible when the entry expires.
+Limits. When only one process has lost Redis, it cannot tell the others about its writes. They may
+serve old values until it connects again, or for `CACHE_L2_TTL` at most. The same happens when a
+process is killed between a commit and its invalidation, or when a broken connection leaves open
+whether the commit succeeded. Changes made outside the ORM become visible when the entry expires.
 
 `tests/capstone/cache_schedules.py` runs this class through every order of its steps.
 """
@@ -36,10 +36,10 @@ from app.single_flight import SingleFlight
 LOOK_EVERY = 0.02  # seconds, while another process loads
 PING_EVERY = 1.0  # seconds
 RECONNECT_AFTER = 0.2  # seconds
-JITTER = 0.1  # of the time to live: what was stored together does not expire together
+JITTER = 0.1  # of the time to live, so values that were stored together expire at different times
 
-READS = Counter("cache_reads", "Reads from the cache by where they ended.", ["cache", "level"])
-FAILURES = Counter("cache_failures", "Times that the shared level was lost.")
+READS = Counter("cache_reads", "Reads, by the level that answered.", ["cache", "level"])
+FAILURES = Counter("cache_failures", "How often the cache has lost Redis.")
 
 Value = TypeVar("Value")
 
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 class Level(StrEnum):
-    """Where a value came from."""
+    """The level that a value came from; MISS is the database."""
 
     L1 = "L1"
     L2 = "L2"
@@ -55,7 +55,7 @@ class Level(StrEnum):
 
 
 class Cached(NamedTuple, Generic[Value]):
-    """A value, and where it came from."""
+    """A value, and the level that it came from."""
 
     value: Value
     level: Level
@@ -69,10 +69,10 @@ class Cache:
         self._local = LocalCache(ttl=settings.cache_l1_ttl, size=settings.cache_l1_size)
         self._redis = redis
         self._shared = SharedCache(redis, ttl=self._ttl) if redis else None
-        # Set while invalidations reach us: without them the shared level is not used either.
+        # Set while this process receives invalidations. Otherwise it does not use the shared level.
         self._connected = asyncio.Event()
-        # Set from the moment that Redis fails until the next connection: then nothing is published,
-        # since connecting ends all values.
+        # Set from a failure of Redis until the next connection. Meanwhile nothing is published,
+        # because the next connection invalidates all values.
         self._lost = asyncio.Event()
         self._lost.set()
         self._calls = SingleFlight[tuple[str, str, int], Cached[Any]]()
@@ -90,16 +90,16 @@ class Cache:
         ttl: int | None = None,
         keep_here: bool = True,
     ) -> Cached[Value]:
-        """Return what `decode` makes of what `load` returned, now or earlier.
+        """Return the cached value, or call `load` and return its result as `decode` gives it.
 
-        `load` runs in a task of its own, for everybody who waits; what it raises is raised here,
-        and not kept. `ttl` is for the shared level, in seconds. `keep_here` is for the first level.
+        `load` runs in a separate task, once for all requests that wait. Its errors are raised here
+        and not cached. `ttl` is for the shared level, in seconds; `keep_here` is for the first one.
         """
         value = self._local.get(namespace, key)
         if value is not None:
             self._count(namespace, Level.L1)
             return Cached(value, Level.L1)
-        # A reader that comes after an invalidation does not wait for an older load.
+        # The epoch is part of the key, so after an invalidation no reader joins an older load.
         epoch = self._local.epoch(namespace)
         keep = partial(self._local.put, namespace, key, epoch=epoch) if keep_here else None
         loading = partial(self._load, namespace, key, load, decode, keep, ttl or self._ttl)
@@ -108,7 +108,7 @@ class Cache:
         return found
 
     def invalidate_here(self, namespaces: Iterable[str]) -> None:
-        """Forget the namespaces in this process; `EVERYTHING` is all of them."""
+        """Invalidate the namespaces in this process; `EVERYTHING` stands for all of them."""
         for namespace in namespaces:
             if namespace == EVERYTHING:
                 self._local.flush()
@@ -116,18 +116,18 @@ class Cache:
                 self._local.invalidate(namespace)
 
     async def invalidate_everywhere(self, namespaces: set[str]) -> None:
-        """Invalidate the namespaces in Redis and in every process, and here once more.
+        """Invalidate the namespaces in Redis, in every process, and here once more.
 
-        Returns when no reader of this process can find the old values any more.
+        After the return, no reader of this process can find the old values.
         """
         if self._shared and namespaces:
             self._unpublished |= namespaces
-            # Shielded: a request that is cancelled must not end the call for the others.
+            # Shielded, since a cancelled request must not cancel the call that others share.
             await asyncio.shield(asyncio.create_task(self._publish(self._shared)))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Listen to what other processes invalidate."""
+        """Receive the invalidations of other processes."""
         listener = asyncio.create_task(self._listen())
         try:
             if self._shared:
@@ -139,7 +139,7 @@ class Cache:
             await asyncio.gather(listener, return_exceptions=True)
 
     async def _publish(self, shared: SharedCache) -> None:
-        """Publish what is unpublished. One call at a time: the writers that wait share the next."""
+        """Publish the invalidations. One call at a time: all waiting writers share the next one."""
         async with self._publishing:
             namespaces, self._unpublished = self._unpublished, set()
             if namespaces and not self._lost.is_set():
@@ -148,7 +148,7 @@ class Cache:
                 except REDIS_ERRORS as error:
                     self._lose(error)
             # Between the commit and now Redis had the old value, and a reader may have copied it
-            # from there into the first level.
+            # into the first level.
             self.invalidate_here(namespaces)
 
     async def _load(
@@ -177,9 +177,9 @@ class Cache:
         return Cached(value, level)
 
     async def _wait_for_turn(self, namespace: str, key: str) -> tuple[bytes, bytes | None] | None:
-        """Return the generations with the value, without it when we shall load it.
+        """Return the generations and the value; the value is None when this call has to load it.
 
-        None: Redis is no help, whoever asks loads.
+        Returns None when Redis cannot answer: then each caller loads.
         """
         give_up_at = time.monotonic() + LOAD_WITHIN
         while self._shared and self._connected.is_set():
@@ -194,7 +194,7 @@ class Cache:
         return None
 
     async def _store(self, namespace: str, key: str, stamp: bytes, data: bytes, ttl: int) -> bool:
-        """Return whether what was loaded is still valid, and may be kept here, too."""
+        """Store the loaded data in Redis; return whether it is still valid for the first level."""
         if self._shared is None:
             return True
         spread = random.uniform(1 - JITTER, 1)  # noqa: S311 - nothing secret about it
@@ -207,12 +207,12 @@ class Cache:
             return True
 
     async def _listen(self) -> None:
-        """Hold the subscription, and begin anew whenever it is lost."""
+        """Keep the subscription, and subscribe again whenever it is lost."""
         while self._redis and self._shared:
             try:
                 async with self._redis.pubsub() as pubsub:
                     await subscribe(pubsub)
-                    # From here on writers publish; what they changed before is invalidated below.
+                    # From here on writers publish. The next line invalidates their earlier changes.
                     self._lost.clear()
                     await self._shared.invalidate({EVERYTHING})
                     self._local.flush()
@@ -228,7 +228,7 @@ class Cache:
             await asyncio.sleep(RECONNECT_AFTER)
 
     async def _follow(self, pubsub: PubSub, own_name: str) -> None:
-        """Invalidate what the others publish, until the connection is lost."""
+        """Apply the invalidations of other processes, until the connection is lost."""
         answered_at = time.monotonic()
         while not self._lost.is_set():
             message = await pubsub.get_message(timeout=PING_EVERY / 2)
@@ -247,24 +247,24 @@ class Cache:
                 await pubsub.ping()
 
     def _lose(self, error: Exception) -> None:
-        """Go on without the shared level, until the listener has connected anew."""
+        """Continue without the shared level, until the listener has connected again."""
         if self._connected.is_set():
             FAILURES.inc()
-            logger.warning("The cache goes on without Redis: %r", error)
+            logger.warning("Redis failed; the cache continues without it: %r", error)
         self._connected.clear()
         self._lost.set()
 
     def _count(self, namespace: str, level: Level) -> None:
-        """Count a read, by the namespace's first part: there are few of them."""
+        """Count a read by the first part of the namespace, which has few values."""
         cache = namespace.partition(":")[0]
         counter = self._counts.get((cache, level))
-        if counter is None:  # a look-up by labels costs more than all the rest of a hit
+        if counter is None:  # a lookup by labels takes longer than the rest of a hit
             counter = self._counts[cache, level] = READS.labels(cache, level.value)
         counter.inc()
 
 
 async def subscribe(pubsub: PubSub) -> None:
-    """Return when Redis has confirmed the subscription: from then on no message is missed."""
+    """Subscribe, and return when Redis has confirmed it: no later message is missed."""
     await pubsub.subscribe(CHANNEL)
     if await pubsub.get_message(timeout=PING_EVERY) is None:
         raise TimeoutError("Redis does not confirm the subscription")

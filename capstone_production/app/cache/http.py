@@ -1,7 +1,7 @@
-"""Answers with an `ETag`: a 304 for whoever has it, a 412 for whoever would change another one.
+"""Answers with an `ETag`: a 304 when the client has the current version, a 412 for an old one.
 
-`If-None-Match` saves sending what the client has already. `If-Match` saves a change of somebody
-else from being overwritten unseen (RFC 9110, section 13.1).
+`If-None-Match` avoids sending a body that the client already has. `If-Match` prevents a client from
+overwriting a change that it has not seen (RFC 9110, section 13.1).
 """
 
 import hashlib
@@ -15,11 +15,11 @@ from app.cache.cache import Cached
 
 
 class HasUpdatedAt(Protocol):
-    """A row that knows when it was last changed."""
+    """A row that stores the time of its last change."""
 
     @property
     def updated_at(self) -> datetime:
-        """When that was."""
+        """The time of the last change."""
 
 
 Thing = TypeVar("Thing")
@@ -34,14 +34,14 @@ class Body(NamedTuple):
 
 
 class PreconditionFailed(HTTPException):
-    """It is not what the client has seen: answered with 412."""
+    """The resource is not the version that the client has read: answered with 412."""
 
     def __init__(self) -> None:
-        super().__init__(412, "It was changed meanwhile: read it again, then change it")
+        super().__init__(412, "This was changed after you read it: read it again, then change it")
 
 
 def as_body(json: bytes) -> Body:
-    """Return the document with the tag that it has as long as it is the same, byte by byte."""
+    """Return the document with its tag: equal bytes give equal tags."""
     return Body(json, f'"{hashlib.blake2b(json, digest_size=12).hexdigest()}"')
 
 
@@ -53,7 +53,7 @@ def answer(request: Request, cached: Cached[Body], cache_control: str) -> Respon
 def answer_body(
     request: Request, body: Body, cache_control: str, more: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the document, or 304 without it when the client says that it has this one."""
+    """Return the document, or an empty 304 when the client already has it."""
     headers = {"ETag": body.etag, "Cache-Control": cache_control, **(more or {})}
     if_none_match = request.headers.get("if-none-match")
     if if_none_match is not None and is_match(if_none_match, body.etag):
@@ -68,15 +68,15 @@ def is_match(if_none_match: str, etag: str) -> bool:
 
 
 class IfMatch:
-    """The version that a client has seen of the thing that it changes; without the header any."""
+    """The version that the client wants to change; without the header any version."""
 
     def __init__(self, lines: list[str] | None) -> None:
         self._tags = lines and [tag.strip() for line in lines for tag in line.split(",")]
 
     def check(self, thing: Thing, as_json: Callable[[Thing], bytes]) -> bool:
-        """Return whether the client asks for something, which is so now.
+        """Return whether the client sent a condition; it is then fulfilled at this moment.
 
-        Raises `PreconditionFailed` when `thing`, as JSON, is not what the client has seen. The tags
+        Raises `PreconditionFailed` when the tag of `thing`, as JSON, is not in the header. The tags
         are compared strongly (RFC 9110, 13.1.1).
         """
         if self._tags is None:
@@ -88,7 +88,7 @@ class IfMatch:
     def version(self, thing: Dated, as_json: Callable[[Dated], bytes]) -> datetime | None:
         """Return the `updated_at` that the statement has to find, or None for any.
 
-        Another request may be faster after the check, so the statement decides. Raises as `check`.
+        Another request may write after this check, so the statement decides. Raises as `check`.
         """
         return thing.updated_at if self.check(thing, as_json) else None
 
@@ -96,10 +96,10 @@ class IfMatch:
 async def get_if_match(
     lines: Annotated[
         list[str] | None,
-        Header(alias="If-Match", description="Change it only if it still has this ETag"),
+        Header(alias="If-Match", description="Change the resource only if its ETag is this one"),
     ] = None,
 ) -> IfMatch:
-    """Return what the request's `If-Match` asks for."""
+    """Return the condition in the request's `If-Match`."""
     return IfMatch(lines)
 
 

@@ -1,8 +1,8 @@
-"""Invalidation by itself: whatever a session changes, it invalidates when its transaction ends.
+"""Automatic invalidation: when its transaction ends, a session invalidates all that it changed.
 
-A model that is cached says where: `cached_in` returns a namespace. A statement that changes rows
-past their objects (`update(Todo)…`) can name it, `execution_options(cached_in=…)`. One that does
-not invalidates everything, which is slow but not wrong.
+A cached model names its namespace with `cached_in`. A bulk statement (`update(Todo)…`) loads no
+objects, so it names the namespace with `execution_options(cached_in=…)`. A statement without that
+option invalidates everything, which is slow but correct.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ CHANGED, UNPUBLISHED = "changed", "unpublished"  # in the session's `info`
 
 @runtime_checkable
 class IsCached(Protocol):
-    """A row of which something is kept in the cache."""
+    """A row with values in the cache."""
 
     def cached_in(self) -> str:
         """Return the namespace."""
@@ -29,7 +29,7 @@ class IsCached(Protocol):
 
 @contextmanager
 def watched(cache: Cache) -> Iterator[None]:
-    """Have every session of this process invalidate what it changes."""
+    """Make every session of this process invalidate the namespaces of its changes."""
 
     def note_objects(session: Session, _context: UOWTransaction) -> None:
         for row in (*session.new, *session.dirty, *session.deleted):
@@ -43,7 +43,7 @@ def watched(cache: Cache) -> Iterator[None]:
             note(state.session, state.execution_options.get("cached_in", EVERYTHING))
 
     def forget_here(session: Session, transaction: SessionTransaction) -> None:
-        # After a rollback, too: it is harmless, and nobody has to tell one end from the other.
+        # After a rollback, too. This is harmless, so commit and rollback need no distinction.
         if transaction.parent is None:
             changed = session.info.pop(CHANGED, set())
             cache.invalidate_here(changed)
@@ -64,10 +64,10 @@ def watched(cache: Cache) -> Iterator[None]:
 
 
 def note(session: Session, namespace: str) -> None:
-    """Remember that the namespace is to be invalidated when the transaction ends."""
+    """Remember the namespace, to invalidate it when the transaction ends."""
     session.info.setdefault(CHANGED, set()).add(namespace)
 
 
 async def publish_invalidations(session: AsyncSession, cache: Cache) -> None:
-    """Invalidate in every process what the session's transactions have changed."""
+    """Invalidate, in every process, the namespaces that the session's transactions changed."""
     await cache.invalidate_everywhere(session.info.pop(UNPUBLISHED, set()))

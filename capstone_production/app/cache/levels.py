@@ -1,13 +1,13 @@
 """The two levels of the cache: values in this process, for seconds; values in Redis, for minutes.
 
-Here every namespace has an epoch. Invalidating it gives it a new one, which no entry has: nothing
-has to be searched for. The level is bounded in bytes and in time; a value that does not fit is not
-kept.
+In this process every namespace has an epoch, a number. An invalidation gives it a new epoch, which
+no entry has, so no entry has to be searched for. The level is bounded in bytes and in time; a value
+that does not fit is not kept.
 
-In Redis every namespace has a generation, a random word. A value carries the generation it was
-loaded in, and is good for nothing once the namespace has another. So a reader that was slow cannot
-bring back what a writer has invalidated meanwhile. One more generation is everybody's: it ends all
-values at once. Each operation is one script, and so one step that nobody can come between.
+In Redis every namespace has a generation, a random word. A value is stored with the generation at
+its load, and does not count under another one. So a slow reader cannot store a value that a writer
+has invalidated meanwhile. A second generation, common to all namespaces, ends all values at once.
+Each operation is one script, which Redis runs as one atomic step.
 """
 
 import itertools
@@ -19,16 +19,16 @@ from cachetools import LRUCache, TTLCache
 from redis.asyncio import Redis
 
 MAX_NAMESPACES = 100_000
-OVERHEAD = 500  # bytes, roughly, that an entry needs besides what is in it
+OVERHEAD = 500  # bytes, roughly, that an entry needs besides its value
 
 CHANNEL = "cache:invalidated"
 EVERYTHING = "*"  # stands for all namespaces
 ALL = "cache:generation"
-LOAD_WITHIN = 3.0  # seconds: then somebody else may load it
+LOAD_WITHIN = 3.0  # seconds, then another process may load the value
 
-# KEYS: everybody's generation, the namespace's, value, lock. ARGV: a new generation, our name,
-# seconds that a generation is kept, milliseconds that a lock is.
-# Returns the generations, the value if it is of these, and whether we shall load it.
+# KEYS: the common generation, the generation of the namespace, value, lock. ARGV: a new generation,
+# our name, the lifetime of a generation in seconds, the lifetime of a lock in milliseconds.
+# Returns the generations, the value if it belongs to them, and 1 if the caller has to load it.
 READ = """
 local stamp = ''
 for i = 1, 2 do
@@ -40,7 +40,7 @@ local value = redis.call('GET', KEYS[3])
 if value and value:sub(1, #stamp) == stamp then
     return {stamp, value:sub(#stamp + 1), 0}
 end
--- Who loads in an older generation loads for nobody any more: that lock holds nobody up.
+-- A lock from an older generation is ignored: its load will be invalid.
 local lock = redis.call('GET', KEYS[4])
 if lock and lock:sub(1, #stamp) == stamp then
     return {stamp, false, 0}
@@ -49,7 +49,7 @@ redis.call('SET', KEYS[4], stamp .. ARGV[2], 'PX', ARGV[4])
 return {stamp, false, 1}
 """
 
-# KEYS as above. ARGV: the generations it was loaded in, the value, seconds to keep it, our name.
+# KEYS as above. ARGV: the generations at the load, the value, seconds to keep it, our name.
 STORE = """
 local stamp = ''
 for i = 1, 2 do stamp = stamp .. (redis.call('GET', KEYS[i]) or '') .. ':' end
@@ -61,7 +61,7 @@ if redis.call('GET', KEYS[4]) == ARGV[1] .. ARGV[4] then redis.call('DEL', KEYS[
 return is_valid and 1 or 0
 """
 
-# KEYS: generations. ARGV: a new one, seconds to keep it, the channel, the message for the others.
+# KEYS: generations. ARGV: a new generation, seconds to keep it, the channel, the message.
 INVALIDATE = """
 for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'EX', ARGV[2]) end
 redis.call('PUBLISH', ARGV[3], ARGV[4])
@@ -79,15 +79,15 @@ class LocalCache:
         self._new_epochs = itertools.count()
 
     def epoch(self, namespace: str) -> int:
-        """Return the namespace's epoch: what was loaded in another one is not valid."""
+        """Return the namespace's epoch; values from another epoch are not valid."""
         try:
             return self._epochs[namespace]
-        except KeyError:  # never seen, or forgotten: then its entries are, too
+        except KeyError:  # never seen, or evicted: a new epoch makes its entries invalid
             epoch = self._epochs[namespace] = next(self._new_epochs)
             return epoch
 
     def get(self, namespace: str, key: str) -> Any:
-        """Return the value, None when there is none."""
+        """Return the value, or None when there is no valid one."""
         try:
             epoch, _, value = self._entries[namespace, key]
         except KeyError:
@@ -95,22 +95,22 @@ class LocalCache:
         return value if epoch == self.epoch(namespace) else None
 
     def put(self, namespace: str, key: str, value: Any, size: int, *, epoch: int) -> None:
-        """Keep a value of `size` bytes that was loaded in `epoch`, unless that is over."""
+        """Keep a value of `size` bytes that was loaded in `epoch`, if this epoch still holds."""
         if epoch == self.epoch(namespace) and size + OVERHEAD <= self._entries.maxsize:
             self._entries[namespace, key] = (epoch, size + OVERHEAD, value)
 
     def invalidate(self, namespace: str) -> None:
-        """Forget what is in the namespace, and what is being loaded for it."""
+        """Invalidate the values of the namespace, and the loads that are running for it."""
         self._epochs[namespace] = next(self._new_epochs)
 
     def flush(self) -> None:
-        """Forget everything."""
+        """Invalidate everything."""
         self._entries.clear()
         self._epochs.clear()
 
 
 class Found(NamedTuple):
-    """The answer of Redis: a value, or else whether it is for us to load it."""
+    """The answer of Redis: a value, or else whether this process has to load it."""
 
     stamp: bytes
     value: bytes | None
@@ -128,7 +128,7 @@ class SharedCache:
         self._invalidate = redis.register_script(INVALIDATE)
 
     async def read(self, namespace: str, key: str) -> Found:
-        """Return the value, or at most one reader's turn to load it."""
+        """Return the value. Without a value, tell at most one reader to load it."""
         lock_for = int(LOAD_WITHIN * 1000)
         stamp, value, shall_load = await self._read(
             keys(namespace, key), [new_word(), self.name, self._keep_generations, lock_for]
@@ -138,15 +138,18 @@ class SharedCache:
     async def store(
         self, namespace: str, key: str, stamp: bytes, value: bytes, *, ttl: int
     ) -> bool:
-        """Keep a value and end our turn; return False when it was invalidated meanwhile.
+        """Keep a value and release the lock; return False when it was invalidated meanwhile.
 
-        An empty value is not kept: it only ends the turn.
+        An empty value is not kept: it only releases the lock.
         """
         kept = await self._store(keys(namespace, key), [stamp, value, ttl, self.name])
         return bool(kept)
 
     async def invalidate(self, namespaces: Iterable[str]) -> None:
-        """Give the namespaces new generations, and tell every process; `EVERYTHING` is all."""
+        """Give the namespaces new generations, and tell every process.
+
+        `EVERYTHING` stands for all namespaces.
+        """
         names = sorted(namespaces)
         if EVERYTHING in names:
             names = [EVERYTHING]
@@ -163,11 +166,11 @@ def new_word() -> str:
 
 
 def generation(namespace: str) -> str:
-    """Return the key of the namespace's generation; `EVERYTHING` has one of its own."""
+    """Return the key of the namespace's generation; `EVERYTHING` has the common generation."""
     return ALL if namespace == EVERYTHING else f"{ALL}:{namespace}"
 
 
 def keys(namespace: str, key: str) -> list[str]:
-    """Return the keys that the scripts work on."""
+    """Return the keys for the scripts, in their order."""
     name = f"{namespace}:{key}"
     return [ALL, generation(namespace), f"cache:value:{name}", f"cache:lock:{name}"]

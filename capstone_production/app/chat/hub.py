@@ -1,13 +1,12 @@
-"""Everyone who is connected to this process, how a frame gets to all of them, and the users there.
+"""The sockets of this process, the broadcast of a frame to all of them, and the online users.
 
-Nobody waits for anybody. A frame is written at once to a client that has taken all before it. For
-any other it waits in a short queue of that client's own, and a task sends what is in there. A
-client whose queue fills up is cut off.
+No client waits for another one. A frame is written at once to a client that has received all
+earlier frames. For any other client it waits in a short queue, and a separate task sends the queue.
+The server closes the socket of a client whose queue is full.
 
-A user is one person however many sockets they have, in however many processes. A user who comes in
-is told at once who is there; the others are told of all changes together, ten times a second at
-most. In a large room that changes quickly only some of them are told by name; `online` is always
-complete.
+A user counts once, with any number of sockets in any number of processes. A user who joins receives
+the list of online users at once. The others receive changes together, at most ten times a second.
+In a large room with many changes only some changes are named, but `online` is always complete.
 """
 
 import asyncio
@@ -26,14 +25,12 @@ from app.middleware.force_close import SERVER_SIDE, ServerSide
 
 QUEUE_SIZE = 256  # frames that may wait for one client
 TELL_EVERY = 0.1  # seconds
-MOST_TOLD = 50  # changes told by name at once: fewer than the frames that may wait for a client …
-MOST_NAMES = 1_000_000  # … and as few as it takes not to send more names than this
+MOST_TOLD = 50  # changes in one round: fewer than the frames in a client's queue
+MOST_NAMES = 1_000_000  # usernames sent in one round, so a large room gets fewer changes
 
-CONNECTIONS = Gauge(
-    "websocket_connections", "Sockets that are open now.", multiprocess_mode="livesum"
-)
+CONNECTIONS = Gauge("websocket_connections", "Open sockets.", multiprocess_mode="livesum")
 
-Frame = Message  # as the server takes it: made once, however many sockets it is for
+Frame = Message  # in the server's form, so it is made once for all sockets
 Event = Literal["joined", "left"]
 
 
@@ -56,7 +53,7 @@ class Connection:
         self._has_waiting = asyncio.Event()
 
     async def send(self, frame: Frame) -> None:
-        """Send a frame, now or later, but never wait. A client whose queue is full is cut off."""
+        """Send a frame, now or later, but never wait. A full queue closes the socket (1013)."""
         if not self._waiting and self._has_taken_all():
             try:
                 await self._server_side.send(frame)  # waits only while the transport is full
@@ -82,13 +79,13 @@ class Connection:
                 self._has_waiting.clear()
                 while self._waiting:
                     await self._server_side.send(self._waiting[0])
-                    # Only now, so that no later frame gets ahead of it.
+                    # After the send, so that no later frame overtakes this one.
                     self._waiting.popleft()
         except (OSError, RuntimeError):  # the server has closed the socket
             raise WebSocketDisconnect from None
 
     def _has_taken_all(self) -> bool:
-        """Return whether all that was sent is out of our hands: waking a task would be in vain."""
+        """Return whether the transport has sent everything, so that no task has to wait for it."""
         transport = self._server_side.transport
         return transport is not None and transport.get_write_buffer_size() == 0
 
@@ -100,31 +97,31 @@ class Hub:
         self.connections: set[Connection] = set()
 
     async def broadcast(self, frame: Frame, *, besides: ChatUser | None = None) -> int:
-        """Send a frame to everyone, `besides` not; return to how many sockets."""
+        """Send a frame to all sockets except those of `besides`; return their number."""
         connections = list(self.connections)
         if besides is not None:
             connections = [each for each in connections if each.user != besides]
         for connection in connections:
             await connection.send(frame)
-        await asyncio.sleep(0)  # this took a while: others' turn
+        await asyncio.sleep(0)  # lets other tasks run after a long loop
         return len(connections)
 
 
 class OnlineUsers:
-    """Everyone who is there; tells the sockets of this process who came and who went."""
+    """The online users; tells the sockets of this process who has joined and who has left."""
 
     def __init__(self, hub: Hub, here_changed: asyncio.Event) -> None:
-        self.here: Counter[ChatUser] = Counter()  # with the number of their sockets
+        self.here: Counter[ChatUser] = Counter()  # the number of sockets of each user
         self._here_changed = here_changed
         self._hub = hub
-        self._elsewhere: Counter[ChatUser] = Counter()  # the same
-        self._online: set[ChatUser] = set()  # both together
+        self._elsewhere: Counter[ChatUser] = Counter()  # the same, in the other processes
+        self._online: set[ChatUser] = set()  # the users of both
         self._to_tell: deque[tuple[Event, ChatUser]] = deque(maxlen=MOST_TOLD)
         self._changed = asyncio.Event()
 
     @contextmanager
     def counted(self, user: ChatUser) -> Iterator[None]:
-        """Count a socket of the user: with the first one they join, with the last they leave."""
+        """Count a socket. A user joins with the first socket, and leaves with the last one."""
         self.here[user] += 1
         self._change_here()
         try:
@@ -137,7 +134,7 @@ class OnlineUsers:
 
     @asynccontextmanager
     async def connected(self, connection: Connection) -> AsyncIterator[None]:
-        """Have the connection get what everyone gets; first of all it is told who is there."""
+        """Add the connection to the hub; its first frame lists the online users."""
         self._hub.connections.add(connection)
         CONNECTIONS.inc()
         try:
@@ -148,23 +145,23 @@ class OnlineUsers:
             CONNECTIONS.dec()
 
     def set_elsewhere(self, users: Iterable[ChatUser]) -> None:
-        """Take note of who is connected to the other processes: a user for each socket."""
+        """Set the users of the other processes: one entry for each socket."""
         self._elsewhere = Counter(users)
         self._change()
 
     def sockets_of(self, user: ChatUser) -> int:
-        """Return how many sockets the user has, here and as far as we know elsewhere."""
+        """Return the number of the user's sockets, here and, as far as known, elsewhere."""
         return self.here[user] + self._elsewhere[user]
 
     async def tell_changes(self) -> None:
-        """Wait for a change, then tell everyone here."""
+        """Wait for a change, then tell the sockets of this process."""
         await self._changed.wait()
         self._changed.clear()
         at_most = MOST_NAMES // (len(self._hub.connections) * len(self._online) + 1)
         changes = list(self._to_tell)[-max(1, at_most) :]
         self._to_tell.clear()
         for event, user in changes:
-            # The user who has just come knows of it already.
+            # The user's own sockets already have the list.
             await self._hub.broadcast(self._frame(event, user), besides=user)
 
     def _change_here(self) -> None:

@@ -1,4 +1,4 @@
-"""A task that does the same step again and again for as long as the server runs."""
+"""Tasks that repeat a step for as long as the server runs."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 async def repeat(step: Step, pause: float) -> None:
-    """Call `step`, with `pause` seconds between; what fails is tried again, and logged once."""
+    """Call `step` forever, `pause` seconds apart; it logs only the first of several errors."""
     failing = False
     while True:
         try:
@@ -22,14 +22,14 @@ async def repeat(step: Step, pause: float) -> None:
             await asyncio.sleep(pause)
         except Exception as error:  # the database or Redis may be back at the next try
             if not failing:
-                logger.warning("Chat: %s fails for now: %r", step.__name__, error)
+                logger.warning("Chat: %s fails and will be retried: %r", step.__name__, error)
             failing = True
             await asyncio.sleep(PAUSE_AFTER_ERROR)
 
 
 @asynccontextmanager
 async def repeated(steps: dict[Step, float]) -> AsyncIterator[None]:
-    """Repeat each step in a task of its own; its value is the pause in seconds."""
+    """Repeat each step in a separate task; the values are the pauses in seconds."""
     tasks = [asyncio.create_task(repeat(step, pause)) for step, pause in steps.items()]
     try:
         yield

@@ -1,4 +1,4 @@
-"""The chat as it runs in this process: alone, or one of several that Redis connects."""
+"""The chat of this process, which is alone or one of several that Redis connects."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,17 +20,17 @@ from app.config import Settings
 
 
 class LocalDelivery:
-    """One process has all sockets: the message that was stored is sent to them, and that is all."""
+    """Sends each stored message directly to the sockets, since one process has all of them."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     async def deliver(self, message: MessageRead) -> None:
-        """Send it to everyone."""
+        """Send the message to all sockets."""
         MESSAGES_OUT.inc(await self._hub.broadcast(as_frame(message)))
 
     def has_delivered(self, message: MessageRead) -> bool:  # noqa: ARG002 - it always has
-        """Return True: it was sent when it was stored."""
+        """Return True: a message is sent when it is stored."""
         return True
 
 
@@ -47,9 +47,9 @@ class Room:
 
     @asynccontextmanager
     async def joined(self, connection: Connection, subprotocol: str | None) -> AsyncIterator[None]:
-        """Accept the connection, and have it in the room; raises `WebSocketDisconnect`.
+        """Accept the connection, and keep it in the room; raises `WebSocketDisconnect`.
 
-        A user who has too many sockets, in all processes together, gets no more.
+        It refuses a user who has too many sockets, in all processes together.
         """
         with self.online_users.counted(connection.user):
             if self.peers is not None:
@@ -64,11 +64,11 @@ class Room:
                     with suppress(RuntimeError):  # the client is gone already
                         await connection.websocket.close(status.WS_1013_TRY_AGAIN_LATER, reason)
                     raise WebSocketDisconnect(status.WS_1013_TRY_AGAIN_LATER)
-                # From here to the yield nothing else runs: what is said from now on is for it, too.
+                # No other task runs before the yield, so this connection misses no message.
                 async with self.online_users.connected(connection):
                     yield
             finally:
-                # A user whose last socket here ends may have another elsewhere, and has not left.
+                # The user may have a socket in another process, and has then not left.
                 if self.peers is not None:
                     await self.peers.notify()
 
@@ -77,7 +77,7 @@ class Room:
 async def open_room(
     engine: AsyncEngine, redis: Redis | None, settings: Settings
 ) -> AsyncIterator[Room]:
-    """Yield the room. A Redis that is down does not stop the start."""
+    """Yield the room. The start succeeds also while Redis is down."""
     hub = Hub()
     async with AsyncExitStack() as stack:
         peers: Peers | None = None

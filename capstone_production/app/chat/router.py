@@ -45,7 +45,7 @@ async def chat(websocket: WebSocket) -> None:
     """Let a signed-in user chat until the client leaves, the token expires or the server stops."""
     try:
         principal = await find_principal(websocket, websocket.state.settings)
-    except (SQLAlchemyError, OSError):  # the same that a request would be told
+    except (SQLAlchemyError, OSError):  # the same answer as for a request
         answer = unavailable("The database is not available right now: try again")
         await websocket.send_denial_response(answer)
         return
@@ -67,7 +67,7 @@ async def chat(websocket: WebSocket) -> None:
             tasks.create_task(receive_messages(connection, room))
             tasks.create_task(connection.send_queued())
     except* WebSocketDisconnect:
-        pass  # the client has left, or was gone before it was let in
+        pass  # the client has left, perhaps before it was accepted
     except* TimeoutError:
         # The client may be gone already, or may not read the closing frame.
         with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
@@ -97,7 +97,7 @@ async def receive_messages(connection: Connection, room: Room) -> None:
 
 
 async def say(frame: str, connection: Connection, room: Room) -> str | None:
-    """Have a message stored and delivered; return what is wrong with it, if anything is."""
+    """Store and deliver a message; return the reason if that is not possible, else None."""
     try:
         message_in = MessageWrite.model_validate_json(frame)
     except ValidationError as error:
@@ -106,13 +106,13 @@ async def say(frame: str, connection: Connection, room: Room) -> str | None:
     try:
         earlier = await room.batch_writer.store(message_in, connection.user)
     except UserIsGone:
-        connection.end(status.WS_1008_POLICY_VIOLATION)  # the same code as for their token
+        connection.end(status.WS_1008_POLICY_VIOLATION)  # the code for an invalid token
         return "The account does not exist any more"
     except ClientIdIsTaken:
         return "client_id: you have sent another text with the same client_id"
     except (SQLAlchemyError, OSError):
         return "The message could not be stored: try again"
-    # Sent twice: everyone else has it already, or gets it soon, and so does this socket.
+    # A repeated message: the other sockets have it already. This socket gets it, too.
     if earlier is not None and room.delivery.has_delivered(earlier):
         await connection.send(as_frame(earlier))
     return None

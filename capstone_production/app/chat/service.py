@@ -1,8 +1,8 @@
-"""Messages in the database: storing them, one batch after the other, and reading history.
+"""Messages in the database: storing them in batches, and reading the history.
 
-All messages that wait are stored in one transaction: a commit costs about as much for fifty of them
-as for one. A stored message is delivered, also when its author has left meanwhile: clients that are
-connected do not look for it in the history.
+All waiting messages are stored in one transaction, because a commit costs about as much for fifty
+as for one. A stored message is delivered even if its author has left meanwhile, since connected
+clients do not read the history again.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from sqlalchemy.orm import joinedload
 from app.chat.models import Message
 from app.chat.schemas import ChatUser, MessageRead, MessageWrite
 
-STORING = 0x63686174  # the number of our lock in PostgreSQL; migrations have another
-AT_ONCE = 50  # messages in one transaction; fewer than may wait for a client
-MAY_WAIT = 1000  # messages; whoever sends more has to wait to be read
+STORING = 0x63686174  # the number of this advisory lock in PostgreSQL; migrations have another one
+AT_ONCE = 50  # messages in one transaction; fewer than a client's queue holds
+MAY_WAIT = 1000  # messages; further sockets are not read until there is room
 
-# In the order of the parameters: whoever came first gets the lower id.
+# The ids follow the order of the parameters, so the first message gets the lowest id.
 INSERT = insert(Message).returning(Message.id, sort_by_parameter_order=True)
 
 MESSAGES = Counter(
@@ -60,8 +60,8 @@ async def insert_messages(
     ]
     async with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            # Held until the commit, so rows become visible in the order of their ids: whoever has
-            # read up to one of them has missed none. SQLite has one writer anyway.
+            # Held until the commit, so rows become visible in the order of their ids. A reader of
+            # one row has then missed no earlier one. SQLite has one writer anyway.
             await connection.execute(select(func.pg_advisory_xact_lock(STORING)))
         ids = (await connection.scalars(INSERT, rows)).all()
     return [
@@ -103,22 +103,22 @@ class Incoming(NamedTuple):
 
     message: MessageWrite
     user: ChatUser
-    # The stored message when it was stored earlier: it was sent twice. None when it is new.
+    # For a repeated message the one that was stored earlier; for a new message None.
     earlier: asyncio.Future[MessageRead | None]
 
 
 class Delivery(Protocol):
-    """The delivery as the rest of the chat sees it."""
+    """The interface of both kinds of delivery, local and shared."""
 
     async def deliver(self, message: MessageRead) -> None:
-        """Get a message that was just stored to everyone."""
+        """Deliver a message that was just stored."""
 
     def has_delivered(self, message: MessageRead) -> bool:
-        """Return whether everyone here has it, so that no look will find it again."""
+        """Return whether the sockets here have the message, so no later delivery will send it."""
 
 
 class BatchWriter:
-    """Takes the messages of all sockets of this process."""
+    """Stores the messages of all sockets of this process, in batches."""
 
     def __init__(self, engine: AsyncEngine, delivery: Delivery) -> None:
         self._engine = engine
@@ -126,27 +126,27 @@ class BatchWriter:
         self._waiting: asyncio.Queue[Incoming] = asyncio.Queue(MAY_WAIT)
 
     async def store(self, message: MessageWrite, user: ChatUser) -> MessageRead | None:
-        """Store a message and have it delivered; what was stored earlier is returned instead.
+        """Store and deliver a new message; for a repeated one return the stored message.
 
-        Raises `UserIsGone`, `ClientIdIsTaken`, and what the database raises. A caller that is
-        cancelled has it stored still.
+        Raises `UserIsGone`, `ClientIdIsTaken`, and errors of the database. The message is stored
+        even if the caller is cancelled.
         """
         incoming = Incoming(message, user, asyncio.get_running_loop().create_future())
         await self._waiting.put(incoming)
         return await incoming.earlier
 
     async def store_waiting(self) -> None:
-        """Wait for a message, then store all that wait, in the order in which they came."""
+        """Wait for a message, then store up to `AT_ONCE` waiting messages, in their order."""
         batch = [await self._waiting.get()]
         while len(batch) < AT_ONCE and not self._waiting.empty():
             batch.append(self._waiting.get_nowait())
         try:
             try:
                 await self._store(batch)
-            except IntegrityError:  # one was sent twice, or its author is gone: find out which
+            except IntegrityError:  # one is a repeat, or its author is gone: store each alone
                 for incoming in batch:
                     await self._store_alone(incoming)
-        except Exception as error:  # each author hears of it, and may try again
+        except Exception as error:  # each author gets an error frame, and may try again
             for incoming in batch:
                 refuse(incoming, error)
 
@@ -164,7 +164,7 @@ class BatchWriter:
             await self._store([incoming])
         except IntegrityError:
             earlier = await find_message(incoming.message, incoming.user, self._engine)
-            if earlier is None:  # the other constraint has failed: the user's
+            if earlier is None:  # so the foreign key failed: the user is gone
                 refuse(incoming, UserIsGone())
             elif earlier.text != incoming.message.text:
                 refuse(incoming, ClientIdIsTaken())
@@ -173,12 +173,12 @@ class BatchWriter:
 
 
 def answer(incoming: Incoming, earlier: MessageRead | None) -> None:
-    """Tell whoever waits, if they still do, that the message is stored."""
+    """Tell the waiting caller, if it still waits, that the message is stored."""
     if not incoming.earlier.done():
         incoming.earlier.set_result(earlier)
 
 
 def refuse(incoming: Incoming, error: Exception) -> None:
-    """Tell whoever waits, if they still do, that the message is not stored."""
+    """Tell the waiting caller, if it still waits, that the message is not stored."""
     if not incoming.earlier.done():
         incoming.earlier.set_exception(error)

@@ -1,7 +1,7 @@
-"""Whether a container works, for Docker: exit code 0 when it does. The image has no curl.
+"""The health check of a container, since the image has no curl. Exit code 0 means healthy:
 
-python -m app.health.probe http://127.0.0.1:8000/health/ready    answers with a 2xx in time
-python -m app.health.probe /tmp/heartbeat                        was touched lately
+python -m app.health.probe http://127.0.0.1:8000/health/ready    the URL answers 2xx in time
+python -m app.health.probe /tmp/heartbeat                        a process touched the file lately
 """
 
 import sys
@@ -14,7 +14,10 @@ LATELY = 15  # seconds
 
 
 def is_healthy(target: str) -> bool:
-    """Return whether there is an answer, or the file is young; raises `OSError` when not."""
+    """Return whether the URL answers with 2xx, or the file was touched lately.
+
+    Raises `OSError` when there is no such answer or file.
+    """
     if target.startswith("http://"):
         with urllib.request.urlopen(target, timeout=ANSWERS_WITHIN):  # noqa: S310 - http, see above
             return True
@@ -24,5 +27,5 @@ def is_healthy(target: str) -> bool:
 if __name__ == "__main__":
     try:
         sys.exit(0 if is_healthy(sys.argv[1]) else "no sign of life")
-    except OSError as error:  # an answer that is not 2xx is one, too
+    except OSError as error:
         sys.exit(f"{sys.argv[1]}: {error}")

@@ -1,4 +1,4 @@
-"""Two questions: is the process to be restarted, and is it to get requests?"""
+"""`/health/live` and `/health/ready`: does the process run, and should it get requests?"""
 
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ class Alive(BaseModel):
 
 
 async def get_report(request: Request) -> Report:
-    """Return how the process is."""
+    """Return the state of the process and of each check."""
     readiness: Readiness = request.state.readiness
     shutdown: Shutdown = request.state.shutdown
     report = await readiness.report()
@@ -31,14 +31,14 @@ async def get_report(request: Request) -> Report:
 
 @router.get("/live")
 async def live(response: Response) -> Alive:
-    """Answer. It depends on nothing: to restart us would not bring a database back."""
+    """Answer without any check, since a restart would not bring a database back."""
     response.headers.update(NO_STORE)
     return Alive()
 
 
 @router.get("/ready", responses={503: {"model": Report}})
 async def ready(report: Annotated[Report, Depends(get_report)], response: Response) -> Report:
-    """Tell what works and what does not; 503 when requests should go elsewhere."""
+    """Report the state of each dependency; 503 when requests should go to another replica."""
     response.headers.update(NO_STORE)
     if report.status in (Status.UNAVAILABLE, Status.DRAINING):
         response.status_code = 503

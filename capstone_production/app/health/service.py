@@ -1,8 +1,8 @@
-"""Whether this process can serve, for whoever decides where requests go.
+"""Reports whether this process can serve, so that a load balancer can choose a replica.
 
-Promises: an answer within little more than a second, whatever hangs; asking often costs nothing;
-nothing that would help an attacker is in it. The log has the error of a check, once. A check
-returns when the thing that we depend on works, and raises when it does not.
+Promises: an answer within little more than a second, even when a check hangs; frequent requests are
+cheap; the answer has no details for an attacker. The log has the error of a check, once. A check
+returns when its dependency works, and raises when it does not.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ from app.migrate import ALEMBIC_INI
 ANSWERS_WITHIN = 1.0  # seconds, for all checks at once
 FRESH_FOR = 0.5  # seconds
 NO_ANSWER = "no answer in time"
-UNUSABLE = "it cannot be used"
-BEHIND = "its schema is older than this code"
-READ_ONLY = "it takes no changes"
+UNUSABLE = "not usable"
+BEHIND = "the schema is older than the code"
+READ_ONLY = "read-only"
 
 Check = Callable[[], Awaitable[None]]
 
@@ -40,27 +40,27 @@ class Status(StrEnum):
     """The state of this process: where requests should go."""
 
     READY = "ready"
-    DEGRADED = "degraded"  # send requests: what does not work has a substitute, or is a small part
-    DRAINING = "draining"  # send no more requests: it is about to stop
+    DEGRADED = "degraded"  # send requests: the failed part has a substitute, or is a small one
+    DRAINING = "draining"  # send no more requests: the process is about to stop
     UNAVAILABLE = "unavailable"  # send requests elsewhere
 
 
 class CheckResult(BaseModel):
-    """How one dependency is."""
+    """The state of one dependency."""
 
     status: Literal["up", "down"]
     reason: str | None = None
 
 
 class Report(BaseModel):
-    """How the process is."""
+    """The state of the process, and the results of its checks."""
 
     status: Status
     checks: dict[str, CheckResult]
 
 
 class Readiness:
-    """Runs the checks: without what is `needed` nothing works, without the `useful` most does."""
+    """Runs the checks. A failed `needed` one means unavailable, a failed `useful` one degraded."""
 
     def __init__(self, *, needed: Mapping[str, Check], useful: Mapping[str, Check]) -> None:
         self._needed = frozenset(needed)
@@ -71,7 +71,7 @@ class Readiness:
         self._looking = asyncio.Lock()
 
     async def report(self) -> Report:
-        """Return how everything is, or was a moment ago."""
+        """Return the state, at most `FRESH_FOR` seconds old."""
         async with self._looking:
             if time.monotonic() - self._looked_at >= FRESH_FOR:
                 results = await asyncio.gather(*map(self._look_at, self._checks))
@@ -85,12 +85,12 @@ class Readiness:
 
     async def _look_at(self, name: str) -> CheckResult:
         task = self._tasks.get(name)
-        # One that still hangs from last time is not joined by another.
+        # A check that still hangs from last time is not started a second time.
         if task is None or task.done():
             task = self._tasks[name] = asyncio.ensure_future(self._checks[name]())
         await asyncio.wait({task}, timeout=ANSWERS_WITHIN)
         error = None if task.done() and not task.cancelled() else TimeoutError(NO_ANSWER)
-        task.cancel()  # how long it needs to clean up is not our concern
+        task.cancel()  # without waiting for its cleanup
         result = as_result(error or task.exception())
         before = self._results.get(name, CheckResult(status="up"))
         if result != before:
@@ -99,7 +99,7 @@ class Readiness:
 
 
 def as_result(error: BaseException | None) -> CheckResult:
-    """Return what may be told of an error."""
+    """Return the public result for an error, without its details."""
     if error is None:
         return CheckResult(status="up")
     if isinstance(error, SchemaBehind):
@@ -115,13 +115,13 @@ class SchemaBehind(Exception):
 
 
 class OnlyReads(Exception):
-    """The database takes no changes: it is a copy of another one, or was told so."""
+    """The database refuses changes: it is a replica, or was set to read-only."""
 
 
 class DatabaseCheck:
-    """The database answers, takes changes, and its tables are not older than this code.
+    """The database answers, accepts changes, and its tables are not older than this code.
 
-    Newer ones are no fault: a migration runs while older replicas still serve.
+    Newer tables are allowed, because a migration runs while older replicas still serve.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -131,10 +131,10 @@ class DatabaseCheck:
         self._older.discard(scripts.get_current_head() or "")
 
     async def __call__(self) -> None:
-        """Look at both; raises `OnlyReads`, `SchemaBehind`, and what connecting raises."""
+        """Check both; raises `OnlyReads`, `SchemaBehind`, and the errors of the connection."""
         async with self._engine.connect() as connection:
             if await only_reads(connection):
-                await connection.invalidate()  # a new one may lead to the right server
+                await connection.invalidate()  # a new connection may lead to the primary
                 raise OnlyReads
             revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
         if revision is None or revision in self._older:
@@ -155,7 +155,7 @@ class RedisCheck:
         self._redis = redis
 
     async def __call__(self) -> None:
-        """Send a ping; raises what that raises."""
+        """Send a ping; raises `REDIS_ERRORS`."""
         await self._redis.ping()
 
 
@@ -166,6 +166,6 @@ class MediaCheck:
         self._directory = directory
 
     async def __call__(self) -> None:
-        """Look at the directory in a thread: a disk may not answer."""
+        """Check the directory in a thread, since a disk may not answer."""
         if not await to_thread.run_sync(os.access, self._directory, os.W_OK | os.X_OK):
-            raise OSError(f"{self._directory} cannot be written to")
+            raise OSError(f"MEDIA_DIR: {self._directory} is not writable")

@@ -67,7 +67,7 @@ class ImageService:
     async def save(
         self, upload: UploadFile, owner: User, idempotency: Idempotency
     ) -> Image | Response:
-        """Check and store an upload; return its committed row, or the first answer again.
+        """Check and store an upload; return its committed row, or the first answer for a used key.
 
         Raises 409 when the owner has the maximum number of images, 413, 415 and 422 for a file that
         is refused, and `Unavailable` when it cannot be stored now. After an error no file is left.
@@ -128,7 +128,7 @@ class ImageService:
     async def delete(self, image_id: uuid.UUID, owner: User, if_match: IfMatch) -> None:
         """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`.
 
-        Raises `PreconditionFailed` when it is not what the client has seen: an image never changes.
+        Raises `PreconditionFailed` when `If-Match` does not have the tag of the image.
         """
         if_match.check(await self.get(image_id, owner), as_json)
         statement = delete(Image).where(is_own(image_id, owner)).returning(Image.path)
@@ -150,12 +150,12 @@ def is_own(image_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
 
 
 def location(image: Image) -> str:
-    """Return where the image is to be found."""
+    """Return the URL of the image."""
     return f"/images/{image.id}"
 
 
 def as_json(image: Image) -> bytes:
-    """Return the image as it goes out."""
+    """Return the image as JSON."""
     return ImageRead.model_validate(image, from_attributes=True).model_dump_json().encode()
 
 

@@ -84,7 +84,7 @@ class MediaStorage:
     async def set_aside(self, name: str) -> None:
         """Rename a picture to a `.part` file, if it exists; raises `Unavailable`."""
         try:
-            # Now, so that the sweep of another server sees that somebody is at it.
+            # A new time tells the sweep of another server that this file is in use.
             await to_thread.run_sync(os.utime, self.path(name))
             await aiofiles.os.replace(self.path(name), self.part(name))
         except FileNotFoundError:
@@ -104,8 +104,8 @@ class MediaStorage:
     async def list_parts(self, *, older_than: float) -> list[Path]:
         """Return the `.part` files that a killed server left; raises `StartupError`.
 
-        One that was written to in the last `older_than` seconds may be another server's that works
-        with the same directory: it is left out.
+        Files that changed in the last `older_than` seconds are left out, because another server may
+        still write them in the same directory.
         """
         parts = await self._list_parts()
         return [part for part in parts if await self._is_older(part, older_than)]

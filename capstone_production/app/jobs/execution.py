@@ -4,8 +4,8 @@ One conditional UPDATE decides which worker runs a job, so two workers never hav
 worker holds a lease on its job and renews it while it works. When the worker is killed, the lease
 expires and the job is queued again. Only the holder of the lease can write a result.
 
-`SKIP LOCKED` (PostgreSQL; SQLite has one writer at a time and needs none) takes the next free rows:
-without it workers would queue for one row, and all but one of them find it gone.
+`SKIP LOCKED` (PostgreSQL; SQLite has one writer at a time and needs none) takes the next free rows.
+Without it all workers would wait for the same row, and only one of them would get it.
 """
 
 import logging
@@ -34,10 +34,10 @@ CHANGED_AT_ONCE = 1000
 
 JOB_DURATION = Histogram(
     "job_duration_seconds",
-    "How long a job that succeeded took, from its claim to its result",
+    "Duration of jobs that succeeded, from the claim to the result.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
-JOBS_FINISHED = Counter("jobs_finished", "Jobs that came to an end", ["status"])
+JOBS_FINISHED = Counter("jobs_finished", "Finished jobs.", ["status"])
 
 logger = logging.getLogger(__name__)
 
@@ -209,9 +209,10 @@ async def requeue_due_and_expired(engine: AsyncEngine) -> None:
 
 
 async def update_some(engine: AsyncEngine, which: ColumnElement[bool], **values: Any) -> int:
-    """Change the rows that `which` selects and nobody else is changing; return their number.
+    """Change the unlocked rows that `which` selects; return their number.
 
-    Some at a time, the longest due first. It is this order that makes PostgreSQL use the index.
+    It changes `CHANGED_AT_ONCE` rows at most, the longest due first. Because of this order,
+    PostgreSQL uses the index.
     """
     some = select(Job.id).where(which).order_by(Job.due_at).limit(CHANGED_AT_ONCE)
     async with engine.connect() as connection:
@@ -227,7 +228,7 @@ async def update_some(engine: AsyncEngine, which: ColumnElement[bool], **values:
 async def clean_up(engine: AsyncEngine, retention: int) -> None:
     """Remove the jobs that ended more than `retention` seconds ago.
 
-    Some at a time: after a long pause there may be more than one statement has the time for.
+    It removes them in batches, since after a long pause one statement could take too long.
     """
     oldest_kept = datetime.now(UTC) - timedelta(seconds=retention)
     some = (

@@ -1,7 +1,7 @@
-"""How many jobs wait, and for how long: two gauges of the metrics.
+"""Two gauges: how many jobs wait, and for how long.
 
-The jobs belong to all processes: each one that is asked counts them, at most once in a few seconds.
-All replicas show the same number, so take the maximum of them, not the sum.
+All processes share the jobs. Each process counts them when Prometheus asks, at most once in a few
+seconds. All replicas show the same number, so take the maximum of them, not the sum.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ FRESH_FOR = 5  # seconds
 COUNT_WITHIN = 1  # seconds
 NOT_FINISHED = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING)
 
-# Those that ended are counted when they do, by jobs_finished_total.
+# jobs_finished_total counts the finished jobs.
 JOBS = Gauge(
     "jobs",
-    "Jobs that have not ended, of all processes.",
+    "Unfinished jobs of all processes.",
     ["status"],
     multiprocess_mode="livemostrecent",
 )
 OLDEST_DUE_JOB = Gauge(
     "jobs_oldest_due_age_seconds",
-    "For how long the job has waited that should run next.",
+    "How long the oldest due job has waited.",
     multiprocess_mode="livemostrecent",
 )
 
@@ -38,18 +38,18 @@ logger = logging.getLogger(__name__)
 
 
 class JobGauges:
-    """Sets the gauges over `monitor`, an engine that has a connection even in a rush."""
+    """Sets the gauges through `monitor`, an engine whose connection requests cannot use up."""
 
     def __init__(self, monitor: AsyncEngine) -> None:
         self._monitor = monitor
         self._count_at = 0.0
 
     async def refresh(self) -> None:
-        """Set them, unless that was done a moment ago."""
+        """Set the gauges, at most once in `FRESH_FOR` seconds."""
         if time.monotonic() < self._count_at:
             return
         self._count_at = time.monotonic() + FRESH_FOR
-        # Both are answered from the index on (status, due_at): what has ended is not looked at.
+        # The index on (status, due_at) answers both, without reading finished jobs.
         counts = (
             select(Job.status, func.count().label("jobs"))
             .where(Job.status.in_(NOT_FINISHED))
@@ -62,7 +62,7 @@ class JobGauges:
                 due_at = await connection.scalar(oldest)
         except (SQLAlchemyError, OSError) as error:
             logger.warning("Jobs could not be counted: %r", getattr(error, "orig", None) or error)
-            show(dict.fromkeys(NOT_FINISHED, math.nan), math.nan)  # nobody knows
+            show(dict.fromkeys(NOT_FINISHED, math.nan), math.nan)  # unknown
             return
         age = (datetime.now(UTC) - due_at).total_seconds() if due_at else 0
         show({JobStatus(row.status): row.jobs for row in rows}, max(0, age))

@@ -32,9 +32,9 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index(None, "owner_id", "created_at", "id"),  # serves the list: newest first
-        Index(None, "owner_id", "status", "created_at", "id"),  # … of one status
+        Index(None, "owner_id", "status", "created_at", "id"),  # serves the list of one status
         Index(None, "status", "due_at"),  # serves the workers: the next job
-        Index(None, "finished_at"),  # serves the clean-up
+        Index(None, "finished_at"),  # serves the cleanup
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

@@ -34,7 +34,7 @@ async def get_job_service(
 async def get_quick_job_service(
     request: Request, session: SessionDep, user: CachedUser, settings: SettingsDep
 ) -> JobService:
-    """Return the same for the user from the cache: one query less where a job is asked for."""
+    """Return the same service for the user from the cache, which saves a query."""
     most = settings.max_waiting_jobs_per_user
     return JobService(session, request.state.job_queue, user, max_waiting=most)
 

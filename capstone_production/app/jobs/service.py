@@ -68,10 +68,10 @@ class JobService:
     async def submit(
         self, text: str, run_at: datetime | None, idempotency: Idempotency
     ) -> Job | Response:
-        """Store a job and notify a worker, or return the first answer again.
+        """Store a job and notify a worker, or return the first answer for a used key.
 
-        When this returns, the job will run, whatever happens. Raises `TooManyJobs` when the user
-        has all the waiting jobs that one user may have.
+        After this returns, the job will run in any case. Raises `TooManyJobs` when the user already
+        has the maximum of waiting jobs.
         """
         if replayed := await idempotency.replay(text, run_at):
             return replayed
@@ -101,7 +101,7 @@ class JobService:
     async def submit_file(
         self, file: UploadFile, run_at: datetime | None, idempotency: Idempotency
     ) -> Job | Response:
-        """Submit what is in a text file, or return the first answer again.
+        """Submit the content of a text file, or return the first answer for a used key.
 
         Raises as `submit` and `read_text` do.
         """
@@ -113,7 +113,7 @@ class JobService:
     async def cancel(self, job_id: uuid.UUID, if_match: IfMatch) -> Job:
         """Cancel a job that waits; raises `JobNotFound`, and 409 when it runs or has ended.
 
-        Raises `PreconditionFailed` when it is not, or at once no longer, what the client has seen.
+        Raises `PreconditionFailed` when the job is not, or no longer, the version of the client.
         """
         job = await self.get(job_id)
         statement = update(Job).where(self._is_own(job_id), Job.status.in_(WAITING))
@@ -160,12 +160,12 @@ class JobService:
 
 
 def location(job: Job) -> str:
-    """Return where the job is to be found."""
+    """Return the URL of the job."""
     return f"/jobs/{job.id}"
 
 
 def as_json(job: Job) -> bytes:
-    """Return the job as it goes out."""
+    """Return the job as JSON."""
     return JobRead.model_validate(job, from_attributes=True).model_dump_json().encode()
 
 

@@ -3,8 +3,8 @@
 celery -A app.jobs.worker worker     runs jobs: start any number of them
 celery -A app.jobs.worker beat       looks for due jobs every second: start one
 
-The jobs of a worker run in processes of their own. The process that starts them serves the metrics
-of all of them on `WORKER_METRICS_PORT`, which needs `PROMETHEUS_MULTIPROC_DIR`.
+The jobs of a worker run in child processes. Their parent serves the metrics of all of them on
+`WORKER_METRICS_PORT`, which needs `PROMETHEUS_MULTIPROC_DIR`.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ from app.watchdog import CeleryWatchdog
 from app.workarounds.kombu_redis import survive_lost_redis
 
 NOTIFIED_AT_ONCE = 500
-JOBS_MAY_TAKE = 12  # seconds, to be given back when the worker stops
+JOBS_MAY_TAKE = 12  # seconds for running jobs to return to the queue when the worker stops
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ try:
     if not settings.redis_url:
         raise StartupError("REDIS_URL is empty: set it, or let the server run the jobs itself")
     if settings.worker_metrics_port and not MULTIPROC_DIR:
-        raise StartupError("WORKER_METRICS_PORT: PROMETHEUS_MULTIPROC_DIR has to be set, too")
+        raise StartupError("WORKER_METRICS_PORT: set PROMETHEUS_MULTIPROC_DIR, too")
     CeleryWatchdog(settings).connect()
 except StartupError as error:
     sys.exit(str(error))
@@ -81,23 +81,23 @@ class WorkerProcess:
 
 process = WorkerProcess()
 
-# One byte that all processes of a worker see: not 0 when it has been asked to stop.
+# One byte of memory that all processes of a worker share: not 0 after a request to stop.
 stopping = mmap.mmap(-1, 1)
 
 
 def set_up_json_logs(loglevel: int, **_: Any) -> None:
-    """Have the log of Celery look like ours."""
+    """Give the log of Celery the format of ours."""
     set_up_logs("json", level=loglevel)
 
 
 if settings.log_format == "json":
-    set_up_logs("json")  # for the lines before Celery asks
-    setup_logging.connect(set_up_json_logs)  # then Celery leaves the log alone
+    set_up_logs("json")  # for the lines before Celery sets up its logging
+    setup_logging.connect(set_up_json_logs)  # with a receiver, Celery does not set up its own
 
 
 @worker_init.connect
 def prepare_worker(**_: Any) -> None:
-    """Check the database once, before there are several processes."""
+    """Check the database once, before the child processes start."""
     try:
         upgrade = settings.environment == "development"
         asyncio.run(prepare_schema(settings, upgrade=upgrade))
@@ -107,7 +107,7 @@ def prepare_worker(**_: Any) -> None:
 
 @worker_ready.connect
 def serve_metrics(**_: Any) -> None:
-    """Serve the metrics of all processes of this worker, when the settings say where."""
+    """Serve the metrics of all processes of this worker, if `WORKER_METRICS_PORT` is set."""
     if settings.worker_metrics_port:
         registry = CollectorRegistry()
         registry.register(AllProcesses())
@@ -118,16 +118,16 @@ def serve_metrics(**_: Any) -> None:
 def prepare_process(**_: Any) -> None:
     """Create the event loop and the engine: processes cannot share connections."""
     process.runner = asyncio.Runner()
-    # A process runs one job at a time: more connections would only be missed elsewhere.
+    # A process runs one job at a time, so it needs few connections.
     few = {"database_pool_size": 1, "database_max_overflow": 1}
     process.engine = create_engine(settings.model_copy(update=few), "worker")
 
 
 @worker_shutting_down.connect
 def stop_jobs(**_: Any) -> None:
-    """Have the jobs that run given back: a warm shutdown waits for as long as they take."""
+    """Make the running jobs return to the queue, since a warm shutdown waits for them."""
     stopping[0] = 1
-    # When the database does not answer either, they are dropped: their leases run out.
+    # If the database does not answer either, the worker drops the jobs, and their leases expire.
     last_resort = threading.Timer(JOBS_MAY_TAKE, os.kill, [os.getpid(), signal.SIGQUIT])
     last_resort.daemon = True
     last_resort.start()
@@ -184,7 +184,7 @@ async def _take_unnotified() -> list[uuid.UUID]:
 
 @app.task(name="clean_up")
 def clean_up() -> None:
-    """Remove what is old: jobs that ended, idempotency keys, refresh tokens."""
+    """Remove old rows: finished jobs, idempotency keys, refresh tokens."""
     process.runner.run(execution.clean_up(process.engine, settings.job_retention))
     process.runner.run(remove_old_keys(process.engine))
     process.runner.run(remove_expired_tokens(process.engine))

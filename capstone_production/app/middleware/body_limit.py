@@ -10,7 +10,7 @@ PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 def announces_body(scope: Scope) -> bool:
-    """Return whether there is a body: without these fields there is none (RFC 9112, 6.3)."""
+    """Return whether there is a body; without these headers there is none (RFC 9112, 6.3)."""
     return scope["type"] == "http" and any(
         name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"]
     )

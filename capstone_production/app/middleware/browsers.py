@@ -1,10 +1,10 @@
-"""Headers for browsers: who may use an answer, and what a browser must not do with it.
+"""Headers for browsers: CORS and security headers.
 
-Pages of other sites may use the API when `CORS_ORIGINS` names them, else not. Nobody is recognised
-by a cookie, so even `*` gives a page nothing that its user did not give it: a token.
+Pages of other sites may use the API only if `CORS_ORIGINS` names them. The API uses no cookies, so
+even with `*` a page needs a token from its user.
 https://developer.mozilla.org/docs/Web/HTTP/CORS
 
-An answer that needs another security header sets it itself. https://owasp.org/www-project-secure-headers
+A handler may set another value of a security header. https://owasp.org/www-project-secure-headers
 """
 
 from starlette.middleware.cors import CORSMiddleware
@@ -24,25 +24,25 @@ RESPONSE_HEADERS = [
     "X-Request-ID",
 ]
 SECURITY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),  # the type is what we say
-    (b"referrer-policy", b"no-referrer"),  # no other site learns our addresses
-    (b"content-security-policy", b"frame-ancestors 'none'"),  # no other site shows us in a frame
+    (b"x-content-type-options", b"nosniff"),  # the browser must not guess the type
+    (b"referrer-policy", b"no-referrer"),  # links do not send our URLs to other sites
+    (b"content-security-policy", b"frame-ancestors 'none'"),  # other sites cannot frame our pages
     (b"x-frame-options", b"DENY"),  # the same, for old browsers
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 ]
-# From now on only over HTTPS, for a year.
+# The browser uses only HTTPS, for a year.
 HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
 
 class CrossOriginMiddleware:
-    """Starlette's CORS with the origins of the settings, which are read when the server starts."""
+    """Starlette's CORS middleware, with the origins that the settings have at the start."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._answering: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Starlette answer, or do nothing when no other site is allowed."""
+        """Pass the request to Starlette's CORS, or to the app when no other site is allowed."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -63,7 +63,7 @@ class CrossOriginMiddleware:
 
 
 class SecurityHeadersMiddleware:
-    """Adds the headers that an answer does not have yet."""
+    """Adds the security headers that an answer does not have yet."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -13,11 +13,11 @@ from app.workarounds.server_connection import protocol_of, transport_of
 from app.workarounds.uvicorn_websockets import bound_memory, end_refused_handshake
 
 GRACE = 3  # seconds for a client to read the last frames
-SERVER_SIDE = "app.server_side"  # where the scope of a socket holds it
+SERVER_SIDE = "app.server_side"  # the key in the scope of a socket
 
 
 class ServerSide(NamedTuple):
-    """How the server sends frames, past all middleware; and the connection, if it shows one."""
+    """The server's `send`, without middleware, and the transport, if the server shows one."""
 
     send: Send
     transport: asyncio.Transport | None
@@ -27,7 +27,7 @@ class ForceCloseMiddleware:
     """Closes a connection that is still open `GRACE` seconds after its socket's handler has ended.
 
     It gets the connection from uvicorn's `send`. With a server that hides it, it does nothing.
-    So no middleware may stand before it that wraps the `send` of a socket.
+    So it has to be outside of every middleware that wraps the `send` of a socket.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,14 +1,14 @@
-"""The frame around every request: it gets its id, and is counted, timed and logged.
+"""Gives every request an id, and counts, times and logs it.
 
-One middleware does all of it, outside of every other that answers, so it sees what each of them
-says. It looks at the head of an answer only: what is streamed goes through untouched.
+This middleware is outside of every other one that answers, so it sees all answers. It reads only
+the head of an answer; the body passes unchanged, also in a stream.
 
-The number of series is bounded: routes by their template, and no method that does not exist. The
-instrumentator's own middleware counts the same. But it searches the routes a second time for each
-request, and makes a series of every address that is redirected.
+The number of series is bounded: a route counts under its template, and unknown methods count
+together. The instrumentator's middleware counts the same requests, but searches the routes a second
+time for each one, and makes a series for every URL that is redirected.
 
-uvicorn's line about a request has the address as the client sent it, and people put secrets there.
-Ours has the template of the route, the user, the time that it took, and the request's id.
+uvicorn's line about a request has the URL as the client sent it, and clients put secrets there. Our
+line has the template of the route, the user, the duration and the request's id.
 """
 
 import logging
@@ -22,18 +22,16 @@ from app.exceptions import problem
 from app.request_id import HEADER, choose_request_id, current_request_id
 
 HEADS = {"http.response.start", "websocket.accept", "websocket.http.response.start"}
-SWITCHED = 101  # what a client gets whose WebSocket is accepted
+SWITCHED = 101  # the status of an accepted WebSocket
 METHODS = {*HTTPMethod, "WEBSOCKET"}
-CLIENT_LEFT = 499  # nginx's number for a request that nobody waited for any more
-OTHER = "other"  # a path or method that is not ours: there is no end to them
-# What asks every few seconds would hide everything else.
+CLIENT_LEFT = 499  # nginx's status for a request whose client closed the connection
+OTHER = "other"  # all unknown paths and methods, since clients can invent any number of them
+# Docker and Prometheus ask every few seconds; their lines would hide all others.
 NOT_LOGGED = {"/health/live", "/health/ready", "/metrics"}
-# In seconds: the finer ones tell our own work apart, the others what we wait for.
+# In seconds: the fine ones suit requests that only this app works on, the others slow dependencies.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-REQUESTS = Counter(
-    "http_requests_total", "Requests that were answered.", ["method", "handler", "status"]
-)
+REQUESTS = Counter("http_requests_total", "Answered requests.", ["method", "handler", "status"])
 DURATION = Histogram(
     "http_request_duration_seconds",
     "Time until the answer began.",
@@ -41,14 +39,14 @@ DURATION = Histogram(
     buckets=BUCKETS,
 )
 
-# To find a series by its labels takes longer than to count in it.
+# A lookup of a series by its labels takes longer than counting in it.
 _series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
 logger = logging.getLogger("app.access")
 
 
 class ObserveMiddleware:
-    """Names, counts, times and logs every request and every WebSocket."""
+    """Identifies, counts, times and logs every request and every WebSocket."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -72,7 +70,7 @@ class ObserveMiddleware:
                 headers = [*message.get("headers", ()), (HEADER, request_id.encode())]
                 message = {**message, "headers": headers}
             elif message["type"] == "websocket.close" and not status:
-                # A server would answer a refused handshake itself, without an id.
+                # Otherwise uvicorn would answer a refused handshake itself, without an id.
                 refusal = problem(403, message.get("reason") or "The socket was refused")
                 await refusal(scope, receive, send_observed)
                 return
@@ -94,9 +92,9 @@ class ObserveMiddleware:
 
 
 def find_route(scope: Scope) -> str:
-    """Return the path of the route that was chosen, such as `/todos/{todo_id}`.
+    """Return the template of the route, such as `/todos/{todo_id}`, or `OTHER`.
 
-    Never the path that was asked for: people put secrets there.
+    Never the path of the request, since clients put secrets there.
     """
     return getattr(scope.get("route"), "path", OTHER)
 
@@ -104,7 +102,7 @@ def find_route(scope: Scope) -> str:
 def count_request(method: str, route: str, status: int, seconds: float) -> None:
     """Count a request; `seconds` is the time until the answer began.
 
-    `method` and `route` are from fixed lists, not from the client.
+    `method` and `route` must come from fixed lists, not from the client.
     """
     key = (method, route, status)
     if key not in _series:

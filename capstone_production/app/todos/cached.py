@@ -1,4 +1,4 @@
-"""One user's todos as they go out: from the cache, or else from the service."""
+"""One user's todos as JSON: from the cache, or else from the service."""
 
 from collections.abc import Awaitable, Callable
 
@@ -18,12 +18,12 @@ MANY = TypeAdapter(list[TodoRead])
 
 
 def as_json(todo: Todo) -> bytes:
-    """Return a todo as it goes out."""
+    """Return a todo as JSON."""
     return ONE.dump_json(ONE.validate_python(todo, from_attributes=True))
 
 
 class CachedTodos:
-    """The reads of a `TodoService`. A database connection is taken only for what is not cached."""
+    """The reads of a `TodoService`. Only a cache miss takes a database connection."""
 
     def __init__(self, request: Request, owner: Owner) -> None:
         self._cache: Cache = request.state.cache
@@ -31,7 +31,7 @@ class CachedTodos:
         self._owner = owner
 
     async def list(self, *, completed: bool | None, limit: int, offset: int) -> Cached[Body]:
-        """Return what `TodoService.list` does, as JSON."""
+        """Return the result of `TodoService.list`, as JSON."""
 
         async def load(service: TodoService) -> bytes:
             todos = await service.list(completed=completed, limit=limit, offset=offset)
@@ -49,7 +49,7 @@ class CachedTodos:
 
     async def _get(self, key: str, load: Callable[[TodoService], Awaitable[bytes]]) -> Cached[Body]:
         async def load_in_session() -> bytes:
-            # Not the request's session: others may wait for this, too, when the request is gone.
+            # A separate session: other requests may still wait for this load after ours has ended.
             async with AsyncSession(self._engine) as session:
                 return await load(TodoService(session, self._owner))
 

@@ -15,7 +15,7 @@ class Todo(Base):
     # Without it SQLite reuses the highest id after its row is deleted.
     __table_args__ = (
         Index(None, "owner_id", "id"),  # serves the list: one owner's todos by id
-        Index(None, "owner_id", "completed", "id"),  # … only the (un)completed ones
+        Index(None, "owner_id", "completed", "id"),  # serves the list with `completed`
         {"sqlite_autoincrement": True},
     )
 
@@ -28,10 +28,10 @@ class Todo(Base):
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
 
     def cached_in(self) -> str:
-        """Return where the cache keeps what a change of this todo changes."""
+        """Return the cache namespace that a change of this todo invalidates."""
         return namespace(self.owner_id)
 
 
 def namespace(owner_id: int) -> str:
-    """Return where the cache keeps a user's todos."""
+    """Return the cache namespace of a user's todos."""
     return f"todos:{owner_id}"

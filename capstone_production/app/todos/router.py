@@ -14,7 +14,7 @@ from app.todos.models import Todo
 from app.todos.schemas import TodoCreate, TodoPatch, TodoRead
 from app.todos.service import TodoService, location
 
-# A browser may keep it, nobody in between, and must ask whether it is still so.
+# A browser may keep the answer, but no shared cache, and must revalidate it each time.
 CACHE_CONTROL = "private, no-cache"
 
 router = APIRouter(

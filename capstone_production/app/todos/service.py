@@ -35,7 +35,7 @@ class TodoService:
 
     @property
     def _is_own(self) -> ColumnElement[bool]:
-        # Only made when asked for: what the cache answers needs none.
+        # Made on first use, since a read from the cache needs none.
         return Todo.owner_id == self._owner_id
 
     async def list(self, *, completed: bool | None, limit: int, offset: int) -> Sequence[Todo]:
@@ -56,9 +56,9 @@ class TodoService:
     async def create(
         self, todo_in: TodoCreate, quotas: Quotas, idempotency: Idempotency
     ) -> Todo | Response:
-        """Keep a new todo and return it with its id, or the first answer again.
+        """Store a new todo and return it with its id, or the first answer for a used key.
 
-        Raises `QuotaExceeded` when the user has all the todos that one user may have.
+        Raises `QuotaExceeded` when the user already has the maximum of todos.
         """
         if replayed := await idempotency.replay(todo_in):
             return replayed
@@ -69,7 +69,7 @@ class TodoService:
         self._session.add(todo)
         try:
             await self._session.flush()
-        except IntegrityError:  # the owner: who signed in may have been deleted meanwhile
+        except IntegrityError:  # the owner was deleted after the sign-in
             raise unauthorized() from None
         idempotency.keep(todo, TodoRead, status=HTTPStatus.CREATED, location=location(todo))
         return todo
@@ -79,7 +79,7 @@ class TodoService:
     ) -> Todo:
         """Change the given fields and return the todo; raises `TodoNotFound`.
 
-        With a `version`, a time of `updated_at`, only that is changed; raises `PreconditionFailed`.
+        Raises `PreconditionFailed` when the row does not have this `version` of `updated_at`.
         """
         if not fields:
             return await self.get(todo_id)
@@ -89,7 +89,7 @@ class TodoService:
             .where(self._is_own, Todo.id == todo_id, is_version(version))
             .values(**fields, updated_at=datetime.now(UTC))
             .returning(Todo)
-            # Returned as it is now, not as read before.
+            # Replaces the values in the session, which were read earlier.
             .execution_options(cached_in=namespace(self._owner_id), populate_existing=True)
         )
         todo = await self._session.scalar(statement)
@@ -110,10 +110,10 @@ class TodoService:
 
 
 def location(todo: Todo) -> str:
-    """Return where the todo is to be found."""
+    """Return the URL of the todo."""
     return f"/todos/{todo.id}"
 
 
 def is_version(version: datetime | None) -> ColumnElement[bool]:
-    """Return the condition that a todo was not changed since; None: it may have been."""
+    """Return the condition that a todo still has this version; None allows any version."""
     return true() if version is None else Todo.updated_at == version

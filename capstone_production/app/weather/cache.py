@@ -3,7 +3,7 @@
 Promises: a fresh value needs no call. Parallel misses of one key make one call. When a call fails,
 the cache returns an older value, if it has one. Memory is bounded: the least recently used value is
 removed first. Limits: each process has its own cache, and a restart empties it.
-What `load` asks may be shared by all processes.
+`load` may use a cache that all processes share.
 """
 
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Entry(Generic[Value]):
-    """A value, when it was loaded by the cache's clock, and whether that was right now."""
+    """A value, its load time by the cache's clock, and whether this call has loaded it."""
 
     value: Value
     loaded_at: float

@@ -24,9 +24,8 @@ REMEMBER_NOT_FOUND_FOR = 60  # seconds
 class WeatherService:
     """Answers from a cache, and asks the provider about cities that are not in it.
 
-    All processes share the answers: what one of them asked for, the others find in Redis. Each
-    process has a circuit and `WEATHER_LOOKUPS_PER_MINUTE` of its own; a client's lookups are
-    counted in all processes together.
+    All processes share the answers through Redis. Each process has a separate circuit and a
+    separate limit `WEATHER_LOOKUPS_PER_MINUTE`. All processes count a client's lookups together.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class WeatherService:
             partial(self._ask, city),
             Weather.model_validate_json,
             ttl=max(1, self._ttl),
-            keep_here=False,  # that is what our own cache is for
+            keep_here=False,  # `self._cache` already keeps it in this process
         )
         if cached.level is Level.L2 and age_of(cached.value) >= self._ttl:
             return Weather.model_validate_json(await self._ask(city))
@@ -83,5 +82,5 @@ class WeatherService:
 
 
 def age_of(weather: Weather) -> float:
-    """Return the seconds since we, or another process, asked for it."""
+    """Return the seconds since this process, or another one, asked the provider."""
     return max(0.0, (datetime.now(UTC) - weather.fetched_at).total_seconds())

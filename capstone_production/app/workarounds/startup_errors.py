@@ -1,8 +1,9 @@
-"""A failed start reported in one line, where Starlette reports a traceback.
+"""Reports a failed start in one line, where Starlette reports a traceback.
 
 Starlette 1.10 sends `traceback.format_exc()` with `lifespan.startup.failed`, and an application
 cannot choose another message (since https://github.com/Kludex/starlette/pull/488). While Starlette
-sends, the error is still being handled, so `sys.exception()` finds it. No version ends this yet.
+sends, the error is still being handled, so `sys.exception()` returns it. No version corrects this
+yet.
 """
 
 import sys
@@ -13,7 +14,7 @@ from app.exceptions import StartupError
 
 
 class StartupErrorMiddleware:
-    """Say in one line why the application does not start, where a traceback would hide it."""
+    """Replaces the traceback of a failed start by its reason in one line."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

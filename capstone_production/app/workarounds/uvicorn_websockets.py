@@ -49,7 +49,7 @@ def bound_memory(protocol: object) -> None:
 
 
 def end_refused_handshake(protocol: object) -> None:
-    """Have uvicorn's `protocol` know that a handshake that it has refused is over."""
+    """Tell uvicorn's `protocol` that a refused handshake is complete."""
     if isinstance(protocol, WebSocketsSansIOProtocol) and protocol.initial_response is not None:
         protocol.handshake_complete = True
 

@@ -40,5 +40,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table: everybody signs in again when the access token ends."""
+    """Drop the table. All users sign in again when their access tokens end."""
     op.drop_table("refresh_tokens")

@@ -33,5 +33,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table: a request that is sent again is done again."""
+    """Drop the table. A repeated request is then executed again."""
     op.drop_table("idempotency_keys")

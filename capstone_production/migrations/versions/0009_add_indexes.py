@@ -1,6 +1,6 @@
-"""Add the indexes that a full database misses: filters, the clean-up, and foreign keys.
+"""Add the indexes that a full database needs: for filters, the cleanup, and foreign keys.
 
-A foreign key without an index makes the deletion of one user read the whole table.
+Without an index on a foreign key, the deletion of one user reads the whole table.
 """
 
 from alembic import op

@@ -1,4 +1,4 @@
-"""Index the costs of the password hashes: a server asks for the highest one when it starts."""
+"""Index the costs of the password hashes, since a server reads the highest one at its start."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What tests of the course's pages stand on: a real Chromium, and an eye on all that a page does.
+"""The base of the tests of pages: a real Chromium, and a monitor of everything that a page does.
 
-A test module says `pytest_plugins = ["course.harness.browser.plugin"]` and asks for `visit`.
+A test module sets `pytest_plugins = ["course.harness.browser.plugin"]` and asks for `visit`.
 """

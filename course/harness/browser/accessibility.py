@@ -1,4 +1,4 @@
-"""Looks at a page with axe, which finds barriers to reading and using it."""
+"""Checks a page with axe, which finds accessibility problems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 
 def violations(page: Page) -> list[str]:
-    """Return what axe finds, a line for each element."""
+    """Return the findings of axe, a line for each element."""
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}})
     return [
         f"{rule['id']}: {rule['help']}: {element['html']}"

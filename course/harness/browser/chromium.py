@@ -1,4 +1,4 @@
-"""Finding the Chromium or Chrome of this machine. Nothing is downloaded for the tests."""
+"""Finds the Chromium or Chrome of this machine. The tests download nothing."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ NONE_FOUND = (
     " (CHROMIUM=/path/to/one names one)"
 )
 
-# No sandbox: containers do not let it be made, and only our own pages are opened. The rest keeps
-# the browser from doing anything that no page asked for.
+# No sandbox, since containers forbid it and only our own pages are opened. The other options stop
+# requests of the browser itself.
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -43,7 +43,7 @@ ARGUMENTS = (
 
 
 def find_chromium() -> Path | None:
-    """Return a browser: the one that `CHROMIUM` names, else the first that is found, else None."""
+    """Return the path of a browser: the one that `CHROMIUM` names, or the first found, or None."""
     return next(_candidates(), None)
 
 

@@ -1,7 +1,7 @@
 """Fixtures: a browser for a test module, and `visit`, which opens pages and watches them.
 
-A test fails, whatever else it found, when a page that it visited made a mistake: an error in the
-console, a violation of its Content-Security-Policy, an alert, a request to another server.
+A test also fails when a visited page made a mistake: an error in the console, a violation of its
+Content-Security-Policy, an alert, or a request to another server.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ PATIENCE = 5_000  # milliseconds
 HEIGHT = 740  # pixels
 
 
-# Of a module, not of the session: while Playwright runs, `asyncio.run` works in no other test.
-# Tabs of one context instead of a context a test, and one that stays open: takes half the time.
+# For a module and not for the session, since `asyncio.run` fails in other tests while Playwright
+# runs. One context with a tab for each test takes half the time of a context for each test.
 @pytest.fixture(scope="module")
 def browser_context() -> Iterator[BrowserContext]:
-    """A headless browser with an empty profile; the test is skipped where there is none."""
+    """A headless browser with an empty profile; the test is skipped without a browser."""
     chromium = find_chromium()
     if chromium is None:
         pytest.skip(NONE_FOUND)
@@ -38,7 +38,7 @@ def browser_context() -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def visit(browser_context: BrowserContext) -> Iterator[Visit]:
-    """Opens pages and, at the end, fails when one of them did something wrong."""
+    """Opens pages; at the end the test fails if one of them made a mistake."""
     watches: list[Watch] = []
 
     def open_page(

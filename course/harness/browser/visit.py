@@ -1,4 +1,4 @@
-"""What `visit` is, and the eye that it keeps on a page."""
+"""The class of `visit`, and the monitor of a page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from playwright.sync_api import ConsoleMessage, Dialog, Page, Request
 
 
 class Visit(Protocol):
-    """Opens pages, each in a tab of its own: what a page keeps for its tab, no other one sees."""
+    """Opens pages, each in its own tab, so that they do not share session storage."""
 
     def __call__(
         self, url: str, *, color_scheme: Literal["light", "dark"] = "light", width: int = 1280
@@ -18,9 +18,9 @@ class Visit(Protocol):
 
 
 class Watch:
-    """Notes in `problems` what a page, or one that it opens, does wrong.
+    """Records in `problems` the mistakes of a page and of the pages that it opens.
 
-    `url` says which server is the page's own.
+    `url` is the address of the page's own server.
     """
 
     def __init__(self, page: Page, url: str) -> None:
@@ -45,13 +45,13 @@ class Watch:
 
     def _on_console(self, message: ConsoleMessage) -> None:
         url = message.location["url"]
-        # The browser itself reports every 4xx. To a script that may be an answer like any other,
-        # and the icon is asked for by the browser, for what has none: a picture in its own tab.
+        # The browser reports every 4xx itself. For a script that may be a normal answer, and the
+        # browser also asks for an icon that a picture in its own tab does not have.
         reported = message.text.startswith("Failed to load resource")
         if reported and (url in self._called or urlsplit(url).path == "/favicon.ico"):
             return
-        # A picture deleted while it is sent ends early; deleted a little sooner, it is 404.
-        # Its tests look at the pixels.
+        # A picture that is deleted during its download ends early. That is no mistake, since a
+        # moment earlier it would be 404. Other tests check the pixels.
         deleted = "ERR_CONTENT_LENGTH_MISMATCH" in message.text or "404" in message.text
         if reported and deleted and url.endswith("/file"):
             return

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import MISSING, BaseModel, Field, StrictBool, StringConstraints
 
-from app.params import NO_NUL, RequestBody
+from app.params import NO_NUL, NOT_BLANK, RequestBody
 
 Title = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_NUL),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NOT_BLANK),
     Field(examples=["Buy milk"]),  # the example in /docs
 ]
 Description = Annotated[

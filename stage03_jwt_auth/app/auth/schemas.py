@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints
 
-from app.params import RequestBody
+from app.params import NO_NUL, RequestBody
 
 PASSWORD_MIN_CHARACTERS = 8
 PASSWORD_MAX_BYTES = 72  # bcrypt uses no more
@@ -43,7 +43,19 @@ Username = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,50}$"), Field(examples=["ada"])
 ]
 # A SecretStr shows as asterisks wherever it is printed or logged by mistake.
-Password = Annotated[SecretStr, AfterValidator(check_password), Field(examples=["correct horse"])]
+Password = Annotated[
+    SecretStr,
+    AfterValidator(check_password),
+    Field(
+        examples=["correct horse"],
+        # What /docs shows: it has no word for a number of bytes, nor for NFC.
+        json_schema_extra={
+            "minLength": PASSWORD_MIN_CHARACTERS,
+            "maxLength": PASSWORD_MAX_BYTES,
+            "pattern": NO_NUL,
+        },
+    ),
+]
 
 
 class UserCreate(RequestBody):

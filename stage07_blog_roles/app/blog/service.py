@@ -215,7 +215,7 @@ def check_may_change(thing: Post | Comment, editor: User) -> None:
 def check_may_see_deleted(user: User | None) -> None:
     """Raise 401 for a client that is not signed in, and 403 for users but administrators."""
     if user is None:
-        detail = "Only administrators see deleted posts: sign in"
+        detail = "Only administrators may see deleted posts: sign in"
         raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
     if user.role != Role.ADMIN:
-        raise HTTPException(403, "Only administrators see deleted posts")
+        raise HTTPException(403, "Only administrators may see deleted posts")

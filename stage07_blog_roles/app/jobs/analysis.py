@@ -26,12 +26,13 @@ MARKS = "".join(
     if unicodedata.category(character).startswith("M")
 )
 LETTER = re.compile(r"[^\W_]")
-# Letters and digits of any script, joined by apostrophes and hyphens: don't, кто-то. A `+` after
-# a quantifier makes it possessive: the match never goes back, so nothing is tried twice.
+JOINERS = "'’‑-"  # join the parts of a word: don't, кто-то
+# Letters and digits of any script. A `+` after a quantifier makes it possessive: the match never
+# goes back, so nothing is tried twice.
 PART = rf"[^\W_]++(?:[{MARKS}]++[^\W_]*+)*+"
-WORD = re.compile(rf"{PART}(?:['’\-‑]{PART})*+")
-BETWEEN_WORDS = re.compile(rf"[^\w{MARKS}'’\-‑]")
-SPACE = re.compile(r"\s")
+WORD = re.compile(rf"{PART}(?:[{JOINERS}]{PART})*+")
+# Where a piece may end, in this order.
+BORDERS = (re.compile(r"\s"), re.compile(rf"[^\w{MARKS}{JOINERS}]"), re.compile(r"(?=[^\W_])"))
 # (?<!…): a long row of dots is matched once, not again from each of its dots.
 SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'»”’)\]]*+(?=\s)|[。！？]++")
 
@@ -52,9 +53,11 @@ class Counts:
         self.characters += len(piece)
         self.lines += piece.count("\n")
         counted = WORD.match(piece) if self.open_word else None
-        words = WORD.finditer(piece, counted.end() if counted else 0)
-        self.words.update(same_word(match[0]) for match in words)
-        self.open_word = BETWEEN_WORDS.match(piece[-1]) is None
+        end_of_word = counted.end() if counted else 0
+        for word in WORD.finditer(piece, end_of_word):
+            self.words[same_word(word[0])] += 1
+            end_of_word = word.end()
+        self.open_word = end_of_word > 0 and piece[end_of_word:] in ("", *JOINERS)
         start = 0
         for end in SENTENCE_END.finditer(piece):
             if self.open_sentence or LETTER.search(piece, start, end.start()):
@@ -74,13 +77,14 @@ def pieces(text: str) -> Iterator[str]:
     """Yield the text in pieces of one to two times `PIECE_SIZE` characters.
 
     A piece ends at a space. Without a space it ends between words, and within a word only when the
-    word is longer than `PIECE_SIZE`.
+    word is longer than `PIECE_SIZE`. Then the next piece begins with a letter of the word.
     """
     start = 0
     while start < len(text):
         shortest, longest = start + PIECE_SIZE, start + 2 * PIECE_SIZE
-        gap = SPACE.search(text, shortest, longest) or BETWEEN_WORDS.search(text, shortest, longest)
-        end = gap.end() if gap else longest
+        borders = (border.search(text, shortest, longest) for border in BORDERS)
+        border = next(filter(None, borders), None)
+        end = border.end() if border else longest
         yield text[start:end]
         start = end
 

@@ -5,21 +5,21 @@ from typing import Annotated
 
 from pydantic import MISSING, BaseModel, Field, StringConstraints
 
-from app.params import NO_NUL, RequestBody
+from app.params import NOT_BLANK, RequestBody
 
 PostTitle = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_NUL),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NOT_BLANK),
     Field(examples=["Hello"]),
 ]
 PostBody = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000, pattern=NO_NUL),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000, pattern=NOT_BLANK),
     Field(examples=["The first words of a new blog."]),
 ]
 CommentBody = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=5_000, pattern=NO_NUL),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=5_000, pattern=NOT_BLANK),
     Field(examples=["Well said."]),
 ]
 

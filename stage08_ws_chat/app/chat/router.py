@@ -117,7 +117,7 @@ async def say(frame: str, connection: Connection, hub: Hub) -> str | None:
                 message_in, connection.user, connection.websocket.state.engine
             )
         except UserIsGone:
-            connection.end(status.WS_1008_POLICY_VIOLATION)  # the same code as for their token
+            connection.end(status.WS_1008_POLICY_VIOLATION)  # the code for an invalid token
             return "The account does not exist any more"
         except ClientIdIsTaken:
             return "client_id: you have sent another text with the same client_id"

@@ -43,7 +43,7 @@ async def store_message(
         )
         async with AsyncSession(engine) as session:
             stored = await session.scalar(statement)
-        if stored is None:  # the other constraint has failed: the user's
+        if stored is None:  # so the foreign key failed: the user is gone
             raise UserIsGone from None
         if stored.text != message_in.text:
             raise ClientIdIsTaken from None

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 
 from app.jobs.models import JobStatus
-from app.params import RequestBody
+from app.params import NOT_BLANK, RequestBody
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -46,7 +46,12 @@ def to_utc(time: datetime) -> datetime:
 
 
 JobText = Annotated[
-    str, AfterValidator(check_text), Field(examples=["To be, or not to be. That is the question."])
+    str,
+    AfterValidator(check_text),
+    Field(
+        examples=["To be, or not to be. That is the question."],
+        json_schema_extra={"pattern": NOT_BLANK},  # what /docs shows
+    ),
 ]
 RunAt = Annotated[
     AwareDatetime,

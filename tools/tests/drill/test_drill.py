@@ -6,15 +6,15 @@ from tools.drill.record import CHAT, JOB, WRITE, Difference, Record, compare
 from tools.drill.report import Result, as_markdown, as_text
 
 
-def test_what_was_acknowledged_and_is_not_there_is_lost() -> None:
+def test_an_acknowledged_text_that_is_missing_is_lost() -> None:
     assert compare("todo", ["a", "b"], ["b"]) == Difference(["todo: a"], [])
 
 
-def test_what_is_there_twice_is_doubled_whether_acknowledged_or_not() -> None:
+def test_a_text_that_exists_twice_is_doubled_also_without_an_answer() -> None:
     assert compare("todo", ["a"], ["a", "a", "b", "b"]) == Difference([], ["todo: a", "todo: b"])
 
 
-def test_what_is_there_without_an_answer_is_all_right() -> None:
+def test_a_text_that_exists_without_an_answer_is_right() -> None:
     assert not compare("todo", ["a"], ["a", "b"])
 
 
@@ -25,7 +25,7 @@ def test_an_outage_lasts_from_one_good_answer_to_the_next() -> None:
     assert record.longest_outage(CHAT) == 10.0
 
 
-def test_the_table_tells_what_is_wrong() -> None:
+def test_the_table_shows_broken_promises() -> None:
     record = Record(began=100.0, ended=110.0)
     record.error(JOB, "503")
     result = Result(3, "a title", record, "a note", Difference(["todo: a"], ["todo: b", "todo: c"]))

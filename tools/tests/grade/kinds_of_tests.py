@@ -1,4 +1,4 @@
-"""A pytest plugin that prints what each collected test is: contract or craft, and what it cites.
+"""A pytest plugin that prints the kind and the cited sentences of each collected test.
 
     pytest --collect-only -p tools.tests.grade.kinds_of_tests tests/stage01
 

@@ -1,8 +1,8 @@
-"""Stage 1 with names of its own: `/api/v1/tasks`, and a todo's `title` is called `name`.
+"""Stage 1 with other names: `/api/v1/tasks`, and a todo's `title` is called `name`.
 
     STAGE_DIRECTORY=… uvicorn renamed:app
 
-A solution that differs from the contract in nothing else, for a profile to describe.
+It differs from the contract in nothing else, so a profile can describe it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ async def app(
     receive: Callable[[], Awaitable[Message]],
     send: Callable[[Message], Awaitable[None]],
 ) -> None:
-    """Translate requests and answers; the contract's own names mean nothing here."""
+    """Translate requests and answers; the contract's own names do not work here."""
     if scope["type"] != "http":
         await inner(scope, receive, send)
         return

@@ -1,4 +1,4 @@
-"""Running the grading as a person does, and reading its report."""
+"""Runs a grade like a person and reads its report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ THOROUGH_PATIENCE = 1900
 
 @dataclass(frozen=True)
 class Report:
-    """What the grading printed, wrote and ended with."""
+    """The output, the files and the exit code of a grade."""
 
     exit_code: int
     printed: str
@@ -47,17 +47,17 @@ class Report:
         return {row["id"]: row["status"] for row in self.json["requirements"]}
 
     def file(self, name: str) -> str:
-        """Return what was written to a file."""
+        """Return the text of a written file."""
         return (self.directory / name).read_text(encoding="utf-8")
 
 
 def grade_command(directory: Path, *arguments: str) -> list[str]:
-    """Return the command that grades, from `directory`."""
+    """Return the command of a grade in `directory`."""
     return [sys.executable, "-m", "tools.grade", f"--directory={directory}", *arguments]
 
 
 def grade(directory: Path, *arguments: str, **environment: str) -> Report:
-    """Grade in `directory`, where all reports go; colours would be shown if they could."""
+    """Grade in `directory`, which gets all reports; colours are allowed."""
     directory.mkdir(exist_ok=True)
     files = ["--json=report.json", "--junit=report.xml", "--html=report.html"]
     files = files if "--roster" not in arguments else []
@@ -75,7 +75,7 @@ def grade(directory: Path, *arguments: str, **environment: str) -> Report:
 
 
 def grade_here(directory: Path, *arguments: str) -> Report:
-    """Do the same inside this process: for a command that ends before it starts pytest."""
+    """Do the same inside this process, for a command that ends before it starts pytest."""
     out, errors = io.StringIO(), io.StringIO()
     before = signal.getsignal(signal.SIGTERM)
     options = [f"--directory={directory}", "--json=report.json", *arguments]
@@ -88,7 +88,7 @@ def grade_here(directory: Path, *arguments: str) -> Report:
 
 
 def judge_here(*arguments: str) -> tuple[Grade, str]:
-    """Grade one solution inside this process; return its grade and what would be printed of it."""
+    """Grade one solution inside this process; return its grade and its report."""
     options = parse(arguments)
     assert options.subject is not None
     result = grade_subject(options, options.subject, lambda _: None)

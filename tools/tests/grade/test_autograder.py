@@ -1,4 +1,4 @@
-"""The autograder for Gradescope: what is in its file, and that it grades where it is unpacked."""
+"""The autograder for Gradescope has the right files and grades after it was unpacked."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tools.grade import autograder
 from tools.tests.grade.running import HERE
 
 STAGE = find_stage(load_course(), "1")
-SYSTEM_PYTHON = Path("/usr/bin/python3")  # one that every user may run
+SYSTEM_PYTHON = Path("/usr/bin/python3")  # a Python that every user may run
 as_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0,
     reason="Gradescope runs an autograder as root, who runs a submission as somebody else",
@@ -73,7 +73,7 @@ def run(place: Path, submission: Path, learner: str, *arguments: str) -> dict[st
     shutil.copytree(submission, place / "submission" / "folder", symlinks=True)
     with zipfile.ZipFile(make(place, *arguments)) as archive:
         archive.extractall(place / "source")
-    # What setup.sh installs: it would take minutes, and change this machine.
+    # Stands in for the installation by setup.sh, which would take minutes and change this machine.
     (place / "source" / "grader").symlink_to(tools_python().parent.parent)
     (place / "solution").symlink_to(stage_python(STAGE).parent.parent)
     done = subprocess.run(

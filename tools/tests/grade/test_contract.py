@@ -19,7 +19,7 @@ from tools.tests.grade import kinds_of_tests
 SUITES = [f"tests/{stage.name}" for stage in load_course()]
 SENTENCES = load_sentences()
 
-pytestmark = pytest.mark.timeout(300)  # collecting takes seconds, on a busy machine many
+pytestmark = pytest.mark.timeout(300)  # collecting takes seconds, or many seconds on a busy machine
 
 SOURCE = """
 import pytest
@@ -62,7 +62,7 @@ def test_cites_nothing(): ...
 
 @pytest.fixture(scope="module")
 def tests() -> list[dict[str, Any]]:
-    """Return the kind of each test of the graded suites, as its markers say it."""
+    """Return the kind of each test of the graded suites, from its markers."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:randomly"]
     command += ["-p", "no:cacheprovider", "-p", kinds_of_tests.__name__, "--assert=plain"]
     done = subprocess.run([*command, *SUITES], cwd=ROOT, capture_output=True, text=True)
@@ -103,7 +103,7 @@ def test_a_craft_test_cites_sentences_that_are_craft(tests: list[dict[str, Any]]
     assert wrong == set()
 
 
-def test_every_sentence_is_covered_by_a_test_that_grades(tests: list[dict[str, Any]]) -> None:
+def test_every_sentence_has_a_contract_test(tests: list[dict[str, Any]]) -> None:
     covered = {name for test in tests if not test["is_craft"] for name in test["cites"]}
     graded = {name for name, sentence in SENTENCES.items() if not sentence.is_craft}
     assert graded - covered == set()
@@ -114,7 +114,7 @@ def test_no_id_of_a_test_is_an_address_in_memory(tests: list[dict[str, Any]]) ->
     assert [test["test"] for test in tests if unnamed.search(test["test"])] == []
 
 
-def test_every_test_that_grades_has_a_hint_in_both_languages(tests: list[dict[str, Any]]) -> None:
+def test_every_contract_test_has_a_hint_in_both_languages(tests: list[dict[str, Any]]) -> None:
     known = load_test_hints()
     grading = {
         name_of_test(test["test"].partition("[")[0])
@@ -128,7 +128,7 @@ def test_every_test_that_grades_has_a_hint_in_both_languages(tests: list[dict[st
         assert len(hint["en"].split()) <= 32, test
 
 
-def test_a_sentence_is_told_in_its_own_words() -> None:
+def test_a_sentence_is_quoted_without_its_heading() -> None:
     assert SENTENCES["E3"].text == "Unknown ids answer 404"
     assert SENTENCES["T9"].text == "`DELETE /todos/{id}` · 204 · 404"
     assert SENTENCES["E13"].text == "HEAD works wherever GET does"
@@ -152,7 +152,7 @@ def test_every_sentence_and_every_row_of_a_table_has_an_id() -> None:
     assert [row for row in rows if "[" not in row.split(" | ")[0].rpartition("`")[2]] == []
 
 
-def test_ids_are_there_once() -> None:
+def test_ids_are_unique() -> None:
     text = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8").partition("\n## ")[2]
     assert [name for name in SENTENCES if text.count(f"[{name}]") != 1] == []
 
@@ -167,5 +167,5 @@ def test_the_closest_marker_wins(tmp_path: Path, stage: int) -> None:
     assert (said["test_variants[a]"], said["test_variants[b]"]) == ("contract T1", "craft")
     assert said["test_since"] == ("contract E22" if stage == 4 else "craft E22")
     everything = "\n".join(lines)
-    assert "test_both: contract and craft at once" in everything
+    assert "test_both: both contract and craft" in everything
     assert "test_cites_nothing: contract cites no sentence" in everything

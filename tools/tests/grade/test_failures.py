@@ -1,4 +1,4 @@
-"""A report tells a failure in words: no `assert`, but the request and the line that raised."""
+"""A report shows a failure in words: the request and the line of the exception, and no `assert`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ FIRST, WITH_USERS = find_stage(STAGES, "1"), find_stage(STAGES, "3")
         ("assert (1 == 2 and True)", "", ""),
     ],
 )  # fmt: skip
-def test_an_assertion_becomes_expected_and_got(said: str, expected: str, got: str) -> None:
+def test_an_assertion_becomes_expected_and_actual(said: str, expected: str, got: str) -> None:
     exchange.forget()
     assert explain(AssertionError(said), f"AssertionError: {said}") == (expected, got)
 
@@ -71,13 +71,13 @@ def test_a_timeout_names_the_request_that_waits() -> None:
     exchange.forget()
 
 
-def test_nothing_shown_is_an_address_in_memory_or_kilobytes() -> None:
+def test_a_report_shows_no_memory_address_and_no_long_text() -> None:
     assert short("{'x': <object object at 0x7f00>}") == "{'x': something else}"
     assert len(short("9" * 9_000)) < LONGEST + 5
     assert expected_of("404") == "404 Not Found"
 
 
-def test_a_body_is_told_in_brief_and_made_again_by_a_short_program() -> None:
+def test_a_body_is_shortened_and_a_short_program_makes_it_again() -> None:
     body = exchange.Body.of(b'{"title":"' + b"x" * 1_048_577 + b'"}', to_make=True)
     assert body.briefly() == '{"title":"xxx…… (1048589 bytes in all)'
     assert body.program == "('{\"title\":\"' + 'x' * 1048577 + '\"}').encode()"
@@ -125,7 +125,7 @@ TypeError: Cannot read properties of undefined (reading 'title')
 """
 
 
-def test_the_exception_of_that_request_alone_is_found_with_the_line_of_the_solution() -> None:
+def test_only_the_exception_of_the_request_is_found_with_its_line() -> None:
     log = UVICORN.replace("{place}", "/w/solution")
     found = exception_in(log, "POST /auth/register", "/w/solution")
     source = 'raise RuntimeError("no such user") from None'
@@ -256,7 +256,7 @@ def test_a_5xx_shows_its_exception_and_the_line_and_no_other_failure_shows_the_l
 
 @pytest.fixture(scope="module")
 def with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
-    """A server that has users, as a learner would have started it."""
+    """A server with users, started like a learner's."""
     server = stage_server(WITH_USERS, tmp_path_factory.mktemp("users"), forked=True)
     server.start()
     yield server

@@ -1,4 +1,4 @@
-"""The tester is tested: what is right scores, what is broken gets a report, never a traceback."""
+"""Right solutions earn their rows; broken ones get a report and no traceback."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ from tools.tests.grade.running import (
     judge_here,
 )
 
-# A whole grade may take a minute, on a machine that is busy a few.
+# A complete grade may take a minute, or a few on a busy machine.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 STAGES = load_course()
@@ -43,7 +43,7 @@ FOREIGN = 500  # todos of somebody else
 PATIENT = ("--answer-within=20",)  # other tests run beside it
 IMPATIENT = ("--answer-within=0.5", "--start-within=2")
 
-# The exit code that each kind of odd server leads to: 2 where nothing ever answered.
+# The exit code for each kind of odd server: 2 if it never answers.
 ODD = {
     **dict.fromkeys(["silent", "closes", "garbage"], 2),
     **dict.fromkeys(["html", "redirects", "cut", "crashes", "hangs", "endless", "drips"], 1),
@@ -51,14 +51,14 @@ ODD = {
 
 
 def reference(stage: Stage = FIRST) -> tuple[str, ...]:
-    """Return the arguments that grade a stage as somebody's solution."""
+    """Return the arguments that grade a stage like a learner's solution."""
     command = f"{stage_python(stage)} -m uvicorn app.main:app --port {{port}}"
     return (f"--stage={stage.number}", f"--cmd={command}", f"--cwd={ROOT / stage.directory}")
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """The report on a reference, started by a command: the one that several tests read."""
+    """The report of a reference that a command started; several tests read it."""
     options = ("--markdown=report.md", "--strict", *PATIENT)  # craft counts, too
     return grade(tmp_path_factory.mktemp("good"), *reference(REFERENCE), *options)
 
@@ -109,7 +109,7 @@ class TestTheReference:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
-    """A reference that somebody started, full of somebody else's todos. Two tests grade it."""
+    """A running reference with many todos of another user. Two tests grade it."""
     command = [str(stage_python(FIRST)), "-m", "uvicorn", "app.main:app", "--port", "{port}"]
     app = ["--app-dir", str(ROOT / FIRST.directory)]
     server = LaunchedServer([*command, *app], tmp_path_factory.mktemp("up"))
@@ -122,11 +122,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
 
 
 class TestAServerThatIsUp:
-    """One server, graded by its address twice, whatever is in it."""
+    """One server with data, graded twice by its address."""
 
-    def test_a_server_that_is_up_is_graded_whatever_is_in_it(
-        self, up: LaunchedServer, tmp_path: Path
-    ) -> None:
+    def test_a_running_server_with_data_is_graded(self, up: LaunchedServer, tmp_path: Path) -> None:
         report = grade(tmp_path, "--stage=1", f"--base-url={up.base_url}")
         assert up.exit_code is None
         assert report.exit_code == 0, report.printed
@@ -163,30 +161,30 @@ class TestAServerThatIsUp:
 
 def odd(kind: str) -> tuple[str, ...]:
     """Return the arguments that grade a server of this kind."""
-    # From stage 2 on it is asked first whether it has the earlier ones.
+    # From stage 2 on the grader first checks for the earlier stages.
     stage = {"broken-websocket": 8, "drips": 3}.get(kind, 1)
-    # In half a second an answer without an end is a gigabyte, which costs more than it shows.
+    # In half a second an endless answer has a gigabyte, which is too expensive here.
     more = ("--answer-within=0.1",) if kind == "endless" else ()
     return (f"--stage={stage}", f"--cmd={odd_server(kind)}", *IMPATIENT, *more)
 
 
 def assert_it_has_a_report(kind: str, exit_code: int, statuses: Set[str], printed: str) -> None:
-    """Nothing passes; what is our own fault, or might be, costs nobody anything."""
+    """Nothing passes; a possible fault of ours costs no points."""
     assert exit_code == ODD[kind], printed
     assert "pass" not in statuses
     assert (statuses == {"error"}) == (ODD[kind] == 2)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ODD if kind not in ("html", "crashes")])
-def test_whatever_a_server_does_there_is_a_report(kind: str) -> None:
+def test_each_odd_server_gets_a_report(kind: str) -> None:
     result, printed = judge_here(*odd(kind))
     statuses = {row.status for row in result.rows}
     assert_it_has_a_report(kind, result.exit_code, statuses, printed)
     assert result.score.earned == 0
-    assert "torn down" not in printed  # a test that was left out makes the next one no failure
+    assert "torn down" not in printed  # a skipped test must not fail the next one
 
 
-def test_a_chat_that_speaks_no_websocket_has_a_report_with_what_it_said() -> None:
+def test_the_report_shows_the_answer_of_a_chat_without_websocket() -> None:
     result, printed = judge_here(*odd("broken-websocket"))
     assert result.exit_code == 1, printed
     statuses = {row.id: row.status for row in result.rows}
@@ -195,7 +193,7 @@ def test_a_chat_that_speaks_no_websocket_has_a_report_with_what_it_said() -> Non
     assert any("101 Switching Protocols" in text for text in frames)
 
 
-def test_what_broke_the_server_is_told_with_its_last_words() -> None:
+def test_the_report_shows_the_request_that_ended_the_server_and_its_last_output() -> None:
     result, printed = judge_here(*odd("crashes"))
     assert_it_has_a_report("crashes", result.exit_code, {r.status for r in result.rows}, printed)
     first = next(failure for row in result.rows for failure in row.failures)
@@ -204,7 +202,7 @@ def test_what_broke_the_server_is_told_with_its_last_words() -> None:
     assert "exit code 3" in printed
 
 
-def test_what_a_server_answers_is_no_markup_and_the_report_speaks_russian(tmp_path: Path) -> None:
+def test_answers_are_never_markup_and_the_report_is_in_russian(tmp_path: Path) -> None:
     report = grade(tmp_path, *odd("html"), "--lang=ru", "--hint=3")
     assert_it_has_a_report("html", report.exit_code, {*report.statuses.values()}, report.printed)
     assert report.json["summary"]["earned"] == 0
@@ -222,29 +220,27 @@ def test_what_a_server_answers_is_no_markup_and_the_report_speaks_russian(tmp_pa
     assert json.loads(report.file(".grade/hints.json"))["1.1"]["hint"] == 1
 
 
-def test_where_nobody_listens_it_is_our_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_server_is_exit_code_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner, "ANSWERS_WITHIN", 0.2)
     report = grade_here(tmp_path, "--stage=1", "--base-url=http://127.0.0.1:9")
     assert (report.exit_code, set(report.statuses.values())) == (2, {"error"})
     assert "nothing usable answers at http://127.0.0.1:9" in report.printed
 
 
-def test_a_command_that_is_not_there_says_where_it_is_looked_for(tmp_path: Path) -> None:
+def test_a_missing_command_names_the_searched_directory(tmp_path: Path) -> None:
     report = grade_here(tmp_path, "--stage=1", "--cmd=no-such-server {port}")
     assert report.exit_code == 2
-    assert "there is no command no-such-server: make a `.venv` in" in report.printed
+    assert "no such command no-such-server: make a `.venv` in" in report.printed
 
 
-def test_a_command_that_makes_no_sense_is_one_clear_line(tmp_path: Path) -> None:
+def test_an_invalid_command_line_is_one_clear_line(tmp_path: Path) -> None:
     report = grade_here(tmp_path, "--stage=99", "--base-url=http://127.0.0.1:9")
     assert report.exit_code == 2
     assert report.errors.startswith("stage '99' does not exist: choose one of 1")
     assert len(report.errors.splitlines()) == 1
 
 
-def test_a_solution_with_names_and_a_port_of_its_own_is_graded_by_its_profile(
+def test_a_profile_translates_other_names_and_a_fixed_port(
     tmp_path: Path,
 ) -> None:
     port = free_port()
@@ -257,14 +253,14 @@ def test_a_solution_with_names_and_a_port_of_its_own_is_graded_by_its_profile(
         *("--env", f"STAGE_DIRECTORY={ROOT / FIRST.directory}"),
     )
     assert result.score.earned == result.score.checkable == 6, printed
-    # It also breaks craft, and the report says so.
-    assert "head answers as get does" in printed
+    # It also fails craft tests, and the report shows them.
+    assert "head answers like get without a body" in printed
     assert result.exit_code == 0
-    # It takes a second server, and there is one port.
+    # That needs a second server, but there is only one port.
     assert {row.id: row.status for row in result.rows}["1.7"] == "not_checked"
 
 
-def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Path) -> None:
+def test_watch_shows_the_effect_of_a_change_at_once(tmp_path: Path) -> None:
     solution, report = tmp_path / "solution", tmp_path / "report.json"
     shutil.copytree(ROOT / FIRST.directory, solution, ignore=shutil.ignore_patterns("__pycache__"))
     service = solution / "app" / "todos" / "service.py"
@@ -274,7 +270,7 @@ def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Pat
     def says(status: str) -> bool:
         try:
             rows = json.loads(report.read_text(encoding="utf-8"))["requirements"]
-        except (FileNotFoundError, ValueError):  # not there yet, or not all of it
+        except (FileNotFoundError, ValueError):  # missing, or incomplete
             return False
         return bool({row["id"]: row["status"] for row in rows}["1.1"] == status)
 
@@ -292,23 +288,23 @@ def test_whoever_writes_a_solution_sees_at_once_what_a_change_does(tmp_path: Pat
         watching.terminate()
         watching.wait(timeout=60)
     printed = log.read_text(encoding="utf-8")
-    # It is interrupted if the signal comes between the report and its look for the next change.
+    # The grader ends by the signal also between the report and the next change.
     assert watching.returncode in (0, INTERRUPTED), printed
     assert "Changed: app/todos/service.py; grading again" in printed
     assert "Sum: 7 earned / 7 checkable / 7 total" in printed
 
 
-def test_each_change_is_news_also_one_that_comes_while_it_grades(tmp_path: Path) -> None:
+def test_each_change_starts_a_grade_also_one_during_a_grade(tmp_path: Path) -> None:
     (tmp_path / "main.py").touch()
     end = threading.Event()
     news = changes(tmp_path, [tmp_path / "report.json"], end)
 
-    next(news)  # it looks: the first grade begins, whatever there is
+    next(news)  # the first grade begins, whatever there is
     (tmp_path / "main.py").write_text("edited = 1\n", encoding="utf-8")  # meanwhile
     assert next(news)
     (tmp_path / "report.json").write_text("{}", encoding="utf-8")
     (tmp_path / "main.py").write_text("edited = 2\n", encoding="utf-8")
     changed = {Path(path).name for _, path in next(news)}
-    assert changed == {"main.py"}, "a report is no news"
+    assert changed == {"main.py"}, "a report does not start a grade"
     end.set()
     assert list(news) == []

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end all that was started, a server that ignores them too."""
+"""Ctrl-C and SIGTERM end everything that was started, even a server that ignores them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_interrupted_grading_leaves_no_server_behind(
         eventually(lambda: pid_in(pid_file) and "tests, 1." in log.read_text("utf-8"), within=60)
         assert runs(pid_in(pid_file))
         grading.send_signal(number)
-        grading.send_signal(number)  # somebody who is impatient breaks nothing off
+        grading.send_signal(number)  # a second Ctrl-C does not interrupt the cleanup
         grading.wait(timeout=30)
     finally:
         grading.kill()
@@ -113,7 +113,7 @@ def test_a_command_in_the_foreground_ends_with_a_signal_though_it_ignores_it(
     eventually(lambda: not runs(pid_in(file)), within=5)
 
 
-def test_a_process_that_a_command_left_behind_ends_with_it(tmp_path: Path) -> None:
+def test_a_process_that_a_command_left_ends_with_the_command(tmp_path: Path) -> None:
     command = in_foreground(tmp_path, "sh", "-c", "sleep 60 & echo $! >pid; exit 3")
     done = subprocess.run(command, cwd=ROOT, timeout=30, check=False)
     assert done.returncode == 3

@@ -1,4 +1,4 @@
-"""The HTML reports in a real Chromium: readable by everybody, small, dark, and by keyboard."""
+"""The HTML reports in a real Chromium: accessible, also small, dark, and by keyboard."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SPECIAL = {
 
 
 def grade(stage: int = 3) -> Grade:
-    """Return a grade in which each kind of row is there."""
+    """Return a grade with each kind of row."""
     rows = []
     for one in due(load_requirements(), stage):
         row = SPECIAL.get(one.id, Row("", "", 0, "pass", run=1, of=1))
@@ -73,7 +73,7 @@ def opened(visit: Visit, file: Path, page: str, scheme: str, width: int) -> Page
 
 
 def matrix(language: str = "en") -> str:
-    """Return the page of a class, with a name that is long."""
+    """Return the page of a class with a long name."""
     lost = Grade(8, tuple(replace(row, status="error") for row in grade(8).rows), problem="gone")
     good = Grade(8, tuple(Row(r.id, r.text, r.stage, "pass") for r in grade(8).rows))
     names = ("Ada", "Maximiliana-Konstantinopolskaya of the Second Course", "Ада")
@@ -81,7 +81,7 @@ def matrix(language: str = "en") -> str:
     return report_html.render_matrix(learners, language)
 
 
-def test_axe_sees_a_page_that_is_wrong(visit: Visit, tmp_path: Path) -> None:
+def test_axe_reports_a_page_with_mistakes(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit, tmp_path / "page.html", "<p style='color: #aaa'>pale</p>", "light", 320)
     found = {line.partition(":")[0] for line in violations(page)}
     assert {"color-contrast", "html-has-lang", "landmark-one-main"} <= found

@@ -1,7 +1,7 @@
-"""The files for a platform have the form that the platform publishes, with the right points.
+"""The files for a platform have its published format and the right points.
 
-The schemas here say what the pages named beside them say. Where a platform reads text, the test
-reads it as the platform's own program does.
+The schemas here follow the pages named beside them. If a platform reads text, the test reads it
+like the platform's own program.
 """
 
 import json
@@ -29,7 +29,7 @@ from tools.grade.results import Grade, Row, due
 from tools.grade.weights import Weights, points_of, read_weights, shared
 from tools.tests.grade.running import grade_here
 
-# A server said this, to look like a platform's own words.
+# A server's output that looks like output for a platform.
 FORGED = "Grade :=>>10\n--|>\nGrade :=>>10\r\nGrade :=>>10 <script>alert(1)</script> \x00 \ud800"
 
 GRADE = Grade(
@@ -164,13 +164,13 @@ CODERUNNER: dict[str, Any] = {
 
 
 def written(name: str, grade: Grade = GRADE, weights: Weights = WEIGHTS) -> str:
-    """Return what is written for a platform, as a file holds it."""
+    """Return the file for a platform."""
     text = FORMATS[name](grade, points_of(grade, weights), weights)
     return text.encode("utf-8", "replace").decode()
 
 
 def content(name: str, schema: Mapping[str, Any], grade: Grade = GRADE) -> dict[str, Any]:
-    """Return what is written for a platform that reads JSON, once its schema has taken it."""
+    """Return the JSON for a platform after its schema has accepted it."""
     read: dict[str, Any] = json.loads(written(name, grade))
     fastjsonschema.compile(dict(schema))(read)
     return read
@@ -178,7 +178,7 @@ def content(name: str, schema: Mapping[str, Any], grade: Grade = GRADE) -> dict[
 
 @pytest.fixture(autouse=True)
 def _runner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Classroom 50's runner tells its autograder whom it grades."""
+    """Classroom 50's runner names the learner in variables."""
     for name in CLASSROOM50.values():
         monkeypatch.setenv(name, f"the {name}")
     monkeypatch.setenv("ASSIGNMENT_TYPE", "individual")
@@ -213,7 +213,7 @@ def test_gradescope_gets_a_test_case_a_row_with_its_points_and_visibility() -> N
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_suggestions_are_advice_that_has_no_points(name: str) -> None:
+def test_suggestions_are_advice_without_points(name: str) -> None:
     advice = Outcome("t.py::test_head_answers", "failed", expected="200", got="405", craft=True)
     variant = replace(advice, test=f"{advice.test}[x]")
     advised = replace(GRADE.rows[3], suggestions=(advice, variant))
@@ -237,7 +237,7 @@ def test_classroom50_gets_whole_points_and_what_its_runner_said() -> None:
         written("classroom50", weights=Weights({"2.3": 2.5}))
 
 
-def test_classroom50_is_only_where_its_runner_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classroom50_works_only_in_its_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUBMISSION_TAG")
     with pytest.raises(CourseError, match="SUBMISSION_TAG is not set"):
         parse(["--stage=1", "--base-url=http://127.0.0.1:9", "--classroom50=result.json"])
@@ -317,7 +317,7 @@ def test_an_ungradeable_run_is_no_mark_where_a_platform_has_a_form_for_that() ->
     assert (result["score"], result["max-score"], result["tests"]) == (0, 0, [])
     text = written("vpl", NOTHING)
     assert "Grade :=>>" not in text
-    assert vpl_comments(text)[0].endswith("that is its own.")
+    assert vpl_comments(text)[0].endswith("correct that error.")
     with pytest.raises(json.JSONDecodeError):
         json.loads(written("coderunner", NOTHING))
 
@@ -326,7 +326,7 @@ def test_an_ungradeable_run_is_no_mark_where_a_platform_has_a_form_for_that() ->
     ("points", "count", "shares"),
     [(7, 3, [3, 2, 2]), (1, 4, [0.25] * 4), (2.5, 2, [1.25, 1.25]), (0, 2, [0, 0]), (5, 0, [])],
 )
-def test_the_points_of_a_stage_are_shared_in_whole_numbers_where_they_can_be(
+def test_points_of_a_stage_are_divided_into_whole_numbers_if_possible(
     points: float, count: int, shares: list[float]
 ) -> None:
     assert shared(points, count) == shares
@@ -461,7 +461,7 @@ def test_the_autograder_of_the_page_calls_the_grader(
     assert options.platforms.files == {"classroom50": submission / "result.json"}
 
 
-def test_the_page_names_the_limits_that_there_are() -> None:
+def test_the_page_names_the_real_limits() -> None:
     limits = LIMITS
     for text in (
         f"{limits.memory // MIB} MiB of memory",

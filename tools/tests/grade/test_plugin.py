@@ -1,4 +1,4 @@
-"""The part of a grading inside pytest: what grades comes first, and craft costs nobody anything."""
+"""The part of a grade inside pytest: contract tests come first, and craft costs no points."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_fine():
 
 
 def run(directory: Path, *options: str, base_url: str = NOBODY, **sources: str) -> Suite:
-    """Run suites under the plugin, each of one file, and return what it wrote down."""
+    """Run suites of one file each under the plugin, and return its record."""
     events = directory / "events.jsonl"
     events.touch()
     for suite, source in sources.items():
@@ -111,14 +111,14 @@ def test_contract_tests_come_first_and_craft_that_hangs_is_left_out(tmp_path: Pa
     assert (suite.gave_up, suite.missing, len(suite.missing_craft)) == ((), set(), 2)
 
 
-def test_strict_lets_craft_count(tmp_path: Path) -> None:
+def test_strict_counts_craft_tests(tmp_path: Path) -> None:
     suite = run(tmp_path, "--stage=1", "--grade-strict", stage01=HANGS)
     assert suite.craft == ()
     assert len(suite.outcomes) == 6
     assert not any(outcome.craft for outcome in suite.outcomes)
 
 
-def test_a_suite_that_is_given_up_makes_no_other_fail(tmp_path: Path) -> None:
+def test_a_suite_that_is_given_up_does_not_stop_the_others(tmp_path: Path) -> None:
     suite = run(tmp_path, "--stage=2", stage01=GIVEN_UP, stage02=FINE)
     assert [one.directory for one in suite.gave_up] == ["stage01/"]
     ends = [(outcome.test.partition("/")[0], outcome.verdict) for outcome in suite.outcomes]

@@ -1,4 +1,4 @@
-"""A grading tells its progress, and remembers its result until the next one."""
+"""A grade shows its progress and stores its result for the next one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tools.tests.grade.test_results import ADD, LIST, ROWS, failed, judged, pass
 
 
 class Terminal(io.StringIO):
-    """A stream that says that it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         """Say so."""
@@ -30,7 +30,7 @@ class Terminal(io.StringIO):
 
 
 def events_of(directory: Path, *tests: str, verdict: str = "passed") -> Path:
-    """Return a file in which pytest wrote down these tests, as the last of three."""
+    """Return a file in which pytest recorded these tests, the last one incomplete."""
     file = directory / "events.jsonl"
     chosen = [*LIST.tests, *ADD.tests, "t.py::test_1.2"]
     write_event(file, "chosen", chosen=chosen, left_out=[], craft=[])
@@ -41,7 +41,7 @@ def events_of(directory: Path, *tests: str, verdict: str = "passed") -> Path:
     return file
 
 
-def test_on_a_terminal_one_line_says_which_row_and_how_many(tmp_path: Path) -> None:
+def test_a_terminal_shows_the_row_and_the_count_on_one_line(tmp_path: Path) -> None:
     terminal = Terminal()
     following = Progress(ROWS, terminal)
     events = events_of(tmp_path, LIST.tests[0])
@@ -54,7 +54,7 @@ def test_on_a_terminal_one_line_says_which_row_and_how_many(tmp_path: Path) -> N
     assert terminal.getvalue().endswith("\r\x1b[Ka line that stays\n")
 
 
-def test_elsewhere_a_line_comes_from_time_to_time(
+def test_a_file_gets_a_line_from_time_to_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = io.StringIO()
@@ -68,7 +68,7 @@ def test_elsewhere_a_line_comes_from_time_to_time(
     assert stream.getvalue() == "1 из 3 проверок, 1.1 List\n"
 
 
-def test_the_rows_that_failed_before_are_told_before_the_rest(tmp_path: Path) -> None:
+def test_rows_that_failed_before_are_reported_first(tmp_path: Path) -> None:
     stream = io.StringIO()
     following = Progress(ROWS, stream)
     following.look_first_at({"1.1": 48, "1.2": 2})
@@ -121,7 +121,7 @@ def graded(*failing: int) -> Grade:
     return Grade(1, tuple(rows.values()))
 
 
-def test_a_grade_says_what_changed_since_the_last_one(tmp_path: Path) -> None:
+def test_a_grade_shows_the_changes_since_the_last_one(tmp_path: Path) -> None:
     first = history.with_changes(graded(48), "s", "quick", tmp_path)
     assert first.changes is None
     second = history.with_changes(graded(28), "s", "quick", tmp_path)
@@ -136,14 +136,14 @@ def test_a_grade_says_what_changed_since_the_last_one(tmp_path: Path) -> None:
     assert "Nothing has changed since the last grade." in render(same, colour=False)
 
 
-def test_another_look_or_another_solution_is_not_compared(tmp_path: Path) -> None:
+def test_only_grades_of_the_same_kind_and_solution_are_compared(tmp_path: Path) -> None:
     history.with_changes(graded(48), "s", "quick", tmp_path)
     assert history.with_changes(graded(28), "s", "thorough", tmp_path).changes is None
     assert history.with_changes(graded(28), "other", "quick", tmp_path).changes is None
     assert history.failing_last(1, "s", "quick", tmp_path) == {}
 
 
-def test_a_grade_that_found_nothing_out_is_not_remembered(tmp_path: Path) -> None:
+def test_a_grade_without_results_is_not_stored(tmp_path: Path) -> None:
     history.with_changes(graded(48), "s", "quick", tmp_path)
     lost = replace(graded(), rows=(Row("1.1", "List", 1, "error"),), problem="it is gone")
     assert history.with_changes(lost, "s", "quick", tmp_path).changes is None
@@ -151,7 +151,7 @@ def test_a_grade_that_found_nothing_out_is_not_remembered(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kept", ["", "[]", '{"stage 1, quick": 3}', '{"stage 1, quick": {}}'])
-def test_a_history_that_cannot_be_read_is_none(tmp_path: Path, kept: str) -> None:
+def test_an_unreadable_history_is_ignored(tmp_path: Path, kept: str) -> None:
     (tmp_path / ".grade").mkdir()
     (tmp_path / history.FILE).write_text(kept, encoding="utf-8")
     assert history.with_changes(graded(1), "s", "quick", tmp_path).changes is None

@@ -1,4 +1,4 @@
-"""From the ends of tests to a grade, and what is said beside it: the rules by themselves."""
+"""The rules that turn results of tests into a grade and its report."""
 
 import errno
 import itertools
@@ -46,12 +46,12 @@ ROWS = [LIST, READ, ADD]
 
 
 def passed(row: Requirement, variant: str = "") -> Outcome:
-    """Return a test of the row that is satisfied."""
+    """Return a passed test of the row."""
     return Outcome(row.tests[0] + variant, "passed")
 
 
 def failed(row: Requirement, step: str = "", variant: str = "") -> Outcome:
-    """Return a test of the row that is not, in a step of another row where one is named."""
+    """Return a failed test of the row; with `step` it failed in a step of another row."""
     return Outcome(row.tests[0] + variant, "failed", step=step, got="it")
 
 
@@ -74,28 +74,28 @@ def test_a_row_passes_when_all_of_its_tests_do() -> None:
     assert {row.status for row in rows.values()} == {"pass"}
 
 
-def test_one_variant_that_fails_is_a_row_that_fails() -> None:
+def test_a_row_fails_when_one_variant_fails() -> None:
     rows = judged(passed(LIST), failed(LIST, variant="[x]"), passed(READ), passed(ADD))
     assert [row.status for row in rows.values()] == ["fail", "pass", "pass"]
 
 
-def test_what_builds_on_something_broken_is_blocked_by_it() -> None:
+def test_a_row_that_builds_on_a_failed_row_is_blocked() -> None:
     rows = judged(failed(LIST, "1.3"), failed(READ, "1.1"), failed(ADD, "1.3"))
     assert [row.status for row in rows.values()] == ["blocked", "blocked", "fail"]
     assert (rows["1.1"].blocked_by, rows["1.2"].blocked_by) == ("1.3", "1.1")
 
 
-def test_a_row_that_is_well_by_its_own_tests_is_no_excuse() -> None:
+def test_a_row_that_passes_its_own_tests_blocks_no_other() -> None:
     rows = judged(failed(LIST, "1.3"), passed(READ), passed(ADD))
     assert (rows["1.1"].status, rows["1.3"].status) == ("fail", "pass")
 
 
-def test_rows_that_blame_one_another_fail() -> None:
+def test_rows_that_block_each_other_fail() -> None:
     rows = judged(failed(LIST, "1.3"), passed(READ), failed(ADD, "1.1"))
     assert (rows["1.1"].status, rows["1.3"].status) == ("fail", "fail")
 
 
-def test_a_failure_of_its_own_counts_whatever_else_is_broken() -> None:
+def test_an_own_failure_fails_a_row_even_if_another_row_fails() -> None:
     rows = judged(failed(LIST, "1.3"), failed(LIST, variant="[x]"), passed(READ), failed(ADD))
     assert rows["1.1"].status == "fail"
     assert rows["1.1"].failures[0].step == ""
@@ -107,7 +107,7 @@ def unfinished(row: Requirement, todo: str, step: str = "") -> Outcome:
     return replace(failed(row, step), exchange=exchange)
 
 
-def test_a_row_that_is_left_to_do_has_not_begun_and_holds_up_others() -> None:
+def test_a_row_with_a_todo_is_not_begun_and_others_wait_for_it() -> None:
     rows = judged(unfinished(LIST, "1.3"), failed(READ, "1.1"), unfinished(ADD, "1.2, 1.3"))
     assert [row.word for row in rows.values()] == ["waiting", "waiting", "to do"]
     assert (rows["1.1"].waiting_for, rows["1.2"].waiting_for) == ("1.3", "1.3")
@@ -121,14 +121,14 @@ def test_a_row_that_is_left_to_do_has_not_begun_and_holds_up_others() -> None:
     assert "Failed requirements" not in printed
 
 
-def test_a_row_in_work_shows_its_own_failure_before_what_is_left_to_do() -> None:
+def test_a_row_in_work_shows_its_own_failure_before_a_todo() -> None:
     rows = judged(passed(LIST), unfinished(READ, "1.2"), failed(READ, variant="[x]"), passed(ADD))
     row = rows["1.2"]
     assert (row.word, row.todo, row.waiting_for) == ("fail", "", "")
     assert [failure.todo for failure in row.failures] == ["", "1.2"]
 
 
-def test_a_row_of_which_all_is_left_in_the_source_has_not_begun(tmp_path: Path) -> None:
+def test_a_row_with_all_todos_in_the_source_is_not_begun(tmp_path: Path) -> None:
     stages = load_course()
     stage = find_stage(stages, "3")
     starter = tmp_path / "starter"
@@ -151,12 +151,12 @@ def test_rows_that_have_not_begun_are_no_failures_and_others_wait_for_them() -> 
     assert Grade(1, tuple(rows)).failing() == ()
 
 
-def test_a_todo_of_a_row_that_passes_is_no_excuse() -> None:
+def test_a_todo_of_a_passed_row_blocks_no_other() -> None:
     rows = judged(unfinished(LIST, "1.3"), passed(READ), passed(ADD))
     assert (rows["1.1"].status, rows["1.1"].waiting_for) == ("fail", "")
 
 
-def test_rows_of_one_stage_that_wait_for_the_same_are_one_line() -> None:
+def test_rows_of_a_stage_that_wait_for_the_same_row_are_one_line() -> None:
     held_up = Row("1.1", "Old", 1, "blocked", blocked_by="2.1", waiting_for="2.1")
     earlier = (held_up, replace(held_up, id="1.2"))
     todo = Row("2.1", "New", 2, "fail", failures=(unfinished(replace(LIST, id="2.1"), "2.1"),))
@@ -166,14 +166,14 @@ def test_rows_of_one_stage_that_wait_for_the_same_are_one_line() -> None:
     assert grade.regressions() == ()
 
 
-def test_an_earlier_row_that_waits_for_another_is_no_regression() -> None:
+def test_an_earlier_row_that_waits_is_not_a_regression() -> None:
     blocked = Row("1.1", "Old", 1, "blocked", blocked_by="2.1")
     broken = Row("1.2", "Older", 1, "fail", failures=(failed(replace(LIST, id="1.2")),))
     grade = Grade(2, (blocked, broken, Row("2.1", "New", 2, "fail", failures=(failed(LIST),))))
     assert [row.id for row in grade.regressions()] == ["1.2"]
 
 
-def test_the_sum_moves_with_the_tests_of_rows_in_work() -> None:
+def test_the_sum_counts_the_tests_of_rows_in_work() -> None:
     before = judged(passed(LIST), *(failed(READ, variant=f"[{n}]") for n in "abc"), passed(ADD))
     after = judged(passed(LIST), failed(READ), *(passed(READ, f"[{n}]") for n in "ab"), passed(ADD))
     sums = [report_terminal.total_line(Grade(1, tuple(r.values())), "en") for r in (before, after)]
@@ -183,14 +183,14 @@ def test_the_sum_moves_with_the_tests_of_rows_in_work() -> None:
     assert "1.2  fail             Read  (3 run, 1 failed)" in printed
 
 
-def test_what_no_client_sees_is_not_checked_and_says_why() -> None:
+def test_a_row_that_no_client_sees_is_not_checked_with_a_reason() -> None:
     rows = judged(skipped(LIST, "needs the source"), passed(READ), passed(ADD))
     assert (rows["1.1"].status, rows["1.1"].reason) == ("not_checked", "needs the source")
     score = Grade(1, tuple(rows.values())).score
     assert (score.earned, score.checkable, score.total) == (2, 2, 3)
 
 
-def test_a_row_about_a_restart_is_not_earned_by_what_else_ran() -> None:
+def test_a_row_about_a_restart_is_not_earned_by_its_other_tests() -> None:
     restart = replace(LIST, restart=True, tests=(*LIST.tests, "t.py::test_restart"))
     partly = replace(READ, tests=(*READ.tests, "t.py::test_kill"))
     outcomes = (
@@ -207,7 +207,7 @@ def test_a_row_about_a_restart_is_not_earned_by_what_else_ran() -> None:
     assert (rows["1.2"].status, rows["1.2"].reason) == ("pass", PARTLY_NEEDS_CMD)
 
 
-def test_what_a_server_kept_from_running_is_blocked_and_its_own_row_fails() -> None:
+def test_tests_that_a_dead_server_prevents_are_blocked_and_its_row_fails() -> None:
     gone = GaveUp("", "it is gone", READ.tests[0])
     rows = judged(passed(LIST), failed(READ), gave_up=(gone,))
     assert [row.status for row in rows.values()] == ["pass", "fail", "blocked"]
@@ -226,7 +226,7 @@ def test_a_suite_that_was_given_up_blocks_no_other() -> None:
     assert [row.status for row in rows.values()] == ["pass", "fail", "blocked"]
 
 
-def test_what_we_broke_is_an_error_and_costs_nothing() -> None:
+def test_a_fault_of_ours_is_an_error_and_costs_nothing() -> None:
     rows = judged(passed(LIST), Outcome(READ.tests[0], "error"), broken="pytest crashed")
     assert [row.status for row in rows.values()] == ["pass", "error", "error"]
     grade = Grade(1, tuple(rows.values()), problem="pytest crashed")
@@ -234,7 +234,7 @@ def test_what_we_broke_is_an_error_and_costs_nothing() -> None:
 
 
 def advised(row: Requirement, verdict: Verdict = "failed", step: str = "") -> Outcome:
-    """Return a craft test of the row, which is not satisfied unless `verdict` says otherwise."""
+    """Return a craft test of the row, which failed unless `verdict` says otherwise."""
     test = f"{row.tests[0]}[craft]"
     return Outcome(test, verdict, step=step, expected="307", got="404", craft=True, cites=("E14",))
 
@@ -269,7 +269,7 @@ def test_a_craft_test_that_was_not_run_or_broke_costs_nothing() -> None:
     assert (grade.suggestions(), grade.exit_code) == ((), 0)
 
 
-def test_a_row_of_craft_alone_is_not_checked_and_says_so() -> None:
+def test_a_row_with_only_craft_is_not_checked() -> None:
     grade = with_craft(advised(LIST), passed(READ), passed(ADD))
     assert (grade.rows[0].status, grade.rows[0].reason) == ("not_checked", ONLY_CRAFT)
     assert [one.row.id for one in grade.suggestions()] == ["1.1"]
@@ -278,7 +278,7 @@ def test_a_row_of_craft_alone_is_not_checked_and_says_so() -> None:
     assert grade.rows[0].reason == "needs the source of the app"
 
 
-def test_a_craft_test_that_depends_on_a_broken_row_is_no_suggestion() -> None:
+def test_a_craft_test_on_a_failed_row_is_not_a_suggestion() -> None:
     outcomes = (passed(LIST), advised(LIST, step="1.3"), passed(READ), failed(ADD), advised(ADD))
     assert with_craft(*outcomes).suggestions() == ()
 
@@ -289,11 +289,11 @@ def test_variants_of_one_suggestion_are_one() -> None:
     assert len(grade.suggestions()) == 1
 
 
-def test_every_report_tells_suggestions_apart_from_failures() -> None:
+def test_every_report_separates_suggestions_from_failures() -> None:
     grade = with_craft(passed(LIST), advised(LIST), passed(READ), passed(ADD))
     printed = report_terminal.render(grade, colour=False)
     assert "Sum: 3 earned / 3 checkable / 3 total (0 s). Craft: 1 suggestion\n" in printed
-    sentence = "A path with a slash too many answers 307 to the right one, on the host"
+    sentence = "A path with one slash too many answers 307 with the right path, on the host"
     for report in (printed, report_markdown.render(grade), report_html.render(grade)):
         assert "Craft: 1 suggestion" in report
         assert sentence in report
@@ -308,7 +308,7 @@ def test_every_report_tells_suggestions_apart_from_failures() -> None:
     assert (len(first["suggestions"]), first["failures"]) == (1, [])
 
 
-def test_a_failure_says_which_sentence_of_the_contract_it_is_about() -> None:
+def test_a_failure_names_its_sentence_of_the_contract() -> None:
     row = replace(BAD, failures=(replace(BAD.failures[0], cites=("E3",)),))
     grade = Grade(1, (row,))
     for report in (partial(report_terminal.render, colour=False), report_html.render):
@@ -335,13 +335,13 @@ def test_a_failure_says_which_sentence_of_the_contract_it_is_about() -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_fault_of_ours_is_told_from_one_of_the_server(
+def test_faults_of_ours_and_of_the_server_are_distinguished(
     error: BaseException, file: str, ours: bool
 ) -> None:
     assert is_ours(error, str(error), [("tests/stage01/t.py", "test_it"), (file, "f")]) == ours
 
 
-def test_exit_codes_say_whose_fault_it_is() -> None:
+def test_exit_codes_distinguish_faults() -> None:
     right = Row("1.1", "List", 1, "pass")
     assert Grade(1, (right,)).exit_code == 0
     assert Grade(1, (right, replace(right, status="blocked")), problem="p").exit_code == 1
@@ -349,7 +349,7 @@ def test_exit_codes_say_whose_fault_it_is() -> None:
     assert Grade(1, (right, replace(right, status="error"))).exit_code == 2
 
 
-def test_a_stage_that_a_solution_leaves_out_is_not_held_against_it() -> None:
+def test_a_stage_that_a_solution_leaves_out_is_not_checked() -> None:
     later = replace(LIST, id="6.1", stage=6)
     outcomes = (passed(later), failed(READ))
     rows = {row.id: row for row in judge([READ, later], Suite(outcomes), {1: "no /todos"})}
@@ -364,7 +364,7 @@ def test_a_row_that_ended_is_not_due() -> None:
     assert not any(row[0] in "CD3" for row in rows)
 
 
-def test_events_that_were_cut_short_are_read_as_far_as_they_go() -> None:
+def test_an_incomplete_last_event_is_ignored() -> None:
     lines = ['{"event": "chosen", "chosen": ["a"], "left_out": []}', '{"event": "outc']
     assert read_suite(lines).chosen == ("a",)
 
@@ -392,7 +392,7 @@ NUMBERS = itertools.count()
 BAD_GRADE = Grade(2, (BAD, Row("2.1", "SQLite", 2, "pass")), server=HOSTILE, log=HOSTILE)
 
 
-def test_what_a_server_says_is_text_in_every_report() -> None:
+def test_answers_of_a_server_are_text_in_every_report() -> None:
     page = report_html.render(BAD_GRADE)
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -403,7 +403,7 @@ def test_what_a_server_says_is_text_in_every_report() -> None:
     assert report_json.content(BAD_GRADE)["requirements"][0]["failures"][0]["got"] == HOSTILE
 
 
-def test_the_stage_comes_first_and_what_it_broke_is_a_block_of_its_own() -> None:
+def test_the_graded_stage_comes_first_and_regressions_are_separate() -> None:
     printed = report_terminal.render(BAD_GRADE, colour=False)
     assert printed.index("Stage 2") < printed.index("Stage 1")
     assert "Regressions in earlier stages\n  1.1" in printed
@@ -412,7 +412,7 @@ def test_the_stage_comes_first_and_what_it_broke_is_a_block_of_its_own() -> None
     assert "\x1b[31m" in report_terminal.render(BAD_GRADE, colour=True)
 
 
-def test_a_server_that_is_not_there_is_one_line() -> None:
+def test_a_missing_server_is_one_line() -> None:
     rows = tuple(Row(f"1.{n}", "List", 1, "error") for n in range(1, 8))
     lost = Grade(1, rows, problem="nothing usable answers at http://127.0.0.1:9: refused")
     printed = report_terminal.render(lost, colour=False)
@@ -424,25 +424,25 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
         assert "1.7" not in report
 
 
-def test_what_could_not_be_graded_is_nobodys_fault_until_the_log_says_so() -> None:
+def test_an_ungraded_solution_shows_its_log_and_no_verdict() -> None:
     lost = Grade(1, (Row("1.1", "List", 1, "error"),), problem="It did not start:\nSyntaxError")
     part = replace(lost, rows=(*lost.rows, Row("1.2", "Read", 1, "pass")))
     for report in (partial(report_terminal.render, colour=False), report_html.render):
         assert "The solution could not be graded" in report(lost)
-        assert "that is its own" in report(lost)
+        assert "correct that error" in report(lost)
         assert "Some requirements could not be graded" in report(part)
 
 
-def test_letters_of_every_language_are_readable_and_what_moves_the_cursor_is_not_sent() -> None:
+def test_all_letters_are_readable_and_cursor_codes_are_escaped() -> None:
     outcome = Outcome(r"t.py::test_a_name[\u041a\U0001f95b \u202e\ud800\x1b]", "failed")
     assert outcome.sentence == r"a name [К🥛 \u202e\ud800\x1b]"
 
 
-def test_a_line_of_a_log_is_cut_where_it_is_endless() -> None:
+def test_a_long_line_of_a_log_is_cut() -> None:
     assert log_end(f"a\nb\n{'9' * 5000}", 2) == f"b\n{'9' * LOG_WIDTH} …"
 
 
-def test_the_matrix_says_what_it_is_and_why_somebody_failed() -> None:
+def test_the_matrix_has_a_title_and_reasons_of_failures() -> None:
     row = Row("1.1", "List <b>", 1, "fail", failures=(replace(failed(LIST), got=HOSTILE),))
     good = replace(row, status="pass", failures=())
     grades = [("Ada", Grade(1, (good,), stage_titles={1: "Todos"})), ("Bob", Grade(1, (row,)))]
@@ -467,7 +467,7 @@ def test_every_row_has_every_hint_in_both_languages() -> None:
 
 
 def answering(status: int, body: str = "") -> Row:
-    """Return a row that fails by an answer, with an id in it that is another one each time."""
+    """Return a failed row whose answer has a different id each time."""
     exchange = f"GET /todos/{next(NUMBERS)}\n→ {status}\n\n{body}"
     return replace(BAD, failures=(replace(BAD.failures[0], exchange=exchange),))
 
@@ -477,19 +477,19 @@ def test_a_row_that_fails_in_another_way_gets_its_next_hint(tmp_path: Path) -> N
     assert [next_hints([row], tmp_path)["1.1"] for row in rows] == [1, 2, 3, 3]
 
 
-def test_looking_twice_uses_up_no_hint(tmp_path: Path) -> None:
+def test_a_second_look_uses_up_no_hint(tmp_path: Path) -> None:
     assert [next_hints([answering(404)], tmp_path)["1.1"] for _ in range(3)] == [1, 1, 1]
     assert next_hints([answering(500)], tmp_path, forward=False)["1.1"] == 1
 
 
-def test_a_row_that_passes_begins_anew(tmp_path: Path) -> None:
+def test_a_row_that_passes_starts_again_at_the_first_hint(tmp_path: Path) -> None:
     for status in (404, 500):
         next_hints([answering(status)], tmp_path)
     assert "1.1" not in next_hints([replace(BAD, status="pass")], tmp_path)
     assert next_hints([answering(404)], tmp_path)["1.1"] == 1
 
 
-def test_what_a_starter_leaves_to_do_gets_no_hint_but_where_to_begin(tmp_path: Path) -> None:
+def test_a_todo_gets_its_place_instead_of_a_hint(tmp_path: Path) -> None:
     row = answering(501, '{"detail":"TODO 1.1, 1.2: List all tasks"}')
     assert next_hints([row], tmp_path) == {}
     hinted = with_hints(Grade(1, (row, answering(501))), load_hints(), {}, None).rows
@@ -510,7 +510,7 @@ def test_the_hint_of_the_failed_test_comes_first_and_an_exception_before_it() ->
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"1.1": "x"}', '{"1.1": 2}'])
-def test_a_state_of_hints_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+def test_an_unreadable_state_of_hints_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / ".grade").mkdir()
     (tmp_path / ".grade" / "hints.json").write_text(text, encoding="utf-8")
     assert next_hints([BAD], tmp_path)["1.1"] == 1
@@ -528,7 +528,7 @@ def test_a_state_of_hints_that_cannot_be_read_is_none(tmp_path: Path, text: str)
         ("fields = 1", "[fields] holds lines of the form"),
     ],
 )
-def test_a_profile_that_cannot_be_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_profile_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "profile.toml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ProfileError, match=f"profile.toml: .*{said.replace('[', '.')}"):
@@ -544,20 +544,20 @@ def test_a_profile_that_cannot_be_is_one_clear_line(tmp_path: Path, text: str, s
         (["--stage=1", "--cmd=x", "--profile=missing.toml"], "missing.toml: No such file"),
         (["--stage=1", "--cmd=x", "--env", "=1"], "--env is NAME=VALUE"),
         (["--stage=1", "--cmd=x", "--csv=x.csv"], "--csv is the matrix"),
-        (["--stage=1", "--base-url=http://h", "--cwd=."], "--cwd is where --cmd runs"),
-        (["--stage=1", "--base-url=http://h", "--watch"], "--watch looks at the files"),
-        (["--stage=1", "--base-url=http://h", "--admin-username=a"], "go together"),
+        (["--stage=1", "--base-url=http://h", "--cwd=."], "--cwd needs --cmd"),
+        (["--stage=1", "--base-url=http://h", "--watch"], "--watch needs --cmd"),
+        (["--stage=1", "--base-url=http://h", "--admin-username=a"], "give both"),
         (["--stage=1", "--roster=r.csv", "--cmd=x"], "--roster names the solutions"),
         (["--stage=1", "--roster=r.csv", "--junit=x.xml"], "--junit is for one solution"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_options_that_make_no_sense_are_one_clear_line(arguments: list[str], said: str) -> None:
+def test_wrong_options_are_one_clear_line(arguments: list[str], said: str) -> None:
     with pytest.raises(CourseError, match=said):
         parse(arguments)
 
 
-def test_a_solution_gets_no_secret_of_whoever_grades(tmp_path: Path) -> None:
+def test_a_solution_gets_no_secret_of_the_caller(tmp_path: Path) -> None:
     caller = {
         "PATH": "/usr/bin",
         "HOME": "/home/x",
@@ -578,7 +578,7 @@ def test_only_the_source_of_a_solution_starts_the_next_run(tmp_path: Path) -> No
     assert found == ["app/main.py", "src/Main.java"]
 
 
-def test_a_hint_leads_to_places_that_are_there() -> None:
+def test_a_hint_names_existing_places() -> None:
     contract = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
     for row in load_requirements():
         for language in ("en", "ru"):

@@ -1,6 +1,6 @@
-"""A stranger's solution in the sandbox: it can serve the grader, and do nothing else.
+"""A stranger's solution in the sandbox can answer the grader and do nothing else.
 
-The attacks run where bubblewrap is; the rest of these tests runs everywhere.
+The attacks need bubblewrap; the other tests run everywhere.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ IMAGE = os.environ.get("SANDBOX_IMAGE", "python:3.13-slim")  # for Docker: any w
 
 
 def why_there_is_none() -> str:
-    """Return why there can be no bubblewrap on this machine; empty where there can."""
+    """Return why bubblewrap does not work on this machine; empty if it does."""
     try:
         find_bubblewrap()
     except CourseError as error:
@@ -54,7 +54,7 @@ def why_there_is_none() -> str:
 
 
 def why_no_docker() -> str:
-    """Return why there can be no sandbox in Docker; empty where there can."""
+    """Return why a sandbox in Docker does not work here; empty if it does."""
     client = docker.find_docker()
     if client is None:
         return "there is no Docker here, or its engine is down"
@@ -80,7 +80,7 @@ class Prisoner:
         self.workplace = workplace
 
     def attack(self, name: str, argument: Any = None) -> Any:
-        """Let it attack; return how far it came."""
+        """Run an attack; return its result."""
         url = f"{self.server.base_url}/attack/{name}"
         answer = httpx.post(url, json=argument, timeout=60, trust_env=False)
         return answer.raise_for_status().json()
@@ -120,14 +120,14 @@ def prisoner(
 
 @pytest.fixture(params=KINDS)
 def condemned(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Prisoner]:
-    """One that an attack will end, or one that has little time."""
+    """A hostile solution that an attack ends, or with little time."""
     yield from imprison(request.param, tmp_path, replace(SMALL, seconds=5))
 
 
 class TestAttacks:
-    """Each attack comes as far as the limits allow."""
+    """Each attack stops at its limit."""
 
-    def test_it_reads_neither_passwords_nor_tests_nor_hints(self, prisoner: Prisoner) -> None:
+    def test_a_solution_reads_no_passwords_tests_or_hints(self, prisoner: Prisoner) -> None:
         theirs = prisoner.workplace / "theirs" / "hostile.py"
         secrets = [
             *("/etc/shadow", str(HINTS), str(ROOT / "tests"), str(ROOT / "stages.toml")),
@@ -135,7 +135,7 @@ class TestAttacks:
         ]
         assert prisoner.attack("read", [*secrets, str(theirs)]) == [str(theirs)]
 
-    def test_it_writes_only_its_copy_and_its_data(self, prisoner: Prisoner) -> None:
+    def test_a_solution_writes_only_its_copy_and_its_data(self, prisoner: Prisoner) -> None:
         theirs, place = prisoner.workplace / "theirs", prisoner.workplace / "place"
         ours = [place / "report.json", place / "server.log", HINTS]
         new = [
@@ -150,7 +150,7 @@ class TestAttacks:
         assert prisoner.attack("write", [str(theirs / "hostile.py")]) != []
         assert (theirs / "hostile.py").read_bytes() == HOSTILE.read_bytes()
 
-    def test_it_reaches_nobody(self, prisoner: Prisoner) -> None:
+    def test_a_solution_reaches_no_network_address(self, prisoner: Prisoner) -> None:
         name = f"course-{os.getpid()}"
         with (
             socket.create_server(("127.0.0.1", 0)) as ours,
@@ -162,7 +162,7 @@ class TestAttacks:
             assert prisoner.attack("connect", addresses) == []
         assert prisoner.attack("interfaces") == ["lo"]
 
-    def test_it_sees_no_process_and_no_variable_of_ours(self, prisoner: Prisoner) -> None:
+    def test_a_solution_sees_no_process_and_no_variable_of_ours(self, prisoner: Prisoner) -> None:
         assert len(prisoner.attack("processes")) <= 3
         assert set(prisoner.attack("environment")) <= {
             *("PATH", "HOME", "LANG", "PORT", "PWD", "LC_CTYPE", "HOSTNAME"),
@@ -173,13 +173,13 @@ class TestAttacks:
     def test_a_fork_bomb_gets_as_many_processes_as_the_limit(self, prisoner: Prisoner) -> None:
         assert 1 <= prisoner.attack("fork", 500) <= SMALL.processes
 
-    def test_it_gets_no_more_memory_than_the_limit(self, prisoner: Prisoner) -> None:
+    def test_a_solution_gets_no_more_memory_than_the_limit(self, prisoner: Prisoner) -> None:
         with sandbox.control_groups(SMALL) as groups:
             if groups.note:
                 pytest.skip(groups.note)
         assert prisoner.attack("memory", 10 * 1024) * MIB <= SMALL.memory
 
-    def test_it_gets_no_more_files_than_the_limit(self, prisoner: Prisoner) -> None:
+    def test_a_solution_gets_no_more_open_files_than_the_limit(self, prisoner: Prisoner) -> None:
         assert prisoner.attack("open_files", 5000) < SMALL.open_files
         for place in ("/tmp", "/dev/shm"):  # noqa: S108 - its own
             request = {"directory": place, "files": 8, "mebibytes": 4}
@@ -187,21 +187,21 @@ class TestAttacks:
         large = {"directory": ".", "files": 1, "mebibytes": 12}
         assert prisoner.attack("fill", large) * MIB <= SMALL.file
 
-    def test_it_makes_no_namespace_of_its_own(self, prisoner: Prisoner) -> None:
+    def test_a_solution_makes_no_namespace(self, prisoner: Prisoner) -> None:
         assert prisoner.attack("user_namespace") is False
 
-    def test_a_full_disk_ends_it(self, condemned: Prisoner) -> None:
+    def test_a_full_disk_ends_the_solution(self, condemned: Prisoner) -> None:
         with suppress(httpx.HTTPError):  # it may be ended in the middle of it
             condemned.attack("fill", {"directory": ".", "files": 12, "mebibytes": 6})
         eventually(lambda: condemned.server.exit_code is not None, within=30)
         assert "it wrote more than 32 MiB" in condemned.server.log_text()
 
-    def test_its_time_ends(self, condemned: Prisoner) -> None:
+    def test_the_time_limit_ends_the_solution(self, condemned: Prisoner) -> None:
         eventually(lambda: condemned.server.exit_code is not None, within=30)
         assert "The sandbox ended the server: it ran for 5 s." in condemned.server.log_text()
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_it_reaches_the_port_that_it_may(self, kind: str, tmp_path: Path) -> None:
+    def test_a_solution_reaches_the_allowed_port(self, kind: str, tmp_path: Path) -> None:
         with (
             socket.create_server(("127.0.0.1", 0)) as ours,
             socket.create_server(("127.0.0.1", 0)) as other,
@@ -214,12 +214,12 @@ class TestAttacks:
                 ours.accept()[0].close()
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_it_is_told_to_end_before_it_is_killed(self, kind: str, tmp_path: Path) -> None:
+    def test_a_solution_gets_a_signal_before_it_is_killed(self, kind: str, tmp_path: Path) -> None:
         for prisoner in imprison(kind, tmp_path, SMALL):
             assert prisoner.server.stop(signal.SIGTERM) == 128 + signal.SIGTERM
 
     @here_only
-    def test_nothing_of_it_is_left(self, tmp_path: Path) -> None:
+    def test_no_process_of_a_solution_is_left(self, tmp_path: Path) -> None:
         marker, groups = str(tmp_path / "place"), _groups()
         for prisoner in imprison("bubblewrap", tmp_path, SMALL):
             assert marker in _command_lines()
@@ -228,7 +228,7 @@ class TestAttacks:
         assert _groups() == groups
 
     @pytest.mark.parametrize("kind", KINDS[1:])
-    def test_no_container_of_it_is_left(self, kind: str, tmp_path: Path) -> None:
+    def test_no_container_of_a_solution_is_left(self, kind: str, tmp_path: Path) -> None:
         listed = ["docker", "ps", "--all", "--quiet"]
         before = subprocess.run(listed, capture_output=True, check=True).stdout
         for prisoner in imprison(kind, tmp_path, SMALL):
@@ -258,7 +258,7 @@ def _command_lines() -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_good_solution_earns_its_rows_beside_a_hostile_one(tmp_path: Path) -> None:
-    """Three learners in a roster, one of them hostile: each gets the grade that is theirs."""
+    """A roster of three learners, one of them hostile: each gets the right grade."""
     hostile = tmp_path / "hostile"
     hostile.mkdir()
     shutil.copy(HOSTILE, hostile)
@@ -306,7 +306,7 @@ def test_without_bubblewrap_and_docker_there_is_one_clear_line(
     assert len(report.errors.splitlines()) == 1
 
 
-def test_docker_is_told_every_limit_and_gives_no_network(tmp_path: Path) -> None:
+def test_docker_gets_every_limit_and_no_network(tmp_path: Path) -> None:
     limits = replace(
         LIMITS, memory=7, processes=8, open_files=9, file=10, cpu_seconds=11, memory_files=12
     )
@@ -330,14 +330,14 @@ def test_docker_is_told_every_limit_and_gives_no_network(tmp_path: Path) -> None
 
 
 def arguments(directory: Path, *visible: Path, limits: Limits = LIMITS) -> list[str]:
-    """Return what bubblewrap is told of a solution."""
+    """Return the arguments of bubblewrap for a solution."""
     return sandbox.bubblewrap_arguments(
         directory, Path("/w/copy"), Path("/w/data"), visible, {"/etc/hosts": Path("/w/h")}, limits
     )
 
 
 def pairs(words: Sequence[str], option: str) -> list[tuple[str, str]]:
-    """Return what follows an option of two words."""
+    """Return the two words after each use of an option."""
     return [(words[i + 1], words[i + 2]) for i, word in enumerate(words) if word == option]
 
 
@@ -357,20 +357,20 @@ def test_the_command_line_shows_the_solution_and_nothing_of_ours(tmp_path: Path)
     assert words[-8:] == [*read_only_at_last, "--chdir", str(tmp_path)]
 
 
-def test_a_course_below_what_is_shown_is_hidden() -> None:
+def test_a_course_inside_a_visible_directory_is_hidden() -> None:
     hidden = ["--tmpfs", str(ROOT)]
     words = arguments(Path("/s"), ROOT.parent)
     assert any(words[i : i + 2] == hidden for i in range(len(words)))
 
 
-def test_every_limit_of_a_process_is_told() -> None:
+def test_every_limit_of_a_process_is_set() -> None:
     limits = replace(LIMITS, memory=1, processes=2, open_files=3, file=4, cpu_seconds=5)
     assert sandbox.prlimit_arguments(limits)[1:] == [
         *("--data=1", "--nproc=2", "--nofile=3", "--fsize=4", "--cpu=5", "--core=0", "--"),
     ]
 
 
-def test_systemd_limits_all_processes_where_it_is(
+def test_systemd_limits_all_processes_if_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -440,14 +440,14 @@ def test_a_directory_entry_that_is_no_file_or_too_large_is_one_clear_line(tmp_pa
         sandbox.check_size(tmp_path, LIMITS)
 
 
-def test_what_a_solution_wrote_is_counted(tmp_path: Path) -> None:
+def test_files_that_a_solution_wrote_are_counted(tmp_path: Path) -> None:
     (tmp_path / "some").write_bytes(b"x" * 8192)
     assert confine.too_much([str(tmp_path)], 2**20, 10) == ""
     assert "0 MiB" in confine.too_much([str(tmp_path)], 4096, 10)
     assert "more than 1 files" in confine.too_much([str(tmp_path)], 2**20, 1)
 
 
-def test_the_grader_starts_where_there_are_no_namespaces() -> None:
+def test_the_grader_starts_on_systems_without_namespaces() -> None:
     """Windows has no `fcntl`: without a sandbox nobody needs it."""
     program = "import sys; sys.modules['fcntl'] = None; import tools.grade.options"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
@@ -465,8 +465,8 @@ def test_a_bubblewrap_that_does_not_work_says_why_in_one_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_an_answer_comes_through_though_the_request_was_not_read() -> None:
-    """A server may refuse a body and close: its client still learns why."""
+def test_an_answer_arrives_even_if_the_request_was_not_read() -> None:
+    """A server may refuse a body and close, and the client still gets the answer."""
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)

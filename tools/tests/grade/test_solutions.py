@@ -1,4 +1,4 @@
-"""Other people's solutions earn every checked row: stages 1 to 3 twice, stages 1 to 8 once."""
+"""Solutions of other authors earn every checked row: stages 1 to 3 twice, stages 1 to 8 once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2000)]
 
 @dataclass(frozen=True)
 class Solution:
-    """A solution of one stage, and how it is started."""
+    """A solution of one stage, with its command."""
 
     name: str
     stage: int
@@ -76,17 +76,17 @@ def node(stage: int) -> Solution:
 
 EACH = [make(stage) for stage in (1, 2, 3) for make in (fastapi_docs, flask)]
 EACH += [node(stage) for stage in range(1, 9)]
-# A quick look at the last stage is one at the earlier ones, too.
+# A quick look at the last stage also checks the earlier ones.
 LAST = [fastapi_docs(3), flask(3), node(8)]
 
 
 def name_of(solution: Solution) -> str:
-    """Return what a solution is called in the id of a test."""
+    """Return the name of a solution in a test's id."""
     return f"{solution.name}-{solution.stage}"
 
 
 def assert_every_row_is_earned(report: Report, solution: Solution) -> None:
-    """Check that nothing is held against a solution, and that enough was looked at."""
+    """Check that no row of a solution failed, and that enough rows were checked."""
     assert report.exit_code == 0, report.printed
     assert set(report.statuses.values()) <= {"pass", "not_checked"}
     checked = {row[0] for row, status in report.statuses.items() if status == "pass"}

@@ -233,7 +233,7 @@ def test_the_rows_of_a_stage_come_in_the_order_of_its_starter() -> None:
 @pytest.mark.parametrize("text", ["{", "[]", '{"stage": 1, "colour": 2}'])
 def test_a_state_that_cannot_be_read_says_what_to_do(tmp_path: Path, text: str) -> None:
     (tmp_path / ".learn.json").write_text(text, encoding="utf-8")
-    with pytest.raises(CourseError, match="Delete this file to begin anew"):
+    with pytest.raises(CourseError, match="Delete this file to start again"):
         read_state(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The mutants fit the stages as they are, and the tool tells killed ones from survivors."""
+"""The mutants fit the present stages, and the tool distinguishes killed mutants from survivors."""
 
 import json
 from collections import Counter
@@ -24,7 +24,7 @@ from tools.mutate.mutants import (
 from tools.mutate.workbench import Outcomes
 
 MUTANTS = load_mutants()
-# These are about the repository's sessions, tools and layout: no app could do them wrong.
+# These rows concern the repository's sessions, tools and layout, so no app can break them.
 OF_THE_TOOLS = {"D.1", "D.3", "D.5", "D.6", "D.7", "D.8", "D.9"}
 NOT_THERE = Mutant("m", "1.1", 1, "a.py", "old", "new", "why")
 
@@ -48,7 +48,7 @@ def test_a_mutant_that_does_not_fit_says_so(source: str) -> None:
         NOT_THERE.mutate(source)
 
 
-def test_a_mutant_is_killed_when_it_fails_its_row_and_no_stranger() -> None:
+def test_a_mutant_is_killed_when_it_fails_its_row_and_no_unrelated_row() -> None:
     mutant = Mutant("m", "1.1", 1, "a.py", "old", "new", "why", also=("1.2",))
     assert judge(mutant, []) == SURVIVED
     assert judge(mutant, ["1.2"]) == SURVIVED
@@ -62,7 +62,7 @@ def test_an_earlier_result_is_judged_by_what_the_mutant_says_now() -> None:
     assert judged_again(mutant, earlier).verdict == KILLED
 
 
-def test_a_mutant_is_run_and_the_matrix_says_what_came_of_it(
+def test_a_mutant_is_run_and_the_matrix_shows_the_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mutants, "MATRIX", tmp_path / "docs" / "matrix.md")
@@ -79,7 +79,7 @@ def test_a_mutant_that_did_not_run_is_not_called_killed() -> None:
     assert "0 were run and 0 killed" in page([NOT_THERE], {})
 
 
-def test_what_fails_once_and_passes_alone_has_passed() -> None:
+def test_a_test_that_fails_once_and_passes_alone_has_passed() -> None:
     first = Outcomes(frozenset({"a", "b"}), frozenset({"c"}))
     again = Outcomes(frozenset({"b"}), frozenset({"a"}))
     assert first.corrected_by(again) == Outcomes(frozenset({"b"}), frozenset({"a", "c"}))

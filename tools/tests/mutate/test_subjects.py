@@ -1,4 +1,4 @@
-"""The tester tells a server that only looks right from one that is right in its own way."""
+"""The grader distinguishes a server that only looks right from a right one with other texts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SUBJECTS = ROOT / "tools" / "tests" / "grade" / "subjects"
 STAGES = load_course()
 FOREIGN_UNTIL = 3
 HOLLOW_UNTIL = 8
-# A row is earned when all of its tests pass: a few of them show that it is not. Those left out wait
-# long, in a browser or in many variants, for what never comes.
+# A row is earned only when all of its tests pass, so a few failed tests are enough here. Slow tests
+# that would wait in vain are left out.
 FEW = 5
 ANSWERS_WITHIN = 2  # seconds: a hollow server answers at once or never
 SLOW = ("test_gallery.py", "test_page.py", "a_bad_frame", "a_text_arrives")
@@ -32,7 +32,7 @@ SLOW = ("test_gallery.py", "test_page.py", "a_bad_frame", "a_text_arrives")
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
-    """A conforming server in which nothing is of FastAPI."""
+    """A conforming server without FastAPI."""
     command = [sys.executable, str(SUBJECTS / "foreign.py"), "{port}"]
     server = LaunchedServer(command, tmp_path_factory.mktemp("foreign"), {"BCRYPT_ROUNDS": "4"})
     server.start()

@@ -1,6 +1,6 @@
 """The wrong variants of the Node server fit it, and the quick look of a grade notices them.
 
-They were chosen from the contract alone, by somebody who had not read the tests. `node.toml` has
+Their author chose them from the contract and had not read the tests. `node.toml` has
 the shorter list, `node_more.toml` further ones. `python3 noxfile.py wrong` runs all of them.
 """
 
@@ -33,7 +33,7 @@ from tools.tests.grade.test_solutions import with_node
 VARIANTS = load_variants()
 RESULTS = read_results(PAGE.with_suffix(".json"))
 WANTED_IN_OWN_ROW = 0.95
-# A kind of mistake that a grade must notice in its own row, by a variant that makes it.
+# A kind of mistake that a grade must catch in its own row, with a variant that makes it.
 NAMED = {
     "list-blocks-the-event-loop": "2.4",
     "patch-title-null-taken": "2.6",
@@ -61,7 +61,7 @@ def test_a_variant_changes_one_place_and_names_a_row(variant: Variant) -> None:
     assert variant.why.endswith(".")
 
 
-def test_ids_are_there_once() -> None:
+def test_ids_are_unique() -> None:
     assert len({variant.id for variant in VARIANTS}) == len(VARIANTS)
 
 
@@ -74,7 +74,7 @@ def test_every_variant_was_run_and_is_caught_in_its_own_row_or_nearly() -> None:
     assert {name: found[name].row for name in NAMED if found[name].verdict == OWN} == NAMED
 
 
-def test_the_page_says_what_the_results_say() -> None:
+def test_the_page_shows_the_results() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(VARIANTS, RESULTS)
 
 
@@ -101,7 +101,7 @@ def test_a_variant_that_did_not_run_is_not_called_caught() -> None:
 
 
 @pytest.mark.timeout(120)
-def test_a_variant_is_run_and_the_page_says_what_caught_it(
+def test_a_variant_is_run_and_the_page_names_the_test_that_caught_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_node(1)  # skips where there is none

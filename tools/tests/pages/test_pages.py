@@ -1,8 +1,8 @@
-"""Tests that keep the pages beside the lessons true: commands are run, links compared.
+"""Checks the pages other than lessons: runs their commands and checks their links.
 
-A page is written as a lesson is (see `test_lessons.py`): each `sh` block is pasted into a clone of
-the course, in the page's order, and `output` says what it prints. `bash` blocks are not run here:
-each is listed below, with the reason. Links, paths and sessions are compared on lessons, too.
+A page has the form of a lesson (see `test_lessons.py`): each `sh` block is pasted into a clone of
+the course, in the page's order, and `output` is its expected output. `bash` blocks are not run;
+each is listed below with the reason. Links, paths and sessions are checked in lessons too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DECISIONS = sorted(
 )
 PAGES = [*LESSONS, *GUIDES, *DECISIONS, "SECURITY.md", "CHANGELOG.md"]
 PAGES += ["docs/grading.md", "docs/platforms.md", "docs/glossary.md", "benchmarks/README.md"]
-# Pages that name paths of the course, and none of a reader's own or of the past.
+# Pages that name only existing paths of the course.
 WITH_PATHS = [*LESSONS, "README.md", "CONTRIBUTING.md", "SECURITY.md"]
 WITH_PATHS += [page for page in DECISIONS if page != "docs/decisions/README.md"]
 WITH_COMMANDS = [*LESSONS, *GUIDES]
@@ -56,7 +56,7 @@ NOT_RUN = {
 }
 # These install, or need Java.
 OTHER_TOOLS = re.compile(r"compare50|jplag")
-# A grade takes a minute and needs a solution. `tools/tests/grade` grades; the words are tried here.
+# A grade takes a minute and needs a solution, so only the options are checked here.
 GRADE = "python3 noxfile.py grade "
 
 # A run of the course makes these, so no clone has them.
@@ -101,7 +101,7 @@ def starters_in(clone: Path) -> set[str]:
 
 
 @each_guide
-def test_no_block_of_a_page_escapes_the_tests(page: str) -> None:
+def test_every_block_of_a_page_is_run_or_listed(page: str) -> None:
     before = ""
     for block in blocks_of(read(ROOT / page)):
         if block.language == "bash":
@@ -153,7 +153,7 @@ def _is_path(name: str) -> bool:
 
 
 def _exists(page: str, name: str) -> bool:
-    """Tell whether there is such a path beside the page, in the course, or in every stage."""
+    """Return whether the path exists beside the page, in the course, or in every stage."""
     homes = [ROOT / stage.directory for stage in STAGES]
     return (
         ((ROOT / page).parent / name).exists()

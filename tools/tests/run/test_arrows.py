@@ -1,4 +1,4 @@
-"""Imports run one way here: tools and tests stand on `course`, and not on each other."""
+"""Imports go in one direction: tools and tests import `course`, and not each other."""
 
 import ast
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 from course.catalog.stages import ROOT
 
-# What the modules of a folder may import of this repository; `*/tests` holds the tests of a folder.
+# The modules of this repository that a folder may import; `*/tests` are the tests of a folder.
 MAY_IMPORT = {
     "course/catalog": {"course.catalog"},
     "course/harness": {"course"},
@@ -32,7 +32,7 @@ FOLDERS = {"course", "tests", "tools", "benchmarks"}
 
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
-def test_no_import_runs_back_up(folder: str) -> None:
+def test_imports_go_only_downwards(folder: str) -> None:
     allowed = MAY_IMPORT[folder]
     back = [
         f"{path.relative_to(ROOT).as_posix()} imports {name}"

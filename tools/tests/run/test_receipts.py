@@ -1,4 +1,4 @@
-"""A receipt stands for a run only while nothing that the run depends on has changed."""
+"""A receipt is valid only while none of the run's inputs has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows D.5, D.6 and D.8: one nox session a stage, which runs that stage alone, and CI runs all."""
+"""Rows D.5, D.6 and D.8: each stage has its own nox session, and CI runs all of them."""
 
 import functools
 import importlib.util
@@ -26,11 +26,11 @@ each_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.na
 
 
 class SessionFailed(Exception):
-    """The session ended with an error: the text is what it said."""
+    """The session ended with an error; the message is its text."""
 
 
 class Sessions:
-    """The noxfile's sessions by name, run with a session that only notes the commands."""
+    """The noxfile's sessions by name, run with a fake session that only records the commands."""
 
     def __init__(self, noxfile: ModuleType, functions: dict[str, Callable[[Any], None]]) -> None:
         self.noxfile = noxfile
@@ -73,7 +73,7 @@ class Sessions:
 
 @pytest.fixture
 def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
-    """The sessions of the noxfile, read without nox and without making an environment."""
+    """The sessions of the noxfile, loaded without nox and without environments."""
     functions: dict[str, Callable[[Any], None]] = {}
 
     def session(function: Any = None, *, name: str | None = None, **_: Any) -> Any:
@@ -124,7 +124,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
         ("stage02 -k title -- x", "-s stage02 -- -k title -- x"),
     ],
 )
-def test_a_session_and_its_words_need_no_options_of_nox(words: str, expected: str) -> None:
+def test_a_session_needs_no_options_of_nox(words: str, expected: str) -> None:
     assert nox_arguments(words.split()) == expected.split()
 
 
@@ -195,7 +195,7 @@ def test_every_stage_is_checked_unless_one_is_named(sessions: Sessions) -> None:
     assert {stage.name for stage in STAGES} <= set(sessions.default)
 
 
-def test_a_session_says_where_the_run_is_and_how_long_it_took_before(sessions: Sessions) -> None:
+def test_a_session_shows_its_place_in_the_run_and_its_last_duration(sessions: Sessions) -> None:
     sessions.run("lint")
     sessions.run("stage01")
     assert f"stage01 (2 of {len(sessions.default)}), 5 s the last time" in sessions.log
@@ -269,7 +269,7 @@ def test_ci_runs_every_stage_of_the_course() -> None:
     assert 'python noxfile.py -s "$STAGE"' in workflow
 
 
-def test_a_hook_is_a_session(sessions: Sessions) -> None:
+def test_each_hook_runs_a_session(sessions: Sessions) -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0][
         "hooks"
     ]

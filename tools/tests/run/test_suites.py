@@ -1,4 +1,4 @@
-"""How the tests of a stage run: its suites, its lanes, and what becomes of a failure."""
+"""How the tests of a stage run: suites, lanes, and repeated failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STAGES = load_course()
 
 
 class Pytest:
-    """Stands in for pytest: each run fails the tests that it is told, and notes its arguments."""
+    """Replaces pytest: each run fails the given tests and records its arguments."""
 
     def __init__(self, cache: Path, *failing: Sequence[str], code: int | None = None) -> None:
         self.runs: list[list[str]] = []
@@ -52,7 +52,7 @@ def test_a_green_run_is_one_run(tmp_path: Path) -> None:
     assert (dist, order) == ("--dist=loadfile", "--no-loadscope-reorder")
 
 
-def test_tests_of_one_file_are_shared_among_workers_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_share_files_distributes_the_tests_of_a_file(tmp_path: Path) -> None:
     pytest_ = Pytest(tmp_path)
     run_lanes(pytest_, ["tests/x"], tmp_path, alone_in=[], workers=2, share_files=True)
     assert "--dist=loadgroup" in pytest_.runs[0]
@@ -177,5 +177,5 @@ def test_a_receipt_depends_on_every_module_that_the_tests_import(stage: object) 
                 waiting.append(file)
 
 
-def test_what_a_receipt_depends_on_is_there() -> None:
+def test_the_inputs_of_a_receipt_exist() -> None:
     assert [name for name in HARNESS if not (ROOT / name).exists()] == []

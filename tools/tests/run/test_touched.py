@@ -1,4 +1,4 @@
-"""Which stages a change touches: where it was made, and where it was only carried to."""
+"""The stages of a change: where it was made, and where it was only copied to."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_other_files_touch_no_stage() -> None:
     assert not touched(STAGES, ["docs/contract.md"]).tools
 
 
-def test_before_it_lands_every_stage_from_the_first_touched_one_is_tested() -> None:
+def test_all_stages_from_the_first_touched_one_are_tested() -> None:
     found = touched(STAGES, [f"{STAGES[6].directory}/app/main.py"])
     assert [stage.number for stage in found.with_later(STAGES)] == [7, 8, 9]
     assert touched(STAGES, ["README.md"]).with_later(STAGES) == []

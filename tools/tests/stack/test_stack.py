@@ -63,7 +63,7 @@ class Run:
         return self._output.read_text(encoding="utf-8", errors="replace")
 
     def is_ready(self) -> bool:
-        """Return whether it serves, or never will."""
+        """Wait for the start; return whether it serves."""
         return "Ctrl-C ends all of it" in self.printed() or self.process.poll() is not None
 
     def pids(self) -> dict[str, int]:
@@ -73,7 +73,7 @@ class Run:
         return [where for name, _, where in ROW.findall(self.printed()) if "api" in name]
 
     def end(self) -> float:
-        """Press Ctrl-C, and return how many seconds later it has ended."""
+        """Press Ctrl-C, and return how many seconds it took to end."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGINT)
         self.process.wait(LATEST)
@@ -84,7 +84,7 @@ class Run:
 def running(
     data: Path, output: Path, program: Sequence[str] = ("-m", "tools.stack")
 ) -> Iterator[Run]:
-    """Start it and wait until it serves; if the test fails, it is ended all the same."""
+    """Start it and wait until it serves; it also ends when the test fails."""
     run = Run(data, output, program)
     try:
         eventually(run.is_ready, within=LATEST)
@@ -105,7 +105,7 @@ def runs(pid: int) -> bool:
 
 @contextmanager
 def signed_in(address: str, *, new: bool) -> Iterator[httpx.Client]:
-    """Yield a client that is signed in as the same user each time."""
+    """Yield a client that is signed in, always as the same user."""
     person = {"username": "ada", "password": "correct horse"}
     with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
         if new:
@@ -116,7 +116,7 @@ def signed_in(address: str, *, new: bool) -> Iterator[httpx.Client]:
 
 
 def close_code_after(frame: bytes, address: str, client: httpx.Client) -> int | None:
-    """Return how the server closes the chat when it is sent this."""
+    """Return the close code of the chat after this frame."""
     url = f"{address.replace('http', 'ws', 1)}/ws/chat"
     token = {"Authorization": client.headers["Authorization"]}
     with connect(url, additional_headers=token, proxy=None) as chat:
@@ -129,7 +129,7 @@ def close_code_after(frame: bytes, address: str, client: httpx.Client) -> int | 
 
 @dataclass(frozen=True)
 class FirstRun:
-    """What was seen of a stack that ran, lost a process, and was ended by Ctrl-C."""
+    """The observations of a stack that ran, lost a process, and ended by Ctrl-C."""
 
     data: Path
     printed: str
@@ -142,7 +142,7 @@ class FirstRun:
 
 @pytest.fixture(scope="module")
 def data() -> Iterator[Path]:
-    """A directory that PostgreSQL can get to, also when root runs the tests and it is `nobody`."""
+    """A directory that PostgreSQL can reach, also as `nobody` when root runs the tests."""
     if not (postgres_is_available() and redis_is_available()):
         pytest.skip(f"{NO_POSTGRES}; {NO_REDIS}")
     with tempfile.TemporaryDirectory(prefix="stack-") as directory:
@@ -151,7 +151,7 @@ def data() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def first_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
-    """The one run of the whole command that these tests share."""
+    """The run of the whole command that these tests share."""
     with running(data, tmp_path_factory.mktemp("first") / "printed.txt") as stack:
         one, two = stack.addresses()
         pids = stack.pids()
@@ -183,7 +183,7 @@ def first_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
 
 @pytest.fixture(scope="module")
 def next_start(first_run: FirstRun) -> Iterator[Stack]:
-    """The same stack, started again on the same data; ended whatever happens."""
+    """The same stack, started again on the same data; it ends in any case."""
     stack = Stack(first_run.data, first_port=0, with_prometheus=False, forked=True)
     try:
         stack.start()
@@ -193,7 +193,7 @@ def next_start(first_run: FirstRun) -> Iterator[Stack]:
 
 
 async def sabotage(scene: Scene, clients: Clients) -> str:
-    """Lose a todo, and double another one, behind the application's back."""
+    """Delete a todo and copy another one directly in the database."""
     await clients.try_once(0)
     await clients.try_once(1)
     lost, doubled = scene.gateway.record.acknowledged[WRITE][:2]
@@ -216,7 +216,9 @@ class TestTheStack:
     def test_a_client_cannot_choose_the_address_that_is_limited(self, first_run: FirstRun) -> None:
         assert first_run.guesses == {401, 429}
 
-    def test_its_secrets_are_its_owners_and_are_not_printed(self, first_run: FirstRun) -> None:
+    def test_only_the_owner_reads_the_secrets_and_no_log_shows_them(
+        self, first_run: FirstRun
+    ) -> None:
         secrets = first_run.data / ".env"
         assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
         values = re.findall(r"=([0-9a-f]{64})$", secrets.read_text(encoding="utf-8"), re.MULTILINE)
@@ -233,7 +235,7 @@ class TestTheStack:
             )
             assert [todo["title"] for todo in answer.json()] == ["stays"]
 
-    def test_a_drill_loses_nothing_and_would_notice_if_it_did(self, next_start: Stack) -> None:
+    def test_a_drill_loses_no_write_and_notices_a_lost_one(self, next_start: Stack) -> None:
         async def both() -> None:
             async with supervised(next_start) as scene:
                 record, note, difference = await scene.run(
@@ -246,7 +248,7 @@ class TestTheStack:
                 assert record.longest_outage(JOB_DONE) > 0
                 assert "ready again" in note
 
-                # The same checker, where two promises are broken.
+                # The same checker with two broken promises.
                 _, texts, difference = await scene.run("sabotage", sabotage, seconds=0, calm=0)
                 lost, doubled = texts.split(", ")
                 assert f"todo, stored: {lost}" in difference.lost
@@ -255,7 +257,7 @@ class TestTheStack:
         asyncio.run(both())
 
 
-# The command on a stack of one program, which says what it was told and does not end when asked to.
+# The command on a stack of one program, which prints its signals and does not stop.
 STUBBORN = """
 import sys
 from pathlib import Path
@@ -284,11 +286,11 @@ sys.exit(run(stack_command.main))
 """
 
 
-def test_who_is_in_a_hurry_has_it_end_at_once(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_ends_the_stack_at_once(tmp_path: Path) -> None:
     with running(tmp_path / "data", tmp_path / "printed.txt", program=["-c", STUBBORN]) as stack:
         (pid,) = stack.pids().values()
         stack.process.send_signal(signal.SIGINT)
-        eventually(lambda: "Once more: at once." in stack.printed(), within=LATEST)
+        eventually(lambda: "Press Ctrl-C again to stop at once." in stack.printed(), within=LATEST)
         assert stack.end() < 5  # in order it takes 24
     assert "Everything has ended, at once" in stack.printed()
     assert stack.process.returncode == 130
@@ -297,10 +299,10 @@ def test_who_is_in_a_hurry_has_it_end_at_once(tmp_path: Path) -> None:
 
 @pytest.fixture
 def wishes() -> Iterator[Wishes]:
-    """What is listened to; the signals mean what they meant before, afterwards."""
+    """Handles the stack's signals; the old handlers are restored afterwards."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may use `nohup`
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the user may run the tests with `nohup`
     yield Wishes()
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -309,20 +311,20 @@ def wishes() -> Iterator[Wishes]:
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
 )
-def test_each_way_to_end_it_is_a_wish(
+def test_each_signal_counts_as_a_wish_to_end(
     wishes: Wishes, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     assert not wishes.look()
     signal.raise_signal(number)
     assert eventually(wishes.look)
     signal.raise_signal(number)
-    assert not wishes.hurry, "a terminal that is closed says it more than once"
+    assert not wishes.hurry, "a closed terminal sends the signal more than once"
     monkeypatch.setattr(stack_command, "_SAME_WISH", 0.0)
     signal.raise_signal(number)
     assert eventually(lambda: wishes.hurry)
 
 
-def test_with_nohup_it_lives_longer_than_its_terminal(wishes: Wishes) -> None:
+def test_with_nohup_the_stack_outlives_its_terminal(wishes: Wishes) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     alone = type(wishes)()
     signal.raise_signal(signal.SIGHUP)
@@ -342,7 +344,7 @@ def test_a_port_that_is_taken_is_named(
     assert f"port {port} (for api-1) cannot be had" in capsys.readouterr().err
 
 
-def test_prometheus_is_told_the_rules_and_who_serves_metrics_here() -> None:
+def test_prometheus_gets_the_rules_and_the_ports_of_this_machine() -> None:
     text = configuration({"api": [8000, 8001], "prometheus": [8005]})
     assert "127.0.0.1:8001" in text
     assert "postgres-exporter" not in text

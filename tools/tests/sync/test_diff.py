@@ -1,4 +1,4 @@
-"""What an instructor reads between two stages: right numbers, a patch that applies, a page."""
+"""The difference between two stages has right numbers, a patch that applies, and a page."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_summary_says_what_the_lesson_is(course: Course) -> None:
 
 
 @pytest.mark.requirement("D.7")
-def test_stages_that_are_not_neighbours_show_every_lesson_between(course: Course) -> None:
+def test_distant_stages_show_every_lesson_between(course: Course) -> None:
     result = course.diff("4", "1")
 
     assert "From stage 1: A list\nTo stage 4: All of it\n195 minutes\n" in result.out
@@ -94,7 +94,7 @@ def test_a_stage_and_itself_is_a_clear_error(course: Course) -> None:
     assert result.err == f"{TWO} is named twice: name two different stages\n"
 
 
-def test_two_identical_stages_are_said_to_be(course: Course) -> None:
+def test_identical_stages_are_reported_as_identical(course: Course) -> None:
     shutil.rmtree(course.root / TWO)
     shutil.copytree(course.root / ONE, course.root / TWO)
 
@@ -222,7 +222,7 @@ def test_a_persons_own_diff_settings_change_nothing(course: Course) -> None:
     ("options", "no_color", "colored"),
     [([], "", True), (["--no-color"], "", False), ([], "1", False)],
 )
-def test_a_terminal_gets_colour_unless_told_otherwise(
+def test_a_terminal_gets_colour_by_default(
     course: Course,
     monkeypatch: pytest.MonkeyPatch,
     options: list[str],
@@ -256,7 +256,7 @@ def test_a_pipe_that_is_closed_early_is_no_error(course: Course, lines: int) -> 
 
 
 class Page(HTMLParser):
-    """Reads a page strictly: every element is closed in its turn, and what it refers to is kept."""
+    """Parses a page strictly: every element must be closed in order; links are stored."""
 
     VOID = ("meta", "col", "br")
 
@@ -393,7 +393,7 @@ def luminance(colour: str) -> float:
 def test_coloured_code_can_be_read_on_every_background(style: str, theme: int) -> None:
     css = (ROOT / "tools" / "sync" / "templates" / "step.css").read_text(encoding="utf-8")
     grounds = [re.findall(rf"--{name}: #(\w+)", css)[theme] for name in ("paper", "old", "new")]
-    assert "del span, ins span { color: inherit; }" in css  # on these it has the page's colour
+    assert "del span, ins span { color: inherit; }" in css  # these tokens have the page's colour
     colours = {
         definition["color"]
         for token, definition in get_style_by_name(style)
@@ -419,7 +419,7 @@ def test_the_page_shows_an_added_file_in_full(course: Course) -> None:
     )
 
 
-def test_lines_that_are_alike_stand_side_by_side(course: Course) -> None:
+def test_similar_lines_stand_side_by_side(course: Course) -> None:
     course.write(f"{ONE}/app/main.py", "def read(todo_id: int) -> Todo:\n    pass\n")
     course.write(
         f"{TWO}/app/main.py",
@@ -444,7 +444,7 @@ def test_the_page_of_a_large_rewrite_is_still_made(course: Course) -> None:
     assert sum(1 for kind, _ in page.rows if kind in {"both", "old"}) >= 200
 
 
-def test_the_page_shows_what_is_invisible(course: Course) -> None:
+def test_the_page_shows_invisible_characters(course: Course) -> None:
     course.write(f"{ONE}/app/main.py", b"a\nlast")
     course.write(f"{TWO}/app/main.py", b"a\r\nlast\n")
     course.write(f"{TWO}/logo.png", b"\x89PNG\0")

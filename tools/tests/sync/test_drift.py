@@ -1,4 +1,4 @@
-"""Every way in which stages can drift apart is found, and named with what to do."""
+"""Every kind of drift between stages is found and reported with an instruction."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_a_registry_host_in_any_file_is_refused(course: Course, parts: tuple[str
     assert result.out.startswith("docs/untracked.txt:2 names the package registry ")
 
 
-def test_a_registry_host_in_an_ignored_file_is_nobodys_business(course: Course) -> None:
+def test_a_registry_host_in_an_ignored_file_is_no_problem(course: Course) -> None:
     course.write("stage.db", "https://files.python" + "hosted.org/")
 
     assert course.drift().status == 0

@@ -1,4 +1,4 @@
-"""What a later stage may not take away from a client, and what it may add."""
+"""The changes of an API that break a client are found, and additions are allowed."""
 
 from __future__ import annotations
 
@@ -327,7 +327,7 @@ def test_a_gain_is_allowed(what: str) -> None:
     assert missing(document(), changed(GAINS[what])) == []
 
 
-def test_what_only_one_variant_of_a_body_demands_is_not_demanded() -> None:
+def test_a_property_is_required_only_if_every_variant_requires_it() -> None:
     def to_variants(api: Api) -> None:
         one = api.schemas["TodoCreate"] | {"required": ["title", "note"]}
         api.schemas["TodoCreate"] = {"anyOf": [one, api.schemas["TodoCreate"]]}

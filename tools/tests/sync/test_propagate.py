@@ -1,4 +1,4 @@
-"""An edit made in one stage reaches every later one, and nothing of the user's is ever lost."""
+"""An edit of one stage reaches every later one, and no work of the user is lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PICTURE, OTHER_PICTURE, THIRD_PICTURE = b"\x89PNG\0one", b"\x89PNG\0two", b"\x89
 
 
 def conflict_in_three(course: Course) -> None:
-    """Edit the line of stage 1 that stage 3 has edited too, and run into the conflict."""
+    """Edit the line of stage 1 that stage 3 has also edited, which gives a conflict."""
     course.replace(f"{ONE}/app/main.py", "line 9\n", "line nine\n")
     result = course.propagate()
     assert result.status == 1
@@ -124,7 +124,7 @@ def test_a_deleted_file_and_its_empty_folder_go(course: Course) -> None:
     assert course.exists(f"{FOUR}/app/main.py")
 
 
-def test_what_a_stage_writes_anew_is_not_carried_into_it(course: Course) -> None:
+def test_a_rewritten_file_gets_no_edits_of_earlier_stages(course: Course) -> None:
     course.replace("stages.toml", 'changes = ["README.md", "requirements.txt"]', REWRITES)
     course.write(f"{ONE}/README.md", "# A list\n\nRewritten.\n")
 
@@ -242,7 +242,7 @@ def test_ignored_files_are_neither_touched_nor_copied(course: Course) -> None:
         assert not course.exists(f"{stage}/todo.db")
 
 
-def test_what_the_user_has_staged_stays_staged(course: Course) -> None:
+def test_staged_changes_of_the_user_stay_staged(course: Course) -> None:
     course.replace(f"{ONE}/app/main.py", "line 2\n", "line two\n")
     course.git("add", ONE)
     before = course.git("diff", "--cached")
@@ -333,7 +333,7 @@ def test_abort_puts_the_stage_back_as_it_was(course: Course) -> None:
     assert course.propagate().status == 1  # the same conflict again
 
 
-def test_what_an_abort_discards_can_be_had_back(course: Course) -> None:
+def test_a_discarded_merge_can_be_restored(course: Course) -> None:
     conflict_in_three(course)
     resolve(course, THREE, "an hour of work\n")
 
@@ -383,7 +383,8 @@ def test_deleted_there_and_edited_here_keeps_the_file_and_asks(course: Course, k
         course.delete(f"{TWO}/README.md")
     second = course.propagate()
     assert course.exists(f"{TWO}/README.md") is keep
-    # Kept, it goes on as stage 2's own; deleted, the same question comes up in stage 3.
+    # If it is kept, it continues as stage 2's own file; if it is deleted, stage 3 has the same
+    # conflict.
     assert second.status == (0 if keep else 1)
     if keep:
         assert (
@@ -548,7 +549,7 @@ def test_a_stage_is_not_adopted_in_the_middle_of_a_conflict(course: Course) -> N
     assert course.propagate("--adopt", "3").status == 2
 
 
-def test_a_base_that_git_has_not_is_explained(course: Course) -> None:
+def test_a_base_that_git_does_not_have_is_explained(course: Course) -> None:
     lock = course.read("stages.lock")
     course.write("stages.lock", lock.replace(read_lock(course.root)[TWO], "0123456789" * 4))
 
@@ -599,7 +600,7 @@ class KilledError(BaseException):
 
 @contextmanager
 def killed_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Die at the given step: before a file takes its name or goes, or half-way through writing."""
+    """Die at the given step: before a file is renamed or deleted, or half-way through a write."""
     left = steps
     originals = {name: getattr(Path, name) for name in STEPS}
 
@@ -623,12 +624,12 @@ def killed_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @contextmanager
 def before_every_step(root: Path, keep: Callable[[], Path]) -> Iterator[None]:
-    """Call `keep` where `killed_after` would die, and leave half of what is written in its copy."""
+    """Call `keep` where `killed_after` would die, with half of the written text in the copy."""
     originals = {name: getattr(Path, name) for name in STEPS}
 
     def watched(name: str) -> Any:
         def step(path: Path, *arguments: Any, **options: Any) -> Any:
-            if path.is_relative_to(root):  # else it is scratch, which nobody misses
+            if path.is_relative_to(root):  # otherwise it is a temporary file
                 copy = keep()
                 if name == "write_bytes":
                     half = copy / path.relative_to(root)
@@ -667,7 +668,7 @@ def test_killed_at_any_moment_and_run_again_it_ends_the_same(
     moments: list[Course] = []
 
     def keep_this_moment() -> Path:
-        """Copy what a kill would leave now; return where the copy is."""
+        """Copy the state that a kill would leave now; return the copy's path."""
         copy = tmp_path / f"killed{len(moments)}"
         shutil.copytree(course.root, copy, symlinks=True)
         moments.append(Course(copy, capsys))
@@ -704,7 +705,7 @@ def test_edits_made_after_a_kill_are_kept(course: Course, monkeypatch: pytest.Mo
     assert not course.exists(f"{TWO}/{UNFINISHED}")
 
 
-def test_half_a_file_that_a_kill_left_is_no_file_of_the_stage(
+def test_a_half_file_after_a_kill_does_not_belong_to_the_stage(
     course: Course, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     course.replace(f"{ONE}/app/main.py", "line 2\n", "line two\n")

@@ -53,7 +53,7 @@ def test_an_odd_file_name_is_kept(course: Course, name: str) -> None:
     assert f"{ONE}/{name}" in listed(course.root)
 
 
-def test_what_the_user_has_staged_stays_staged(course: Course) -> None:
+def test_staged_changes_of_the_user_stay_staged(course: Course) -> None:
     course.write(f"{ONE}/app/main.py", "staged\n")
     course.git("add", f"{ONE}/app/main.py")
     course.write(f"{ONE}/app/main.py", "on disk\n")
@@ -89,7 +89,7 @@ def test_an_empty_stage_has_the_empty_tree(course: Course) -> None:
     assert tree_on_disk(course.root, "stage09_empty").files == {}
 
 
-def test_the_mode_in_the_index_counts_where_the_disk_knows_none(course: Course) -> None:
+def test_the_mode_of_the_index_counts_on_disks_without_modes(course: Course) -> None:
     course.git("config", "core.fileMode", "false")
     course.git("update-index", "--chmod=+x", f"{ONE}/README.md")
 
@@ -146,4 +146,4 @@ def test_without_git_the_error_is_one_line(
     result = course.drift()
 
     assert (result.status, result.out) == (2, "")
-    assert result.err == "this needs git, and there is none on the PATH: install it\n"
+    assert result.err == "git is not on the PATH: install it\n"

@@ -58,6 +58,7 @@ def test_docstrings_comments_and_messages_are_read(source: str) -> None:
         "`What is code` is not read.\n",
         "That is why the row comes first.\n",
         "The client that asks first waits.\n",
+        "There is no stage 17: choose another.\n",
         "It asks who is there.\n",
     ],
 )

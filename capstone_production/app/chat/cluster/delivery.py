@@ -1,9 +1,9 @@
-"""How a stored message gets to everyone, whichever process has stored it.
+"""Delivers each stored message to the sockets of every process, whichever process has stored it.
 
-The row is the truth, and rows become visible in the order of their ids (see `service.py`). So each
-process remembers up to which id it has delivered, looks for what is behind it, and delivers that to
-its sockets: each message once, in order. A notification only says when to look. When none comes,
-because Redis is down, a process looks each second all the same.
+Rows become visible in the order of their ids (see `service.py`). So each process remembers the last
+id that it has delivered, reads the later rows, and sends them to its sockets: each message once, in
+order. A notification only says when to look. Without notifications, while Redis is down, a process
+looks each second.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from app.chat.schemas import MessageRead
 from app.chat.service import MESSAGES_OUT, read_messages
 
 LOOK_EVERY = 1.0  # seconds
-PAUSE = 0.005  # seconds between two looks: in a rush one of them finds many messages
-PAGE = 100  # messages at once; less than may wait for a client, so that catching up cuts off nobody
+PAUSE = 0.005  # seconds between two looks, so that in a rush one look finds many messages
+PAGE = 100  # messages at once: fewer than a client's queue holds, so catching up closes no socket
 
 
 class SharedDelivery:
@@ -35,25 +35,25 @@ class SharedDelivery:
         self._to_look = notifications.received[Topic.MESSAGES]
         self._delivered = 0
 
-    async def deliver(self, message: MessageRead) -> None:  # noqa: ARG002 - it is found by its id
-        """Have it found, here and in the other processes."""
+    async def deliver(self, message: MessageRead) -> None:  # noqa: ARG002 - found by its id
+        """Wake the delivery, here and in the other processes."""
         self._to_look.set()
         self._notifications.publish(Topic.MESSAGES)
 
     def has_delivered(self, message: MessageRead) -> bool:
-        """Return whether it was found already."""
+        """Return whether the message was sent to the sockets of this process."""
         return message.id <= self._delivered
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Deliver what is stored from now on."""
+        """Deliver the messages that are stored from now on."""
         async with AsyncSession(self._engine) as session:
             self._delivered = await session.scalar(select(func.max(Message.id))) or 0
         async with repeated({self.deliver_new: PAUSE}):
             yield
 
     async def deliver_new(self) -> None:
-        """Wait for a notification, but not for long; then send what everyone does not have yet."""
+        """Wait for a notification, at most `LOOK_EVERY`; then send all new messages."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_EVERY):
                 await self._to_look.wait()

@@ -1,10 +1,10 @@
-"""How fast one user may speak, with all their sockets, in all processes together.
+"""Limits how fast one user may send, with all their sockets, in all processes together.
 
-Each process has a token bucket for a user, and Redis has one that all processes share: a frame
-takes a token from both. A process that knows of no other one does not ask Redis: it costs a few
-percent of all that a message costs. While Redis does not answer, each process counts for itself:
-then a user who is connected to three of them is three times as fast, and
-`rate_limit_failures_total` tells.
+Each process has a token bucket for a user, and Redis has one that all processes share. A frame
+takes a token from both. A process that knows of no other process does not ask Redis, which saves a
+few percent of the cost of a message. While Redis does not answer, each process counts alone: a user
+with sockets in three processes may then send three times as fast, and `rate_limit_failures_total`
+increases.
 """
 
 import time
@@ -21,10 +21,10 @@ from app.token_bucket import TokenBucket
 MESSAGES_A_SECOND = 5
 BURST = 20  # messages at once after a pause
 MAX_BUCKETS = 10_000
-BUCKET_TTL = 60  # seconds; a bucket is full again long before
-PAUSE_AFTER_ERROR = 1.0  # seconds for which Redis is not asked: a message does not wait for it
+BUCKET_TTL = 60  # seconds; by then a bucket is full again
+PAUSE_AFTER_ERROR = 1.0  # seconds without calls of Redis, so messages do not wait for it
 
-# `TokenBucket.take` again, where all processes find it. Redis runs a script as one step.
+# The same as `TokenBucket.take`, shared by all processes. Redis runs a script as one atomic step.
 TAKE = """
 local rate, capacity, ttl = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local time = redis.call('TIME')
@@ -62,7 +62,7 @@ class MessageLimits:
         return True
 
     async def _take_from_all(self, user: ChatUser) -> bool:
-        """Take a token from the bucket of all processes; return whether there was one."""
+        """Take a token from the shared bucket; return False only if Redis says that it is empty."""
         if self._take is None or self._peers is None or not self._peers.are_there:
             return True
         if time.monotonic() < self._ask_redis_from:

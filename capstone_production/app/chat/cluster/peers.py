@@ -1,14 +1,14 @@
-"""The other processes that serve the chat: news between them, and the users who are there.
+"""The other processes that serve the chat: notifications between them, and their online users.
 
-A notification says "look again", through Redis. It carries no message and promises nothing: it may
-get lost, or come twice. Each reader also looks again by itself after a while, so without Redis
-everything goes on, only later.
+A notification goes through Redis and says "look again". It carries no message, and it may get lost
+or come twice. Each reader also looks again by itself after a while. So without Redis everything
+still works, only later.
 
-Each process keeps a note in Redis, with a number that grows each time. A process whose note has not
-changed for `BELIEVED_FOR` seconds is gone, with its users: it was killed, or cannot reach Redis.
-Only each process's own clock decides, so no clocks are compared. A Redis that is away for less than
-that, or that has lost everything, changes nothing; after that, each process knows of its own
-sockets only.
+Each process keeps a note in Redis, with a number that grows each time. If a note has not changed
+for `BELIEVED_FOR` seconds, its process counts as gone, with its users: it was killed, or it cannot
+reach Redis. Each process measures this with its own clock, so clocks are never compared. A shorter
+failure of Redis, or the loss of its data, changes nothing. After a longer one each process knows
+only its own sockets.
 """
 
 import asyncio
@@ -27,23 +27,23 @@ from app.chat.repeat import repeated
 from app.chat.schemas import ChatUser
 from app.redis_client import REDIS_ERRORS
 
-SILENCE = 15  # seconds: some process publishes more often, so the connection must be dead
-NOTES = "chat:processes"  # a hash: process → note. Nobody has to search for the keys of others
+SILENCE = 15  # seconds; every process publishes more often, so the connection must be dead
+NOTES = "chat:processes"  # a hash of process → note, so no process searches for keys
 TELL_EVERY = 3.0  # seconds
 BELIEVED_FOR = 10.0  # seconds
-PAUSE = 0.05  # seconds between two exchanges: many changes become one
-NOTIFIED_WITHIN = 0.5  # seconds that somebody who joins waits for Redis
+PAUSE = 0.05  # seconds between two exchanges, so that one exchange carries many changes
+NOTIFIED_WITHIN = 0.5  # seconds that a joining user waits for Redis
 
 
 class Topic(StrEnum):
-    """The kinds of news; the value is the channel in Redis."""
+    """The kinds of notifications; the value is the channel in Redis."""
 
     MESSAGES = "chat:messages"
     PRESENCE = "chat:presence"
 
 
 class Notifications:
-    """Publishes to the other processes, and receives what they publish."""
+    """Publishes notifications to the other processes, and receives theirs."""
 
     def __init__(self, redis: Redis) -> None:
         self.process = uuid.uuid4().hex
@@ -59,23 +59,23 @@ class Notifications:
             yield
 
     def publish(self, topic: Topic) -> None:
-        """Have it published soon, without waiting; pending ones of a topic become one."""
+        """Publish a notification soon, without waiting; pending ones of a topic become one."""
         self._pending.add(topic)
         self._has_pending.set()
 
     async def publish_pending(self) -> None:
-        """Publish what is pending; raises `REDIS_ERRORS` when Redis does not answer."""
+        """Publish the pending notifications; raises `REDIS_ERRORS` when Redis does not answer."""
         await self._has_pending.wait()
         self._has_pending.clear()
         while self._pending:
             await self._redis.publish(self._pending.pop(), self.process)
 
     async def listen(self) -> None:
-        """Receive from the others until the connection is lost: raises `REDIS_ERRORS`."""
+        """Receive notifications until the connection is lost; then raises `REDIS_ERRORS`."""
         async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(*Topic)
             while (message := await pubsub.get_message(timeout=SILENCE)) is not None:
-                # The answer to `subscribe` counts as well: nobody knows what was missed before.
+                # The answer to `subscribe` counts as well, since earlier ones may have been missed.
                 if message["data"] != self.process.encode():
                     self.received[Topic(message["channel"].decode())].set()
 
@@ -88,7 +88,7 @@ class Note(BaseModel):
 
 
 class Peer(NamedTuple):
-    """Another process: its last note, and when that came, by our monotonic clock."""
+    """Another process: its last note, and its arrival by our monotonic clock."""
 
     note: Note
     came_at: float
@@ -107,12 +107,12 @@ class Peers:
         self._to_exchange = notifications.received[Topic.PRESENCE]
         self._own = Note(number=0, users=[])
         self._known: dict[str, Peer] = {}
-        self._next_exchange = asyncio.Event()  # set when the one that has not begun yet is over
+        self._next_exchange = asyncio.Event()  # set at the end of the next exchange
         self._is_up = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Exchange notes; at the end, leave one that says that nobody is here any more."""
+        """Exchange notes; at the end, leave a note without users."""
         with suppress(*REDIS_ERRORS):
             await self._exchange([])
         async with repeated({self.exchange_notes: PAUSE}):
@@ -123,13 +123,13 @@ class Peers:
 
     @property
     def are_there(self) -> bool:
-        """Whether we know of any."""
+        """Whether this process knows any other one."""
         return bool(self._known)
 
     async def notify(self) -> None:
-        """Return when the others can know of a change here, and we of theirs before it.
+        """Return when the other processes can see a change here, and this one has read theirs.
 
-        Without Redis it returns soon.
+        Without Redis it returns after `NOTIFIED_WITHIN` at most.
         """
         if self._is_up:
             exchange = self._next_exchange
@@ -139,7 +139,7 @@ class Peers:
                     await exchange.wait()
 
     async def exchange_notes(self) -> None:
-        """Wait for a change, here or there, but not for long; then write our note, read others'."""
+        """Wait for a change in any process, at most `TELL_EVERY`; then write our note, read all."""
         is_time = False
         try:
             async with asyncio.timeout(TELL_EVERY):
@@ -151,12 +151,13 @@ class Peers:
         users, last = list(self._online_users.here.elements()), self._own.users
         try:
             await self._exchange(users)
-            if is_time or users != last:  # never because others have published: it would not end
+            # A notification alone is not answered: the processes would notify each other forever.
+            if is_time or users != last:
                 self._notifications.publish(Topic.PRESENCE)
         except REDIS_ERRORS:
             self._is_up = False
             raise
-        finally:  # whom we believed in may be gone, also while there is no Redis to ask
+        finally:  # notes become stale also while Redis is down
             fresh = self._known.keys() - self._stale()
             users = [user for name in fresh for user in self._known[name].note.users]
             self._online_users.set_elsewhere(users)
@@ -181,13 +182,13 @@ class Peers:
                 self._known[name] = Peer(note, time.monotonic())
 
     def _stale(self) -> set[str]:
-        """Return the processes from which nothing new came for too long."""
+        """Return the processes whose notes have not changed for too long."""
         believed_since = time.monotonic() - BELIEVED_FOR
         return {name for name, each in self._known.items() if each.came_at < believed_since}
 
 
 def read_notes(found: dict[bytes, bytes]) -> dict[str, Note]:
-    """Return the notes by process, without those of another version, which we cannot read."""
+    """Return the notes by process, without unreadable ones, which another version may write."""
     notes: dict[str, Note] = {}
     for process, value in found.items():
         with suppress(ValidationError):

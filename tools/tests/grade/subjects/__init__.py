@@ -1,1 +1,1 @@
-"""Servers that the tester itself is tested with: one that only looks right, one that is right."""
+"""Servers for tests of the grader: one that only looks right, and one that is right."""

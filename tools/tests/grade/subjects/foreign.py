@@ -1,10 +1,10 @@
-"""A server of stages 1 to 3 with nothing of FastAPI in it: aiohttp, sqlite3 and a JWT by hand.
+"""A server of stages 1 to 3 without FastAPI: aiohttp, sqlite3 and a JWT by hand.
 
     python tools/tests/grade/subjects/foreign.py 8000
 
-It keeps the contract, in its own words: whatever the tests refuse here, they may not ask for. Todos
+It follows the contract, with its own texts. If a test fails here, the test requires too much. Todos
 are in `todo.db` in the current directory; `JWT_SECRET`, `ACCESS_TOKEN_TTL` and `BCRYPT_ROUNDS` are
-read from the environment. There is no page of docs and no OpenAPI: the contract asks for none.
+read from the environment. It has no docs and no OpenAPI, since the contract does not require them.
 """
 
 from __future__ import annotations
@@ -59,28 +59,28 @@ dummy_hash = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(ROUNDS))
 routes = web.RouteTableDef()
 
 
-# --- Failed requirements
+# --- Errors
 
 
 class Problem(Exception):
-    """An answer that ends a request: a status, what to say, and headers."""
+    """An answer that ends a request: a status, a text, and headers."""
 
     def __init__(self, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> None:
         self.answer = web.json_response({"detail": detail}, status=status, headers=headers)
 
 
 def unauthorized(detail: str) -> Problem:
-    """Return the answer to whoever is not signed in."""
+    """Return the answer for a client that is not signed in."""
     return Problem(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
 def invalid(where: list[str], why: str) -> Problem:
-    """Return the answer to input that does not fit."""
+    """Return the answer to invalid input."""
     return Problem(422, [{"loc": where, "msg": why, "type": "invalid"}])
 
 
 def not_found() -> NoReturn:
-    """Answer that there is no such todo, whether or not somebody else has it."""
+    """Answer 404, whether or not another user has this todo."""
     raise Problem(404, "No such todo.")
 
 
@@ -88,7 +88,7 @@ def not_found() -> NoReturn:
 async def answer_problems(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Answer every error in JSON, those of the framework, too."""
+    """Answer every error in JSON, also those of the framework."""
     try:
         return await handler(request)
     except Problem as problem:
@@ -104,7 +104,7 @@ async def answer_problems(
 
 
 async def read_fields(request: web.Request, known: Mapping[str, Callable[[Any], Any]]) -> Json:
-    """Return the object in the body, each field as its check returns it; 422 names every fault."""
+    """Return the object in the body with checked fields; a 422 names every fault."""
     content = await request.read()
     if request.content_type != "application/json":
         raise Problem(415, "Send JSON.")
@@ -145,7 +145,7 @@ def text(value: Any) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("This is not Unicode.") from None
+        raise ValueError("This text cannot be UTF-8.") from None
     return value
 
 
@@ -197,7 +197,7 @@ def number(request: web.Request, name: str, default: int, least: int, most: int)
 
 
 def todo_id(request: web.Request) -> int:
-    """Return the id of the path; an impossible one is nobody's."""
+    """Return the id of the path; an impossible id is 404."""
     given = request.match_info["id"]
     if not re.fullmatch(r"[0-9]{1,19}", given) or int(given) > LARGEST_ID:
         not_found()
@@ -213,7 +213,7 @@ def base64url(data: bytes) -> str:
 
 
 def from_base64url(part: str) -> bytes:
-    """Return what `base64url` was given; `ValueError` for what it cannot have returned."""
+    """Decode the result of `base64url`; raise `ValueError` for anything else."""
     return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
 
 
@@ -231,11 +231,11 @@ def make_token(user_id: int) -> str:
 
 
 def user_of(request: web.Request) -> sqlite3.Row:
-    """Return whose token came with a request; answer 401 when there is none."""
+    """Return the user of the request's token; answer 401 without a token."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     try:
         header, payload, signature = token.split(".")
-        # What is signed is ours: only then is it worth reading.
+        # Read the claims only after the signature has been checked.
         if scheme.lower() != "bearer" or not hmac.compare_digest(
             sign(f"{header}.{payload}").encode(), signature.encode()
         ):
@@ -265,7 +265,7 @@ def signed_in(handler: Handler) -> Callable[[web.Request], Awaitable[web.Respons
 
 
 def shown_user(user: sqlite3.Row) -> Json:
-    """Return what is told of a user."""
+    """Return the public fields of a user."""
     return {name: user[name] for name in ("id", "username", "created_at")}
 
 
@@ -312,7 +312,7 @@ async def sign_in(request: web.Request) -> web.Response:
 @routes.get("/users/me")
 @signed_in
 async def read_me(_request: web.Request, user: sqlite3.Row) -> web.Response:
-    """Say who is signed in."""
+    """Return the signed-in user."""
     return web.json_response(shown_user(user))
 
 
@@ -320,7 +320,7 @@ async def read_me(_request: web.Request, user: sqlite3.Row) -> web.Response:
 
 
 def shown_todo(todo: sqlite3.Row) -> Json:
-    """Return what is told of a todo."""
+    """Return the fields of a todo."""
     names = ("id", "title", "description", "created_at", "updated_at")
     return {name: todo[name] for name in names} | {"completed": bool(todo["completed"])}
 
@@ -403,7 +403,7 @@ async def replace_todo(request: web.Request, user: sqlite3.Row) -> web.Response:
 @routes.patch("/todos/{id}")
 @signed_in
 async def patch_todo(request: web.Request, user: sqlite3.Row) -> web.Response:
-    """Change what is sent of a todo."""
+    """Change the sent fields of a todo."""
     return change(request, user, await read_fields(request, TODO_FIELDS))
 
 
@@ -416,7 +416,7 @@ async def delete_todo(request: web.Request, user: sqlite3.Row) -> web.Response:
 
 
 def make_app() -> web.Application:
-    """Return the application: a slash at the end of a path is redirected away."""
+    """Return the application, which redirects a path with a slash at its end."""
     slashes = web.normalize_path_middleware(append_slash=False, remove_slash=True)
     app = web.Application(middlewares=[answer_problems, slashes], client_max_size=MIB)
     app.add_routes(routes)

@@ -1,9 +1,9 @@
-"""A server with nothing behind it: plausible constants for every route of all eight stages.
+"""A server of plausible constants for every route of all eight stages.
 
     uvicorn hollow:app --app-dir tools/tests/grade/subjects --port 8000
 
-Statuses, headers and shapes are right, and nothing is stored, checked or counted. Whoever tests by
-looking at single answers is content with it.
+Statuses, headers and shapes are right, but it stores, checks and counts nothing. A test that checks
+only single answers would accept it.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ UNAUTHORIZED = {"detail": "Not authenticated"}
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer, whatever was asked."""
+    """Answer any request."""
     if scope["type"] == "websocket":
         await chat(receive, send)
     elif scope["type"] == "http":
@@ -154,7 +154,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def answer(send: Send, status: int, content: Any, headers: dict[str, str]) -> None:
-    """Send a whole answer."""
+    """Send a complete answer."""
     body = content if isinstance(content, str) else json.dumps(content)
     everything = {"content-type": "application/json"} | headers
     raw = [(name.encode(), value.encode()) for name, value in everything.items()]
@@ -163,7 +163,7 @@ async def answer(send: Send, status: int, content: Any, headers: dict[str, str])
 
 
 async def chat(receive: Receive, send: Send) -> None:
-    """Let everybody in, and say the same thing to whoever says something."""
+    """Accept every connection, and answer each message with the same frame."""
     while True:
         message = await receive()
         if message["type"] == "websocket.connect":

@@ -1,10 +1,10 @@
-"""A solution that attacks: the machine, the grader and the tests. The standard library alone.
+"""A solution that attacks the machine, the grader and the tests, with the standard library.
 
     python hostile.py PORT [ATTACKS.json]
 
-`POST /attack/NAME` runs an attack with the JSON of its body and answers how far it came. What is
-asked on any other path gets a plausible answer. Each attack stops by itself at a bound that does no
-harm to a machine, should a sandbox not hold.
+`POST /attack/NAME` runs an attack with the JSON of its body and answers with its result. Every
+other path gets a plausible answer. Each attack stops by itself at a harmless limit, in case the
+sandbox fails.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 
 
 def read(paths: list[str]) -> list[str]:
-    """Return which of these files or directories it can read."""
+    """Return the files and directories that it can read."""
     found = []
     for path in paths:
         with contextlib.suppress(OSError):
@@ -37,7 +37,7 @@ def read(paths: list[str]) -> list[str]:
 
 
 def write(paths: list[str]) -> list[str]:
-    """Return which of these files it can change."""
+    """Return the files that it can change."""
     changed = []
     for path in paths:
         with contextlib.suppress(OSError):
@@ -48,7 +48,7 @@ def write(paths: list[str]) -> list[str]:
 
 
 def change(paths: list[str]) -> list[str]:
-    """Return which of these files it could change; it leaves them as they are."""
+    """Return the files that it could change, without changing them."""
     opened = []
     for path in paths:
         with contextlib.suppress(OSError):
@@ -58,7 +58,7 @@ def change(paths: list[str]) -> list[str]:
 
 
 def connect(addresses: list[list[Any]]) -> list[Any]:
-    """Return which addresses answer; a name alone is an abstract UNIX socket."""
+    """Return the addresses that answer; a name alone is an abstract UNIX socket."""
     reached = []
     for host, port in addresses:
         family = socket.AF_INET if port else socket.AF_UNIX
@@ -70,7 +70,7 @@ def connect(addresses: list[list[Any]]) -> list[Any]:
 
 
 def interfaces(_: object) -> list[str]:
-    """Return the network interfaces that are there."""
+    """Return the network interfaces."""
     return [name for _, name in socket.if_nameindex()]
 
 
@@ -103,7 +103,7 @@ def fork(most: int) -> int:
 
 
 def memory(mebibytes: int) -> int:
-    """Take memory in a process of its own, 64 MiB at a time; return how much it got."""
+    """Allocate memory in a separate process, 64 MiB at a time; return how much it got."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
@@ -154,7 +154,7 @@ def open_files(most: int) -> int:
 
 
 def user_namespace(_: object) -> bool:
-    """Become root of a namespace of its own, where it could mount what it likes."""
+    """Become root of a new namespace, where it could mount anything."""
     child = os.fork()
     if child == 0:
         os._exit(ctypes.CDLL(None).unshare(0x10000000) != 0)
@@ -176,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Answer what might be right."""
+        """Answer with a plausible constant."""
         self._answer([])
 
     def do_POST(self) -> None:
@@ -195,7 +195,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:  # it attacks at once, and writes down what came of it
+    if len(sys.argv) > 2:  # attack at once, and write down the result
         attacks = json.loads(Path(sys.argv[2]).read_text())
         came_of_it = {name: ATTACKS[name](argument) for name, argument in attacks.items()}
         Path("attacked.json").write_text(json.dumps(came_of_it))
