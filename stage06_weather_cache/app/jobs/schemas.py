@@ -50,7 +50,7 @@ JobText = Annotated[
     AfterValidator(check_text),
     Field(
         examples=["To be, or not to be. That is the question."],
-        json_schema_extra={"pattern": NOT_BLANK},  # what /docs shows
+        json_schema_extra={"pattern": NOT_BLANK},  # only for /docs
     ),
 ]
 RunAt = Annotated[
