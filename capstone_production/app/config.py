@@ -16,7 +16,7 @@ from app.exceptions import StartupError
 from app.params import MAX_INTEGER
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate: it was no UTF-8
-# A host; optional are a password before it, a port, a database number, and options.
+# A host. A password, a port, a database number and options may be there, too.
 REDIS_URL = re.compile(
     r"rediss?://([^/?#\s]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[0-9]*)?(\?.*)?"
 )
@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     @field_validator("chat_allowed_origins", "cors_origins", mode="before")
     @classmethod
     def split_origins(cls, value: object) -> object:
-        """Return the list that a text with commas contains."""
+        """Split a text with commas into a list."""
         return value.replace(",", " ").split() if isinstance(value, str) else value
 
     @field_validator("chat_allowed_origins")

@@ -76,7 +76,7 @@ def create_engine(settings: Settings, application_name: str = "api") -> AsyncEng
     engine = create_async_engine(
         url,
         connect_args={
-            # A transaction that writes takes the lock when it begins, or waits up to `timeout`.
+            # A transaction that writes takes the lock when it begins. It waits up to `timeout`.
             "isolation_level": "IMMEDIATE",
             "timeout": settings.database_busy_timeout,
         },

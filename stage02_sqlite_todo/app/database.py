@@ -51,7 +51,7 @@ def create_engine(settings: Settings) -> AsyncEngine:
     engine = create_async_engine(
         settings.database_url,
         connect_args={
-            # A transaction that writes takes the lock when it begins, or waits up to `timeout`.
+            # A transaction that writes takes the lock when it begins. It waits up to `timeout`.
             "isolation_level": "IMMEDIATE",
             "timeout": settings.database_busy_timeout,
         },

@@ -26,4 +26,4 @@ class SingleFlight(Generic[Key, Value]):
     def _forget(self, key: Key, done: asyncio.Task[Value]) -> None:
         del self._calls[key]
         if not done.cancelled():
-            done.exception()  # read, so asyncio does not log it when all callers are gone
+            done.exception()  # marks the error as read, so asyncio does not log it

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.exceptions import StartupError
 
-# A host; optional are a password before it, a port, a database number, and options.
+# A host. A password, a port, a database number and options may be there, too.
 REDIS_URL = re.compile(
     r"rediss?://([^/?#\s]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[0-9]*)?(\?.*)?"
 )

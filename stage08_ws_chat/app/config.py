@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.exceptions import StartupError
 
-# A host; optional are a password before it, a port, a database number, and options.
+# A host. A password, a port, a database number and options may be there, too.
 REDIS_URL = re.compile(
     r"rediss?://([^/?#\s]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[0-9]*)?(\?.*)?"
 )
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     @field_validator("chat_allowed_origins", mode="before")
     @classmethod
     def split_origins(cls, value: object) -> object:
-        """Return the list that a text with commas contains."""
+        """Split a text with commas into a list."""
         return value.replace(",", " ").split() if isinstance(value, str) else value
 
     @field_validator("chat_allowed_origins")

@@ -101,7 +101,7 @@ def restore(table: type[Post | Comment], row_id: int) -> ReturningUpdate[int]:
 
 
 class BlogService:
-    """The posts and comments that a request's session sees and changes."""
+    """Reads and changes posts and comments in the request's session."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session

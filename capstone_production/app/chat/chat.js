@@ -137,7 +137,7 @@ function take(frame) {
   if (frame.type === "error") refused(frame);
   if (frame.type === "message") {
     add([frame]);
-    // Until the gap is closed, a message after the gap must not change this.
+    // Until the gap is closed, a later message must not change `newest`.
     if (caughtUp) newest = frame.id;
     if (frame.user.id === me.id) confirmed(frame.client_id);
   }
@@ -206,7 +206,7 @@ function add(messages, isHistory = false) {
     const article = articleOf(message);
     shown.set(message.id, article);
     insert(article, message.id);
-    // It replaces the unconfirmed message.
+    // The stored message replaces the unconfirmed one.
     if (message.user.id === me.id) removeFromOutbox(message.client_id);
   }
   if (isAtBottom) scrollToBottom();

@@ -23,7 +23,7 @@ class Image(Base):
     path: Mapped[str] = mapped_column(String(255), unique=True)  # in MEDIA_DIR; we choose the name
     content_type: Mapped[str] = mapped_column(String(50))
     size: Mapped[int]  # bytes
-    width: Mapped[int]  # pixels, as it is shown
+    width: Mapped[int]  # pixels, as viewers show it
     height: Mapped[int]
     uploaded_at: Mapped[datetime]
 

@@ -58,7 +58,7 @@ class ImageService:
         return image
 
     async def find_file(self, image_id: uuid.UUID) -> Path:
-        """Return the path of the picture, of any user; raises `ImageNotFound`."""
+        """Return the path of a picture of any user; raises `ImageNotFound`."""
         image = await self._session.get(Image, image_id)
         if image is None:
             raise ImageNotFound(image_id)

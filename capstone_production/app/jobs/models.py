@@ -1,4 +1,4 @@
-"""The table of jobs. Only the row decides about the state of its job."""
+"""The table of jobs. The row of a job holds its whole state."""
 
 import uuid
 from datetime import datetime
@@ -53,7 +53,7 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
-    due_at: Mapped[datetime]  # starts not before this: `run_at`, or the next attempt
+    due_at: Mapped[datetime]  # the earliest start: `run_at`, or the next attempt
     announced_at: Mapped[datetime | None]  # when the workers were last notified
     # The worker's lease, and when it expires unless the worker renews it.
     lease: Mapped[uuid.UUID | None]

@@ -144,12 +144,12 @@ class JobService:
     async def open_stream(self, job_id: uuid.UUID, streams: JobStreams) -> JobStream:
         """Return a stream of the job; raises `JobNotFound` and `TooManyStreams`."""
         job = await self.get(job_id)
-        # Commit now: at the end of the dependencies the stream has begun, too late for an error.
+        # Commit now. Later the stream has begun, and an error could not be answered.
         await self._session.commit()
         return streams.open(job)
 
     async def _check_waiting(self) -> None:
-        """Raise `TooManyJobs`. Parallel requests do not see the jobs of each other yet."""
+        """Raise `TooManyJobs`. Parallel requests may miss each other's jobs and pass the limit."""
         waiting = select(Job.id).where(Job.owner_id == self._owner_id, Job.status.in_(WAITING))
         some = waiting.limit(self._max_waiting).subquery()
         if await self._session.scalar(select(func.count()).select_from(some)) == self._max_waiting:

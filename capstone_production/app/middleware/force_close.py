@@ -49,5 +49,5 @@ class ForceCloseMiddleware:
             await self.app(scope, receive, send)
         finally:
             end_refused_handshake(protocol)
-            # Nothing happens if it is closed by then, which is the usual case.
+            # It does nothing if the connection is closed by then, which is usual.
             asyncio.get_running_loop().call_later(GRACE, transport.abort)

@@ -43,7 +43,7 @@ class WeatherService:
         self._lookups = TokenBucket(rate=per_minute / 60, capacity=per_minute)
         self._cache = LoadingCache(
             self._load,
-            # Only the key: the provider gets the name as written, with "ß" and not "ss".
+            # Only for the key: the provider gets the name as written, with "ß" and not "ss".
             key=str.casefold,
             ttl=self._ttl,
             stale_for=STALE_FOR,

@@ -15,7 +15,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def methods_of(scope: Scope, path: str) -> list[str]:
-    """Return the methods of all routes for this path; HEAD follows GET."""
+    """Return the methods of all routes for this path, and HEAD for each GET."""
     found = []
     for method in METHODS:
         asked = {**scope, "path": path, "method": method}

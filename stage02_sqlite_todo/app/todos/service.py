@@ -19,7 +19,7 @@ class TodoNotFound(HTTPException):
 
 
 class TodoService:
-    """The todos, read and changed in the request's session."""
+    """Reads and changes todos in the request's session."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session

@@ -50,7 +50,7 @@ def downgrade() -> None:
 
 
 def give_todos_to_keeper() -> None:
-    """Create `unowned-todos` if there are todos. (Plain SQL: `--sql` can print it.)"""
+    """Create `unowned-todos` if there are todos. (In plain SQL, so `--sql` can print it.)"""
     op.execute(
         "INSERT INTO users (username, username_folded, created_at)"
         " SELECT 'unowned-todos', 'unowned-todos', CURRENT_TIMESTAMP"

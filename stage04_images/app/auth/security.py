@@ -1,8 +1,8 @@
 """Passwords and tokens. Every use of passlib and python-jose is in this file.
 
 Hashing a password never blocks other requests. A client waits for its own earlier attempts, and for
-one attempt of each other client. A token is valid only if we signed it, character by character, it
-has not expired, and it names a user.
+one attempt of each other client. A token is valid only if it equals a token that we signed, has not
+expired, and names a user.
 """
 
 import os
@@ -91,8 +91,8 @@ class PasswordHasher:
         matches, new_hash = self._context.verify_and_update(password, stored)
         if matches and hashable and password_hash:
             return Verdict(True, new_hash)
-        # Each step of the cost doubles the time. So one cheap hash, plus one hash of each step from
-        # there, takes as long as one expensive hash: 2¹⁰ + 2¹⁰ + 2¹¹ = 2¹².
+        # Each step of the cost doubles the time. A check of cost 10 adds hashes of cost 10 and 11,
+        # so it takes as long as a check of cost 12: 2¹⁰ + 2¹⁰ + 2¹¹ = 2¹².
         for cost in range(bcrypt.from_string(stored).rounds, self._cost):
             bcrypt.using(rounds=cost).hash(password)
         return Verdict(False, None)

@@ -31,7 +31,7 @@ JOINERS = "'’‑-"  # join the parts of a word: don't, кто-то
 # goes back, so nothing is tried twice.
 PART = rf"[^\W_]++(?:[{MARKS}]++[^\W_]*+)*+"
 WORD = re.compile(rf"{PART}(?:[{JOINERS}]{PART})*+")
-# Where a piece may end, in this order.
+# Where a piece may end, the best place first.
 BORDERS = (re.compile(r"\s"), re.compile(rf"[^\w{MARKS}{JOINERS}]"), re.compile(r"(?=[^\W_])"))
 # (?<!…): a long row of dots is matched once, not again from each of its dots.
 SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'»”’)\]]*+(?=\s)|[。！？]++")

@@ -23,8 +23,8 @@ from app.jobs.report import write_report
 from app.jobs.schemas import JobResult
 
 MAX_ATTEMPTS = 3
-FIRST_RETRY = timedelta(seconds=1)  # each further one waits twice as long
-RENEWALS = 10  # of a lease, within its duration
+FIRST_RETRY = timedelta(seconds=1)  # each later retry waits twice as long
+RENEWALS = 10  # how often a lease is renewed within its duration
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ pyvips.concurrency_set(1)
 
 # Checking a picture takes a processor core and some megabytes, so only one is checked at a time.
 _inspector = ThreadPoolExecutor(1, thread_name_prefix="pictures")
-# Each user has at most one picture in that queue, so nobody can fill it.
+# Each user has at most one picture in that queue, so one user cannot fill it.
 _turns = WeakValueDictionary[int, asyncio.Lock]()
 
 

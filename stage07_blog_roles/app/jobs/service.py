@@ -121,7 +121,7 @@ class JobService:
         return report
 
     async def _check_waiting(self) -> None:
-        """Raise `TooManyJobs`. Parallel requests do not see the jobs of each other yet."""
+        """Raise `TooManyJobs`. Parallel requests may miss each other's jobs and pass the limit."""
         waiting = select(Job.id).where(Job.owner_id == self._owner_id, Job.status.in_(WAITING))
         some = waiting.limit(self._max_waiting).subquery()
         if await self._session.scalar(select(func.count()).select_from(some)) == self._max_waiting:

@@ -36,7 +36,7 @@ class UserService:
         return (await self._session.scalars(statement)).all()
 
     async def set_role(self, user_id: int, role: Role) -> User:
-        """Give a user a role and return them; raises `UserNotFound` and `LastAdministrator`."""
+        """Give a user a role and return the user; raises `UserNotFound` and `LastAdministrator`."""
         # Two administrators who demote each other at once would both see two. PostgreSQL makes the
         # second one wait here; SQLite has one writer at a time.
         admins = select(User.id).where(User.role == Role.ADMIN).order_by(User.id)

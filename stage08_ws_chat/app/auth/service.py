@@ -81,7 +81,7 @@ class AuthService:
 
 
 async def find_highest_cost(engine: AsyncEngine) -> int:
-    """Return the highest cost of all password hashes, which begin as `$2b$12$` does."""
+    """Return the highest cost of all password hashes. A hash of cost 12 begins with `$2b$12$`."""
     async with engine.connect() as connection:
         cost = await connection.scalar(select(func.max(HASH_COST)).select_from(User))
     return int(cost or 0)

@@ -76,7 +76,7 @@ def restore(table: type[Post | Comment], row_id: int) -> ReturningUpdate[int]:
 
 
 class BlogService:
-    """The posts and comments that a request's session sees and changes."""
+    """Reads and changes posts and comments in the request's session."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -213,7 +213,7 @@ def check_may_change(thing: Post | Comment, editor: User) -> None:
 
 
 def check_may_see_deleted(user: User | None) -> None:
-    """Raise 401 for a client that is not signed in, and 403 for users but administrators."""
+    """Raise 401 without a user, and 403 for a user who is not an administrator."""
     if user is None:
         detail = "Only administrators may see deleted posts: sign in"
         raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})

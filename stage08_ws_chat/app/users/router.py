@@ -42,5 +42,5 @@ async def list_users(
 
 @router.put("/{user_id}/role", response_model=UserRead, responses=errors(404, 409, 413))
 async def set_role(user_id: RowId, role_in: RoleWrite, service: UserServiceDep) -> User:
-    """Give a user a role, from the next request on. The last administrator keeps theirs (409)."""
+    """Give a user a role, from the next request on. The last administrator keeps the role (409)."""
     return await service.set_role(user_id, role_in.role)

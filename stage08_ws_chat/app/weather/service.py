@@ -30,7 +30,7 @@ class WeatherService:
         self._lookups = TokenBucket(rate=per_minute / 60, capacity=per_minute)
         self._cache = LoadingCache(
             self._load,
-            # Only the key: the provider gets the name as written, with "ß" and not "ss".
+            # Only for the key: the provider gets the name as written, with "ß" and not "ss".
             key=str.casefold,
             ttl=settings.weather_cache_ttl,
             stale_for=STALE_FOR,

@@ -76,7 +76,7 @@ class Answer:
 async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """Yield the client that all requests share: it keeps connections open between them."""
     whole = settings.weather_timeout
-    # For each phase. A server that sends single bytes slowly keeps them all: see `deadline`.
+    # For each phase. A server that sends single bytes slowly never exceeds them: see `deadline`.
     timeout = httpx.Timeout(connect=whole / 5, read=whole / 2, write=whole / 2, pool=whole / 5)
     # A few compressed bytes can unpack to gigabytes, so we ask for uncompressed answers.
     headers = {"Accept-Encoding": "identity"}
