@@ -1,4 +1,4 @@
-"""The dependencies of handlers. One that asks for a `CurrentUser` is for signed-in users only."""
+"""The dependencies of handlers. A handler with a `CurrentUser` is for signed-in users only."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
@@ -37,8 +37,8 @@ async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
             await publish_invalidations(session, request.state.cache)
 
 
-# scope="function" ends the session, and so commits, before the answer is sent: without it a client
-# would be told 201 first, and nobody could tell it that the commit failed.
+# scope="function" ends the session, and so commits, before the answer is sent. Otherwise the client
+# gets its 201 before the commit, and never learns that the commit failed.
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 
 
@@ -118,7 +118,7 @@ OptionalCachedUser = Annotated[UserRead | None, Depends(CachedUserScheme(optiona
 def require_role(role: Role) -> Callable[[User], Awaitable[User]]:
     """Return a guard: it returns the signed-in user, and answers 403 to one with fewer rights.
 
-    The role is read from the database with each request, so a change of it holds at once.
+    Each request reads the role from the database, so a change takes effect at once.
     """
 
     async def check_role(user: CurrentUser) -> User:

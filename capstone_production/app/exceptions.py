@@ -1,4 +1,4 @@
-"""The errors that a client gets when something is wrong with its request, or with us.
+"""The errors that a client gets when its request is wrong or the server has a problem.
 
 Every error is a problem document (RFC 9457) with the request's id in it. No value that the client
 sent is repeated there: FastAPI's own answer to invalid input holds that input, so a mistyped
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.request_id import current_request_id
 
 MAX_REPORTED_ERRORS = 10
-MAX_NAME = 100  # characters of a field's name that are repeated: a client may send any name
+MAX_NAME = 100  # characters of a field's name that an error repeats: clients choose names
 RETRY_AFTER = "1"  # seconds
 PROBLEM = "application/problem+json"
 NO_BODY = (204, 304)
@@ -69,11 +69,11 @@ logger = logging.getLogger(__name__)
 
 
 class StartupError(Exception):
-    """The application cannot start as it is set up; the text is for whoever starts it."""
+    """The app cannot start with these settings. The text tells the operator what to fix."""
 
 
 class Unavailable(Exception):
-    """It cannot be done now, perhaps later; the text is for the client: answered with 503."""
+    """A retry may succeed: answered with 503. The client sees the text."""
 
 
 def unauthorized() -> HTTPException:
@@ -112,7 +112,7 @@ def describe_problems(app: FastAPI) -> None:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Give the application the answers of this file."""
+    """Register the error handlers of this file."""
 
     @app.exception_handler(HTTPException)
     async def answer_error(_request: Request, error: HTTPException) -> Response:
@@ -125,7 +125,7 @@ def add_error_handlers(app: FastAPI) -> None:
         unreadable = getattr(request.state, "unreadable", None)
         return unprocessable([unreadable] if unreadable else error.errors())
 
-    # FastAPI says 400 when it cannot decode a body at all; to the client that is invalid input too.
+    # FastAPI raises 400 when it cannot decode a body. The contract asks for 422: invalid input.
     @app.exception_handler(400)
     async def answer_unreadable_body(_request: Request, _error: HTTPException) -> Response:
         return unprocessable([UNREADABLE])
@@ -214,5 +214,5 @@ def unprocessable(errors: Sequence[Any]) -> Response:
 
 
 def shortened(loc: Sequence[int | str]) -> list[int | str]:
-    """Return where an error is, with at most `MAX_NAME` characters of each name."""
+    """Return the location of an error, with at most `MAX_NAME` characters of each name."""
     return [part[:MAX_NAME] if isinstance(part, str) else part for part in loc]

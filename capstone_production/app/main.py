@@ -1,4 +1,4 @@
-"""The application: what it is called, what it keeps while it runs, and which features it has."""
+"""The application: its title, the objects that live as long as it runs, and its features."""
 
 import gc
 from collections.abc import AsyncIterator
@@ -88,7 +88,7 @@ class AppState(TypedDict):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
-    """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    """Create what all requests share. Code before `yield` runs at start, code after it at stop."""
     settings = load_settings()
     if not settings.docs_enabled:
         remove_docs(app)

@@ -1,6 +1,6 @@
-"""Pages for people: a few files that a browser takes as they are.
+"""Static pages for browsers.
 
-A page is a client like any other: all it does, it does through the API.
+A page is a client like any other: it uses only the API.
 """
 
 from pathlib import Path
@@ -9,10 +9,10 @@ from fastapi import Request, Response
 
 from app.files import file_response
 
-# A script that each page with a sign-in serves beside its own.
+# The script that all pages with a sign-in share.
 SIGN_IN = Path(__file__).resolve().with_name("sign_in.js")
 
-# Said, not guessed: some systems have odd ideas of .js, and nosniff makes them final.
+# Not guessed: some systems have a wrong type for .js, and with nosniff the script would not run.
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -20,15 +20,15 @@ CONTENT_TYPES = {
     ".svg": "image/svg+xml",
 }
 
-# The browser may do this for a page, and nothing else. A script that somebody smuggles in does not
-# run, and could not send a token anywhere: https://developer.mozilla.org/docs/Web/HTTP/CSP
+# The browser refuses everything else on a page. An injected script does not run, and could not send
+# a token anywhere: https://developer.mozilla.org/docs/Web/HTTP/CSP
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Cache-Control": "no-cache",  # may be kept, must be asked about: an update is seen at once
+    "Cache-Control": "no-cache",  # a cache must ask each time, so an update is seen at once
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }

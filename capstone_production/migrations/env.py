@@ -1,4 +1,4 @@
-"""What Alembic runs for each of its commands: connect, then migrate in one transaction."""
+"""Alembic runs this file for each of its commands: it connects and migrates in a transaction."""
 
 import asyncio
 import logging
@@ -11,18 +11,18 @@ from app.config import load_settings
 from app.database import create_engine
 from app.exceptions import StartupError
 from app.migrate import explained, wait_for_database
-from app.models import Base  # not from app.database: this one knows every table
+from app.models import Base  # from app.models, which imports every table
 
 MIGRATION_LOCK = 7_264_110_501  # any number, the same in all processes
 
 
 def run_migrations(connection: Connection) -> None:
-    """Migrate over this connection, all or nothing."""
+    """Run the migrations in one transaction of this connection."""
     if connection.dialect.name == "sqlite":
-        # Making a table anew drops the old one: what refers to its rows must not go with them.
+        # A rebuilt table replaces the old one: rows that refer to it must not be deleted with it.
         connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-        # The driver begins no transaction for CREATE TABLE. This one also makes a second process
-        # that starts at the same time wait, and then find nothing left to do.
+        # The driver begins no transaction for CREATE TABLE. With this one, a second process that
+        # starts at the same time waits, and then has nothing to do.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         # When ten processes start at once, one migrates. The others wait, then find nothing to do.
@@ -33,7 +33,7 @@ def run_migrations(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        render_as_batch=True,  # SQLite cannot change a column: Alembic makes the table anew
+        render_as_batch=True,  # SQLite cannot change a column: Alembic rebuilds the table
         transactional_ddl=True,
     )
     with context.begin_transaction():

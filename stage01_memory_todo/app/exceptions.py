@@ -1,8 +1,8 @@
-"""The errors that a client gets when something is wrong with its request.
+"""The errors that a client gets when its request is wrong.
 
-Every error is JSON with a `detail`. No value that the client sent is repeated in it: FastAPI's own
-answer to invalid input holds that input, so a mistyped password would come back, and an input that
-JSON has no word for (NaN, half a surrogate pair) would turn the answer into a 500.
+Every error is JSON with a `detail`, which never repeats a value of the request. FastAPI's own 422
+repeats the input: a mistyped password would come back, and a value that JSON cannot express (NaN,
+half a surrogate pair) would turn the answer into a 500.
 """
 
 import json
@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 MAX_REPORTED_ERRORS = 10
-MAX_NAME = 100  # characters of a field's name that are repeated: a client may send any name
+MAX_NAME = 100  # characters of a field's name that an error repeats: clients choose names
 RETRY_AFTER = "1"  # seconds
 
 # The body of every error except 422, for the documentation.
@@ -30,18 +30,18 @@ ERROR: dict[str, Any] = {
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the errors that a route may answer, for `responses=`: so `/docs` shows them."""
+    """Return the value of a route's `responses=`, so that `/docs` shows these errors."""
     return {status: {"content": ERROR} for status in statuses}
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Give the application the answers of this file."""
+    """Register the error handlers of this file."""
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid_input(_request: Request, error: RequestValidationError) -> Response:
         return unprocessable(error.errors())
 
-    # FastAPI says 400 when it cannot decode a body at all; to the client that is invalid input too.
+    # FastAPI raises 400 when it cannot decode a body. The contract asks for 422: invalid input.
     @app.exception_handler(400)
     async def answer_unreadable_body(_request: Request, _error: HTTPException) -> Response:
         message = "The body could not be read: is it complete, in UTF-8 and not nested too deeply?"
@@ -65,5 +65,5 @@ def unprocessable(errors: Sequence[Any]) -> Response:
 
 
 def shortened(loc: Sequence[int | str]) -> list[int | str]:
-    """Return where an error is, with at most `MAX_NAME` characters of each name."""
+    """Return the location of an error, with at most `MAX_NAME` characters of each name."""
     return [part[:MAX_NAME] if isinstance(part, str) else part for part in loc]

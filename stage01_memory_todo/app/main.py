@@ -1,4 +1,4 @@
-"""The application: what it is called, what it keeps while it runs, and which features it has."""
+"""The application: its title, the objects that live as long as it runs, and its features."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,14 +23,14 @@ class AppState(TypedDict):
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
-    """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    """Create what all requests share. Code before `yield` runs at start, code after it at stop."""
     limit_shutdown()
     yield {"todo_service": TodoService()}
 
 
 app = FastAPI(
     title="Todos in memory",
-    description="A todo list that is gone when the server stops.",
+    description="A todo list in memory. It is lost when the server stops.",
     version="1.0.0",
     responses=errors(503),
     lifespan=lifespan,

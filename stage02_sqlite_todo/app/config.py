@@ -1,4 +1,4 @@
-"""The settings: read from the environment, then from `.env`, else the default written here."""
+"""The settings. The environment takes precedence over `.env`, and `.env` over the defaults."""
 
 from typing import Literal
 
@@ -9,13 +9,13 @@ from app.exceptions import StartupError
 
 
 class Settings(BaseSettings):
-    """One field a setting; its name in upper case is the environment variable's."""
+    """Each field is a setting. Its name in upper case is the environment variable."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
         extra="ignore",
         hide_input_in_errors=True,  # a wrong value is not printed: it may be a secret
-        allow_inf_nan=False,  # to wait for an endless time is to hang
+        allow_inf_nan=False,  # an infinite timeout would wait forever
     )
 
     environment: Literal["development", "production"] = "development"
@@ -25,7 +25,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Return the settings; raises `StartupError` that names those with a wrong value."""
+    """Return the settings; raises `StartupError`, which names the wrong ones."""
     try:
         return Settings()
     except ValidationError as error:

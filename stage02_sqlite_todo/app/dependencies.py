@@ -8,12 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Give a request its session, and commit what it did. An error rolls all of it back."""
+    """Yield the request's session, then commit it. An error rolls everything back."""
     async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
         yield session
         await session.commit()
 
 
-# scope="function" ends the session, and so commits, before the answer is sent: without it a client
-# would be told 201 first, and nobody could tell it that the commit failed.
+# scope="function" ends the session, and so commits, before the answer is sent. Otherwise the client
+# gets its 201 before the commit, and never learns that the commit failed.
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]

@@ -1,4 +1,4 @@
-"""Every table. A program that needs to know all of them, such as Alembic, imports this file."""
+"""All tables. A program that needs every table, such as Alembic, imports this file."""
 
 from app.database import Base
 from app.todos.models import Todo

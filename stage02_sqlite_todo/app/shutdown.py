@@ -1,4 +1,4 @@
-"""Stopping in time, whatever a client does.
+"""A limit on the time that the server takes to stop.
 
 uvicorn finishes open requests before it stops. Without a limit it would wait forever for a client
 that sends half a body, or that reads half an answer.
@@ -16,7 +16,7 @@ def limit_shutdown() -> None:
 
     uvicorn's option `--timeout-graceful-shutdown` takes precedence.
     """
-    # uvicorn handles the signals with a method of its server: that is how an app can reach it.
+    # uvicorn's signal handler is a method of its server, so the app finds the server here.
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     if isinstance(server, uvicorn.Server) and server.config.timeout_graceful_shutdown is None:
         server.config.timeout_graceful_shutdown = REQUESTS_MAY_TAKE

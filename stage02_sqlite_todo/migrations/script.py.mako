@@ -12,10 +12,10 @@ depends_on: str | Sequence[str] | None = ${repr(depends_on)}
 
 
 def upgrade() -> None:
-    """Go from the revision before to this one."""
+    """Migrate from the previous revision to this one."""
     ${upgrades if upgrades else "pass"}
 
 
 def downgrade() -> None:
-    """Go back to the revision before."""
+    """Migrate back to the previous revision."""
     ${downgrades if downgrades else "pass"}

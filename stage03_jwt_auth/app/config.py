@@ -1,4 +1,4 @@
-"""The settings: read from the environment, then from `.env`, else the default written here."""
+"""The settings. The environment takes precedence over `.env`, and `.env` over the defaults."""
 
 import re
 from typing import Literal
@@ -10,19 +10,19 @@ from app.exceptions import StartupError
 
 YEAR = 365 * 24 * 60 * 60  # seconds
 MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
-# python-jose refuses these as a secret: somebody may have them, so anybody could sign tokens.
+# python-jose refuses public keys as a secret: other people know them, and could sign tokens.
 PUBLIC_KEY = re.compile(r"----[- ]BEGIN |ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@")
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
 
 class Settings(BaseSettings):
-    """One field a setting; its name in upper case is the environment variable's."""
+    """Each field is a setting. Its name in upper case is the environment variable."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
         extra="ignore",
         hide_input_in_errors=True,  # a wrong value is not printed: it may be a secret
-        allow_inf_nan=False,  # to wait for an endless time is to hang
+        allow_inf_nan=False,  # an infinite timeout would wait forever
     )
 
     environment: Literal["development", "production"] = "development"
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Return the settings; raises `StartupError` that names those with a wrong value."""
+    """Return the settings; raises `StartupError`, which names the wrong ones."""
     try:
         settings = Settings()
     except ValidationError as error:
@@ -53,5 +53,5 @@ def load_settings() -> Settings:
     secret = settings.jwt_secret.get_secret_value()
     can_be_guessed = secret == DEVELOPMENT_SECRET or len(secret.encode()) < MIN_SECRET_LENGTH
     if settings.environment == "production" and can_be_guessed:
-        raise StartupError("Wrong settings. JWT_SECRET: production needs a long one of its own")
+        raise StartupError("Wrong settings. JWT_SECRET: production needs 32 random bytes or more")
     return settings

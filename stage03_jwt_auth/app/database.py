@@ -1,4 +1,4 @@
-"""The database: how to connect, what every table has in common, and a session for each request."""
+"""The database: how to connect, and what all tables share."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from app.config import Settings
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A time in UTC. SQLite keeps no time zone: it is taken off when stored, put on when read."""
+    """A time in UTC. SQLite stores no time zone, so reading adds UTC again."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -28,7 +28,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 class Base(DeclarativeBase):
     """The base of all tables."""
 
-    # 64 bits. SQLite's own name for that is INTEGER, and it numbers rows by no other type.
+    # 64 bits. SQLite calls that INTEGER, and only an INTEGER column gets new ids by itself.
     type_annotation_map = {
         int: BigInteger().with_variant(Integer(), "sqlite"),
         datetime: UTCDateTime(),
@@ -51,18 +51,18 @@ def create_engine(settings: Settings) -> AsyncEngine:
     engine = create_async_engine(
         settings.database_url,
         connect_args={
-            # A transaction that writes waits for its turn when it begins, this many seconds.
+            # A transaction that writes takes the lock when it begins, or waits up to `timeout`.
             "isolation_level": "IMMEDIATE",
             "timeout": settings.database_busy_timeout,
         },
-        hide_parameters=True,  # an error shows the statement in the log, not people's data
+        hide_parameters=True,  # the log shows the statement of an error, not its data
     )
     event.listen(engine.sync_engine, "connect", prepare_connection)
     return engine
 
 
 def prepare_connection(connection: Any, _record: object) -> None:
-    """Set what SQLite wants to be told for each new connection."""
+    """Set the options that SQLite needs on each new connection."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")  # readers and a writer do not wait for each other
     cursor.execute("PRAGMA foreign_keys = ON")

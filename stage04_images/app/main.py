@@ -1,4 +1,4 @@
-"""The application: what it is called, what it keeps while it runs, and which features it has."""
+"""The application: its title, the objects that live as long as it runs, and its features."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ class AppState(TypedDict):
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
-    """Make what every request shares: the code before `yield` runs at start, after it at stop."""
+    """Create what all requests share. Code before `yield` runs at start, code after it at stop."""
     limit_shutdown()
     settings = load_settings()
     if settings.environment == "development":
@@ -57,7 +57,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
-# Our lines in the log look like those of the server.
+# Our log lines look like uvicorn's.
 logging.basicConfig(format="%(levelname)s:     %(message)s")
 logging.getLogger("app").setLevel(logging.INFO)
 app = FastAPI(

@@ -1,4 +1,4 @@
-"""Routes whose guards come before their bodies."""
+"""Routes that run their guards before they validate the body."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -13,9 +13,9 @@ from app.exceptions import UNREADABLE
 
 
 class GuardFirstRoute(APIRoute):
-    """A route whose guards come before its body: 401, 403 and 404 before 422.
+    """A route that runs its guards before it validates the body: 401, 403 and 404 before 422.
 
-    FastAPI asks the dependencies before it validates a body, but only after it has read it.
+    FastAPI calls dependencies before it validates a body, but after it has read that body.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -29,13 +29,13 @@ class GuardFirstRoute(APIRoute):
 
 
 class PatientRequest(Request):
-    """A request that reads an unreadable body as nothing, which no required body can be.
+    """A request that returns None for an unreadable body instead of raising.
 
-    So validation fails after the guards, and `answer_invalid_input` tells the true reason.
+    Validation then fails after the guards, and `answer_invalid_input` reports the real reason.
     """
 
     async def json(self) -> Any:
-        """Return what the body holds, or None."""
+        """Return the parsed body, or None."""
         try:
             return await super().json()
         except json.JSONDecodeError as error:
@@ -49,7 +49,7 @@ class PatientRequest(Request):
         try:
             return await super()._get_form(**limits)
         except HTTPException as error:
-            if error.status_code != 400:  # too large, say
+            if error.status_code != 400:  # such as 413
                 raise
             self.state.unreadable = UNREADABLE
             return FormData()

@@ -1,7 +1,7 @@
-"""A file as the answer to a request: whole, a part of it (RFC 9110, 14), or a 304 (13.1.2).
+"""Answers with a file: all of it, a part of it (RFC 9110, 14), or a 304 (13.1.2).
 
-Starlette's `FileResponse` does the work. But it starts its answer before it opens the file, so an
-answer breaks off when the file is deleted in between; and its errors are plain text.
+Starlette's `FileResponse` does the work. But it starts its answer before it opens the file, so the
+answer is cut off if the file is deleted in between. Its errors are plain text.
 """
 
 import re
@@ -14,12 +14,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Message, Receive, Scope, Send
 
-# From a first byte, perhaps to a last one; or so many bytes at the end.
+# bytes=FIRST-, bytes=FIRST-LAST, or bytes=-COUNT for the last bytes of the file.
 RANGE = re.compile(rb"bytes=\s*(?:(\d{1,99})-(\d{0,99})|-\d{1,99})\s*", re.IGNORECASE)
 
 
 async def file_response(path: Path, request: Request) -> Response:
-    """Return the answer that sends a file; a file that is not there is a 404."""
+    """Return the answer that sends a file; raises 404 when there is no such file."""
     try:
         stat = await aiofiles.os.stat(path)
     except FileNotFoundError:
@@ -31,10 +31,10 @@ async def file_response(path: Path, request: Request) -> Response:
 
 
 class OpenFileResponse(FileResponse):
-    """A `FileResponse` whose answer starts when the file is open, and can be read to its end."""
+    """A `FileResponse` that opens the file before it starts its answer."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, or raise a 404 or 416 for the handlers of errors."""
+        """Send the file, or raise a 404 or 416 for the error handlers."""
         start: Message | None = None
 
         async def send_when_open(message: Message) -> None:
@@ -45,7 +45,7 @@ class OpenFileResponse(FileResponse):
                     raise HTTPException(416, "The file has no such range of bytes", size)
                 start = message
                 return
-            if start is not None:  # what comes now has been read from the file
+            if start is not None:  # the file is open: this message has its first bytes
                 await send(start)
                 start = None
             await send(message)
@@ -58,7 +58,7 @@ class OpenFileResponse(FileResponse):
 
 
 def is_understood(name: bytes, value: bytes) -> bool:
-    """Return whether a header is not a range, or one that we serve; others are to be ignored."""
+    """Return False for a Range header that we do not serve: HTTP tells a server to ignore it."""
     if name != b"range":
         return True
     match = RANGE.fullmatch(value)

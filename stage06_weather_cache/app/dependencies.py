@@ -1,4 +1,4 @@
-"""The dependencies of handlers. One that asks for a `CurrentUser` is for signed-in users only."""
+"""The dependencies of handlers. A handler with a `CurrentUser` is for signed-in users only."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -16,14 +16,14 @@ oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token")
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Give a request its session, and commit what it did. An error rolls all of it back."""
+    """Yield the request's session, then commit it. An error rolls everything back."""
     async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
         yield session
         await session.commit()
 
 
-# scope="function" ends the session, and so commits, before the answer is sent: without it a client
-# would be told 201 first, and nobody could tell it that the commit failed.
+# scope="function" ends the session, and so commits, before the answer is sent. Otherwise the client
+# gets its 201 before the commit, and never learns that the commit failed.
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 
 
@@ -39,7 +39,7 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 async def get_current_user(
     token: Annotated[str, Depends(oauth2_scheme)], settings: SettingsDep, session: SessionDep
 ) -> User:
-    """Return the user whose token came with the request; answers 401 when there is none."""
+    """Return the user of the request's token; answers 401 without a valid token."""
     unauthorized = HTTPException(
         401, "The access token is not valid: sign in again", {"WWW-Authenticate": "Bearer"}
     )

@@ -1,19 +1,19 @@
-// Signing in and out on a page, and talking to the API as the user who is signed in. A page that has
-// the form for it (`form`, `message`, `username`, `password`, `user`, `signOut`) calls `start`.
+// Signs users in and out on a page, and calls the API for the signed-in user. A page that has the
+// form for it (`form`, `message`, `username`, `password`, `user`, `signOut`) calls `start`.
 
 // Every element that has an id, by that id.
 export const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((e) => [e.id, e]));
 
-// Kept for this tab and gone with it, unlike localStorage. Any script of this origin could read it;
-// the Content-Security-Policy, which lets no foreign script run, is what protects it.
+// sessionStorage ends with this tab, unlike localStorage. Any script of this origin can read it, so
+// the Content-Security-Policy lets no foreign script run.
 export let token = sessionStorage.getItem("token");
-export let session = new AbortController(); // its end is the end of what was asked for in it
+export let session = new AbortController(); // aborted at sign-out, with its requests
 
 let parts = null;
 
-// Starts the page. Its parts: `enter` shows what belongs to the user, `exit` takes it away, `forget`
-// removes what another user must not find, `focus` is the element to begin with, and `patience` the
-// milliseconds that an answer may take: without it there is no limit.
+// Starts the page. Its parts: `enter` shows the data of the user, `exit` hides them, `forget` removes
+// data that another user must not see, `focus` is the element that gets the focus first, and `patience`
+// the milliseconds that an answer may take (without it there is no limit).
 export function start(partsOfPage) {
   parts = partsOfPage;
   page.form.addEventListener("submit", signIn);
@@ -42,14 +42,14 @@ export async function request(method, path, body) {
   return accept(response.status, await response.json().catch(() => null), sent);
 }
 
-// Returns the answer when it is a good one, else throws. A token that is refused ends the session.
+// Returns a successful answer, else throws an error. A refused token ends the session.
 export function accept(status, answer, sent) {
   if (status === 204 || (status >= 200 && status < 300 && answer)) return answer;
   if (status === 401 && sent && sent === token) leave("Your session has ended: sign in again.");
   throw failure(status, answer);
 }
 
-// Returns an error whose message is the answer's `detail`: words, or for 422 a list of them.
+// Returns an error with the answer's `detail` as its message: a text, or for 422 a list of problems.
 export function failure(status, answer) {
   let words = answer?.detail ?? `The server answered ${status} and gave no reason`;
   if (Array.isArray(words)) {
@@ -73,8 +73,8 @@ async function signIn(event) {
       await request("POST", "auth/register", new Blob([json], { type: "application/json" }));
     }
     const answer = await request("POST", "auth/token", new URLSearchParams(fields));
-    // Uploads and drafts outlive a session, but another user must not find them. The name tells
-    // that: names are the same in upper and lower case.
+    // Uploads and drafts outlive a session, but another user must not see them. The server treats
+    // names in upper and lower case as equal.
     const name = fields.get("username").toLowerCase();
     if (sessionStorage.getItem("user")?.toLowerCase() !== name) parts.forget();
     token = answer.access_token;
@@ -96,7 +96,7 @@ function enter() {
   parts.enter();
 }
 
-// Ends the session, and says why if there is more to say than that the user wanted it.
+// Ends the session and shows a message, which is empty when the user has signed out.
 export function leave(message) {
   token = null;
   sessionStorage.removeItem("token");
@@ -106,6 +106,6 @@ export function leave(message) {
   page.form.hidden = false;
   parts.exit();
   page.message.textContent = message;
-  page.username.value ||= sessionStorage.getItem("user"); // after a reload nothing is typed there
+  page.username.value ||= sessionStorage.getItem("user"); // a reload empties the field
   (page.username.value ? page.password : page.username).focus();
 }

@@ -1,4 +1,4 @@
-"""One call for all who ask for the same thing while the call is under way."""
+"""One call for all callers that need the same value at the same time."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -15,15 +15,15 @@ class SingleFlight(Generic[Key, Value]):
         self._calls: dict[Key, asyncio.Task[Value]] = {}
 
     async def run(self, key: Key, call: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
-        """Return or raise what the call for this key does; `call` starts one if there is none."""
+        """Return the result of this key's running call, or of a new `call()`; raises its error."""
         task = self._calls.get(key)
         if task is None:
             task = self._calls[key] = asyncio.create_task(call())
             task.add_done_callback(lambda done: self._forget(key, done))
-        # Shielded: a caller who gives up must not end the call for the others.
+        # Shielded: a cancelled caller must not cancel the call for the others.
         return await asyncio.shield(task)
 
     def _forget(self, key: Key, done: asyncio.Task[Value]) -> None:
         del self._calls[key]
         if not done.cancelled():
-            done.exception()  # looked at, also when every caller has given up
+            done.exception()  # read, so asyncio does not log it when all callers are gone

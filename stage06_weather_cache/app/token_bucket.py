@@ -1,4 +1,4 @@
-"""A limit on how often something happens that allows short bursts."""
+"""A rate limit that allows short bursts."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The settings: read from the environment, then from `.env`, else the default written here."""
+"""The settings. The environment takes precedence over `.env`, and `.env` over the defaults."""
 
 import re
 from datetime import UTC, datetime
@@ -12,26 +12,26 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.exceptions import StartupError
 
-# The host, perhaps with a password before it, a port, the number of a database, and options.
+# A host; optional are a password before it, a port, a database number, and options.
 REDIS_URL = re.compile(
     r"rediss?://([^/?#\s]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[0-9]*)?(\?.*)?"
 )
 BASE_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
 YEAR = 365 * 24 * 60 * 60  # seconds
 MIN_SECRET_LENGTH = 32  # bytes: HS256 is as strong as its key (RFC 7518, 3.2)
-# python-jose refuses these as a secret: somebody may have them, so anybody could sign tokens.
+# python-jose refuses public keys as a secret: other people know them, and could sign tokens.
 PUBLIC_KEY = re.compile(r"----[- ]BEGIN |ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp|-cert-v01@")
 DEVELOPMENT_SECRET = "only-for-development-change-me-in-production"  # noqa: S105 - known to all
 
 
 class Settings(BaseSettings):
-    """One field a setting; its name in upper case is the environment variable's."""
+    """Each field is a setting. Its name in upper case is the environment variable."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
         extra="ignore",
         hide_input_in_errors=True,  # a wrong value is not printed: it may be a secret
-        allow_inf_nan=False,  # to wait for an endless time is to hang
+        allow_inf_nan=False,  # an infinite timeout would wait forever
     )
 
     environment: Literal["development", "production"] = "development"
@@ -75,19 +75,19 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def check_redis_url(cls, value: str) -> str:
-        """Return the value when Redis can be there, or empty for none; raises `ValueError`."""
-        # `port` is a ValueError of its own above 65535.
+        """Return the value when it is a URL of Redis, or empty; raises `ValueError`."""
+        # `port` raises a ValueError above 65535.
         if value and (not REDIS_URL.fullmatch(value) or urlsplit(value).port == 0):
             raise ValueError(
-                "Input should be like redis://:password@127.0.0.1:6379/0,"
-                " where a / in the password is written %2F, and # %23, and ? %3F"
+                "Input should be like redis://:password@127.0.0.1:6379/0."
+                " In the password write %2F for /, %23 for #, and %3F for ?"
             )
         return value
 
     @field_validator("job_cleanup_crontab")
     @classmethod
     def check_crontab(cls, value: str) -> str:
-        """Return the value when it is a crontab whose time comes; raises `ValueError`."""
+        """Return the value when it is a crontab with a next time; raises `ValueError`."""
         try:
             crontab.from_string(value).remaining_estimate(datetime.now(UTC))
         except Exception as error:
@@ -99,18 +99,18 @@ class Settings(BaseSettings):
     )
     @classmethod
     def check_base_url(cls, value: str) -> str:
-        """Return the value when it is an address that paths can follow; raises `ValueError`."""
+        """Return the value when it is a URL that a path can follow; raises `ValueError`."""
         if not BASE_URL.fullmatch(value):
             raise ValueError("Input should be like https://api.example.org")
         return value
 
     def cleanup_schedule(self) -> crontab:
-        """Return when finished jobs are removed."""
+        """Return the schedule on which finished jobs are removed."""
         return crontab.from_string(self.job_cleanup_crontab)
 
 
 def load_settings() -> Settings:
-    """Return the settings; raises `StartupError` that names those with a wrong value."""
+    """Return the settings; raises `StartupError`, which names the wrong ones."""
     try:
         settings = Settings()
     except ValidationError as error:
@@ -119,5 +119,5 @@ def load_settings() -> Settings:
     secret = settings.jwt_secret.get_secret_value()
     can_be_guessed = secret == DEVELOPMENT_SECRET or len(secret.encode()) < MIN_SECRET_LENGTH
     if settings.environment == "production" and can_be_guessed:
-        raise StartupError("Wrong settings. JWT_SECRET: production needs a long one of its own")
+        raise StartupError("Wrong settings. JWT_SECRET: production needs 32 random bytes or more")
     return settings

@@ -1,4 +1,4 @@
-"""The dependencies of handlers. One that asks for a `CurrentUser` is for signed-in users only."""
+"""The dependencies of handlers. A handler with a `CurrentUser` is for signed-in users only."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
@@ -18,14 +18,14 @@ optional_scheme = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Give a request its session, and commit what it did. An error rolls all of it back."""
+    """Yield the request's session, then commit it. An error rolls everything back."""
     async with AsyncSession(request.state.engine, expire_on_commit=False) as session:
         yield session
         await session.commit()
 
 
-# scope="function" ends the session, and so commits, before the answer is sent: without it a client
-# would be told 201 first, and nobody could tell it that the commit failed.
+# scope="function" ends the session, and so commits, before the answer is sent. Otherwise the client
+# gets its 201 before the commit, and never learns that the commit failed.
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 
 
@@ -43,14 +43,14 @@ async def get_optional_user(
     settings: SettingsDep,
     session: SessionDep,
 ) -> User | None:
-    """Return the user whose token came with the request, if one came; answers 401 to a bad one."""
+    """Return the user of the request's token, or None without one; answers 401 to a bad one."""
     return None if token is None else await get_current_user(token, settings, session)
 
 
 async def get_current_user(
     token: Annotated[str, Depends(oauth2_scheme)], settings: SettingsDep, session: SessionDep
 ) -> User:
-    """Return the user whose token came with the request; answers 401 when there is none."""
+    """Return the user of the request's token; answers 401 without a valid token."""
     unauthorized = HTTPException(
         401, "The access token is not valid: sign in again", {"WWW-Authenticate": "Bearer"}
     )
@@ -71,7 +71,7 @@ OptionalUser = Annotated[User | None, Depends(get_optional_user)]
 def require_role(role: Role) -> Callable[[User], Awaitable[User]]:
     """Return a guard: it returns the signed-in user, and answers 403 to one with fewer rights.
 
-    The role is read from the database with each request, so a change of it holds at once.
+    Each request reads the role from the database, so a change takes effect at once.
     """
 
     async def check_role(user: CurrentUser) -> User:

@@ -1,8 +1,8 @@
-"""Stopping in time, whatever a client does.
+"""A limit on the time that the server takes to stop.
 
 uvicorn finishes open requests before it stops. Without a limit it would wait forever for a client
-that sends half a body, or that reads half an answer. A response that streams for as long as a job
-takes has to end earlier: `Shutdown` tells it when.
+that sends half a body, or that reads half an answer. A stream of job events must end earlier:
+`Shutdown` tells it that the server stops.
 """
 
 import signal
@@ -21,7 +21,7 @@ def limit_shutdown() -> None:
 
     uvicorn's option `--timeout-graceful-shutdown` takes precedence.
     """
-    # uvicorn handles the signals with a method of its server: that is how an app can reach it.
+    # uvicorn's signal handler is a method of its server, so the app finds the server here.
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     if isinstance(server, uvicorn.Server) and server.config.timeout_graceful_shutdown is None:
         server.config.timeout_graceful_shutdown = REQUESTS_MAY_TAKE
@@ -35,7 +35,7 @@ class Shutdown:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Notice SIGTERM and SIGINT, and pass them on to whoever handled them before."""
+        """Notice SIGTERM and SIGINT, and pass them on to the handlers that were there before."""
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread gets signals
             return

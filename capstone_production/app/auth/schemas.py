@@ -10,24 +10,24 @@ from app.auth.roles import Role
 from app.params import NO_NUL, RequestBody
 
 PASSWORD_MIN_CHARACTERS = 8
-PASSWORD_MAX_BYTES = 72  # bcrypt looks at no more
+PASSWORD_MAX_BYTES = 72  # bcrypt uses no more
 
 
 def is_unicode(text: str) -> bool:
-    """Return whether UTF-8 can carry the text: JSON can also hold half a surrogate pair."""
+    """Return whether UTF-8 can encode the text. JSON can contain half a surrogate pair."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def normalize(password: str) -> str:
     """Return the password in the form NFC (RFC 8265, section 4.2.1).
 
-    One keyboard types `é` as one character, another as `e` and an accent: it is one password.
+    Some keyboards type `é` as one character, others as `e` and an accent. NFC makes them equal.
     """
     return unicodedata.normalize("NFC", password)
 
 
 def check_password(password: SecretStr) -> SecretStr:
-    """Return the password, normalized, when bcrypt can hash all of it; raises `ValueError`."""
+    """Return the normalized password; raises `ValueError` if bcrypt cannot hash all of it."""
     text = normalize(password.get_secret_value())
     if len(text) < PASSWORD_MIN_CHARACTERS:
         raise ValueError(f"Password should have at least {PASSWORD_MIN_CHARACTERS} characters")

@@ -1,4 +1,4 @@
-"""The operations on posts and comments: each reads the input, asks the service and answers."""
+"""The operations on posts and comments: each reads the input, calls the service and answers."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -44,7 +44,7 @@ BlogServiceDep = Annotated[BlogService, Depends(get_blog_service)]
 async def may_include_deleted(
     user: OptionalCachedUser, service: BlogServiceDep, include_deleted: bool = False
 ) -> bool:
-    """Return whether deleted things are wanted; answers 401 and 403 to all but administrators."""
+    """Return whether to include deleted posts; only administrators may (otherwise 401 or 403)."""
     if include_deleted:
         await service.check_may_see_deleted(user)
     return include_deleted
@@ -53,14 +53,14 @@ async def may_include_deleted(
 IncludeDeleted = Annotated[bool, Depends(may_include_deleted)]
 
 
-# As dependencies these come first: 401, 403 and 404 before the body is judged.
+# As dependencies these run first: 401, 403 and 404 before the body is validated.
 async def get_own_post(post_id: RowId, author: Author, service: BlogServiceDep) -> Post:
-    """Return your own post; administrators: anyone's."""
+    """Return your own post; administrators get any post."""
     return await service.get_own_post(post_id, author)
 
 
 async def get_own_comment(comment_id: RowId, user: CurrentUser, service: BlogServiceDep) -> Comment:
-    """Return your own comment; administrators: anyone's."""
+    """Return your own comment; administrators get any comment."""
     return await service.get_own_comment(comment_id, user)
 
 
@@ -133,7 +133,7 @@ async def read_post(
 async def update_post(
     post: OwnPost, post_in: PostPatch, service: BlogServiceDep, if_match: IfMatchDep
 ) -> Post:
-    """Change your own post; administrators: anyone's."""
+    """Change your own post. Administrators can change any post."""
     version = if_match.version(post, as_json)
     return await service.update_post(post, post_in.model_dump(), version=version)
 
@@ -142,13 +142,13 @@ async def update_post(
     "/posts/{post_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 403, 404, 412)
 )
 async def delete_post(post: OwnPost, service: BlogServiceDep, if_match: IfMatchDep) -> None:
-    """Delete your own post; administrators: anyone's. It can be restored."""
+    """Delete your own post. Administrators can delete and restore any post."""
     await service.delete_post(post, version=if_match.version(post, as_json))
 
 
 @router.post("/posts/{post_id}/restore", response_model=PostRead, responses=errors(401, 403, 404))
 async def restore_post(post_id: RowId, _admin: Admin, service: BlogServiceDep) -> Post:
-    """Bring a deleted post back."""
+    """Restore a deleted post."""
     return await service.restore_post(post_id)
 
 
@@ -188,7 +188,7 @@ async def create_comment(
 async def update_comment(
     comment: OwnComment, comment_in: CommentWrite, service: BlogServiceDep
 ) -> Comment:
-    """Change your own comment; administrators: anyone's."""
+    """Change your own comment. Administrators can change any comment."""
     return await service.update_comment(comment, comment_in.body)
 
 
@@ -198,7 +198,7 @@ async def update_comment(
     responses=errors(401, 403, 404),
 )
 async def delete_comment(comment: OwnComment, service: BlogServiceDep) -> None:
-    """Delete your own comment; administrators: anyone's. It can be restored."""
+    """Delete your own comment. Administrators can delete and restore any comment."""
     await service.delete_comment(comment)
 
 
@@ -206,5 +206,5 @@ async def delete_comment(comment: OwnComment, service: BlogServiceDep) -> None:
     "/comments/{comment_id}/restore", response_model=CommentRead, responses=errors(401, 403, 404)
 )
 async def restore_comment(comment_id: RowId, _admin: Admin, service: BlogServiceDep) -> Comment:
-    """Bring a deleted comment back."""
+    """Restore a deleted comment."""
     return await service.restore_comment(comment_id)

@@ -1,7 +1,7 @@
-"""The guard of the socket: it lets users with a token in, from pages that may.
+"""The guard of the socket: it admits users with a token, from allowed pages.
 
-A browser sends no Authorization header with a WebSocket, and CORS does not hold for it: every page
-may open one. So the token can come by other ways, and `Origin` is checked.
+A browser sends no Authorization header with a WebSocket, so the token can come in other ways. CORS
+does not apply to WebSockets: every page may open one, so the guard checks `Origin`.
 """
 
 import logging
@@ -19,19 +19,19 @@ from app.chat.schemas import ChatUser
 from app.config import Settings
 
 SUBPROTOCOL = "bearer"
-# Of the socket's address the whole query: a name can be written in many ways (`%74oken=`).
+# The whole query of the socket's URL: a name can be escaped in many ways (`%74oken=`).
 TOKEN_IN_ADDRESS = re.compile(r"(/ws/chat/?\?|token=)[^\s\"]+")
 
 
 class Principal(NamedTuple):
-    """A user with a token that is good until `expires_at`."""
+    """A user with a token that is valid until `expires_at`."""
 
     user: ChatUser
     expires_at: datetime
 
 
 async def find_principal(websocket: WebSocket, settings: Settings) -> Principal | None:
-    """Return who wants to connect, or None when they may not."""
+    """Return the user who connects, or None if the connection is not allowed."""
     token = find_token(websocket)
     if token is None or not may_connect_from(websocket, settings.chat_allowed_origins):
         return None
@@ -39,7 +39,7 @@ async def find_principal(websocket: WebSocket, settings: Settings) -> Principal 
         access = read_access_token(token, secret=settings.jwt_secret.get_secret_value())
     except InvalidToken:
         return None
-    # A session for a moment only: a connection to the database is not held while people chat.
+    # A short session: no database connection stays open while people chat.
     async with AsyncSession(websocket.state.engine) as session:
         user = await session.get(User, access.user_id)
     return Principal(ChatUser.model_validate(user), access.expires_at) if user else None
@@ -57,25 +57,25 @@ def find_token(websocket: WebSocket) -> str | None:
 
 
 def may_connect_from(websocket: WebSocket, allowed_origins: list[str]) -> bool:
-    """Return whether the page is ours or an allowed one. A program has no `Origin` at all."""
+    """Return whether the page is ours or an allowed one. A program sends no `Origin`."""
     origin = websocket.headers.get("Origin")
     if origin is None or origin in allowed_origins:
         return True
     try:
         host = urlsplit(origin).netloc
-    except ValueError:  # no address at all, such as "http://["
+    except ValueError:  # not a URL, such as "http://["
         return False
-    # "null" (a file, a sandbox) has no host, and so is nobody's.
+    # "null" (a file, a sandbox) has no host, so it is refused.
     return bool(host) and host == websocket.headers.get("Host")
 
 
 class HideTokens(logging.Filter):
-    """Keeps tokens out of the log: uvicorn writes the whole address of a socket there."""
+    """Keeps tokens out of the log: uvicorn writes the whole URL of a socket there."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through, without the queries that may hold a token."""
+        """Remove the queries that may contain a token, and keep every record."""
         record.msg = hide_token(record.msg)
-        # One by one: uvicorn's own formatter wants to find all of them.
+        # One by one: uvicorn's formatter needs all of them.
         if isinstance(record.args, tuple):
             record.args = tuple(hide_token(argument) for argument in record.args)
         return True

@@ -1,16 +1,16 @@
-// What the chat page does. It holds no HTML: elements come from the page's templates, and whatever a
-// user wrote goes into textContent, where it can only be text.
+// The script of the chat page. It contains no HTML: elements come from the page's templates. Text from
+// users goes into textContent, where it stays text.
 
 import { leave, page, request, session, start, token } from "./sign_in.js";
 
-const PAGE = 50; // messages of history that are asked for at a time
-const GAP_PAGE = 100; // and when we were away: as many as the server gives
-const MAX_LENGTH = 2000; // characters; the server decides, this saves a trip
-const COUNTED_FROM = 1800; // from here on it is shown how many are left
-const GROUP = 5 * 60_000; // milliseconds in which messages of one author stand together
-const PAUSE = 250; // milliseconds between messages that have piled up: the server takes five a second
+const PAGE = 50; // messages in one request for history
+const GAP_PAGE = 100; // messages in one request after a lost connection: the server's maximum
+const MAX_LENGTH = 2000; // characters; the server decides, this check saves a request
+const COUNTED_FROM = 1800; // characters from which on the page shows how many are left
+const GROUP = 5 * 60_000; // milliseconds in which messages of one author form a group
+const PAUSE = 250; // milliseconds between waiting messages: the server takes five a second
 const SLOW_DOWN = 1000; // milliseconds, about, after the server has said "Too fast"
-const PATIENCE = 15_000; // milliseconds without a reply: the connection is dead, only nobody told us
+const PATIENCE = 15_000; // milliseconds without a reply, after which the connection counts as dead
 const LONGEST_WAIT = 30_000; // milliseconds between attempts to connect
 
 let me = null;
@@ -25,7 +25,7 @@ function enter() {
   connect();
 }
 
-// The draft and what is not confirmed stay: they are there after the next sign-in.
+// The draft and the unconfirmed messages stay for the next sign-in.
 function exit() {
   me = null;
   disconnect();
@@ -59,7 +59,7 @@ async function connect() {
   showStatus("Connecting");
   const mine = session;
   try {
-    // A browser does not tell why a socket was refused. This does: a 401 ends the session.
+    // A browser does not tell why a socket was refused. This request does: a 401 ends the session.
     me = await request("GET", "users/me");
     page.user.textContent = me.username;
     if (newest === null) await loadOlder();
@@ -91,13 +91,13 @@ function disconnect() {
   old?.close();
 }
 
-// Tries again after a pause that doubles, and differs from client to client: after a restart of the
-// server not all of them come at the same moment. The server may have given a reason to close.
+// Reconnects after a random pause that doubles each time, so after a restart of the server not all
+// clients come back at once. `reason` is the server's reason for closing, if it gave one.
 function reconnect(reason) {
   disconnect();
   clearTimeout(reconnection);
   clearInterval(ticking);
-  if (!navigator.onLine) return showStatus("Offline"); // the browser tells when that is over
+  if (!navigator.onLine) return showStatus("Offline"); // the event "online" follows
   const wait = Math.min(LONGEST_WAIT, 1000 * 2 ** attempts) * (0.5 + Math.random() / 2);
   attempts += 1;
   const at = Date.now() + wait;
@@ -114,7 +114,7 @@ function connectNow() {
   if (token && !socket) connect();
 }
 page.connectNow.addEventListener("click", () => {
-  page.text.focus(); // the button is about to vanish
+  page.text.focus(); // the button is about to disappear
   connectNow();
 });
 window.addEventListener("online", connectNow);
@@ -137,7 +137,7 @@ function take(frame) {
   if (frame.type === "error") refused(frame);
   if (frame.type === "message") {
     add([frame]);
-    // Until the gap is closed, a message from behind it must not move the mark.
+    // Until the gap is closed, a message after the gap must not change this.
     if (caughtUp) newest = frame.id;
     if (frame.user.id === me.id) confirmed(frame.client_id);
   }
@@ -147,12 +147,12 @@ function take(frame) {
 
 const shown = new Map(); // the messages on the page: id → element
 let oldest = null; // the first id we have; null before the first page
-let newest = null; // up to this id we miss nothing
+let newest = null; // up to this id no message is missing
 let caughtUp = false;
 let loading = false;
 
-// Gets what was said while we were not connected. The socket is open already, so nothing can be said
-// between the last page and the first live message.
+// Loads the messages of the time without a connection. The socket is open already, so no message is
+// lost between the last page and the first live message.
 async function closeGap(opened) {
   try {
     let messages;
@@ -176,7 +176,7 @@ async function closeGap(opened) {
 async function loadOlder() {
   if (loading || oldest === 0) return;
   loading = true;
-  page.log.ariaBusy = "true"; // history is not news: it is not read out
+  page.log.ariaBusy = "true"; // screen readers do not read out history
   try {
     const before = oldest === null ? "" : `&before=${oldest}`;
     const messages = await request("GET", `chat/messages?limit=${PAGE}${before}`);
@@ -184,12 +184,12 @@ async function loadOlder() {
     add(messages, true);
     oldest = messages.length < PAGE ? 0 : messages[0].id;
     page.start.textContent = oldest ? "" : "This is where the conversation begins";
-    // The button vanishes with the last page: whoever is on it, by keyboard, reads on from there.
+    // The button disappears with the last page: its focus moves to the messages.
     if (oldest === 0 && document.activeElement === page.older) page.log.focus();
     page.older.hidden = oldest === 0;
   } catch (error) {
     page.older.hidden = false;
-    if (oldest === null) throw error; // so we are not connected either
+    if (oldest === null) throw error; // the first page failed: `connect` tries again
   } finally {
     page.log.ariaBusy = "false";
     loading = false;
@@ -198,7 +198,7 @@ async function loadOlder() {
 
 page.older.addEventListener("click", loadOlder);
 
-// Adds messages, each once and at its place, and keeps what the reader looks at where it is.
+// Adds each message once and in order. The part that the reader looks at does not move.
 function add(messages, isHistory = false) {
   const fresh = messages.filter(({ id }) => !shown.has(id));
   const { scrollTop, scrollHeight } = page.log;
@@ -206,7 +206,7 @@ function add(messages, isHistory = false) {
     const article = articleOf(message);
     shown.set(message.id, article);
     insert(article, message.id);
-    // Here it replaces what was shown before the server had it.
+    // It replaces the unconfirmed message.
     if (message.user.id === me.id) removeFromOutbox(message.client_id);
   }
   if (isAtBottom) scrollToBottom();
@@ -216,7 +216,7 @@ function add(messages, isHistory = false) {
   if (fromOthers && (!isAtBottom || document.hidden)) setUnread(unread + fromOthers);
 }
 
-// Nearly always the place is at the end; what is not confirmed stays below.
+// A message is usually the last one; only unconfirmed messages stay below it.
 function insert(article, id) {
   let next = null;
   for (let e = page.messages.lastElementChild; e && e.order > id; e = e.previousElementSibling) next = e;
@@ -228,16 +228,16 @@ function insert(article, id) {
 
 // ---- Sending
 
-// What the server has not confirmed, in the order in which it was written. With its client_id each is
-// stored once, however often it is sent; kept for the tab, so a reload loses none.
+// The messages that the server has not confirmed, in order. Each has a client_id, so the server stores
+// it once, however often it is sent. The tab keeps them, so a reload loses none.
 let outbox = [];
-let awaited = null; // the one that is sent. One at a time: an error without a client_id is about it
+let awaited = null; // the message that waits for a reply. Only one: an error without a client_id is about it
 let patience = null;
 
 page.composer.addEventListener("submit", (event) => {
   event.preventDefault();
   const text = page.text.value;
-  page.text.focus(); // the button had it
+  page.text.focus(); // the button had the focus
   if (!text.trim() || lengthOf(text) > MAX_LENGTH) return;
   const message = { client_id: newClientId(), text, sent_at: new Date().toISOString() };
   outbox.push(message);
@@ -269,8 +269,8 @@ function confirmed(clientId) {
   if (awaited?.client_id === clientId) settle();
 }
 
-// "Too fast" passes by itself: the limit is for all of a user's tabs together. What else is wrong is
-// shown, and the reader decides.
+// After "Too fast" a pause helps: all tabs of a user share the limit. The page shows any other problem,
+// and the reader decides.
 function refused({ detail, client_id }) {
   if (!awaited || (client_id && client_id !== awaited.client_id)) return;
   if (detail.startsWith("Too fast")) return settle(SLOW_DOWN * (0.5 + Math.random()));
@@ -341,17 +341,17 @@ function measureDraft() {
   page.counter.className = left < 0 ? "hint over" : "hint";
 }
 
-// As the server counts: 😀 is one character, though JavaScript keeps it in two.
+// Counts as the server does: 😀 is one character, though JavaScript stores it as two.
 function lengthOf(text) {
   return [...text].length;
 }
 
-// Not crypto.randomUUID: that is missing on a page that came by plain http from another machine.
+// Not crypto.randomUUID: a page that came by plain http from another machine does not have it.
 function newClientId() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((n) => n.toString(16).padStart(2, "0")).join("");
 }
 
-// ---- What is seen
+// ---- The view
 
 let isAtBottom = true;
 let unread = 0;
@@ -359,13 +359,13 @@ let unread = 0;
 page.log.addEventListener("scroll", () => {
   isAtBottom = page.log.scrollHeight - page.log.scrollTop - page.log.clientHeight < 40;
   if (isAtBottom && !document.hidden) setUnread(0);
-  if (page.log.scrollTop < 100 && newest !== null) loadOlder().catch(() => {}); // the button tells
+  if (page.log.scrollTop < 100 && newest !== null) loadOlder().catch(() => {}); // the button stays
 });
 page.newest.addEventListener("click", () => {
   scrollToBottom();
   page.text.focus();
 });
-// The keyboard of a phone or a long draft takes room away: the last message stays in sight.
+// The keyboard of a phone or a long draft takes space: the last message stays visible.
 new ResizeObserver(() => isAtBottom && scrollToBottom()).observe(page.log);
 
 function scrollToBottom() {
@@ -400,7 +400,7 @@ function articleOf({ user, text, sent_at }) {
   return article;
 }
 
-// Gives a message its author and day where they differ from those of the message above.
+// Shows the author and the day of a message if they differ from those of the message above.
 function arrange(article) {
   for (const one of [article, article.nextElementSibling]) {
     if (!one) continue;
@@ -429,7 +429,7 @@ function showOnline(people) {
   );
 }
 
-// The same colour for the same name, wherever it stands.
+// Returns the hue of a name: always the same.
 function hueOf(name) {
   return [...name].reduce((sum, character) => (sum * 31 + character.codePointAt(0)) % 360, 7);
 }

@@ -45,7 +45,7 @@ class Connection:
     def __init__(self, websocket: WebSocket, user: ChatUser, seconds: float) -> None:
         self.user = user
         self.websocket = websocket
-        # The visit ends after so many seconds, when the token expires, or earlier: see `end`.
+        # The visit ends after `seconds`, when the token expires, or earlier: see `end`.
         self.visit = asyncio.timeout(seconds)
         self.close_code = status.WS_1008_POLICY_VIOLATION
         self._server_side: ServerSide = websocket.scope[SERVER_SIDE]
@@ -66,10 +66,10 @@ class Connection:
             self.end(status.WS_1013_TRY_AGAIN_LATER)
 
     def end(self, code: int) -> None:
-        """Have the socket closed with this code, unless its visit has ended already."""
+        """Close the socket with this code, unless its visit has ended already."""
         if not self.visit.expired():
             self.close_code = code
-            self.visit.reschedule(0)  # a time that is past
+            self.visit.reschedule(0)  # a time in the past: at once
 
     async def send_queued(self) -> None:
         """Send what is in the queue; raises `WebSocketDisconnect` when the client is gone."""

@@ -58,7 +58,7 @@ async def chat(websocket: WebSocket) -> None:
     room: Room = websocket.state.chat_room
     subprotocol = SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None
     try:
-        # An error in one task of the group ends the other one, and so does the visit's timeout.
+        # An error in one task cancels the other task; the visit's timeout cancels both.
         async with (
             connection.visit,
             room.joined(connection, subprotocol),
@@ -69,7 +69,7 @@ async def chat(websocket: WebSocket) -> None:
     except* WebSocketDisconnect:
         pass  # the client has left, perhaps before it was accepted
     except* TimeoutError:
-        # It may be gone already, or not read its goodbye either.
+        # The client may be gone already, or may not read the closing frame.
         with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await websocket.close(connection.close_code)
@@ -93,7 +93,7 @@ async def receive_messages(connection: Connection, room: Room) -> None:
         if problem is not None:
             error = ErrorFrame(detail=problem, client_id=client_id_of(text))
             await connection.send(as_frame(error))
-            await asyncio.sleep(0)  # what was sent in one go may be here already: others' turn
+            await asyncio.sleep(0)  # more frames may be here already: let other tasks run
 
 
 async def say(frame: str, connection: Connection, room: Room) -> str | None:
@@ -109,7 +109,7 @@ async def say(frame: str, connection: Connection, room: Room) -> str | None:
         connection.end(status.WS_1008_POLICY_VIOLATION)  # the code for an invalid token
         return "The account does not exist any more"
     except ClientIdIsTaken:
-        return "client_id: you have sent another text with this one"
+        return "client_id: you have sent another text with the same client_id"
     except (SQLAlchemyError, OSError):
         return "The message could not be stored: try again"
     # A repeated message: the other sockets have it already. This socket gets it, too.

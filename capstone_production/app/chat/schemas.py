@@ -1,4 +1,4 @@
-"""The frames of the chat: what clients send, and what they get."""
+"""The frames that clients of the chat send and get."""
 
 import json
 from datetime import datetime
@@ -12,7 +12,7 @@ MAX_FRAME = 32 * 1024  # characters of JSON: the longest text, with every charac
 
 
 def check_not_blank(text: str) -> str:
-    """Return the text when there is something to read in it; raises `ValueError`."""
+    """Return the text unless it is blank; raises `ValueError`."""
     if not text.strip():
         raise ValueError("Text should not be blank")
     return text
@@ -28,14 +28,14 @@ CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId)
 
 
 class MessageWrite(RequestBody):
-    """A message from a client. With a `client_id` of its own making, sending it twice is safe."""
+    """A message from a client. With a `client_id` it is safe to send it twice."""
 
     text: MessageText
     client_id: ClientId | None = None
 
 
 class ChatUser(BaseModel):
-    """Somebody in the chat."""
+    """A user in the chat."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
@@ -44,7 +44,7 @@ class ChatUser(BaseModel):
 
 
 class MessageRead(BaseModel):
-    """A stored message, to everyone connected."""
+    """A stored message, which goes to every connection."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -57,7 +57,7 @@ class MessageRead(BaseModel):
 
 
 class Presence(BaseModel):
-    """Somebody came or went; `online` is everybody who is there now."""
+    """A user joined or left; `online` lists the users who are there now."""
 
     type: Literal["presence"] = "presence"
     event: Literal["joined", "left"]
@@ -66,19 +66,19 @@ class Presence(BaseModel):
 
 
 class ErrorFrame(BaseModel):
-    """A frame could not be taken; the socket stays open."""
+    """A frame was refused; the socket stays open."""
 
     type: Literal["error"] = "error"
     detail: str
-    # The frame's, when it has a good one.
+    # From the refused frame, if it has a valid one.
     client_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 def client_id_of(frame: str | None) -> str | None:
-    """Return the `client_id` of a frame if it has a good one, whatever else is wrong with it."""
+    """Return the `client_id` of a frame, also of an invalid frame; None without a valid one."""
     if frame is None or len(frame) > MAX_FRAME:
         return None
     try:
         return CLIENT_ID.validate_python(json.loads(frame)["client_id"])
-    except (ValueError, TypeError, KeyError, RecursionError):  # whatever JSON and people think of
+    except (ValueError, TypeError, KeyError, RecursionError):  # any kind of invalid JSON
         return None

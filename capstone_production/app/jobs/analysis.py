@@ -1,7 +1,7 @@
-"""The work of a job: counting a text, in any language, piece by piece.
+"""The work of a job: it counts the words of a text, in any language, piece by piece.
 
-Nothing here knows of databases, queues or the web. However a text is made, counting it takes time
-in proportion to its length.
+This file knows nothing of databases, queues or HTTP. The time grows in proportion to the length of
+the text, also for a text that is made to be slow.
 """
 
 import re
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from math import ceil
 
-# One call of the re module keeps Python's global lock until it returns, also in a thread: small
-# pieces, a millisecond or two each, let others in between.
+# A call of the re module holds Python's global lock until it returns, also in a thread. Small
+# pieces of a millisecond or two let other threads run in between.
 PIECE_SIZE = 16 * 1024  # characters
 WORDS_PER_MINUTE = 200
 TOP_WORDS = 10
-LONGEST_WORD = 100  # characters; what is longer is told apart, and shown, by its beginning
+LONGEST_WORD = 100  # characters; a longer word is compared and shown by its beginning
 
 # Accents and vowel signs: characters that belong to the letter before them.
 MARKS = "".join(
@@ -27,13 +27,13 @@ MARKS = "".join(
 )
 LETTER = re.compile(r"[^\W_]")
 JOINERS = "'’‑-"  # join the parts of a word: don't, кто-то
-# Letters and digits of any script. A `+` after a quantifier never gives back what it took, so
-# nothing is tried twice.
+# Letters and digits of any script. A `+` after a quantifier makes it possessive: the match never
+# goes back, so nothing is tried twice.
 PART = rf"[^\W_]++(?:[{MARKS}]++[^\W_]*+)*+"
 WORD = re.compile(rf"{PART}(?:[{JOINERS}]{PART})*+")
-# Where a piece may end: the first of these that there is.
+# Where a piece may end, in this order.
 BORDERS = (re.compile(r"\s"), re.compile(rf"[^\w{MARKS}{JOINERS}]"), re.compile(r"(?=[^\W_])"))
-# (?<!…): a long row of dots is looked at once, not again from each of its dots.
+# (?<!…): a long row of dots is matched once, not again from each of its dots.
 SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'»”’)\]]*+(?=\s)|[。！？]++")
 
 
@@ -49,7 +49,7 @@ class Counts:
     words: Counter[str] = field(default_factory=Counter)
 
     def add(self, piece: str) -> None:
-        """Count on with what comes next in the text."""
+        """Count the next piece of the text."""
         self.characters += len(piece)
         self.lines += piece.count("\n")
         counted = WORD.match(piece) if self.open_word else None
@@ -69,15 +69,15 @@ class Counts:
 
 
 def same_word(word: str) -> str:
-    """Return what is equal for all spellings of a word: in upper case, with é as one or as two."""
+    """Return one form for all spellings of a word: any case, é as one or two characters."""
     return unicodedata.normalize("NFC", word[:LONGEST_WORD]).casefold()
 
 
 def pieces(text: str) -> Iterator[str]:
     """Yield the text in pieces of one to two times `PIECE_SIZE` characters.
 
-    A piece ends at a space, where there is none between words, and within a word only when that
-    is longer than `PIECE_SIZE`: then the next piece begins with a letter of it.
+    A piece ends at a space. Without a space it ends between words, and within a word only when the
+    word is longer than `PIECE_SIZE`. Then the next piece begins with a letter of the word.
     """
     start = 0
     while start < len(text):
@@ -92,7 +92,7 @@ def pieces(text: str) -> Iterator[str]:
 def summarize(counts: Counts) -> dict[str, object]:
     """Return the result of a whole text, in the form of `JobResult`."""
     words = counts.words.total()
-    # Of words that are as frequent as each other, the first in the alphabet comes first.
+    # Words with the same count are in alphabetical order.
     top = nsmallest(TOP_WORDS, counts.words.items(), key=lambda item: (-item[1], item[0]))
     return {
         "characters": counts.characters,

@@ -1,4 +1,4 @@
-"""The operations on jobs: each reads the input, asks the service and answers."""
+"""The operations on jobs: each reads the input, calls the service and answers."""
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -56,7 +56,7 @@ async def create_job(
     idempotency: IdempotencyDep,
     response: Response,
 ) -> Job | Response:
-    """Have a text analysed in the background."""
+    """Analyse a text in the background."""
     job = await service.submit(job_in.text, job_in.run_at, idempotency)
     if isinstance(job, Job):
         response.headers["Location"] = location(job)
@@ -78,7 +78,7 @@ async def create_job_from_file(
     response: Response,
     run_at: Annotated[RunAt | None, Form()] = None,
 ) -> Job | Response:
-    """Have a text file (UTF-8, up to 5 MiB) analysed in the background."""
+    """Analyse a text file (UTF-8, up to 5 MiB) in the background."""
     job = await service.submit_file(file, run_at, idempotency)
     if isinstance(job, Job):
         response.headers["Location"] = location(job)
@@ -110,7 +110,7 @@ async def read_job_report(job_id: uuid.UUID, service: JobServiceDep) -> Response
 
 
 async def open_stream(job_id: uuid.UUID, service: JobServiceDep, request: Request) -> JobStream:
-    """Return a stream of the job: an error is still an answer here, later it can only cut off."""
+    """Return a stream of the job. An error here is answered; later it would cut off the stream."""
     return await service.open_stream(job_id, request.state.job_streams)
 
 

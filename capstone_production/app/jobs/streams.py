@@ -1,6 +1,6 @@
-"""The streams of events: one look at the database for all of them, however many are open.
+"""The streams of events: one query for all open streams.
 
-If each stream looked for itself, a few hundred idle ones would keep everybody else waiting.
+If each stream had its own query, a few hundred idle streams would slow down all other requests.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ logger = logging.getLogger(__name__)
 
 
 class TooManyStreams(HTTPException):
-    """A user has as many streams as one user may have: answered with 429."""
+    """The user has the maximum number of open streams: answered with 429."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(429, f"You have {limit} open streams, the most per user: close one first")
 
 
 class JobStream:
-    """The job that one client watches, as it is now; None when there is no more to tell."""
+    """The job that one client watches. `job` is None when the stream has to end."""
 
     def __init__(self, job: Job) -> None:
         self.job_id, self.owner_id = job.id, job.owner_id
@@ -40,7 +40,7 @@ class JobStream:
         self.changed = asyncio.Event()
 
     def show(self, job: JobRead | None) -> None:
-        """Tell the client of the job if it has changed."""
+        """Send the job to the client if it has changed."""
         if job != self.job:
             self.job = job
             self.changed.set()
@@ -64,7 +64,7 @@ class JobStreams:
         return stream
 
     async def events(self, stream: JobStream, seconds: float) -> AsyncIterator[ServerSentEvent]:
-        """Yield the job now and at each change, until it has ended or so many seconds are over."""
+        """Yield the job now and at each change, until it has ended or `seconds` are over."""
         ends_at = time.monotonic() + seconds
         try:
             while stream.job is not None and time.monotonic() < ends_at:
@@ -80,7 +80,7 @@ class JobStreams:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look at the watched jobs again and again."""
+        """Read the watched jobs every `LOOK_EVERY` seconds."""
         looking = asyncio.create_task(self._keep_looking())
         try:
             yield
@@ -102,7 +102,7 @@ class JobStreams:
                     logger.error("Job streams: %r", error)
 
     async def _look(self, streams: list[JobStream]) -> None:
-        """Show each stream its job; one that is gone has no more to tell."""
+        """Show each stream its job. The stream of a deleted job ends."""
         job_ids = {stream.job_id for stream in streams}
         async with AsyncSession(self._engine) as session:
             jobs = await session.scalars(select(Job).where(Job.id.in_(job_ids)))

@@ -1,4 +1,4 @@
-"""A limit on the size of every request's body: a route that needs more says so."""
+"""A limit on the size of every request's body. A route can set a higher limit."""
 
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +19,7 @@ def announces_body(scope: Scope) -> bool:
 class BodyLimitMiddleware:
     """Refuse a body over `max_body_size` bytes with a 413, also when it comes in chunks.
 
-    Starlette does the counting; its own answer is plain text.
+    Starlette counts the bytes. Its own answer is plain text, so this class replaces it.
     """
 
     def __init__(self, app: ASGIApp, max_body_size: int) -> None:
@@ -27,7 +27,7 @@ class BodyLimitMiddleware:
         self.limited_app = RequestBodyLimitMiddleware(app, max_body_size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything through except Starlette's 413, which gets our body."""
+        """Pass everything through except Starlette's 413, which gets a JSON body."""
         if not announces_body(scope):
             await self.app(scope, receive, send)
             return

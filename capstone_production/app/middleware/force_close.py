@@ -1,7 +1,7 @@
 """The server's side of a socket, and closing the connection of a client that does not read.
 
-A server closes a connection once all that was sent has been read. A client that never reads would
-keep it, and the memory for it, for as long as it likes, and the server could not even stop.
+A server closes a connection after the client has read everything. A client that never reads would
+keep the connection and its memory forever, and the server could not even stop.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.workarounds.server_connection import protocol_of, transport_of
 from app.workarounds.uvicorn_websockets import bound_memory, end_refused_handshake
 
-GRACE = 3  # seconds for a client to read what is left, and its goodbye
+GRACE = 3  # seconds for a client to read the last frames
 SERVER_SIDE = "app.server_side"  # the key in the scope of a socket
 
 
@@ -24,9 +24,9 @@ class ServerSide(NamedTuple):
 
 
 class ForceCloseMiddleware:
-    """Closes a connection that is still open a moment after the handler of its socket has ended.
+    """Closes a connection that is still open `GRACE` seconds after its socket's handler has ended.
 
-    It asks uvicorn's `send` for the connection; with a server that shows none it does nothing.
+    It gets the connection from uvicorn's `send`. With a server that hides it, it does nothing.
     So it has to be outside of every middleware that wraps the `send` of a socket.
     """
 
@@ -34,7 +34,7 @@ class ForceCloseMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything through, and look after what a WebSocket leaves behind."""
+        """Pass everything through, and close the connection that a WebSocket leaves open."""
         if scope["type"] != "websocket":
             await self.app(scope, receive, send)
             return
@@ -49,5 +49,5 @@ class ForceCloseMiddleware:
             await self.app(scope, receive, send)
         finally:
             end_refused_handshake(protocol)
-            # Nothing happens when it is closed by then, as it nearly always is.
+            # Nothing happens if it is closed by then, which is the usual case.
             asyncio.get_running_loop().call_later(GRACE, transport.abort)

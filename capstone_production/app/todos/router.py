@@ -1,4 +1,4 @@
-"""The operations on todos: each reads the input, asks the service and answers."""
+"""The operations on todos: each reads the input, calls the service and answers."""
 
 from typing import Annotated
 
@@ -31,7 +31,7 @@ TodoServiceDep = Annotated[TodoService, Depends(get_todo_service)]
 
 
 async def get_own_todo(todo_id: RowId, service: TodoServiceDep) -> Todo:
-    """Return one of the user's todos. As a dependency it is asked before the body is judged."""
+    """Return one of the user's todos. As a dependency it runs before the body is validated."""
     return await service.get(todo_id)
 
 
@@ -46,7 +46,7 @@ async def list_todos(
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Response:
-    """Return todos by id."""
+    """Return todos, in the order of their ids."""
     todos = CachedTodos(request, user)
     cached = await todos.list(completed=completed, limit=limit, offset=offset)
     return answer(request, cached, CACHE_CONTROL)
@@ -79,7 +79,7 @@ async def read_todo(todo_id: RowId, user: CachedUser, request: Request) -> Respo
 async def replace_todo(
     todo: OwnTodo, todo_in: TodoCreate, service: TodoServiceDep, if_match: IfMatchDep
 ) -> Todo:
-    """Replace a todo: what is not sent gets its default."""
+    """Replace a todo. Fields that you do not send get their defaults."""
     version = if_match.version(todo, as_json)
     return await service.update(todo.id, todo_in.model_dump(), version=version)
 
@@ -88,7 +88,7 @@ async def replace_todo(
 async def update_todo(
     todo: OwnTodo, todo_in: TodoPatch, service: TodoServiceDep, if_match: IfMatchDep
 ) -> Todo:
-    """Change only the fields that are sent."""
+    """Change only the fields that you send."""
     version = if_match.version(todo, as_json)
     return await service.update(todo.id, todo_in.model_dump(), version=version)
 

@@ -1,4 +1,4 @@
-"""The operations on todos. They are in the database; each method is one SQL statement."""
+"""The operations on todos. Each method runs one SQL statement."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ class TodoNotFound(HTTPException):
 
 
 class TodoService:
-    """One user's todos. Those of others do not exist here: no method can reach them."""
+    """One user's todos. No method can reach the todos of other users."""
 
     def __init__(self, session: AsyncSession, owner: Owner) -> None:
         self._session = session
@@ -83,7 +83,7 @@ class TodoService:
         """
         if not fields:
             return await self.get(todo_id)
-        # One statement: of two clients who change different fields at once, neither loses.
+        # One statement: two clients can change different fields at once, and both changes stay.
         statement = (
             update(Todo)
             .where(self._is_own, Todo.id == todo_id, is_version(version))

@@ -1,4 +1,4 @@
-"""Somebody has to be the first administrator, and cannot be made one by another."""
+"""Creates the first administrator, since there is no other administrator to do it."""
 
 import logging
 from datetime import UTC, datetime
@@ -23,10 +23,10 @@ logger = logging.getLogger(__name__)
 async def ensure_first_admin(
     settings: Settings, engine: AsyncEngine, hasher: PasswordHasher
 ) -> None:
-    """Make the administrator whom the settings name, as long as there is none at all.
+    """Create the administrator of the settings, if there is no administrator yet.
 
-    A user of this name is made one only with the very password of the settings: the name may have
-    been registered by anybody. Raises `StartupError` when the settings are not usable.
+    An existing user of this name becomes administrator only with the same password, because anybody
+    may have registered the name. Raises `StartupError` when the settings are wrong.
     """
     username = settings.first_admin_username
     given = {"username": username, "password": settings.first_admin_password.get_secret_value()}
@@ -46,7 +46,7 @@ async def ensure_first_admin(
             return
         folded = wanted.username.lower()
         user = await session.scalar(select(User).where(User.username_folded == folded))
-        await session.commit()  # hashing takes its time, and no transaction should wait for it
+        await session.commit()  # hashing is slow, so no transaction is open meanwhile
         if user is None:
             user = User(
                 username=wanted.username,
@@ -56,7 +56,7 @@ async def ensure_first_admin(
             )
             session.add(user)
         elif not (await hasher.verify(password, user.password_hash, client=US)).matches:
-            logger.error("No first administrator: %s is somebody with another password", username)
+            logger.error("No first administrator: the user %s has another password", username)
             return
         user.role = Role.ADMIN
         try:

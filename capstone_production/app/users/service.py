@@ -18,7 +18,7 @@ class UserNotFound(HTTPException):
 
 
 class LastAdministrator(HTTPException):
-    """Without this administrator there would be none: answered with 409."""
+    """This is the last administrator: answered with 409."""
 
     def __init__(self) -> None:
         super().__init__(409, "The last administrator cannot be demoted")
@@ -37,8 +37,8 @@ class UserService:
 
     async def set_role(self, user_id: int, role: Role) -> User:
         """Give a user a role and return them; raises `UserNotFound` and `LastAdministrator`."""
-        # Two who demote each other at once would each still see two. PostgreSQL lets the second
-        # wait here; SQLite has one writer at a time anyway.
+        # Two administrators who demote each other at once would both see two. PostgreSQL makes the
+        # second one wait here; SQLite has one writer at a time.
         admins = select(User.id).where(User.role == Role.ADMIN).order_by(User.id)
         await self._session.execute(admins.with_for_update())
         another_admin = select(func.count()).select_from(admins.subquery()).scalar_subquery() > 1

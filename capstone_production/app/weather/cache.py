@@ -1,8 +1,8 @@
-"""A cache that is filled by whoever misses first.
+"""A cache that loads missing values itself.
 
-Promises: a fresh answer is given without asking the provider. Many who want the same at once make
-one call. When a call fails, an older answer is given instead, if there is one. Memory is bounded:
-what was used least lately goes first. Limits: each process has its own; a restart empties it.
+Promises: a fresh value needs no call. Parallel misses of one key make one call. When a call fails,
+the cache returns an older value, if it has one. Memory is bounded: the least recently used value is
+removed first. Limits: each process has its own cache, and a restart empties it.
 `load` may use a cache that all processes share.
 """
 
@@ -48,12 +48,12 @@ class Cached(Generic[Value]):
 
 
 class LoadingCache(Generic[Value]):
-    """Keeps what `load` returns for `ttl` seconds, and for `stale_for` more in case it fails.
+    """Keeps the results of `load` for `ttl` seconds, and `stale_for` seconds more for failures.
 
-    Names with one `key` share one value; `load` gets the name as the first who asked wrote it.
-    `remember` names the errors that are answers, such as "there is no such city": they are kept,
-    too, for `remember_for` seconds, and an older value does not replace them. `age_of` tells, in
-    seconds, how old a value is that another process has loaded.
+    Names with the same `key` share one value; `load` gets the name of the first caller.
+    `remember` is the class of errors that are answers, such as "there is no such city". The cache
+    keeps them for `remember_for` seconds, and does not return an older value instead. `age_of`
+    returns the age, in seconds, of a value that another process has loaded.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class LoadingCache(Generic[Value]):
         self._remember = remember
         self._clock = clock
         self._age_of = age_of
-        # The clock is given, not taken: a test can turn it.
+        # The clock is a parameter, so a test can control it.
         self._entries: TTLCache[str, Entry[Value]] = TTLCache(max_entries, ttl + stale_for, clock)
         self._errors: TTLCache[str, Exception] = TTLCache(max_entries, remember_for, clock)
         self._calls = SingleFlight[str, Entry[Value]]()
 
     async def get(self, name: str) -> Cached[Value]:
-        """Return the value of a name; raises what `load` raises when there is nothing older."""
+        """Return the value of a name; raises the error of `load` when there is no older value."""
         key = self._key(name)
         entry = self._entries.get(key)
         if entry and self._clock() - entry.loaded_at < self._ttl:

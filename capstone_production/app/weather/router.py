@@ -25,7 +25,7 @@ WeatherServiceDep = Annotated[WeatherService, Depends(get_weather_service)]
 async def read_weather(
     city: City, service: WeatherServiceDep, request: Request, response: Response
 ) -> Weather:
-    """Return the weather in a city, at most as old as `Cache-Control` allows or marked `STALE`."""
+    """Return the weather in a city. `X-Cache` is HIT, MISS or STALE, and `Age` is in seconds."""
     current_request.set(request)
     cached = await service.get(city)
     response.headers["X-Cache"] = cached.outcome

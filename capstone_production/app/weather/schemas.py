@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 
 def single_spaces(text: str) -> str:
-    """Return the text without white space around it, and with one space wherever there was some."""
+    """Return the text with single spaces between words, and with none at its ends."""
     return " ".join(text.split())
 
 
@@ -23,7 +23,7 @@ City = Annotated[
 class Weather(BaseModel):
     """The weather in a city; times are in UTC."""
 
-    # A provider's NaN is nonsense, not weather. A cached answer must not change.
+    # A provider's NaN is not a measurement. A cached answer must not change.
     model_config = ConfigDict(allow_inf_nan=False, frozen=True)
 
     city: str

@@ -1,4 +1,4 @@
-"""The weather in cities: how it is cached, and how often the provider is asked."""
+"""The weather in cities: a cache, and a limit on the calls to the provider."""
 
 import math
 import time
@@ -17,7 +17,7 @@ from app.weather.schemas import Weather
 from app.weather.upstream import TooManyLookups, deadline
 
 MAX_CITIES = 10_000
-STALE_FOR = 24 * 60 * 60  # seconds that an old answer is kept for when the provider fails
+STALE_FOR = 24 * 60 * 60  # seconds that an old answer is kept in case the provider fails
 REMEMBER_NOT_FOUND_FOR = 60  # seconds
 
 
@@ -43,7 +43,7 @@ class WeatherService:
         self._lookups = TokenBucket(rate=per_minute / 60, capacity=per_minute)
         self._cache = LoadingCache(
             self._load,
-            # Not what the provider is asked for: it turns "ß" into "ss", and "ς" into "σ".
+            # Only the key: the provider gets the name as written, with "ß" and not "ss".
             key=str.casefold,
             ttl=self._ttl,
             stale_for=STALE_FOR,

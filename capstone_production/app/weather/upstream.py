@@ -1,6 +1,6 @@
-"""Asking a server on the internet, which may be slow, down, overloaded or out of its mind.
+"""Calls a server on the internet, which may be slow, down, overloaded or broken.
 
-Each fault there becomes one of the errors of this file, and none of them holds the request's URL:
+Each fault becomes one of the errors of this file. None of them contains the request's URL, because
 our key is in it.
 """
 
@@ -24,7 +24,7 @@ ATTEMPTS = 2
 RETRY_DELAY = 0.2  # seconds
 MAX_ANSWER = 1024 * 1024  # bytes
 DEFAULT_RETRY_AFTER = 60  # seconds
-MAX_RETRY_AFTER = 60 * 60  # seconds that we believe a provider's Retry-After
+MAX_RETRY_AFTER = 60 * 60  # seconds; the longest Retry-After that we accept
 
 CALLS = Counter("upstream_calls", "Calls of the weather provider.", ["outcome"])
 
@@ -33,7 +33,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class UpstreamError(HTTPException):
-    """The provider could not be asked, or its answer not be used: answered with 502."""
+    """The provider is unreachable, or its answer is unusable: answered with 502."""
 
     def __init__(
         self, detail: str, *, status_code: int = 502, retry_after: int | None = None
@@ -55,12 +55,12 @@ class UpstreamBusy(UpstreamError):
 
     def __init__(self, retry_after: int) -> None:
         self.retry_after = retry_after
-        detail = "The weather provider is asked too often right now"
+        detail = "The weather provider limits our requests: try again later"
         super().__init__(detail, status_code=503, retry_after=retry_after)
 
 
 class TooManyLookups(UpstreamError):
-    """We have asked as often as `WEATHER_LOOKUPS_PER_MINUTE` allows: answered with 503."""
+    """The limit `WEATHER_LOOKUPS_PER_MINUTE` is reached: answered with 503."""
 
     def __init__(self, retry_after: int) -> None:
         detail = "Too many cities are being looked up right now: try again in a moment"
@@ -79,9 +79,9 @@ class Answer:
 async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """Yield the client that all requests share: it keeps connections open between them."""
     whole = settings.weather_timeout
-    # For each phase. A server that sends a byte now and then meets them all: see `deadline`.
+    # For each phase. A server that sends single bytes slowly keeps them all: see `deadline`.
     timeout = httpx.Timeout(connect=whole / 5, read=whole / 2, write=whole / 2, pool=whole / 5)
-    # A few bytes may unpack to gigabytes, so nothing may come packed: answers are small anyway.
+    # A few compressed bytes can unpack to gigabytes, so we ask for uncompressed answers.
     headers = {"Accept-Encoding": "identity"}
     try:
         # Proxies and certificates come from the environment, as for any other program.
@@ -95,7 +95,7 @@ async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def deadline(seconds: float) -> AsyncIterator[None]:
-    """Raise `UpstreamTimeout` when everything that is done within takes longer than that."""
+    """Raise `UpstreamTimeout` when the whole block takes longer than `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -106,8 +106,8 @@ async def deadline(seconds: float) -> AsyncIterator[None]:
 async def fetch(client: httpx.AsyncClient, url: str, params: Mapping[str, str]) -> Answer:
     """Return the provider's answer to a GET; raises `UpstreamError` or one of its kinds.
 
-    Reading changes nothing there, so it is safe to ask again: once, after a broken connection or a
-    server's error. Not after a timeout: whoever asked us has waited long enough.
+    A GET changes nothing, so it is safe to repeat it: once, after a broken connection or a 5xx. It
+    is not repeated after a timeout, because the client has waited long enough.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -118,7 +118,7 @@ async def fetch(client: httpx.AsyncClient, url: str, params: Mapping[str, str]) 
         except UpstreamError:
             CALLS.labels("refused").inc()
             raise
-        # UnicodeError: a host name that cannot be one.
+        # UnicodeError: an invalid host name.
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             CALLS.labels("unreachable").inc()
             problem = f"The weather provider cannot be reached: {type(error).__name__}"
@@ -135,7 +135,7 @@ async def fetch(client: httpx.AsyncClient, url: str, params: Mapping[str, str]) 
 async def _fetch_once(client: httpx.AsyncClient, url: str, params: Mapping[str, str]) -> Answer:
     async with client.stream("GET", url, params=params) as response:
         status, retry_after = response.status_code, response.headers.get("Retry-After", "")
-        # A 503 that says until when is no error either: RFC 9110, 15.6.4.
+        # A 503 with Retry-After also asks for a pause: RFC 9110, 15.6.4.
         if status == httpx.codes.TOO_MANY_REQUESTS or (
             status == httpx.codes.SERVICE_UNAVAILABLE and retry_after
         ):
@@ -149,7 +149,7 @@ async def _fetch_once(client: httpx.AsyncClient, url: str, params: Mapping[str, 
 
 
 def _retry_after(value: str) -> int:
-    """Return the seconds that the header says, as a number or as a date (RFC 9110, 10.2.3)."""
+    """Return the header's seconds. It holds a number or a date (RFC 9110, 10.2.3)."""
     seconds = DEFAULT_RETRY_AFTER
     if value.isascii() and value.isdigit():
         seconds = int(value[:6])

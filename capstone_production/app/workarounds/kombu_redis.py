@@ -1,11 +1,11 @@
-"""A worker that goes on after its Redis was away, where kombu ends it.
+"""Keeps a worker alive after Redis was away; kombu alone would stop it.
 
-`QoS` in kombu's `transport/redis.py` (seen in 5.7) acknowledges a message, and gives messages back
-at the end, over the connection that they came by. When Redis was away meanwhile, that connection is
-gone: an AttributeError ends the worker. We need neither: what was fetched and not begun is sent
-again, and what is done is not run again when its message comes again.
+`QoS` in kombu's `transport/redis.py` (seen in 5.7) acknowledges a message over the connection that
+delivered it, and at the end it returns messages over that connection. If Redis was away meanwhile,
+the connection is gone, and an AttributeError stops the worker. We need neither: Redis sends a
+fetched message again, and a finished job does not run again when its message is repeated.
 
-No issue at https://github.com/celery/kombu/issues names it yet, and no version ends it.
+No issue at https://github.com/celery/kombu/issues describes it yet, and no version fixes it.
 """
 
 import logging
@@ -21,7 +21,7 @@ class Unacknowledged(QoS):
     restore_at_shutdown = False
 
     def ack(self, delivery_tag: str) -> None:
-        """Have Redis forget a message, if the connection that it came by is still there."""
+        """Acknowledge a message, if the connection that delivered it still exists."""
         try:
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
         except AttributeError:
@@ -29,5 +29,5 @@ class Unacknowledged(QoS):
 
 
 def survive_lost_redis() -> None:
-    """Have every worker of this process use it."""
+    """Use this class in every worker of this process."""
     Channel.QoS = Unacknowledged

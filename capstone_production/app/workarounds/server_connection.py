@@ -2,7 +2,7 @@
 
 ASGI 3 has no message that ends a connection at once, and none that says how much a client has not
 read yet. uvicorn's `send` (seen in 0.54) is a method of its protocol, which has the transport.
-The specification (https://asgi.readthedocs.io) would have to change to end this.
+Only a change of the specification (https://asgi.readthedocs.io) could end this.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A todo, as this program keeps it."""
+"""A todo in memory."""
 
 from dataclasses import dataclass
 from datetime import datetime

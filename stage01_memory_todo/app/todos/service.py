@@ -1,4 +1,4 @@
-"""The operations on todos. They are in a dictionary, and gone when the server stops."""
+"""The operations on todos, which are in a dictionary: they are lost when the server stops."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,11 +19,11 @@ class TodoNotFound(HTTPException):
 
 
 class TodoService:
-    """All todos of this process. None of its methods waits, so no request sees half a change."""
+    """All todos of this process. No method waits, so no request sees an unfinished change."""
 
     def __init__(self) -> None:
         self._todos: dict[int, Todo] = {}
-        # Counting on, instead of asking for the highest id: a deleted id is never given out again.
+        # A counter, not the highest id plus one: a deleted id must never be used again.
         self._ids = count(1)
 
     def list(self, *, completed: bool | None, limit: int, offset: int) -> Sequence[Todo]:
@@ -39,7 +39,7 @@ class TodoService:
             raise TodoNotFound(todo_id) from None
 
     def create(self, fields: dict[str, Any]) -> Todo:
-        """Keep a new todo and return it with its id."""
+        """Store a new todo and return it with its id."""
         now = datetime.now(UTC)
         todo = Todo(id=next(self._ids), **fields, created_at=now, updated_at=now)
         self._todos[todo.id] = todo
@@ -54,6 +54,6 @@ class TodoService:
         return todo
 
     def delete(self, todo_id: int) -> None:
-        """Forget a todo; raises `TodoNotFound`."""
+        """Delete a todo; raises `TodoNotFound`."""
         self.get(todo_id)
         del self._todos[todo_id]

@@ -1,4 +1,4 @@
-"""The operations on todos. They are in the database; each method is one SQL statement."""
+"""The operations on todos. Each method runs one SQL statement."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ class TodoNotFound(HTTPException):
 
 
 class TodoService:
-    """The todos that a request's session sees and changes."""
+    """The todos, read and changed in the request's session."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -39,7 +39,7 @@ class TodoService:
         return todo
 
     async def create(self, fields: dict[str, Any]) -> Todo:
-        """Keep a new todo and return it with its id."""
+        """Store a new todo and return it with its id."""
         now = datetime.now(UTC)
         todo = Todo(**fields, created_at=now, updated_at=now)
         self._session.add(todo)
@@ -50,7 +50,7 @@ class TodoService:
         """Change the given fields and return the todo; raises `TodoNotFound`."""
         if not fields:
             return await self.get(todo_id)
-        # One statement: of two clients who change different fields at once, neither loses.
+        # One statement: two clients can change different fields at once, and both changes stay.
         statement = (
             update(Todo)
             .where(Todo.id == todo_id)

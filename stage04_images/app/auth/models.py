@@ -11,15 +11,15 @@ HASH_COST: ColumnElement[str] = literal_column("substr(password_hash, 5, 2)")  #
 
 
 class User(Base):
-    """Somebody who can sign in."""
+    """A user who can sign in."""
 
     __tablename__ = "users"
     __table_args__ = {"sqlite_autoincrement": True}
 
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column(String(50))
-    # In lower case. It is this one that is unique: ada and Ada are the same person.
+    # In lower case, and unique: ada and Ada are the same user.
     username_folded: Mapped[str] = mapped_column(String(50), unique=True)
-    # None: nobody can sign in as this user.
+    # None: this user cannot sign in.
     password_hash: Mapped[str | None] = mapped_column(String(60))
     created_at: Mapped[datetime]

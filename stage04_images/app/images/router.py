@@ -1,4 +1,4 @@
-"""The operations on images: each reads the input, asks the service and answers."""
+"""The operations on images: each reads the input, calls the service and answers."""
 
 import uuid
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/images", tags=["images"], route_class=GuardFirstRout
 async def get_image_service(
     request: Request, session: SessionDep, settings: SettingsDep
 ) -> ImageService:
-    """Return a service that works in the request's session, and in the server's storage."""
+    """Return a service that uses the request's session and the server's storage."""
     return ImageService(session, request.state.media_storage, settings.max_images_per_user)
 
 
@@ -63,15 +63,15 @@ async def read_image(image_id: uuid.UUID, user: CurrentUser, service: ImageServi
 async def read_image_file(
     image_id: uuid.UUID, request: Request, service: ImageServiceDep
 ) -> Response:
-    """Return the picture to anybody who knows its unguessable id: `<img src>` sends no token."""
+    """Return the picture. It needs no token, as `<img src>` sends none; the id is unguessable."""
     response = await file_response(await service.find_file(image_id), request)
-    response.headers["Cache-Control"] = "no-cache"  # may be kept, must be asked about: it can go
-    response.headers["X-Content-Type-Options"] = "nosniff"  # the type we say, not one it looks like
+    response.headers["Cache-Control"] = "no-cache"  # a cache must ask each time: it can be deleted
+    response.headers["X-Content-Type-Options"] = "nosniff"  # the browser must not guess the type
     response.headers["Content-Disposition"] = "inline"
     return response
 
 
 @router.delete("/{image_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 404))
 async def remove_image(image_id: uuid.UUID, user: CurrentUser, service: ImageServiceDep) -> None:
-    """Delete one of your images, the picture too."""
+    """Delete one of your images and its file."""
     await service.delete(image_id, user)

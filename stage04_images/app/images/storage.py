@@ -1,10 +1,10 @@
-"""Pictures as files below MEDIA_DIR.
+"""Pictures as files in MEDIA_DIR.
 
-A file and a row cannot be changed in one transaction, so the row decides. A file's name ends in
-`.part` while its row is not certain: until the row of a new one is committed, and from before the
-row of a deleted one goes. When the server was killed in between, `sweep` in `service.py` does at
-the next start what the row says. Nothing but `.part` files is ever removed there: a wrong
-DATABASE_URL costs no pictures.
+One transaction cannot change a file and a row, so the row decides. The name of a file ends in
+`.part` while its row is not certain: for a new file until its row is committed, for a deleted file
+from the moment before its row is deleted. If the server is killed in between, `sweep` in
+`service.py` reads the row at the next start and finishes the work. It removes only `.part` files,
+so a wrong DATABASE_URL deletes no pictures.
 """
 
 import logging
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class MediaStorage:
-    """The directory of pictures; one server process at a time owns it."""
+    """The directory of pictures. Only one server process at a time may use it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -40,11 +40,11 @@ class MediaStorage:
             raise StartupError(f"MEDIA_DIR: no permission to write in {directory}")
 
     def path(self, name: str) -> Path:
-        """Return where the picture of this stored name is."""
+        """Return the path of a stored picture."""
         return self._directory / name
 
     def part(self, name: str) -> Path:
-        """Return where it is while its row is not certain."""
+        """Return the path of its `.part` file."""
         return self.path(name).with_suffix(".part")
 
     async def receive(self, upload: UploadFile) -> Path:
@@ -81,16 +81,16 @@ class MediaStorage:
             raise _unavailable(error) from error
 
     async def set_aside(self, name: str) -> None:
-        """Make a picture a `.part` file again, if it is there; raises `Unavailable`."""
+        """Rename a picture to a `.part` file, if it exists; raises `Unavailable`."""
         try:
             await aiofiles.os.replace(self.path(name), self.part(name))
         except FileNotFoundError:
-            logger.warning("There is no file %s", name)
+            logger.warning("The file of a picture is missing: %s", name)
         except OSError as error:
             raise _unavailable(error) from error
 
     async def remove(self, part: Path) -> None:
-        """Remove a `.part` file, if it is there. When that fails, the next sweep tries again."""
+        """Remove a `.part` file, if it exists. If that fails, the next sweep tries again."""
         try:
             await aiofiles.os.unlink(part)
         except FileNotFoundError:

@@ -12,7 +12,7 @@ class Todo(Base):
     """One task of the list."""
 
     __tablename__ = "todos"
-    # Without it SQLite gives the highest id out again after its row was deleted.
+    # Without it SQLite reuses the highest id after its row is deleted.
     __table_args__ = (
         Index(None, "owner_id", "id"),  # serves the list: one owner's todos by id
         {"sqlite_autoincrement": True},

@@ -23,5 +23,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table with all that is in it."""
+    """Drop the table with all its rows."""
     op.drop_table("todos")

@@ -25,7 +25,7 @@ async def read_page(request: Request) -> Response:
 
 @router.get("/{name}")
 async def read_part(name: str, request: Request) -> Response:
-    """Return what the page asks for: how it looks, what it does, its icon."""
+    """Return a file of the page: its style, its scripts or its icon."""
     if name not in PARTS:
-        raise HTTPException(404, "The gallery has no such part")
+        raise HTTPException(404, "The gallery has no such file")
     return await send_part(PARTS[name], request)

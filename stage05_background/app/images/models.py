@@ -1,4 +1,4 @@
-"""The table of images. The pictures themselves are files; a row says which."""
+"""The table of images. Each row names the file that holds the picture."""
 
 import uuid
 from datetime import datetime
@@ -19,8 +19,8 @@ class Image(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    filename: Mapped[str] = mapped_column(String(255))  # what the uploader called it: text to show
-    path: Mapped[str] = mapped_column(String(255), unique=True)  # below MEDIA_DIR, named by us
+    filename: Mapped[str] = mapped_column(String(255))  # the uploader's name for it, only to show
+    path: Mapped[str] = mapped_column(String(255), unique=True)  # in MEDIA_DIR; we choose the name
     content_type: Mapped[str] = mapped_column(String(50))
     size: Mapped[int]  # bytes
     width: Mapped[int]  # pixels, as it is shown
@@ -29,5 +29,5 @@ class Image(Base):
 
     @property
     def url(self) -> str:
-        """The address of the picture itself."""
+        """The path of the picture itself in this API."""
         return f"/images/{self.id}/file"

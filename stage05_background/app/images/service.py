@@ -1,4 +1,4 @@
-"""Storing, finding and deleting images: a row and a file, in an order that loses neither."""
+"""Stores, finds and deletes images: a row and a file, in an order that loses neither."""
 
 import unicodedata
 import uuid
@@ -24,14 +24,14 @@ JOINERS = "\u200c\u200d"  # zero width non-joiner, zero width joiner
 
 
 class ImageNotFound(HTTPException):
-    """There is no such image, or it is somebody else's: answered with 404."""
+    """There is no such image, or another user owns it: answered with 404."""
 
     def __init__(self, image_id: uuid.UUID) -> None:
         super().__init__(404, f"There is no image {image_id}")
 
 
 class ImageService:
-    """The images of all users: each method that asks for the owner knows no others."""
+    """The images of all users. A method with an `owner` reaches only the images of that user."""
 
     def __init__(self, session: AsyncSession, storage: MediaStorage, max_images: int) -> None:
         self._session = session
@@ -52,20 +52,19 @@ class ImageService:
         return image
 
     async def find_file(self, image_id: uuid.UUID) -> Path:
-        """Return where the picture of any user is; raises `ImageNotFound`."""
+        """Return the path of the picture, of any user; raises `ImageNotFound`."""
         image = await self._session.get(Image, image_id)
         if image is None:
             raise ImageNotFound(image_id)
         return self._storage.path(image.path)
 
     async def save(self, upload: UploadFile, owner: User) -> Image:
-        """Check and store an upload and return its row, which is committed.
+        """Check and store an upload, and return its committed row.
 
-        Raises 409 when the owner has all the images that one user may have, 413, 415 and 422 for
-        what cannot be taken, and `Unavailable` when it cannot be stored now. Nothing of it is left
-        behind.
+        Raises 409 when the owner has the maximum number of images, 413, 415 and 422 for a file that
+        is refused, and `Unavailable` when it cannot be stored now. After an error no file is left.
         """
-        # Others can have the database connection while we look at the picture.
+        # Release the database connection while the picture is checked.
         await self._session.commit()
         part = await self._storage.receive(upload)
         try:
@@ -96,11 +95,11 @@ class ImageService:
         return image
 
     async def _add(self, image: Image) -> None:
-        """Insert a row, unless its owner has all that one user may have: raises 409 then.
+        """Insert a row; raises 409 when its owner has too many images then.
 
         First insert, then count: SQLite lets one transaction write at a time, and an insert begins
-        one. So of many at once each counts those before it. The other way round all see the old
-        number.
+        one. So each of many parallel uploads counts the earlier ones. If they counted first, all of
+        them would see the same number.
         """
         self._session.add(image)
         await self._session.flush()
@@ -130,7 +129,7 @@ def is_own(image_id: uuid.UUID, owner: User) -> ColumnElement[bool]:
 
 
 async def sweep(storage: MediaStorage, session: AsyncSession) -> None:
-    """Finish what a killed server left: a `.part` file with a row is kept, one without goes.
+    """Clean up after a killed server: keep a `.part` file with a row, remove one without a row.
 
     Raises `StartupError` when the directory cannot be read.
     """
@@ -146,8 +145,8 @@ async def sweep(storage: MediaStorage, session: AsyncSession) -> None:
 def displayable(filename: str | None) -> str:
     """Return the name as text that can be stored and shown. It is never used as a path.
 
-    Characters that nobody sees are dropped: one of them can show `gpj.exe` as `exe.jpg`. Only a
-    joiner may stay, inside an emoji or between letters that it joins in Arabic or Indic scripts.
+    Invisible characters are dropped: one of them can show `gpj.exe` as `exe.jpg`. Only a joiner may
+    stay, inside an emoji or between letters of Arabic or Indic scripts.
     """
     kept = [
         character
@@ -164,5 +163,5 @@ def displayable(filename: str | None) -> str:
 
 
 def is_joined(character: str) -> bool:
-    """Return whether a joiner beside this character can show."""
+    """Return whether a joiner beside this character has an effect."""
     return bool(character) and unicodedata.category(character) in JOINED

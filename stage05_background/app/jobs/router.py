@@ -1,4 +1,4 @@
-"""The operations on jobs: each reads the input, asks the service and answers."""
+"""The operations on jobs: each reads the input, calls the service and answers."""
 
 import uuid
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ JobServiceDep = Annotated[JobService, Depends(get_job_service)]
     responses=errors(413, 429),
 )
 async def create_job(job_in: JobCreate, service: JobServiceDep, response: Response) -> Job:
-    """Have a text analysed in the background."""
+    """Analyse a text in the background."""
     job = await service.submit(job_in.text, job_in.run_at)
     response.headers["Location"] = f"/jobs/{job.id}"
     return job
@@ -59,7 +59,7 @@ async def create_job_from_file(
     response: Response,
     run_at: Annotated[RunAt | None, Form()] = None,
 ) -> Job:
-    """Have a text file (UTF-8, up to 5 MiB) analysed in the background."""
+    """Analyse a text file (UTF-8, up to 5 MiB) in the background."""
     job = await service.submit_file(file, run_at)
     response.headers["Location"] = f"/jobs/{job.id}"
     return job

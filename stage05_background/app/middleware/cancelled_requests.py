@@ -14,7 +14,7 @@ class CancelledRequestMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything through. A response that has begun breaks off."""
+        """Pass everything through. A response that has already begun is cut off."""
         started = False
 
         async def send_noticed(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""The operations on todos: each reads the input, asks the service and answers."""
+"""The operations on todos: each reads the input, calls the service and answers."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -27,7 +27,7 @@ TodoServiceDep = Annotated[TodoService, Depends(get_todo_service)]
 
 
 async def get_own_todo(todo_id: RowId, service: TodoServiceDep) -> Todo:
-    """Return one of the user's todos. As a dependency it is asked before the body is judged."""
+    """Return one of the user's todos. As a dependency it runs before the body is validated."""
     return await service.get(todo_id)
 
 
@@ -41,7 +41,7 @@ async def list_todos(
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Sequence[Todo]:
-    """Return todos by id."""
+    """Return todos, in the order of their ids."""
     return await service.list(completed=completed, limit=limit, offset=offset)
 
 
@@ -63,13 +63,13 @@ async def read_todo(todo: OwnTodo) -> Todo:
 
 @router.put("/{todo_id}", response_model=TodoRead, responses=errors(404, 413))
 async def replace_todo(todo: OwnTodo, todo_in: TodoCreate, service: TodoServiceDep) -> Todo:
-    """Replace a todo: what is not sent gets its default."""
+    """Replace a todo. Fields that you do not send get their defaults."""
     return await service.update(todo.id, todo_in.model_dump())
 
 
 @router.patch("/{todo_id}", response_model=TodoRead, responses=errors(404, 413))
 async def update_todo(todo: OwnTodo, todo_in: TodoPatch, service: TodoServiceDep) -> Todo:
-    """Change only the fields that are sent."""
+    """Change only the fields that you send."""
     return await service.update(todo.id, todo_in.model_dump())
 
 

@@ -1,7 +1,7 @@
 """Create the table of users, and give every todo an owner.
 
-Todos that are there already belong to nobody. They are kept, under a user whom nobody can sign in
-as, until somebody who may decide it gives them to a real one.
+Existing todos have no owner. The migration gives them to the user `unowned-todos`, who cannot sign
+in, until an administrator of the database gives them to a real user.
 """
 
 import sqlalchemy as sa
@@ -39,7 +39,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the users; the todos stay and are everybody's again."""
+    """Drop the users. The todos stay, without owners."""
     highest_id = read_highest_id()
     op.drop_index("ix_todos_owner_id_id", "todos")
     with op.batch_alter_table("todos", table_kwargs={"sqlite_autoincrement": True}) as todos:
@@ -50,7 +50,7 @@ def downgrade() -> None:
 
 
 def give_todos_to_keeper() -> None:
-    """Make the keeper when there is something to keep. (Plain SQL: `--sql` can print it.)"""
+    """Create `unowned-todos` if there are todos. (Plain SQL: `--sql` can print it.)"""
     op.execute(
         "INSERT INTO users (username, username_folded, created_at)"
         " SELECT 'unowned-todos', 'unowned-todos', CURRENT_TIMESTAMP"
@@ -71,7 +71,7 @@ def read_highest_id() -> int | None:
 
 
 def keep_highest_id(highest_id: int | None) -> None:
-    """Count on from there: SQLite forgets it with the table that the batch replaces."""
+    """Continue the ids from there. SQLite loses the counter when the batch rebuilds the table."""
     if highest_id is not None:
         connection = op.get_bind()
         connection.execute(sa.text("DELETE FROM sqlite_sequence WHERE name = 'todos'"))

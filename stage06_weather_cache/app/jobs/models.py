@@ -1,4 +1,4 @@
-"""The table of jobs. A row is the truth about its job, whoever runs it."""
+"""The table of jobs. Only the row decides about the state of its job."""
 
 import uuid
 from datetime import datetime
@@ -12,7 +12,7 @@ from app.database import Base
 
 
 class JobStatus(StrEnum):
-    """Where a job is in its life."""
+    """The states of a job."""
 
     SCHEDULED = "scheduled"  # waits for its time
     QUEUED = "queued"  # waits for a worker
@@ -32,12 +32,12 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index(None, "owner_id", "created_at", "id"),  # serves the list: newest first
-        Index(None, "status", "due_at"),  # serves the workers: what is next
+        Index(None, "status", "due_at"),  # serves the workers: the next job
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    # Megabytes: loaded only where they are asked for.
+    # Megabytes, so they are loaded only on request.
     text: Mapped[str] = mapped_column(Text, deferred=True, deferred_raiseload=True)
     report: Mapped[str | None] = mapped_column(Text, deferred=True, deferred_raiseload=True)
 
@@ -47,12 +47,12 @@ class Job(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     error: Mapped[str | None] = mapped_column(String(500))
     created_at: Mapped[datetime]
-    run_at: Mapped[datetime | None]  # what the user asked for
+    run_at: Mapped[datetime | None]  # the time that the user asked for
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
-    due_at: Mapped[datetime]  # not before: the time asked for, or the next attempt's
-    announced_at: Mapped[datetime | None]  # when a worker was last told of it
-    # Who runs it, and until when that is believed without a sign of life.
+    due_at: Mapped[datetime]  # starts not before this: `run_at`, or the next attempt
+    announced_at: Mapped[datetime | None]  # when the workers were last notified
+    # The worker's lease, and when it expires unless the worker renews it.
     lease: Mapped[uuid.UUID | None]
     lease_until: Mapped[datetime | None]

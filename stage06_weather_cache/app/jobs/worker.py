@@ -1,7 +1,7 @@
-"""The processes that run jobs when there is a Redis.
+"""The processes that run jobs when `REDIS_URL` is set.
 
-celery -A app.jobs.worker worker     runs jobs: start as many as you like
-celery -A app.jobs.worker beat       looks every second for what is due: start one
+celery -A app.jobs.worker worker     runs jobs: start any number of them
+celery -A app.jobs.worker beat       looks for due jobs every second: start one
 """
 
 import asyncio
@@ -31,12 +31,12 @@ logger = logging.getLogger(__name__)
 try:
     settings = load_settings()
     if not settings.redis_url:
-        raise StartupError("REDIS_URL: set it, or let the server run the jobs itself")
+        raise StartupError("REDIS_URL is empty: set it, or let the server run the jobs itself")
 except StartupError as error:
     sys.exit(str(error))
 
 LEASE = timedelta(seconds=settings.job_lease)
-# A message can be lost with its Redis: a job that is still queued after this time gets another.
+# Redis can lose a message, so a job that is still queued after this time gets another one.
 # Two messages for one job do no harm: only one worker can claim it.
 NOTIFY_AGAIN_AFTER = LEASE
 
@@ -67,7 +67,7 @@ def prepare_worker(**_: Any) -> None:
 
 @worker_process_init.connect
 def prepare_process(**_: Any) -> None:
-    """Make what the process keeps: connections cannot be shared with other processes."""
+    """Create the event loop and the engine: processes cannot share connections."""
     process.runner = asyncio.Runner()
     process.engine = create_engine(settings)
 
@@ -81,7 +81,7 @@ def close_process(**_: Any) -> None:
 
 @app.task(name=RUN_JOB)
 def run_job(job_id: str) -> None:
-    """Run a job, unless somebody else has done so or does."""
+    """Run a job, unless another worker has claimed it."""
     process.runner.run(_run_job(uuid.UUID(job_id)))
 
 
@@ -93,7 +93,7 @@ async def _run_job(job_id: uuid.UUID) -> None:
 
 @app.task(name="dispatch")
 def dispatch() -> None:
-    """Announce every job that is due and that no worker has been told of lately."""
+    """Notify the workers of every due job without a recent notification."""
     for job_id in process.runner.run(_take_unnotified()):
         send(app, job_id)
 
@@ -122,5 +122,5 @@ async def _take_unnotified() -> list[uuid.UUID]:
 
 @app.task(name="clean_up")
 def clean_up() -> None:
-    """Remove the jobs that ended long ago."""
+    """Remove the jobs that ended more than `JOB_RETENTION` seconds ago."""
     process.runner.run(execution.clean_up(process.engine, settings.job_retention))

@@ -10,7 +10,7 @@ from app.params import NO_NUL, NOT_BLANK, RequestBody
 Title = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NOT_BLANK),
-    Field(examples=["Buy milk"]),  # what /docs fills in
+    Field(examples=["Buy milk"]),  # the example in /docs
 ]
 Description = Annotated[
     str,
@@ -20,7 +20,7 @@ Description = Annotated[
 
 
 class TodoCreate(RequestBody):
-    """A new todo, or all of a todo's fields when it is replaced (PUT)."""
+    """A new todo (POST), or all fields of its replacement (PUT)."""
 
     title: Title
     description: Description | None = None
@@ -28,7 +28,7 @@ class TodoCreate(RequestBody):
 
 
 class TodoPatch(RequestBody):
-    """The fields that change (PATCH): one that is not sent is `MISSING` and stays as it is."""
+    """The fields to change (PATCH). A field that is not sent is `MISSING` and keeps its value."""
 
     title: Title | MISSING = MISSING
     description: Description | MISSING | None = MISSING

@@ -1,9 +1,9 @@
-"""A circuit breaker: it remembers until when the provider must not be asked.
+"""A circuit breaker: it stops calls while the provider is overloaded or too slow.
 
-After a 429 the circuit is open for as long as the provider's `Retry-After` says, after a timeout
-for `timeout_pause` seconds (0: never). Nobody waits meanwhile: each call gets the last problem
-again, at once. Then one call tries, and its outcome decides. Limits: each process has a circuit of
-its own, for all cities together.
+A 429 opens the circuit for the time in the provider's `Retry-After`, a timeout for `timeout_pause`
+seconds (0: never). While it is open, each call fails at once with the last problem. After that, one
+call tries, and its outcome decides. Limits: each process has its own circuit, for all cities
+together.
 """
 
 import math
@@ -31,7 +31,7 @@ class CircuitBreaker:
             wait = self._open_until - time.monotonic()
             if wait > 0:
                 raise type(problem)(math.ceil(wait))
-            # This call tries. The circuit stays open to all others until they know how it went.
+            # This call tries. The circuit stays open for all others until the outcome is known.
             self._open_until = time.monotonic() + self._longest_call
         try:
             yield
@@ -45,7 +45,7 @@ class CircuitBreaker:
             self._open(late, self._timeout_pause, before=problem)
             raise late from None
         finally:
-            # The provider has answered, with whatever: a call that began later may know better.
+            # The provider has answered. If a later call has set another problem, that one stays.
             if self._problem is problem:
                 self._problem = None
 
@@ -56,7 +56,7 @@ class CircuitBreaker:
         *,
         before: UpstreamBusy | UpstreamTimeout | None,
     ) -> None:
-        """Open the circuit; a call that ran beside this one may have opened it for longer."""
+        """Open the circuit; a parallel call may have opened it for longer."""
         until = time.monotonic() + seconds
         if self._problem is before or until > self._open_until:
             self._problem, self._open_until = problem, until

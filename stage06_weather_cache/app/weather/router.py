@@ -22,7 +22,7 @@ WeatherServiceDep = Annotated[WeatherService, Depends(get_weather_service)]
 
 @router.get("/weather", responses=errors(404, 502, 504))
 async def read_weather(city: City, service: WeatherServiceDep, response: Response) -> Weather:
-    """Return the weather in a city, at most as old as `Cache-Control` allows or marked `STALE`."""
+    """Return the weather in a city. `X-Cache` is HIT, MISS or STALE, and `Age` is in seconds."""
     cached = await service.get(city)
     response.headers["X-Cache"] = cached.outcome
     response.headers["Age"] = str(int(cached.age))

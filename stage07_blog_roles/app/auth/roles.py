@@ -1,4 +1,4 @@
-"""Roles: what a user may do beyond looking."""
+"""The roles of users, which give them rights."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ class Role(StrEnum):
 
     USER = "user"  # comments
     AUTHOR = "author"  # also writes posts
-    ADMIN = "admin"  # also does all of it to anyone's, and sets roles
+    ADMIN = "admin"  # also changes everyone's posts and comments, and sets roles
 
     def includes(self, other: "Role") -> bool:
         """Return whether this role has all the rights of the other."""

@@ -11,7 +11,7 @@ from app.auth.service import AuthService
 from app.dependencies import CurrentUser, SessionDep, SettingsDep
 from app.exceptions import errors
 
-MAX_BODY_SIZE = 8 * 1024  # bytes: a name and a password, and anybody may send them
+MAX_BODY_SIZE = 8 * 1024  # bytes: enough for a name and a password
 
 router = APIRouter(tags=["users"], max_body_size=MAX_BODY_SIZE)
 
@@ -34,7 +34,7 @@ AuthServiceDep = Annotated[AuthService, Depends(get_auth_service)]
     responses=errors(409, 413, 429),
 )
 async def register(user_in: UserCreate, service: AuthServiceDep, response: Response) -> User:
-    """Register a user. A name that is taken, in upper or lower case, is answered with 409."""
+    """Register a user. A taken name, in upper or lower case, is answered with 409."""
     user = await service.register(user_in)
     response.headers["Location"] = "/users/me"
     return user

@@ -14,14 +14,14 @@ from app.config import Settings
 
 
 class UsernameTaken(HTTPException):
-    """Somebody has this name, in upper or lower case: answered with 409."""
+    """Another user has this name, in upper or lower case: answered with 409."""
 
     def __init__(self) -> None:
         super().__init__(409, "This username is taken")
 
 
 class WrongCredentials(HTTPException):
-    """The name or the password is wrong: answered with 401, which does not tell which of them."""
+    """The name or the password is wrong: answered with a 401 that does not say which one."""
 
     def __init__(self) -> None:
         super().__init__(401, "Wrong username or password", {"WWW-Authenticate": "Bearer"})
@@ -49,25 +49,25 @@ class AuthService:
         )
         self._session.add(user)
         try:
-            # The database decides: after a look of ours, another request could take the name.
+            # The constraint decides: after a SELECT another request could still take the name.
             await self._session.flush()
         except IntegrityError:
             raise UsernameTaken from None
         return user
 
     async def sign_in(self, username: str, password: str) -> Token:
-        """Return an access token; raises `WrongCredentials`, and 422 for what is not Unicode."""
+        """Return an access token; raises `WrongCredentials`, and 422 for invalid Unicode."""
         if not is_unicode(username + password):  # a multipart form may name any charset
             raise HTTPException(422, "Username and password should be valid Unicode")
         statement = select(User).where(User.username_folded == username.lower())
         user = await self._session.scalar(statement)
-        # Checking takes a while: others can have the database connection meanwhile.
+        # Hashing is slow: release the database connection for other requests.
         await self._session.commit()
         stored = user.password_hash if user else None
         verdict = await self._hasher.verify(password, stored, client=self._client)
         if not user or not verdict.matches:
             raise WrongCredentials
-        if verdict.new_hash:  # BCRYPT_ROUNDS was changed, and now we know the password
+        if verdict.new_hash:  # BCRYPT_ROUNDS has changed: store a hash with the new cost
             same = update(User).where(User.id == user.id, User.password_hash == stored)
             await self._session.execute(same.values(password_hash=verdict.new_hash))
         return Token(

@@ -1,7 +1,7 @@
-"""Posts and comments: what there is to see, and who may change it.
+"""Posts and comments: which of them a user sees, and who may change them.
 
-Every post and comment is loaded by `select_posts` or `select_comments`. They leave out what was
-deleted, and load what a response shows: one statement for a list, however long it is.
+`select_posts` and `select_comments` load every post and comment. They leave out deleted rows, and
+load all that a response shows: one statement for a list of any length.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def select_comments(*, include_deleted: bool = False) -> Select[Comment]:
 def delete_live(table: type[Post | Comment], row_id: int) -> ReturningUpdate[int]:
     """Return the statement that deletes a row and returns its id, or nothing if it is deleted.
 
-    One statement looks and changes: of several requests at once, exactly one deletes.
+    One statement checks and changes the row: exactly one of several parallel requests deletes it.
     """
     return (
         update(table)
@@ -86,7 +86,7 @@ class BlogService:
     ) -> Sequence[Post]:
         """Return up to `limit` posts, newest first, after skipping `offset`."""
         newest_first = Post.created_at.desc(), Post.id.desc()
-        # First the ids of the page: nothing is joined or counted for the posts that are skipped.
+        # First the ids of the page, so the skipped posts need no join and no count.
         page = select(Post.id).order_by(*newest_first).limit(limit).offset(offset)
         if author is not None:
             page = page.where(is_by(author))
@@ -173,7 +173,7 @@ class BlogService:
         return comment
 
     async def update_comment(self, comment: Comment, body: str) -> Comment:
-        """Change what a comment says, and return it."""
+        """Change the text of a comment, and return it."""
         comment.body = body
         comment.updated_at = datetime.now(UTC)
         return comment
@@ -191,12 +191,12 @@ class BlogService:
 
 
 def is_by(author: str) -> ColumnElement[bool]:
-    """Return the condition that selects what a user wrote, by the user's id or name.
+    """Return the condition that selects the posts of a user, by the user's id or name.
 
-    Digits alone are an id, unless there is no such user: a name may be digits, too.
+    A text of digits is an id; if no user has it, the text is a name.
     """
-    # The id is looked up once, and the index by author serves the list: `Post.author.has(…)` would
-    # be asked of one post after another.
+    # The id is looked up once, and the index by author serves the list. `Post.author.has(…)` would
+    # run once for each post.
     name = author.lower().replace("\0", " ")
     by_name = select(User.id).where(User.username_folded == name).scalar_subquery()
     if not (author.isascii() and author.isdecimal()):
@@ -207,15 +207,15 @@ def is_by(author: str) -> ColumnElement[bool]:
 
 
 def check_may_change(thing: Post | Comment, editor: User) -> None:
-    """Answer 403 unless the editor wrote it or is an administrator."""
+    """Raise 403 unless the editor wrote it or is an administrator."""
     if thing.author_id != editor.id and editor.role != Role.ADMIN:
         raise HTTPException(403, "You do not own this resource")
 
 
 def check_may_see_deleted(user: User | None) -> None:
-    """Answer 401 to somebody who is not signed in, and 403 to all but administrators."""
+    """Raise 401 for a client that is not signed in, and 403 for users but administrators."""
     if user is None:
-        detail = "Only administrators see what was deleted: sign in"
+        detail = "Only administrators may see deleted posts: sign in"
         raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
     if user.role != Role.ADMIN:
-        raise HTTPException(403, "Only administrators see what was deleted")
+        raise HTTPException(403, "Only administrators may see deleted posts")

@@ -1,8 +1,8 @@
-"""Running jobs: what every worker does, in the server's process or in one of Celery's.
+"""Runs jobs, in the server's process or in a Celery worker.
 
 One conditional UPDATE decides which worker runs a job, so two workers never have the same one. A
-worker holds a job on a lease that it renews while it works. When it is killed, the lease runs out
-and the job is queued again. Only who still holds the lease writes a result: nothing counts twice.
+worker holds a lease on its job and renews it while it works. When the worker is killed, the lease
+expires and the job is queued again. Only the holder of the lease can write a result.
 """
 
 import logging
@@ -23,19 +23,19 @@ from app.jobs.report import write_report
 from app.jobs.schemas import JobResult
 
 MAX_ATTEMPTS = 3
-FIRST_RETRY = timedelta(seconds=1)  # the next one waits twice as long
-RENEWALS = 10  # of a lease in the time that it lasts
+FIRST_RETRY = timedelta(seconds=1)  # each further one waits twice as long
+RENEWALS = 10  # of a lease, within its duration
 
 logger = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
-    """Somebody else has the job by now: we were too slow."""
+    """This worker was too slow: another worker has the job."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to run a job until the lease runs out: `duration` after its last renewal."""
+    """The right to run a job until the lease expires: `duration` after its last renewal."""
 
     job_id: uuid.UUID
     lease: uuid.UUID
@@ -46,7 +46,7 @@ class Claim:
 async def claim(
     engine: AsyncEngine, duration: timedelta, job_id: uuid.UUID | None = None
 ) -> Claim | None:
-    """Return the claim to this job, or to the one that waits longest; None if none is due."""
+    """Claim this job, or the job that waits longest; return None if no job is due."""
     now = datetime.now(UTC)
     is_free = Job.status.in_(WAITING) & (Job.due_at <= now)
     longest_waiting = select(Job.id).where(is_free).order_by(Job.due_at).limit(1)
@@ -71,7 +71,7 @@ async def claim(
 async def run(
     engine: AsyncEngine, claimed: Claim, *, stopping: Callable[[], bool] = lambda: False
 ) -> None:
-    """Run a job to its end, or to its next attempt; or release it when `stopping` says so."""
+    """Run a job until it succeeds or fails, or release it when `stopping()` is true."""
     try:
         result = await analyse(engine, claimed, stopping)
         if result is None:
@@ -82,8 +82,8 @@ async def run(
             engine, claimed, status=JobStatus.SUCCEEDED, progress=100, result=result, report=report
         )
     except LeaseLost:
-        logger.warning("Job %s: the lease ran out, somebody else has it", claimed.job_id)
-    except Exception as error:  # whatever it is, the job must come to an end
+        logger.warning("Job %s: the lease expired, another worker has it", claimed.job_id)
+    except Exception as error:  # after any error the job must still end
         logger.error("Job %s, attempt %d: %r", claimed.job_id, claimed.attempts, error)
         await retry_or_fail(engine, claimed)
     except BaseException:  # cancelled, or asked to exit
@@ -92,23 +92,23 @@ async def run(
 
 
 async def release(engine: AsyncEngine, claimed: Claim) -> None:
-    """Let another worker, or this one after its restart, begin anew; it was no attempt."""
-    with suppress(LeaseLost):  # somebody has begun already
+    """Return the job to the queue. This run does not count as an attempt."""
+    with suppress(LeaseLost):  # another worker has it already
         await update_held(engine, claimed, **waiting_again(timedelta()), attempts=Job.attempts - 1)
 
 
 async def analyse(
     engine: AsyncEngine, claimed: Claim, stopping: Callable[[], bool]
 ) -> dict[str, object] | None:
-    """Count the job's text in a thread, renewing the lease and telling the progress meanwhile.
+    """Count the job's text in a thread; meanwhile renew the lease and write the progress.
 
-    Return None when the worker is about to stop: another one begins anew.
+    Return None when the worker is about to stop: another worker then starts again.
     """
     async with AsyncSession(engine) as session:
         text = await session.scalar(select(Job.text).where(Job.id == claimed.job_id))
     if text is None:
         raise LeaseLost
-    counts = Counts(lines=not text.endswith("\n"))  # the last line may have no end
+    counts = Counts(lines=not text.endswith("\n"))  # the last line may have no newline
     renewed_at = datetime.now(UTC)
     for piece in pieces(text):
         if stopping():
@@ -124,8 +124,8 @@ async def analyse(
 
 
 async def retry_or_fail(engine: AsyncEngine, claimed: Claim) -> None:
-    """Let the job wait for its next attempt, or give up."""
-    with suppress(LeaseLost):  # somebody else makes the next attempt already
+    """Queue the job for its next attempt, or mark it as failed."""
+    with suppress(LeaseLost):  # another worker has it already
         if claimed.attempts < MAX_ATTEMPTS:
             delay = FIRST_RETRY * 2 ** (claimed.attempts - 1)
             await update_held(engine, claimed, **waiting_again(delay))
@@ -135,7 +135,7 @@ async def retry_or_fail(engine: AsyncEngine, claimed: Claim) -> None:
 
 
 async def finish(engine: AsyncEngine, claimed: Claim, **values: Any) -> None:
-    """Write how the job ended; raises `LeaseLost`."""
+    """Write the outcome of the job; raises `LeaseLost`."""
     now = datetime.now(UTC)
     await update_held(engine, claimed, **values, finished_at=now, lease=None, lease_until=None)
 
@@ -167,12 +167,12 @@ def waiting_again(delay: timedelta) -> dict[str, Any]:
 
 
 async def requeue_due_and_expired(engine: AsyncEngine) -> None:
-    """Queue the jobs whose time has come, and the jobs whose worker has died."""
+    """Queue the scheduled jobs that are due, and the jobs with an expired lease."""
     now = datetime.now(UTC)
     is_due = (Job.status == JobStatus.SCHEDULED) & (Job.due_at <= now)
     is_abandoned = (Job.status == JobStatus.RUNNING) & (Job.lease_until < now)
     async with engine.connect() as connection:
-        # Looking first: most of the time there is nothing, and looking keeps no writer waiting.
+        # Read first: usually there is nothing to do, and a read does not block a writer.
         if await connection.scalar(select(Job.id).where(is_due | is_abandoned).limit(1)) is None:
             return
     may_retry = Job.attempts < MAX_ATTEMPTS

@@ -1,7 +1,7 @@
-"""How workers learn of a job. Two ways behind one interface; the row is the truth in both.
+"""Notifies workers of jobs, in two ways with one interface. In both, the job's row decides.
 
-`LocalQueue`: workers in this process, nothing to install. `CeleryQueue`: a message in Redis, and
-workers in processes of their own, on as many machines as one likes (see `worker.py`).
+`LocalQueue`: workers in this process, with nothing to install. `CeleryQueue`: a message in Redis,
+and workers in separate processes, on any number of machines (see `worker.py`).
 """
 
 import asyncio
@@ -21,24 +21,24 @@ from app.jobs import execution
 
 LOCAL_WORKERS = 2
 POLL_EVERY = 0.5  # seconds
-STOP_WITHIN = 5  # seconds, after which a worker is cut off
+STOP_WITHIN = 5  # seconds, then a worker is cancelled
 RUN_JOB = "run_job"  # the name of the Celery task
-JOBS, MAINTENANCE = "celery", "maintenance"  # queues in Redis; the first is Celery's own choice
+JOBS, MAINTENANCE = "celery", "maintenance"  # queues in Redis; "celery" is Celery's default
 MESSAGES_AT_ONCE = 4
-SEND_WITHIN = 2  # seconds: who asked for a job does not wait longer for Redis
+SEND_WITHIN = 2  # seconds: a request waits no longer for Redis
 
 logger = logging.getLogger(__name__)
 
 
 class JobQueue(Protocol):
-    """The queue as the rest of the application sees it."""
+    """The interface of a queue for the rest of the application."""
 
     async def notify(self, job_id: uuid.UUID) -> None:
-        """Tell a worker of a committed job that is due. If that fails, it is found later."""
+        """Notify a worker of a committed, due job. If that fails, a worker finds the job later."""
 
 
 class LocalQueue:
-    """Runs jobs in tasks of this process, and also what a scheduler does."""
+    """Runs jobs and a scheduler in tasks of this process."""
 
     def __init__(self, engine: AsyncEngine, settings: Settings) -> None:
         self._engine = engine
@@ -54,14 +54,14 @@ class LocalQueue:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the workers. At the end, what they work on goes back to the queue."""
+        """Run the workers. At the end, unfinished jobs go back to the queue."""
         tasks = [asyncio.create_task(self._work()) for _ in range(LOCAL_WORKERS)]
         tasks.append(asyncio.create_task(self._schedule()))
         try:
             yield
         finally:
-            # Asked, not cancelled: a statement that is cut off keeps SQLite's only lock for as
-            # long as somebody holds the error.
+            # Asked to stop, not cancelled: a cancelled statement keeps SQLite's only lock for as
+            # long as its error is referenced.
             self._stopping.set()
             self._wake.set()
             _, late = await asyncio.wait(tasks, timeout=STOP_WITHIN)
@@ -101,7 +101,7 @@ class LocalQueue:
 
 
 class CeleryQueue:
-    """Announces jobs to Celery workers by messages in Redis."""
+    """Notifies Celery workers of jobs by messages in Redis."""
 
     def __init__(self, redis_url: str) -> None:
         self._celery = create_celery(redis_url)
@@ -112,16 +112,16 @@ class CeleryQueue:
         self._threads = CapacityLimiter(MESSAGES_AT_ONCE)
 
     async def notify(self, job_id: uuid.UUID) -> None:
-        """Send a message, in a thread. Without Redis the job waits until beat announces it."""
+        """Send a message, in a thread. Without Redis the job waits until beat sends one."""
         try:
             with fail_after(SEND_WITHIN):  # also while all threads are taken
                 await to_thread.run_sync(send, self._celery, job_id, limiter=self._threads)
-        except Exception as error:  # kombu lets through whatever the client library raises
+        except Exception as error:  # kombu also raises errors of the client library
             logger.warning("Job %s waits, Redis is not available: %r", job_id, error)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Do nothing: the workers are processes of their own."""
+        """Do nothing: the workers are separate processes."""
         yield
         self._celery.close()
 
@@ -131,30 +131,30 @@ def create_celery(redis_url: str) -> Celery:
     celery = Celery("app", broker=redis_url)
     celery.conf.update(
         task_ignore_result=True,  # results are in the job's row
-        # A message is taken from the queue when its job ended, and given back when a worker dies.
+        # A message leaves the queue when its job has ended, and returns when its worker dies.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        # A program that reaches Redis could stop the workers by a message; nothing here needs that.
+        # A program that reaches Redis could stop the workers by a message. We do not need that.
         worker_enable_remote_control=False,
-        # Messages of beat have their own queue: behind many jobs they would be too old to be done.
-        # Workers serve both in turn.
+        # Messages of beat have their own queue: behind many jobs they would expire first.
+        # Workers read both queues in turn.
         task_queues={JOBS: {}, MAINTENANCE: {}},
         task_routes={"dispatch": {"queue": MAINTENANCE}, "clean_up": {"queue": MAINTENANCE}},
         task_time_limit=600,  # seconds; below the time after which Redis delivers a message again
         broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # a worker waits for Redis as long as it takes
+        broker_connection_max_retries=None,  # a worker waits for Redis without a limit
         broker_transport_options={
             "visibility_timeout": 3600,
             "socket_connect_timeout": 1,
             "socket_timeout": 5,
         },
-        beat_scheduler="celery.beat:Scheduler",  # its memory is the database: it needs no file
+        beat_scheduler="celery.beat:Scheduler",  # the state is in the database, so it needs no file
         timezone="UTC",
     )
     return celery
 
 
 def send(celery: Celery, job_id: uuid.UUID) -> None:
-    """Send the message that tells a worker of a job; raises what kombu raises."""
+    """Send the message that notifies a worker of a job; raises the errors of kombu."""
     celery.send_task(RUN_JOB, [str(job_id)], retry=False)

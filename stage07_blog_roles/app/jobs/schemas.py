@@ -29,8 +29,8 @@ def check_text(text: str) -> str:
 def check_is_text(value: object) -> object:
     """Return the value when it looks like a date; raises `ValueError` for a number.
 
-    Pydantic takes a number, also as text, for seconds since 1970, or for milliseconds when it is
-    large: 30000000000 would run at once.
+    Pydantic reads a number, also in a string, as seconds since 1970, or as milliseconds when it is
+    large. So 30000000000 would be a day in 1970, and the job would run at once.
     """
     if not isinstance(value, str) or not DATE.match(value):
         raise ValueError("Time should be a string such as 2030-01-01T12:00:00+03:00")
@@ -38,7 +38,7 @@ def check_is_text(value: object) -> object:
 
 
 def to_utc(time: datetime) -> datetime:
-    """Return the time in UTC; raises `ValueError` when the calendar ends before that."""
+    """Return the time in UTC; raises `ValueError` outside the years 1 to 9999."""
     try:
         return time.astimezone(UTC)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Jobs as their owner sees them: asking for one, looking at it, cancelling it."""
+"""The operations on a user's own jobs: submit, read and cancel."""
 
 import asyncio
 import uuid
@@ -16,27 +16,27 @@ from app.jobs.queue import JobQueue
 from app.jobs.schemas import check_text
 from app.params import MAX_FILE_SIZE
 
-FILES_AT_ONCE = 2  # a text can take four times its file, until the database has it
+FILES_AT_ONCE = 2  # in memory a text can take four times the size of its file
 
 reading = asyncio.Semaphore(FILES_AT_ONCE)
 
 
 class JobNotFound(HTTPException):
-    """There is no such job, or it is somebody else's: answered with 404."""
+    """There is no such job, or another user owns it: answered with 404."""
 
     def __init__(self, job_id: uuid.UUID) -> None:
         super().__init__(404, f"There is no job {job_id}")
 
 
 class TooManyJobs(HTTPException):
-    """As many jobs of a user wait as may: answered with 429."""
+    """The user has the maximum number of waiting jobs: answered with 429."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(429, f"{limit} of your jobs wait, the most per user: try again later")
+        super().__init__(429, f"You have {limit} waiting jobs, the most per user: try again later")
 
 
 class JobService:
-    """One user's jobs. Those of others do not exist here: no method can reach them."""
+    """One user's jobs. No method can reach the jobs of other users."""
 
     def __init__(
         self, session: AsyncSession, queue: JobQueue, owner: User, *, max_waiting: int
@@ -62,9 +62,9 @@ class JobService:
         return job
 
     async def submit(self, text: str, run_at: datetime | None) -> Job:
-        """Store a job and notify a worker. When this returns, the job will run, whatever happens.
+        """Store a job and notify a worker. After this the job will run, even after a crash.
 
-        Raises `TooManyJobs` when the user has all the waiting jobs that one user may have.
+        Raises `TooManyJobs` when the user has the maximum number of waiting jobs.
         """
         await self._check_waiting()
         now = datetime.now(UTC)
@@ -82,15 +82,15 @@ class JobService:
             announced_at=now if is_due else None,
         )
         self._session.add(job)
-        # First the row, then the message: a worker that is faster than we are must find the row.
+        # Commit the row before the message: a fast worker must find the row.
         await self._session.commit()
         if is_due:
             await self._queue.notify(job.id)
         return job
 
     async def submit_file(self, file: UploadFile, run_at: datetime | None) -> Job:
-        """Submit what is in a text file; raises as `submit` and `read_text` do."""
-        # Others can have the database connection while we wait for our turn.
+        """Submit the text of a file; raises the errors of `submit` and `read_text`."""
+        # Release the database connection while this request waits for its turn.
         await self._session.commit()
         async with reading:
             return await self.submit(await read_text(file), run_at)
@@ -121,7 +121,7 @@ class JobService:
         return report
 
     async def _check_waiting(self) -> None:
-        """Raise `TooManyJobs`; requests at one moment may all see one job less."""
+        """Raise `TooManyJobs`. Parallel requests do not see the jobs of each other yet."""
         waiting = select(Job.id).where(Job.owner_id == self._owner_id, Job.status.in_(WAITING))
         some = waiting.limit(self._max_waiting).subquery()
         if await self._session.scalar(select(func.count()).select_from(some)) == self._max_waiting:
@@ -132,7 +132,7 @@ class JobService:
 
 
 async def read_text(file: UploadFile) -> str:
-    """Return what is in a text file; answers 413, 415 and 422 for what cannot be taken."""
+    """Return the content of a text file; raises 413, 415 and 422 for a file that is refused."""
     content = await file.read(MAX_FILE_SIZE + 1)
     if len(content) > MAX_FILE_SIZE:
         raise HTTPException(413, f"A text file has at most {MAX_FILE_SIZE} bytes")

@@ -1,7 +1,7 @@
-"""The rules of HTTP that hold for every path.
+"""HTTP rules for every path: HEAD, `Allow` and trailing slashes.
 
-HEAD works wherever GET does, a 405 names every method of the path, and a path with a slash too many
-leads to the right one. FastAPI's own redirect repeats the `Host` header that the client sent.
+HEAD works wherever GET works. A 405 names every method of the path. A path with a trailing slash
+redirects to the path without it. (FastAPI's own redirect would repeat the client's `Host` header.)
 """
 
 from urllib.parse import quote
@@ -15,7 +15,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def methods_of(scope: Scope, path: str) -> list[str]:
-    """Return the methods that the routes have for this path; HEAD comes with GET."""
+    """Return the methods of all routes for this path; HEAD follows GET."""
     found = []
     for method in METHODS:
         asked = {**scope, "path": path, "method": method}
@@ -25,13 +25,13 @@ def methods_of(scope: Scope, path: str) -> list[str]:
 
 
 class PathMiddleware:
-    """Gives every path what the routes alone do not give it."""
+    """Adds HEAD, a complete `Allow` header and redirects to every path."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Redirect, or pass the request on: HEAD as GET."""
+        """Redirect, or pass the request on. A HEAD request is passed on as GET."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -39,7 +39,7 @@ class PathMiddleware:
         shorter = path.rstrip("/")
         if path != shorter and methods_of(scope, shorter) and not methods_of(scope, path):
             query = scope["query_string"].decode("latin-1")
-            # Without a host: the client stays on the one that it asked.
+            # No host in the address: the client stays on the host that it used.
             answer = RedirectResponse(quote(shorter) + (f"?{query}" if query else ""))
             await answer(scope, receive, send)
             return
@@ -52,7 +52,7 @@ class PathMiddleware:
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send_allowed(message)
-                await send({"type": "http.response.body"})  # the end: what follows is left out
+                await send({"type": "http.response.body"})  # the end: HEAD has no body
 
         if scope["method"] == "HEAD":
             await self.app({**scope, "method": "GET"}, receive, send_head)

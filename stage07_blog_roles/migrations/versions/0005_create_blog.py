@@ -11,7 +11,7 @@ LIVE = sa.text("deleted_at IS NULL")
 
 
 def upgrade() -> None:
-    """Everyone who is there gets the role user."""
+    """Existing users get the role user."""
     op.add_column("users", sa.Column("role", sa.String(20), nullable=False, server_default="user"))
     op.create_index("ix_users_role", "users", ["role"])
     op.create_table(
@@ -61,5 +61,5 @@ def downgrade() -> None:
 
 
 def create_live_index(name: str, table: str, columns: list[str]) -> None:
-    """Create an index that leaves out what was deleted."""
+    """Create an index without the deleted rows."""
     op.create_index(name, table, columns, sqlite_where=LIVE, postgresql_where=LIVE)

@@ -1,7 +1,7 @@
 """The tables of posts and comments.
 
-Deleting sets `deleted_at`: the row stays, and can be restored. No relation loads by itself
-(`lazy="raise"`): a query that nobody wrote is a query a row.
+A delete sets `deleted_at`: the row stays and can be restored. No relation loads by itself
+(`lazy="raise"`), because a hidden query would run once for each row.
 """
 
 from datetime import datetime
@@ -16,11 +16,11 @@ LIVE = text("deleted_at IS NULL")
 
 
 class Post(Base):
-    """Something an author wrote."""
+    """A post of an author."""
 
     __tablename__ = "posts"
     __table_args__ = (
-        # They serve the lists, and hold only what the lists show.
+        # They serve the lists, and contain only rows that the lists show.
         Index("ix_posts_live", "created_at", "id", sqlite_where=LIVE, postgresql_where=LIVE),
         Index(
             "ix_posts_live_by_author",
@@ -41,7 +41,7 @@ class Post(Base):
 
     author: Mapped[User] = relationship(lazy="raise")
     comments: Mapped[list["Comment"]] = relationship(lazy="raise", back_populates="post")
-    # Not a column: the statement that wants it says how to count.
+    # Not a column: a statement that needs it adds the count.
     comments_count: Mapped[int] = query_expression()
 
 

@@ -1,4 +1,4 @@
-"""The operations on posts and comments: each reads the input, asks the service and answers."""
+"""The operations on posts and comments: each reads the input, calls the service and answers."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -28,7 +28,7 @@ async def get_blog_service(session: SessionDep) -> BlogService:
 
 
 async def may_include_deleted(user: OptionalUser, include_deleted: bool = False) -> bool:
-    """Return whether deleted things are wanted; answers 401 and 403 to all but administrators."""
+    """Return whether to include deleted posts; only administrators may (otherwise 401 or 403)."""
     if include_deleted:
         check_may_see_deleted(user)
     return include_deleted
@@ -38,14 +38,14 @@ BlogServiceDep = Annotated[BlogService, Depends(get_blog_service)]
 IncludeDeleted = Annotated[bool, Depends(may_include_deleted)]
 
 
-# As dependencies these come first: 401, 403 and 404 before the body is judged.
+# As dependencies these run first: 401, 403 and 404 before the body is validated.
 async def get_own_post(post_id: RowId, author: Author, service: BlogServiceDep) -> Post:
-    """Return your own post; administrators: anyone's."""
+    """Return your own post; administrators get any post."""
     return await service.get_own_post(post_id, author)
 
 
 async def get_own_comment(comment_id: RowId, user: CurrentUser, service: BlogServiceDep) -> Comment:
-    """Return your own comment; administrators: anyone's."""
+    """Return your own comment; administrators get any comment."""
     return await service.get_own_comment(comment_id, user)
 
 
@@ -98,7 +98,7 @@ async def read_post(
     responses=errors(401, 403, 404, 413),
 )
 async def update_post(post: OwnPost, post_in: PostPatch, service: BlogServiceDep) -> Post:
-    """Change your own post; administrators: anyone's."""
+    """Change your own post. Administrators can change any post."""
     return await service.update_post(post, post_in.model_dump())
 
 
@@ -106,13 +106,13 @@ async def update_post(post: OwnPost, post_in: PostPatch, service: BlogServiceDep
     "/posts/{post_id}", status_code=status.HTTP_204_NO_CONTENT, responses=errors(401, 403, 404)
 )
 async def delete_post(post: OwnPost, service: BlogServiceDep) -> None:
-    """Delete your own post; administrators: anyone's. It can be restored."""
+    """Delete your own post. Administrators can delete and restore any post."""
     await service.delete_post(post)
 
 
 @router.post("/posts/{post_id}/restore", response_model=PostRead, responses=errors(401, 403, 404))
 async def restore_post(post_id: RowId, _admin: Admin, service: BlogServiceDep) -> Post:
-    """Bring a deleted post back."""
+    """Restore a deleted post."""
     return await service.restore_post(post_id)
 
 
@@ -149,7 +149,7 @@ async def create_comment(
 async def update_comment(
     comment: OwnComment, comment_in: CommentWrite, service: BlogServiceDep
 ) -> Comment:
-    """Change your own comment; administrators: anyone's."""
+    """Change your own comment. Administrators can change any comment."""
     return await service.update_comment(comment, comment_in.body)
 
 
@@ -159,7 +159,7 @@ async def update_comment(
     responses=errors(401, 403, 404),
 )
 async def delete_comment(comment: OwnComment, service: BlogServiceDep) -> None:
-    """Delete your own comment; administrators: anyone's. It can be restored."""
+    """Delete your own comment. Administrators can delete and restore any comment."""
     await service.delete_comment(comment)
 
 
@@ -167,5 +167,5 @@ async def delete_comment(comment: OwnComment, service: BlogServiceDep) -> None:
     "/comments/{comment_id}/restore", response_model=CommentRead, responses=errors(401, 403, 404)
 )
 async def restore_comment(comment_id: RowId, _admin: Admin, service: BlogServiceDep) -> Comment:
-    """Bring a deleted comment back."""
+    """Restore a deleted comment."""
     return await service.restore_comment(comment_id)

@@ -39,7 +39,7 @@ class PostPatch(RequestBody):
 
 
 class CommentWrite(RequestBody):
-    """A new comment, or what it says from now on."""
+    """A new comment, or its new text."""
 
     body: CommentBody
 
@@ -52,7 +52,7 @@ class AuthorRead(BaseModel):
 
 
 class PostRead(BaseModel):
-    """A post as it is returned; `deleted_at` is set in what only administrators see."""
+    """A post as it is returned. Only administrators see posts with a `deleted_at`."""
 
     id: int
     title: str

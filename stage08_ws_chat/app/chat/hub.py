@@ -1,7 +1,7 @@
-"""Everyone who is connected to this process, and how a frame gets to all of them.
+"""All connections of this process, and how a frame gets to all of them.
 
-Nobody waits for anybody: each connection has a short queue of its own, and a task that sends what
-is in it. A client whose queue fills up is cut off. Limit: one process.
+No client waits for another client: each connection has a short queue, and a task that sends the
+frames in it. A client with a full queue is disconnected. Limit: one process.
 """
 
 import asyncio
@@ -30,23 +30,23 @@ class Connection:
     def __init__(self, websocket: WebSocket, user: ChatUser, seconds: float) -> None:
         self.user = user
         self.websocket = websocket
-        # The visit ends after so many seconds, when the token expires, or earlier: see `end`.
+        # The visit ends after `seconds`, when the token expires, or earlier: see `end`.
         self.visit = asyncio.timeout(seconds)
         self.close_code = status.WS_1008_POLICY_VIOLATION
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_SIZE)
 
     def send(self, frame: str) -> None:
-        """Put a frame into the queue, without waiting. A client whose queue is full is cut off."""
+        """Put a frame into the queue without waiting. A client with a full queue is cut off."""
         try:
             self._queue.put_nowait(frame)
         except asyncio.QueueFull:
             self.end(status.WS_1013_TRY_AGAIN_LATER)
 
     def end(self, code: int) -> None:
-        """Have the socket closed with this code, unless its visit has ended already."""
+        """Close the socket with this code, unless its visit has ended already."""
         if not self.visit.expired():
             self.close_code = code
-            self.visit.reschedule(0)  # a time that is past
+            self.visit.reschedule(0)  # a time in the past: at once
 
     async def send_queued(self) -> None:
         """Send what is in the queue; raises `WebSocketDisconnect` when the client is gone."""
@@ -58,19 +58,19 @@ class Connection:
 
 
 class Hub:
-    """The room."""
+    """The room of the chat."""
 
     def __init__(self) -> None:
         self._connections: set[Connection] = set()
         self._tabs: Counter[ChatUser] = Counter()
-        # Kept after a user has left: to connect again does not fill the bucket.
+        # Kept after a user has left, so a new connection does not fill the bucket.
         self._buckets: TTLCache[int, TokenBucket] = TTLCache(MAX_BUCKETS, BUCKET_TTL)
-        # Held while a message is stored and put into the queues: ids arrive in order everywhere.
+        # Held while a message is stored and put into the queues, so each client gets ids in order.
         self.in_order = asyncio.Lock()
 
     @asynccontextmanager
     async def joined(self, connection: Connection) -> AsyncIterator[None]:
-        """Have the connection in the room; the first tab of a user joins, the last leaves."""
+        """Keep the connection in the room. The first tab of a user joins, the last one leaves."""
         user = connection.user
         self._connections.add(connection)
         self._tabs[user] += 1
@@ -94,11 +94,11 @@ class Hub:
     def is_too_fast(self, user: ChatUser) -> bool:
         """Count a frame of the user; return whether there were too many."""
         bucket = self._buckets.get(user.id) or TokenBucket(rate=MESSAGES_A_SECOND, capacity=BURST)
-        self._buckets[user.id] = bucket  # its time to live begins anew
+        self._buckets[user.id] = bucket  # its time to live starts again
         return bucket.take() > 0
 
     def broadcast(self, frame: BaseModel) -> None:
-        """Put a frame into everyone's queue. It is made into JSON once."""
+        """Put a frame into every queue. It is encoded as JSON only once."""
         text = frame.model_dump_json()
         for connection in self._connections:
             connection.send(text)

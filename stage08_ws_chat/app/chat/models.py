@@ -14,7 +14,7 @@ class Message(Base):
 
     __tablename__ = "messages"
     __table_args__ = (
-        # A client that does not know whether its message arrived sends it again: it is kept once.
+        # A client without a reply sends its message again: the table keeps it once.
         UniqueConstraint("user_id", "client_id"),
         {"sqlite_autoincrement": True},
     )

@@ -1,4 +1,4 @@
-"""The chat's page. In `connect-src` of its policy, 'self' also stands for our own ws: address."""
+"""The chat's page. 'self' in `connect-src` of its policy also allows our own WebSocket."""
 
 from pathlib import Path
 
@@ -19,19 +19,19 @@ async def read_page(request: Request) -> Response:
 
 @router.get("/chat.css")
 async def read_style(request: Request) -> Response:
-    """Return how the page looks."""
+    """Return the page's style."""
     return await send_part(DIRECTORY / "chat.css", request)
 
 
 @router.get("/chat.js")
 async def read_script(request: Request) -> Response:
-    """Return what the page does."""
+    """Return the page's script."""
     return await send_part(DIRECTORY / "chat.js", request)
 
 
 @router.get("/sign_in.js")
 async def read_sign_in(request: Request) -> Response:
-    """Return how the page signs a user in."""
+    """Return the script that signs users in."""
     return await send_part(SIGN_IN, request)
 
 

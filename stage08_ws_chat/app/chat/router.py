@@ -60,14 +60,14 @@ async def chat(websocket: WebSocket) -> None:
     remaining = (principal.expires_at - datetime.now(UTC)).total_seconds()
     connection = Connection(websocket, principal.user, remaining)
     try:
-        # An error in one task of the group ends the other one, and so does the visit's timeout.
+        # An error in one task cancels the other task; the visit's timeout cancels both.
         async with connection.visit, hub.joined(connection), asyncio.TaskGroup() as tasks:
             tasks.create_task(receive_messages(connection, hub))
             tasks.create_task(connection.send_queued())
     except* WebSocketDisconnect:
         pass  # the client has left
     except* TimeoutError:
-        # It may be gone already, or not read its goodbye either.
+        # The client may be gone already, or may not read the closing frame.
         with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await websocket.close(connection.close_code)
@@ -91,12 +91,12 @@ async def receive_messages(connection: Connection, hub: Hub) -> None:
         if problem is not None:
             error = ErrorFrame(detail=problem, client_id=client_id_of(text))
             connection.send(error.model_dump_json())
-            await asyncio.sleep(0)  # what was sent in one go may be here already: others' turn
+            await asyncio.sleep(0)  # more frames may be here already: let other tasks run
 
 
 async def finish(saying: Coroutine[None, None, str | None]) -> str | None:
-    """Return what the coroutine returns; when we are cancelled, it still goes on to its end."""
-    # A visit may end at any moment, and a message that is stored then must still reach everyone.
+    """Return the result of the coroutine, which runs to its end even if we are cancelled."""
+    # A visit may end at any moment, but a message that is stored must still reach everyone.
     task = asyncio.create_task(saying)
     try:
         return await asyncio.shield(task)
@@ -105,7 +105,7 @@ async def finish(saying: Coroutine[None, None, str | None]) -> str | None:
 
 
 async def say(frame: str, connection: Connection, hub: Hub) -> str | None:
-    """Store a message and send it to everyone; return what is wrong with it, if anything is."""
+    """Store a message and send it to everyone; return the problem, or None."""
     try:
         message_in = MessageWrite.model_validate_json(frame)
     except ValidationError as error:
@@ -117,10 +117,10 @@ async def say(frame: str, connection: Connection, hub: Hub) -> str | None:
                 message_in, connection.user, connection.websocket.state.engine
             )
         except UserIsGone:
-            connection.end(status.WS_1008_POLICY_VIOLATION)  # as is a token of theirs
+            connection.end(status.WS_1008_POLICY_VIOLATION)  # the code for an invalid token
             return "The account does not exist any more"
         except ClientIdIsTaken:
-            return "client_id: you have sent another text with this one"
+            return "client_id: you have sent another text with the same client_id"
         except SQLAlchemyError:
             return "The message could not be stored: try again"
         if is_new:

@@ -23,7 +23,7 @@ class ClientIdIsTaken(Exception):
 async def store_message(
     message_in: MessageWrite, user: ChatUser, engine: AsyncEngine
 ) -> tuple[MessageRead, bool]:
-    """Store a message; return it, and whether it is new: what was sent twice is stored once.
+    """Store a message; return it, and whether it is new. A repeated message is stored once.
 
     Raises `UserIsGone` and `ClientIdIsTaken`.
     """
@@ -43,7 +43,7 @@ async def store_message(
         )
         async with AsyncSession(engine) as session:
             stored = await session.scalar(statement)
-        if stored is None:  # so it was the other constraint: the user's
+        if stored is None:  # so the foreign key failed: the user is gone
             raise UserIsGone from None
         if stored.text != message_in.text:
             raise ClientIdIsTaken from None

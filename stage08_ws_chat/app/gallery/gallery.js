@@ -1,11 +1,11 @@
-// What the gallery page does. It holds no HTML: elements come from the page's templates, and whatever
-// a user chose (a file name!) goes into textContent or an attribute, where it can only be text.
+// The script of the gallery page. It contains no HTML: elements come from the page's templates. Text
+// from users, such as a file name, goes into textContent or an attribute, where it stays text.
 
 import { accept, failure, page, request, start, token } from "./sign_in.js";
 
-const PAGE = 24; // pictures that are asked for at a time
+const PAGE = 24; // pictures in one request
 const UPLOADS_AT_ONCE = 2;
-const MAX_SIZE = 5 * 1024 * 1024; // bytes; as for the types, the server decides, this saves a trip
+const MAX_SIZE = 5 * 1024 * 1024; // bytes; the server decides about size and type, this check saves an upload
 const TYPES = ["image/jpeg", "image/png"];
 const NO_ANSWER = "No answer: the connection was lost, or the file cannot be read";
 
@@ -32,7 +32,7 @@ function showGallery(visible) {
 
 const waiting = [];
 let running = 0;
-let cleared = new AbortController(); // ends the uploads that run
+let cleared = new AbortController(); // aborts the running uploads
 
 page.files.addEventListener("change", () => {
   addFiles([...page.files.files]);
@@ -40,14 +40,14 @@ page.files.addEventListener("change", () => {
 });
 document.addEventListener("paste", (event) => addFiles(event.clipboardData.files));
 
-// On the whole document: a file that is dropped beside the zone would replace the page.
+// On the whole document, because a file that is dropped beside the zone would replace the page.
 document.addEventListener("dragover", (event) => {
-  if (!event.dataTransfer.types.includes("Files")) return; // text, on its way into a field
+  if (!event.dataTransfer.types.includes("Files")) return; // dragged text may go into a field
   event.preventDefault();
   page.zone.classList.add("over");
 });
 document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) page.zone.classList.remove("over"); // out of the window
+  if (!event.relatedTarget) page.zone.classList.remove("over"); // the pointer left the window
 });
 document.addEventListener("drop", (event) => {
   if (!event.dataTransfer.types.includes("Files")) return;
@@ -64,7 +64,7 @@ function addFiles(files) {
     const upload = { file, row };
     row.querySelector(".name").textContent = row.querySelector(".name").title = file.name;
     row.querySelector("progress").ariaLabel = `Upload of ${file.name}`;
-    // Both buttons vanish when they are pressed: the focus goes where the next step is.
+    // Each button disappears when it is pressed, so the focus moves to the next step.
     row.querySelector(".retry").addEventListener("click", () => {
       enqueue(upload);
       page.files.focus();
@@ -99,14 +99,14 @@ async function run(upload) {
     show(upload, "done", "Uploaded");
   } catch (error) {
     const retryable = error.status === 0 || error.status >= 500;
-    if (error.status === 401) enqueue(upload); // goes on after the next sign-in
+    if (error.status === 401) enqueue(upload); // continues after the next sign-in
     else if (upload.row.isConnected) show(upload, "failed", error.message, retryable);
   }
   running -= 1;
   startUploads();
 }
 
-// XMLHttpRequest, because fetch does not tell how much of a body it has sent.
+// XMLHttpRequest, because fetch does not report the progress of an upload.
 function send({ file, row }) {
   return new Promise((resolve, reject) => {
     const form = new FormData();
@@ -157,13 +157,13 @@ page.more.addEventListener("click", async () => {
   const last = page.pictures.lastElementChild;
   await loadMore();
   const next = last ? last.nextElementSibling : page.pictures.firstElementChild;
-  // Reading goes on where the new pictures begin.
+  // The focus moves to the first new picture.
   (next?.querySelector("a") ?? (page.more.hidden ? page.heading : page.more)).focus();
 });
 
-// Shows the next pictures. Some may have been added or deleted elsewhere, so positions have moved: we
-// look for a page with pictures that we know and others after them. Then none is skipped, and the
-// known ones are not shown twice.
+// Shows the next pictures. Other clients may have added or deleted some, so offsets may have moved. The
+// loops look for a page with known pictures and new ones after them. So no picture is skipped, and none
+// is shown twice.
 async function loadMore() {
   if (page.pictures.ariaBusy === "true") return;
   page.pictures.ariaBusy = "true";
@@ -172,7 +172,7 @@ async function loadMore() {
   let images;
   const read = async (from) => {
     offset = Math.max(0, from);
-    // One too many: it is not shown, it tells that there are more.
+    // One more than the page shows: if the server sends it, there are more pictures.
     images = await request("GET", `images?limit=${PAGE + 1}&offset=${offset}`);
     page.more.hidden = images.length <= PAGE;
     images.length = Math.min(images.length, PAGE);
@@ -198,7 +198,7 @@ function isShown(image) {
   return document.getElementById(image.id) !== null;
 }
 
-// Says what there is to say about the list; without words, whether it is empty.
+// Shows a message about the list. By default it says whether the list is empty.
 function describe(words = page.pictures.childElementCount ? "" : "No pictures yet.") {
   page.status.textContent = words;
 }
@@ -209,7 +209,7 @@ function pictureOf(image) {
     "a, img, .name, .facts, time, .delete",
   );
   item.id = image.id;
-  link.href = img.src = `.${image.url}`; // relative, like every other address here
+  link.href = img.src = `.${image.url}`; // relative, like all URLs here
   img.alt = name.textContent = name.title = image.filename;
   img.width = image.width;
   img.height = image.height;
@@ -233,7 +233,7 @@ async function remove(image, item) {
     await request("DELETE", `images/${image.id}`);
   } catch (error) {
     page.problem.textContent = error.message;
-    if (error.status !== 404) return; // 404: deleted elsewhere, which is what was wanted
+    if (error.status !== 404) return; // 404: another client has deleted it already
   }
   if (!item.isConnected) return; // a second click
   const neighbour = item.nextElementSibling ?? item.previousElementSibling;
@@ -248,7 +248,7 @@ async function remove(image, item) {
 
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-// Returns a size as the reader's language writes it.
+// Returns a size in the format of the reader's language.
 function inBytes(size) {
   const [unit, divisor] = size < 1e6 ? ["kilobyte", 1e3] : ["megabyte", 1e6];
   const format = { style: "unit", unit, maximumSignificantDigits: 2 };

@@ -1,6 +1,6 @@
-"""A look into a file that claims to be a picture. Every use of libvips is in this file.
+"""Checks uploaded pictures. Every use of libvips is in this file.
 
-Neither its name nor its declared type is believed: the bytes decide.
+The bytes decide which type a file has, not its name and not its declared type.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ from app.images.formats import JPEG_START, PNG_SIGNATURE, BrokenPicture, clean
 
 SIGNATURES = {"image/jpeg": JPEG_START + b"\xff", "image/png": PNG_SIGNATURE}
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png"}
-SHRINK = 8  # a decoder that makes a picture this much smaller still reads all of the file
+SHRINK = 8  # the decoder makes the picture this much smaller, but still reads the whole file
 MAX_UNREAD = 16  # bytes: a decoder may stop a little before the end
 
-# libvips keeps what it did for later, and works with as many threads as there are cores.
+# By default libvips caches its results, and uses one thread for each core.
 pyvips.cache_set_max(0)
 pyvips.concurrency_set(1)
 
-# Looking at a picture takes a processor core and some megabytes: one at a time.
+# Checking a picture takes a processor core and some megabytes, so only one is checked at a time.
 _inspector = ThreadPoolExecutor(1, thread_name_prefix="pictures")
-# A user has one picture in that queue, so it is as long as there are users who upload right now.
+# Each user has at most one picture in that queue, so nobody can fill it.
 _turns = WeakValueDictionary[int, asyncio.Lock]()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """The type and size that the bytes tell; `width` and `height` are as it is shown, in pixels."""
+    """The type and size from the bytes; `width` and `height` are in pixels, as viewers show it."""
 
     content_type: str
     width: int
@@ -42,11 +42,11 @@ class Picture:
 
 
 async def inspect_picture(path: Path, declared_type: str | None, user_id: int) -> Picture:
-    """Return what the file is, after removing from it all that is not known to be harmless.
+    """Remove all parts of the file that are not known to be harmless; return its type and size.
 
-    Raises 415 when it is not a JPEG or PNG or was declared to be something else, and 422 when it is
-    broken, asks for too much memory or time, or is followed by something that is not a picture;
-    `Unavailable` when the file cannot be read or written now.
+    Raises 415 when the file is not a JPEG or PNG, or not of the declared type. Raises 422 when it
+    is broken, too expensive to decode, or followed by other data. Raises `Unavailable` when the
+    file cannot be read or written now.
     """
     turn = _turns.setdefault(user_id, asyncio.Lock())
     try:
@@ -61,11 +61,11 @@ def _inspect(path: Path, declared_type: str | None) -> Picture:
     data = path.read_bytes()
     content_type = _sniff(data)
     if declared_type and declared_type.partition(";")[0].strip().lower() != content_type:
-        raise HTTPException(415, f"The picture is {content_type}, but was declared otherwise")
+        raise HTTPException(415, f"The picture is {content_type}, not of the declared type")
     try:
         cleaned, width, height = clean(data)
         is_as_sent = cleaned == data
-        del data  # megabytes: the decoder needs some, too
+        del data  # frees megabytes for the decoder
         if content_type == "image/jpeg":
             _decode(cleaned, SHRINK if min(width, height) >= SHRINK else 1)
     except BrokenPicture as error:
@@ -88,11 +88,11 @@ def _sniff(data: bytes) -> str:
 def _decode(data: bytes, shrink: int) -> None:
     """Decode a JPEG from beginning to end; raises `BrokenPicture`.
 
-    libvips hears of what libjpeg calls a warning, a picture cut in half for example. It looks for
-    warnings before each strip of rows, so those of the last one are still in its buffer at the end.
+    libjpeg reports a picture that is cut in half as a warning. libvips checks for warnings before
+    each strip of rows, so warnings of the last strip are still in its buffer at the end.
     """
     file, source = io.BytesIO(data), pyvips.SourceCustom()
-    # At most half of the rest at a time: so we know how much the decoder did not want.
+    # At most half of the rest at a time, so we know how much the decoder did not read.
     source.on_read(lambda size: file.read(min(size, (len(data) - file.tell() + 1) // 2)))
     try:
         pyvips.Image.jpegload_source(
@@ -102,6 +102,6 @@ def _decode(data: bytes, shrink: int) -> None:
     except pyvips.Error as error:
         warnings = error.detail
     if warnings:
-        raise BrokenPicture("The picture is broken: not all of it can be decoded")
+        raise BrokenPicture("The picture is broken: a part of it cannot be decoded")
     if len(data) - file.tell() > MAX_UNREAD:
-        raise BrokenPicture("The picture is broken: something is hidden behind its pixels")
+        raise BrokenPicture("The picture is broken: it has data after its pixels")

@@ -1,4 +1,4 @@
-"""The operations on todos. They are in the database; each method is one SQL statement."""
+"""The operations on todos. Each method runs one SQL statement."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ class TodoNotFound(HTTPException):
 
 
 class TodoService:
-    """One user's todos. Those of others do not exist here: no method can reach them."""
+    """One user's todos. No method can reach the todos of other users."""
 
     def __init__(self, session: AsyncSession, owner: User) -> None:
         self._session = session
@@ -43,7 +43,7 @@ class TodoService:
         return todo
 
     async def create(self, fields: dict[str, Any]) -> Todo:
-        """Keep a new todo and return it with its id."""
+        """Store a new todo and return it with its id."""
         now = datetime.now(UTC)
         todo = Todo(**fields, owner_id=self._owner_id, created_at=now, updated_at=now)
         self._session.add(todo)
@@ -54,13 +54,13 @@ class TodoService:
         """Change the given fields and return the todo; raises `TodoNotFound`."""
         if not fields:
             return await self.get(todo_id)
-        # One statement: of two clients who change different fields at once, neither loses.
+        # One statement: two clients can change different fields at once, and both changes stay.
         statement = (
             update(Todo)
             .where(self._is_own, Todo.id == todo_id)
             .values(**fields, updated_at=datetime.now(UTC))
             .returning(Todo)
-            .execution_options(populate_existing=True)  # as it is now, not as it was read before
+            .execution_options(populate_existing=True)  # the row as it is now, not as read before
         )
         todo = await self._session.scalar(statement)
         if todo is None:

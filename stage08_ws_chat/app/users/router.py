@@ -1,4 +1,4 @@
-"""The operations of administrators on users: each reads the input, asks the service and answers."""
+"""The operations on users: each reads the input, calls the service and answers."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -36,11 +36,11 @@ UserServiceDep = Annotated[UserService, Depends(get_user_service)]
 async def list_users(
     service: UserServiceDep, limit: Limit = 20, offset: Offset = 0
 ) -> Sequence[User]:
-    """Return users by id."""
+    """Return users, in the order of their ids."""
     return await service.list(limit=limit, offset=offset)
 
 
 @router.put("/{user_id}/role", response_model=UserRead, responses=errors(404, 409, 413))
 async def set_role(user_id: RowId, role_in: RoleWrite, service: UserServiceDep) -> User:
-    """Give a user a role, from the next request on. The last administrator stays one (409)."""
+    """Give a user a role, from the next request on. The last administrator keeps theirs (409)."""
     return await service.set_role(user_id, role_in.role)

@@ -1,4 +1,4 @@
-"""The weather providers: two services with one task. Each turns its own wire format into ours."""
+"""The weather providers. Each class turns the format of one service into ours."""
 
 import re
 from datetime import UTC, datetime
@@ -47,13 +47,13 @@ class CityNotFound(HTTPException):
 
 
 class WeatherProvider(Protocol):
-    """Somebody who knows the weather."""
+    """A service that knows the weather."""
 
     async def weather_in(self, city: str) -> Weather:
         """Return the weather now; raises `CityNotFound` or an `UpstreamError`."""
 
 
-# Of the providers' answers, only what we use: an alias says where in the JSON it is.
+# The fields of the answers that we use. An alias gives the place of a field in the JSON.
 
 
 class OpenWeatherMapAnswer(BaseModel):
@@ -81,7 +81,7 @@ class Place(BaseModel):
 
 
 class Places(BaseModel):
-    """The places that have a name, the best known first."""
+    """The places with the name, the best known first."""
 
     results: list[Place] = []
 
@@ -127,7 +127,7 @@ class OpenWeatherMap:
 
 
 class OpenMeteo:
-    """https://open-meteo.com/en/docs (needs no key): first where the city is, then the weather."""
+    """https://open-meteo.com/en/docs (needs no key): it finds the city, then its weather."""
 
     def __init__(self, client: httpx.AsyncClient, base_url: str, geocoding_url: str) -> None:
         self._client = client
@@ -136,7 +136,7 @@ class OpenMeteo:
 
     async def weather_in(self, city: str) -> Weather:
         """Return the weather now; raises `CityNotFound` or an `UpstreamError`."""
-        # It looks through the names in one language.
+        # The service searches the names of one language.
         language = "ru" if CYRILLIC.search(city) else "en"
         search = {"name": city, "count": "1", "language": language}
         places = parse(await fetch(self._client, self._search_url, search), Places).results
@@ -172,7 +172,7 @@ def choose_provider(client: httpx.AsyncClient, settings: Settings) -> WeatherPro
 
 
 def parse(answer: Answer, model: type[Model]) -> Model:
-    """Return the answer as the model; raises `UpstreamError` when it is another kind of answer."""
+    """Return the answer as the model; raises `UpstreamError` when it does not fit."""
     if answer.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise UpstreamError("The weather provider rejects our key")
     if answer.status != httpx.codes.OK:

@@ -1,4 +1,4 @@
-"""The weather in cities: how it is cached, and how often the provider is asked."""
+"""The weather in cities: a cache, and a limit on the calls to the provider."""
 
 import math
 import time
@@ -12,12 +12,12 @@ from app.weather.schemas import Weather
 from app.weather.upstream import TooManyLookups, deadline
 
 MAX_CITIES = 10_000
-STALE_FOR = 24 * 60 * 60  # seconds that an old answer is kept for when the provider fails
+STALE_FOR = 24 * 60 * 60  # seconds that an old answer is kept in case the provider fails
 REMEMBER_NOT_FOUND_FOR = 60  # seconds
 
 
 class WeatherService:
-    """Answers from a cache, by the names of cities, and asks the provider for what is not there."""
+    """Answers from a cache, and asks the provider about cities that are not in it."""
 
     def __init__(self, provider: WeatherProvider, settings: Settings) -> None:
         self._provider = provider
@@ -25,12 +25,12 @@ class WeatherService:
         self._circuit = CircuitBreaker(
             timeout_pause=settings.weather_timeout_pause, longest_call=settings.weather_timeout
         )
-        # Anybody may ask for any name: without a limit one client would use up what we may ask.
+        # Anybody may ask for any name: without a limit one client could use up our quota.
         per_minute = settings.weather_lookups_per_minute
         self._lookups = TokenBucket(rate=per_minute / 60, capacity=per_minute)
         self._cache = LoadingCache(
             self._load,
-            # Not what the provider is asked for: it turns "ß" into "ss", and "ς" into "σ".
+            # Only the key: the provider gets the name as written, with "ß" and not "ss".
             key=str.casefold,
             ttl=settings.weather_cache_ttl,
             stale_for=STALE_FOR,

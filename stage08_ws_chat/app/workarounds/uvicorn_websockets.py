@@ -1,12 +1,12 @@
-"""Faults of uvicorn's WebSockets (seen in 0.54), and what we do about them.
+"""Workarounds for two faults of uvicorn's WebSockets (seen in 0.54).
 
 - uvicorn answers pings itself and queues the pongs without limit. A client that pings and does not
   read makes the process grow until there is no memory left. So do the empty parts of a message that
   never ends: uvicorn's limit on the size of a message counts bytes, not parts.
-- uvicorn closes a socket rightly, with 1007, when a text is not UTF-8, but it logs a traceback: a
-  client's mistake looks like ours.
+- uvicorn rightly closes a socket with 1007 when a text is not UTF-8, but it also logs a traceback.
+  So a client's mistake looks like ours.
 
-No issue at https://github.com/Kludex/uvicorn/issues names them yet, and no version ends them.
+No issue at https://github.com/Kludex/uvicorn/issues describes them yet, and no version fixes them.
 """
 
 import logging
@@ -20,9 +20,9 @@ NOT_UTF_8 = "Invalid UTF-8 sequence received from client."
 
 
 def bound_memory(protocol: object) -> None:
-    """Drop the connection when its client makes uvicorn's `protocol` keep more and more."""
+    """Drop the connection when its client makes uvicorn's `protocol` grow without limit."""
     if not isinstance(protocol, WebSocketsSansIOProtocol):
-        return  # another server, or another library: nothing is known of their faults
+        return  # another server or library: it may not have these faults
     transport = protocol.transport
     answer_ping, keep_part = protocol.handle_ping, protocol.handle_cont
     unread = 0
@@ -46,7 +46,7 @@ def bound_memory(protocol: object) -> None:
 
 
 class WithoutTraceback(logging.Filter):
-    """Makes a line out of the traceback that uvicorn logs for a text that is not UTF-8."""
+    """Replaces the traceback that uvicorn logs for a text that is not UTF-8 by one line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
