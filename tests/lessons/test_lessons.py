@@ -79,7 +79,7 @@ CAPSTONE_SECTIONS = [
 # The blocks of the stage lessons that the test does not run, and the reasons.
 NOT_RUN = {
     "python3 noxfile.py serve\n": "it serves until Ctrl-C; the tests start a server, too",
-    "python3 noxfile.py -s serve -- {number}\n": "it serves until Ctrl-C; the tests do the same",
+    "python3 noxfile.py serve {number}\n": "it serves until Ctrl-C; the tests do the same",
     "python3 -m venv .venv && . .venv/bin/activate\n"
     "pip install -r requirements.txt && uvicorn app.main:app --reload\n": (
         "it installs; tests/stage01/test_standalone.py does the same"
@@ -92,7 +92,7 @@ NOT_RUN = {
     "python3 noxfile.py drill\n": (
         "it takes minutes; tools/tests/stack/test_stack.py runs one of them"
     ),
-    "python3 noxfile.py -s fake-weather\n": "it serves until Ctrl-C; `beside` starts the same",
+    "python3 noxfile.py fake-weather\n": "it serves until Ctrl-C; `beside` starts the same",
     "cp .env.example .env\n"
     "for name in JWT_SECRET POSTGRES_PASSWORD REDIS_PASSWORD GRAFANA_ADMIN_PASSWORD;"
     " do echo $name=$(openssl rand -hex 32); done >> .env\n": (

@@ -49,7 +49,7 @@ Password = Annotated[
     AfterValidator(check_password),
     Field(
         examples=["correct horse"],
-        # What /docs shows: it has no word for a number of bytes, nor for NFC.
+        # /docs shows this: JSON Schema cannot state a number of bytes, nor NFC.
         json_schema_extra={
             "minLength": PASSWORD_MIN_CHARACTERS,
             "maxLength": PASSWORD_MAX_BYTES,
