@@ -130,11 +130,12 @@ def drill(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, spelling and CI with ruff, typos and zizmor (`lint --fix` corrects it)."""
+    """Check style, spelling, plain words and CI (`lint --fix` corrects the style)."""
     session.log(f"lint{place_in_run(session)}")
     run_module(session, "ruff", "check", *session.posargs)
     run_module(session, "ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
     run_program(session, "typos")
+    run_module(session, "tools.words.check")
     run_program(session, "zizmor", "--offline", "--quiet", ".github")
 
 

@@ -233,6 +233,7 @@ def run_quick(session: nox.Session) -> None:
         run_module(session, "ruff", "check", *lint_only)
         run_module(session, "ruff", "format", "--check", *lint_only)
     run_program(session, "typos")
+    run_module(session, "tools.words.check")
     check_structure(session)
     numbers = [str(stage.number) for stage in (*found.changed, *found.synced)]
     if wanted := [*numbers, *(["tools"] if found.tools or found.harness else [])]:

@@ -48,7 +48,7 @@ Password = Annotated[
     AfterValidator(check_password),
     Field(
         examples=["correct horse"],
-        # Only for /docs: JSON Schema cannot express a number of bytes or NFC.
+        # /docs shows this: JSON Schema cannot state a number of bytes, nor NFC.
         json_schema_extra={
             "minLength": PASSWORD_MIN_CHARACTERS,
             "maxLength": PASSWORD_MAX_BYTES,
