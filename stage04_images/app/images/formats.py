@@ -152,7 +152,10 @@ def _clean_png(data: bytes) -> _Parts:
         elif kind == b"PLTE":
             has_palette = not frames[0][2]
         elif kind == b"IDAT":
-            require(before == kind or not frames[0][2], "The picture is broken: pixels are split")
+            require(
+                before == kind or not frames[0][2],
+                "The picture is broken: its pixel chunks are not together",
+            )
             frames[0][2].append(content)
         elif kind in (b"fcTL", b"fdAT"):
             require(content[:4] == struct.pack(">I", moves), MOVES_ODDLY)
@@ -225,7 +228,10 @@ def _unpack(packed: bytes, rows: list[tuple[int, int]]) -> None:
             packed = unpacker.unconsumed_tail
             require(piece, "The picture is broken: some of its pixels are missing")
             filters = piece[-done % size :: size]
-            require(max(filters, default=0) <= MAX_FILTER, "The picture is broken: an invalid row")
+            require(
+                max(filters, default=0) <= MAX_FILTER,
+                "The picture is broken: a row has an unknown filter",
+            )
             done += len(piece)
     is_end = not unpacker.decompress(packed, 1) and unpacker.eof and not unpacker.unused_data
     require(is_end, "The picture is broken: it has too many or too few pixels")

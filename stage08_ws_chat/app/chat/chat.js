@@ -151,8 +151,8 @@ let newest = null; // up to this id no message is missing
 let caughtUp = false;
 let loading = false;
 
-// Loads the messages of the time without a connection. The socket is open already, so no message is
-// lost between the last page and the first live message.
+// Loads the messages that were sent while the page was offline. The socket is open already, so no
+// message is lost between the last page and the first live message.
 async function closeGap(opened) {
   try {
     let messages;
@@ -216,7 +216,7 @@ function add(messages, isHistory = false) {
   if (fromOthers && (!isAtBottom || document.hidden)) setUnread(unread + fromOthers);
 }
 
-// A message is usually the last one; only unconfirmed messages stay below it.
+// A new message usually goes to the end, above the unconfirmed messages.
 function insert(article, id) {
   let next = null;
   for (let e = page.messages.lastElementChild; e && e.order > id; e = e.previousElementSibling) next = e;
