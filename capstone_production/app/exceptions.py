@@ -1,9 +1,9 @@
 """The errors that a client gets when its request is wrong or the server has a problem.
 
 Every error is a problem document (RFC 9457) with the request's id in it. No value that the client
-sent is repeated there: FastAPI's own answer to invalid input holds that input, so a mistyped
-password would come back, and an input that JSON has no word for (NaN, half a surrogate pair) would
-turn the answer into a 500. Details of internal errors go to the log only.
+sent is repeated there. FastAPI's own 422 repeats the input: a mistyped password would come back,
+and a value that JSON cannot express (NaN, half a surrogate pair) would turn the answer into a 500.
+Details of internal errors go to the log only.
 """
 
 import json
@@ -154,7 +154,7 @@ class UnexpectedErrorMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything through. After the start of an answer, the server has to break it off."""
+        """Pass everything through. An answer that has already begun is cut off."""
         started = False
 
         async def send_noticed(message: Message) -> None:

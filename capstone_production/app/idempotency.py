@@ -41,7 +41,8 @@ class IdempotencyKey(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))  # SHA-256 of the validated input
     created_at: Mapped[datetime] = mapped_column(index=True)  # the index serves the cleanup
 
-    # The answer. The transaction that adds the row also fills it in, so no other one sees it empty.
+    # The answer. The transaction that adds the row also fills it in, so no other transaction sees
+    # it empty.
     status: Mapped[int] = mapped_column(default=0)
     location: Mapped[str] = mapped_column(String(200), default="")
     body: Mapped[str] = mapped_column(Text, default="")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from app.config import Settings
 
 SHARE = 10  # one part in ten of the remaining rows passes without a count
-MAX_USERS = 100_000  # for whom a process remembers the remaining rows
+MAX_USERS = 100_000  # users whose remaining rows a process remembers
 
 
 class QuotaExceeded(HTTPException):

@@ -67,7 +67,7 @@ class CeleryWatchdog:
     def connect(self) -> None:
         """Listen to Celery's signals: a worker's heartbeat, and the messages that beat sends."""
         signals.heartbeat_sent.connect(self.note_life, weak=False)
-        # Only in beat: in a worker, messages of its child processes are no sign of the worker.
+        # Only in beat: in a worker, messages of child processes do not show that it works.
         signals.beat_init.connect(self.connect_beat, weak=False)
 
     def connect_beat(self, **_: Any) -> None:

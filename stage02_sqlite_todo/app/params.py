@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 MAX_FIELDS = 20  # in a body; our models have fewer
 MAX_INTEGER = 2**63 - 1  # 64 bits: no id is larger
 NO_NUL = r"^[^\x00]*$"  # many programs read a NUL character as the end of a text
-NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"  # the same, and not only white space
+NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"  # as above, and not only white space
 
 RowId = Annotated[int, Path(ge=1, le=MAX_INTEGER)]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many to return at most")]

@@ -12,7 +12,7 @@ from app.files import file_response
 # The script that all pages with a sign-in share.
 SIGN_IN = Path(__file__).resolve().with_name("sign_in.js")
 
-# Not guessed: some systems have a wrong type for .js, and with nosniff the script would not run.
+# Listed here: some systems guess a wrong type for .js, and with nosniff it would not run.
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
 
     weather_cache_ttl: int = Field(default=600, ge=0, le=YEAR)  # seconds
     weather_timeout: float = Field(default=10, ge=0.1, le=60)  # seconds that a provider may take
-    weather_timeout_pause: float = Field(default=10, ge=0, le=3600)  # seconds after it took longer
+    weather_timeout_pause: float = Field(default=10, ge=0, le=3600)  # seconds after a timeout
     weather_lookups_per_minute: int = Field(default=300, ge=1, le=1_000_000)
     openweathermap_api_key: SecretStr = SecretStr("")
     openweathermap_base_url: str = "https://api.openweathermap.org"

@@ -107,7 +107,7 @@ class BlogService:
         self._session = session
 
     async def check_may_see_deleted(self, user: UserRead | None) -> None:
-        """Raise a 401 for a request without a user, and a 403 for all but administrators.
+        """Raise a 401 for a request without a user, and a 403 for users without the role admin.
 
         It reads the present role from the database, because the user may come from the cache.
         """

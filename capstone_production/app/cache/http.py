@@ -68,16 +68,16 @@ def is_match(if_none_match: str, etag: str) -> bool:
 
 
 class IfMatch:
-    """The version that the client wants to change; without the header any version."""
+    """The version that the client wants to change. Without the header it is any version."""
 
     def __init__(self, lines: list[str] | None) -> None:
         self._tags = lines and [tag.strip() for line in lines for tag in line.split(",")]
 
     def check(self, thing: Thing, as_json: Callable[[Thing], bytes]) -> bool:
-        """Return whether the client sent a condition; it is then fulfilled at this moment.
+        """Return whether the client sent a condition, which is true at this moment.
 
-        Raises `PreconditionFailed` when the tag of `thing`, as JSON, is not in the header. The tags
-        are compared strongly (RFC 9110, 13.1.1).
+        Raises `PreconditionFailed` when the header does not contain the tag of `thing` as JSON. The
+        tags are compared strongly (RFC 9110, 13.1.1).
         """
         if self._tags is None:
             return False

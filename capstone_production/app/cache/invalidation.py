@@ -43,7 +43,8 @@ def watched(cache: Cache) -> Iterator[None]:
             note(state.session, state.execution_options.get("cached_in", EVERYTHING))
 
     def forget_here(session: Session, transaction: SessionTransaction) -> None:
-        # After a rollback, too. This is harmless, so commit and rollback need no distinction.
+        # This also runs after a rollback. It is harmless, so no code has to tell commit and
+        # rollback apart.
         if transaction.parent is None:
             changed = session.info.pop(CHANGED, set())
             cache.invalidate_here(changed)

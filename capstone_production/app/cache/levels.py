@@ -95,7 +95,7 @@ class LocalCache:
         return value if epoch == self.epoch(namespace) else None
 
     def put(self, namespace: str, key: str, value: Any, size: int, *, epoch: int) -> None:
-        """Keep a value of `size` bytes that was loaded in `epoch`, if this epoch still holds."""
+        """Keep a value of `size` bytes that was loaded in `epoch`, if `epoch` is still current."""
         if epoch == self.epoch(namespace) and size + OVERHEAD <= self._entries.maxsize:
             self._entries[namespace, key] = (epoch, size + OVERHEAD, value)
 
@@ -110,7 +110,7 @@ class LocalCache:
 
 
 class Found(NamedTuple):
-    """The answer of Redis: a value, or else whether this process has to load it."""
+    """The answer of Redis: a value; without one, whether this process has to load it."""
 
     stamp: bytes
     value: bytes | None

@@ -231,7 +231,7 @@ function insert(article, id) {
 // The messages that the server has not confirmed, in order. Each has a client_id, so the server stores
 // it once, however often it is sent. The tab keeps them, so a reload loses none.
 let outbox = [];
-let awaited = null; // the message that waits for a reply. Only one: an error without a client_id is about it
+let awaited = null; // the message that waits for a reply; only one, because an error may have no client_id
 let patience = null;
 
 page.composer.addEventListener("submit", (event) => {

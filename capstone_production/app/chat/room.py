@@ -1,4 +1,4 @@
-"""The chat of this process, which is alone or one of several that Redis connects."""
+"""The chat of this process. It is the only process, or Redis connects it with others."""
 
 import asyncio
 from collections.abc import AsyncIterator

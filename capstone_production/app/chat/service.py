@@ -60,8 +60,8 @@ async def insert_messages(
     ]
     async with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            # Held until the commit, so rows become visible in the order of their ids. A reader of
-            # one row has then missed no earlier one. SQLite has one writer anyway.
+            # Held until the commit, so rows become visible in the order of their ids. So a reader
+            # that sees a row has missed no earlier one. SQLite has one writer anyway.
             await connection.execute(select(func.pg_advisory_xact_lock(STORING)))
         ids = (await connection.scalars(INSERT, rows)).all()
     return [

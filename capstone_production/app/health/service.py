@@ -37,10 +37,10 @@ logger = logging.getLogger(__name__)
 
 
 class Status(StrEnum):
-    """The state of this process: where requests should go."""
+    """The state of this process, which tells a load balancer where to send requests."""
 
     READY = "ready"
-    DEGRADED = "degraded"  # send requests: the failed part has a substitute, or is a small one
+    DEGRADED = "degraded"  # send requests: the failed part has a substitute, or is not important
     DRAINING = "draining"  # send no more requests: the process is about to stop
     UNAVAILABLE = "unavailable"  # send requests elsewhere
 

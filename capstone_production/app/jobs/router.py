@@ -110,7 +110,7 @@ async def read_job_report(job_id: uuid.UUID, service: JobServiceDep) -> Response
 
 
 async def open_stream(job_id: uuid.UUID, service: JobServiceDep, request: Request) -> JobStream:
-    """Return a stream of the job. An error here is answered; later it would cut off the stream."""
+    """Return a stream of the job. An error here gets a status; a later one cuts off the stream."""
     return await service.open_stream(job_id, request.state.job_streams)
 
 

@@ -113,7 +113,7 @@ class JobService:
     async def cancel(self, job_id: uuid.UUID, if_match: IfMatch) -> Job:
         """Cancel a job that waits; raises `JobNotFound`, and 409 when it runs or has ended.
 
-        Raises `PreconditionFailed` when the job is not, or no longer, the version of the client.
+        Raises `PreconditionFailed` when the job does not have the version that the client has read.
         """
         job = await self.get(job_id)
         statement = update(Job).where(self._is_own(job_id), Job.status.in_(WAITING))

@@ -26,8 +26,8 @@ class ServerSide(NamedTuple):
 class ForceCloseMiddleware:
     """Closes a connection that is still open `GRACE` seconds after its socket's handler has ended.
 
-    It gets the connection from uvicorn's `send`. With a server that hides it, it does nothing.
-    So it has to be outside of every middleware that wraps the `send` of a socket.
+    It gets the connection from uvicorn's `send`. If the server hides the connection, nothing
+    happens. So it has to be outside of every middleware that wraps the `send` of a socket.
     """
 
     def __init__(self, app: ASGIApp) -> None:

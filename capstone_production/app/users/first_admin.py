@@ -15,7 +15,7 @@ from app.auth.security import PasswordHasher
 from app.config import Settings
 from app.exceptions import StartupError
 
-US = ""  # the client of a password that is not from a request
+US = ""  # the client for a password from the settings, not from a request
 
 logger = logging.getLogger(__name__)
 

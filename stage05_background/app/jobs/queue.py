@@ -25,7 +25,7 @@ STOP_WITHIN = 5  # seconds, then a worker is cancelled
 RUN_JOB = "run_job"  # the name of the Celery task
 JOBS, MAINTENANCE = "celery", "maintenance"  # queues in Redis; "celery" is Celery's default
 MESSAGES_AT_ONCE = 4
-SEND_WITHIN = 2  # seconds: a request waits no longer for Redis
+SEND_WITHIN = 2  # seconds that a request waits for Redis at most
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +60,8 @@ class LocalQueue:
         try:
             yield
         finally:
-            # Asked to stop, not cancelled: a cancelled statement keeps SQLite's only lock for as
-            # long as its error is referenced.
+            # Workers are asked to stop, not cancelled: a cancelled statement keeps SQLite's only
+            # lock for as long as its error is referenced.
             self._stopping.set()
             self._wake.set()
             _, late = await asyncio.wait(tasks, timeout=STOP_WITHIN)
@@ -114,7 +114,7 @@ class CeleryQueue:
     async def notify(self, job_id: uuid.UUID) -> None:
         """Send a message, in a thread. Without Redis the job waits until beat sends one."""
         try:
-            with fail_after(SEND_WITHIN):  # also while all threads are taken
+            with fail_after(SEND_WITHIN):  # also limits the wait for a free thread
                 await to_thread.run_sync(send, self._celery, job_id, limiter=self._threads)
         except Exception as error:  # kombu also raises errors of the client library
             logger.warning("Job %s waits, Redis is not available: %r", job_id, error)

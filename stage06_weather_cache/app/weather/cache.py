@@ -46,7 +46,7 @@ class Cached(Generic[Value]):
 
 
 class LoadingCache(Generic[Value]):
-    """Keeps the results of `load` for `ttl` seconds, and `stale_for` seconds more for failures.
+    """Keeps results of `load` for `ttl` seconds, and `stale_for` seconds longer in case it fails.
 
     Names with the same `key` share one value; `load` gets the name of the first caller.
     `remember` is the class of errors that are answers, such as "there is no such city". The cache

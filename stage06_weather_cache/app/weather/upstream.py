@@ -103,8 +103,8 @@ async def deadline(seconds: float) -> AsyncIterator[None]:
 async def fetch(client: httpx.AsyncClient, url: str, params: Mapping[str, str]) -> Answer:
     """Return the provider's answer to a GET; raises `UpstreamError` or one of its kinds.
 
-    A GET changes nothing, so it is safe to repeat it: once, after a broken connection or a 5xx. It
-    is not repeated after a timeout, because the client has waited long enough.
+    A GET changes nothing, so it is safe to repeat. It is repeated once, after a broken connection
+    or a 5xx. After a timeout it is not, because the client has waited long enough.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:

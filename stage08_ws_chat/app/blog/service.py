@@ -58,7 +58,7 @@ def select_comments(*, include_deleted: bool = False) -> Select[Comment]:
 
 
 def delete_live(table: type[Post | Comment], row_id: int) -> ReturningUpdate[int]:
-    """Return the statement that deletes a row and returns its id, or nothing if it is deleted.
+    """Return the statement that deletes a row and returns its id (no id if already deleted).
 
     One statement checks and changes the row: exactly one of several parallel requests deletes it.
     """

@@ -21,7 +21,7 @@ QUEUE_SIZE = 256  # frames that may wait for one client
 MESSAGES_A_SECOND = 5  # of one user, in all their sockets together
 BURST = 20  # messages at once after a pause
 MAX_BUCKETS = 10_000
-BUCKET_TTL = 60  # seconds; a bucket is full again long before
+BUCKET_TTL = 60  # seconds; by then a bucket is full again
 
 
 class Connection:
@@ -70,7 +70,7 @@ class Hub:
 
     @asynccontextmanager
     async def joined(self, connection: Connection) -> AsyncIterator[None]:
-        """Keep the connection in the room. The first tab of a user joins, the last one leaves."""
+        """Keep the connection. A user joins with the first tab and leaves with the last."""
         user = connection.user
         self._connections.add(connection)
         self._tabs[user] += 1

@@ -17,7 +17,8 @@ GRACE = 3  # seconds for a client to read the last frames
 class ForceCloseMiddleware:
     """Closes a connection that is still open `GRACE` seconds after its socket's handler has ended.
 
-    It gets the connection from uvicorn's `send`. With a server that hides it, it does nothing.
+    It gets the connection from uvicorn's `send`. If the server hides the connection, nothing
+    happens.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -2,8 +2,8 @@
 
 A 429 opens the circuit for the time in the provider's `Retry-After`, a timeout for `timeout_pause`
 seconds (0: never). While it is open, each call fails at once with the last problem. After that, one
-call tries, and its outcome decides. Limits: each process has its own circuit, for all cities
-together.
+call tests the provider, and its outcome closes or reopens the circuit. Limits: each process has its
+own circuit, for all cities together.
 """
 
 import math
@@ -31,7 +31,8 @@ class CircuitBreaker:
             wait = self._open_until - time.monotonic()
             if wait > 0:
                 raise type(problem)(math.ceil(wait))
-            # This call tries. The circuit stays open for all others until the outcome is known.
+            # This call tests the provider. The circuit stays open for all others until the outcome
+            # is known.
             self._open_until = time.monotonic() + self._longest_call
         try:
             yield

@@ -1,8 +1,8 @@
 """Workarounds for two faults of uvicorn's WebSockets (seen in 0.54).
 
 - uvicorn answers pings itself and queues the pongs without limit. A client that pings and does not
-  read makes the process grow until there is no memory left. So do the empty parts of a message that
-  never ends: uvicorn's limit on the size of a message counts bytes, not parts.
+  read makes the process grow until there is no memory left. Empty parts of a message that never
+  ends have the same effect: uvicorn's limit on the size of a message counts bytes, not parts.
 - uvicorn rightly closes a socket with 1007 when a text is not UTF-8, but it also logs a traceback.
   So a client's mistake looks like ours.
 

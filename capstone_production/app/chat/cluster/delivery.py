@@ -21,7 +21,7 @@ from app.chat.schemas import MessageRead
 from app.chat.service import MESSAGES_OUT, read_messages
 
 LOOK_EVERY = 1.0  # seconds
-PAUSE = 0.005  # seconds between two looks, so that in a rush one look finds many messages
+PAUSE = 0.005  # seconds between two reads, so that under load one read finds many messages
 PAGE = 100  # messages at once: fewer than a client's queue holds, so catching up closes no socket
 
 

@@ -88,7 +88,7 @@ class Note(BaseModel):
 
 
 class Peer(NamedTuple):
-    """Another process: its last note, and its arrival by our monotonic clock."""
+    """Another process: its last note, and when the note arrived by our monotonic clock."""
 
     note: Note
     came_at: float
@@ -127,7 +127,7 @@ class Peers:
         return bool(self._known)
 
     async def notify(self) -> None:
-        """Return when the other processes can see a change here, and this one has read theirs.
+        """Return when the others can see a change of this process, and it has read their notes.
 
         Without Redis it returns after `NOTIFIED_WITHIN` at most.
         """
@@ -139,7 +139,7 @@ class Peers:
                     await exchange.wait()
 
     async def exchange_notes(self) -> None:
-        """Wait for a change in any process, at most `TELL_EVERY`; then write our note, read all."""
+        """Wait for a change in any process, at most `TELL_EVERY`; then write and read the notes."""
         is_time = False
         try:
             async with asyncio.timeout(TELL_EVERY):
@@ -188,7 +188,7 @@ class Peers:
 
 
 def read_notes(found: dict[bytes, bytes]) -> dict[str, Note]:
-    """Return the notes by process, without unreadable ones, which another version may write."""
+    """Return the notes by process. Unreadable notes, perhaps of another version, are left out."""
     notes: dict[str, Note] = {}
     for process, value in found.items():
         with suppress(ValidationError):
