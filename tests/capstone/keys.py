@@ -107,5 +107,5 @@ def new_text() -> str:
 
 
 def is_replayed(answer: httpx.Response) -> bool:
-    """Return whether the answer says that it is a repeated one."""
+    """Return whether the answer is marked as a repetition."""
     return "true" in answer.headers.get_list("Idempotency-Replayed")

@@ -90,7 +90,7 @@ def test_twenty_concurrent_requests_with_one_key_are_done_once(pair: Pair, kind:
 
 
 @pytest.mark.requirement("C.1")
-def test_requests_without_a_key_are_each_done(pair: Pair) -> None:
+def test_each_request_without_a_key_is_done(pair: Pair) -> None:
     api, _ = pair.new_user()
     text = new_text()
     answers = [TODO.send(api, text, None) for _ in range(2)]

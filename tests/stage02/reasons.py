@@ -6,7 +6,7 @@ CAPSTONE = 9
 def reason_in(log: str, stage: int) -> str:
     """Return the line with the reason: the last line of a traceback.
 
-    In the capstone the reason is the only error line, for its operator.
+    In the capstone the reason is the only error line.
     """
     lines = [line for line in log.splitlines() if line.strip() and "Exiting" not in line]
     if stage < CAPSTONE:

@@ -179,7 +179,7 @@ HOSTILE: dict[str, tuple[bytes, dict[str, str]]] = {
     "a password of 100 000 letters": (b"username=somebody&password=" + b"%D0%B6" * 100_000, FORM),
     "a name of 100 kB": (b"username=" + b"n" * 100_000 + b"&password=" + SECRET, FORM),
     "nothing": (b"", FORM),
-    "nothing but signs": (b"&&&=&=;;&%", FORM),
+    "separators only": (b"&&&=&=;;&%", FORM),
     "everything twice": (b"username=a&username=b&password=x&password=" + SECRET, FORM),
     "ten thousand fields": (b"a=b&" * 10_000 + b"username=a&password=" + SECRET, FORM),
     "another grant": (b"grant_type=implicit&username=a&password=" + SECRET, FORM),
@@ -187,12 +187,12 @@ HOSTILE: dict[str, tuple[bytes, dict[str, str]]] = {
         "username=somebody&password=somebody".encode("utf-16"),
         {"Content-Type": "application/x-www-form-urlencoded; charset=utf-16"},
     ),
-    "JSON called a form": (b'{"username": "a", "password": "%b"}' % SECRET, FORM),
-    "a form called JSON": (
+    "JSON declared as a form": (b'{"username": "a", "password": "%b"}' % SECRET, FORM),
+    "a form declared as JSON": (
         b"username=a&password=" + SECRET,
         {"Content-Type": "application/json"},
     ),
-    "a form called nothing": (b"username=a&password=" + SECRET, {"Content-Type": ""}),
+    "a form without a content type": (b"username=a&password=" + SECRET, {"Content-Type": ""}),
     "multipart": (
         FIELD % (b"username", b"a") + FIELD % (b"password", SECRET) + b"--x--\r\n",
         MULTIPART,
@@ -201,12 +201,12 @@ HOSTILE: dict[str, tuple[bytes, dict[str, str]]] = {
         FIELD % (b"username", b"\xff") + FIELD % (b"password", b"\xff\0" + SECRET) + b"--x--\r\n",
         MULTIPART,
     ),
-    "files for fields": (
+    "files in place of fields": (
         FILE % (b"username", b"a") + FILE % (b"password", SECRET) + b"--x--\r\n",
         MULTIPART,
     ),
     "multipart that ends early": (FIELD % (b"username", b"a") + b"--x\r\nContent-Dis", MULTIPART),
-    "a plain form called multipart": (b"username=a&password=" + SECRET, MULTIPART),
+    "a plain form declared as multipart": (b"username=a&password=" + SECRET, MULTIPART),
     "multipart without a boundary": (b"--x--\r\n", {"Content-Type": "multipart/form-data"}),
     "multipart of an unknown charset": (
         FIELD % (b"username", b"a") + FIELD % (b"password", SECRET) + b"--x--\r\n",

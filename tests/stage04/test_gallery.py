@@ -574,11 +574,11 @@ ACCESSIBILITY = """() => {
   if (visible("h1").length !== 1) problems.push("not exactly one h1");
   if (visible("main").length !== 1) problems.push("not exactly one main");
   const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
-  if (new Set(ids).size < ids.length) problems.push("an id is there twice");
+  if (new Set(ids).size < ids.length) problems.push("an id occurs twice");
   for (const attribute of ["aria-labelledby", "aria-describedby", "for"])
     for (const element of document.querySelectorAll(`[${attribute}]`))
       if (!ids.includes(element.getAttribute(attribute)))
-        problems.push(`${attribute} of nothing: ${element.outerHTML}`);
+        problems.push(`${attribute} refers to no element: ${element.outerHTML}`);
   for (const input of document.querySelectorAll("input, progress"))
     if (!input.labels.length && !input.ariaLabel) problems.push(`no label: ${input.outerHTML}`);
   for (const image of document.querySelectorAll("img"))

@@ -119,7 +119,7 @@ def test_a_kill_during_a_deletion_leaves_both_row_and_file_or_neither(
 
 @pytest.mark.requirement("4.2")
 @pytest.mark.own_stage("app/images/")
-def test_a_kill_between_file_and_row_leaves_neither_of_them(
+def test_a_kill_between_file_and_row_leaves_no_file_and_no_row(
     api: Api, private_server: LaunchedServer
 ) -> None:
     """The worst moment: the file is written, and the row waits for a locked database."""
@@ -143,7 +143,7 @@ def test_a_start_keeps_stored_pictures_and_files_of_other_programs(
 ) -> None:
     """A file has `.part` in its name until its row is committed; this kill came right after that.
 
-    The other files belong to somebody else: the directory of pictures was set wrongly.
+    The other files belong to another program, because the setting names a wrong directory.
     """
     stored, media = new_image(api), media_of(private_server)
     file = file_of(private_server, stored)

@@ -71,25 +71,25 @@ AT_HOME: dict[str, tuple[bytes, str]] = {
     "grey JPEG": (saved(image(mode="L"), "JPEG", exif=TAKEN_AT_HOME), JPEG),
     "CMYK JPEG": (saved(image(mode="CMYK"), "JPEG", exif=TAKEN_AT_HOME), JPEG),
     "JPEG with XMP": (jpeg(xmp=XMP_WITH_LOCATION), JPEG),
-    "JPEG with both": (jpeg(exif=TAKEN_AT_HOME, xmp=XMP_WITH_LOCATION), JPEG),
+    "JPEG with EXIF and XMP": (jpeg(exif=TAKEN_AT_HOME, xmp=XMP_WITH_LOCATION), JPEG),
     "PNG": (png(exif=TAKEN_AT_HOME), PNG),
     "PNG with a palette": (saved(image(mode="P"), "PNG", exif=TAKEN_AT_HOME), PNG),
     "PNG with alpha": (saved(image(mode="RGBA"), "PNG", exif=TAKEN_AT_HOME), PNG),
-    "PNG with it at the end": (
+    "PNG with the location at the end": (
         with_chunk(png(), chunk(b"eXIf", TAKEN_AT_HOME.tobytes().removeprefix(EXIF_IDENTIFIER))),
         PNG,
     ),
     "PNG with XMP": (png(pnginfo=xmp_in_png()), PNG),
-    "PNG with it as text": (png(pnginfo=exif_as_text()), PNG),
+    "PNG with the location as text": (png(pnginfo=exif_as_text()), PNG),
     # Unusual places: a blocklist would miss them, so a server must keep only known data.
-    "JPEG with it in its second picture": (jpeg() + jpeg(exif=TAKEN_AT_HOME), JPEG),
+    "JPEG with the location in its second picture": (jpeg() + jpeg(exif=TAKEN_AT_HOME), JPEG),
     "JPEG with a second segment of EXIF data": (
         with_segment(
             jpeg(), segment(0xE1, exif().tobytes()), segment(0xE1, TAKEN_AT_HOME.tobytes())
         ),
         JPEG,
     ),
-    "JPEG with it in UTF-16": (
+    "JPEG with the location in UTF-16": (
         with_segment(jpeg(), segment(0xE1, XMP_IDENTIFIER + IN_UTF_16)),
         JPEG,
     ),
@@ -97,24 +97,27 @@ AT_HOME: dict[str, tuple[bytes, str]] = {
         with_segment(jpeg(), segment(0xE1, EXTENDED_XMP + bytes(40) + XMP_WITH_LOCATION)),
         JPEG,
     ),
-    "JPEG with it in hexadecimal": (
+    "JPEG with the location in hexadecimal": (
         with_segment(jpeg(), segment(0xED, XMP_WITH_LOCATION.hex().encode())),
         JPEG,
     ),
     **{
-        f"JPEG with it in segment {marker:X}": (
+        f"JPEG with the location in segment {marker:X}": (
             with_segment(jpeg(), segment(marker, XMP_WITH_LOCATION)),
             JPEG,
         )
         for marker in (*range(0xE0, 0xF0), 0xFE)
     },
-    "JPEG with it behind what JFIF says": (
+    "JPEG with the location after the JFIF data": (
         with_segment(jpeg(), segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0" + XMP_WITH_LOCATION)),
         JPEG,
     ),
-    "JPEG with it between its scans": (between_scans(segment(0xFE, XMP_WITH_LOCATION)), JPEG),
+    "JPEG with the location between its scans": (
+        between_scans(segment(0xFE, XMP_WITH_LOCATION)),
+        JPEG,
+    ),
     **{
-        f"PNG with it in {kind.decode()}": (with_chunk(png(), chunk(kind, content)), PNG)
+        f"PNG with the location in {kind.decode()}": (with_chunk(png(), chunk(kind, content)), PNG)
         for kind, content in {
             b"tEXt": b"Comment\0" + XMP_WITH_LOCATION,
             b"zTXt": b"Comment\0\0" + zlib.compress(XMP_WITH_LOCATION),

@@ -61,10 +61,10 @@ OTHERS: dict[str, tuple[bytes, str, str]] = {
     "text": (b"Not a picture at all", "picture.png", PNG),
     "a page": (PAGE, "picture.png", PNG),
     "a drawing": (DRAWING, "picture.svg", "image/svg+xml"),
-    "a drawing named .png": (DRAWING, "picture.png", PNG),
+    "an SVG drawing named .png": (DRAWING, "picture.png", PNG),
     "an archive": (zip_archive(), "picture.png", PNG),
-    "a JPEG behind a page": (PAGE + jpeg(), "picture.jpg", JPEG),
-    "a PNG behind a line end": (b"\n" + png(), "picture.png", PNG),
+    "a JPEG after a page": (PAGE + jpeg(), "picture.jpg", JPEG),
+    "a PNG after a line end": (b"\n" + png(), "picture.png", PNG),
     "a PNG whose line ends were changed": (
         png().replace(b"\r\n", b"\n", 1),
         "picture.png",
@@ -78,7 +78,7 @@ OTHERS: dict[str, tuple[bytes, str, str]] = {
 
 # The beginning of these files may be a picture: broken (422) or of another type (415).
 DOUBTFUL = {
-    *("a JPEG behind a page", "a PNG behind a line end", "a PNG whose line ends were changed"),
+    *("a JPEG after a page", "a PNG after a line end", "a PNG whose line ends were changed"),
     *("one byte", "nothing"),
 }
 
@@ -177,7 +177,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "a PNG with a wrong checksum of its header": (with_wrong_checksum(LONG_PNG, b"IHDR"), PNG),
     "a PNG with a wrong checksum of its pixels": (with_wrong_checksum(LONG_PNG, b"IDAT"), PNG),
     "a PNG with a wrong checksum of its end": (with_wrong_checksum(LONG_PNG, b"IEND"), PNG),
-    "a PNG that goes on after its pixels": (with_chunk(LONG_PNG, chunk(b"IDAT", b"more")), PNG),
+    "a PNG with more data after its pixels": (with_chunk(LONG_PNG, chunk(b"IDAT", b"more")), PNG),
     # Pillow decodes these without an error. Faults in the last rows are the hardest to detect.
     "half a JPEG with an end": (LONG_JPEG[: len(LONG_JPEG) // 2] + END_OF_JPEG, JPEG),
     "a JPEG of which some bytes are missing": (LONG_JPEG[:-20] + END_OF_JPEG, JPEG),
@@ -205,11 +205,11 @@ BROKEN: dict[str, tuple[bytes, str]] = {
         png_of(8, RGB, packed_rows=lambda rows: zlib.compress(rows + bytes(121))),
         PNG,
     ),
-    "a PNG with a filter that does not exist": (
+    "a PNG with an unknown filter": (
         png_of(8, RGB, packed_rows=lambda rows: zlib.compress(b"\x09" + rows[1:])),
         PNG,
     ),
-    "a PNG with such a filter in its last row": (
+    "a PNG with an unknown filter in its last row": (
         png_of(8, RGB, packed_rows=lambda rows: zlib.compress(rows[:-121] + b"\5" + bytes(120))),
         PNG,
     ),
@@ -240,9 +240,12 @@ BROKEN: dict[str, tuple[bytes, str]] = {
         with_chunk(LONG_PNG, chunk(b"TUNA", b"")),
         PNG,
     ),
-    "a moving PNG whose pictures have wrong numbers": (moving(7, bytes(41 * 30)), PNG),
-    "a moving PNG whose second picture is not all there": (moving(0, bytes(41 * 29)), PNG),
-    "a moving PNG whose second picture has an unknown filter": (moving(0, b"\5" * 41 * 30), PNG),
+    "an animated PNG whose pictures have wrong numbers": (moving(7, bytes(41 * 30)), PNG),
+    "an animated PNG with an incomplete second picture": (moving(0, bytes(41 * 29)), PNG),
+    "an animated PNG with an unknown filter in its second picture": (
+        moving(0, b"\5" * 41 * 30),
+        PNG,
+    ),
 }
 
 
@@ -266,7 +269,7 @@ def test_an_incomplete_picture_gets_422(api: Api, name: str) -> None:
         *("a JPEG's first bytes and a script", "a PNG's first bytes and a script"),
     ],
 )
-def test_the_first_bytes_of_a_picture_get_415_or_422(api: Api, name: str) -> None:
+def test_a_picture_cut_after_its_first_bytes_gets_415_or_422(api: Api, name: str) -> None:
     """The server may call it broken (422) or unsupported (415)."""
     content, declared = BROKEN[name]
     assert upload(api, content, content_type=declared).status_code in (415, 422)
@@ -353,10 +356,10 @@ TWO_IN_ONE: dict[str, tuple[bytes, str]] = {
     "a JPEG and a page": (jpeg() + PAGE, JPEG),
     "a PNG and a page": (png() + PAGE, PNG),
     # The archive or page ends like a picture, so a check of the last bytes does not detect it.
-    "a JPEG and an archive that ends as a JPEG": (jpeg() + zip_archive(END_OF_JPEG), JPEG),
-    "a PNG and an archive that ends as a PNG": (png() + zip_archive(IEND), PNG),
-    "a JPEG and a page that ends as a JPEG": (jpeg() + PAGE + END_OF_JPEG, JPEG),
-    "a PNG and a page that ends as a PNG": (png() + PAGE + IEND, PNG),
+    "a JPEG and an archive that ends like a JPEG": (jpeg() + zip_archive(END_OF_JPEG), JPEG),
+    "a PNG and an archive that ends like a PNG": (png() + zip_archive(IEND), PNG),
+    "a JPEG and a page that ends like a JPEG": (jpeg() + PAGE + END_OF_JPEG, JPEG),
+    "a PNG and a page that ends like a PNG": (png() + PAGE + IEND, PNG),
     # The decoder has all pixels before this data, and reads no further.
     "a JPEG with an archive at the end of its scan": (
         jpeg()[:-2] + zip_archive(END_OF_JPEG),
@@ -391,7 +394,7 @@ NO_FORMS: dict[str, tuple[bytes, dict[str, str]]] = {
     "a form without fields": form(),
     "a form without the field": form(part(disposition("a.png", "picture"), png(), PNG)),
     "text in the field": form(part(b'form-data; name="file"', b"picture.png", None)),
-    "text of a type in the field": form(part(b'form-data; name="file"', png(), PNG)),
+    "text with a content type in the field": form(part(b'form-data; name="file"', png(), PNG)),
     "two pictures": form(PICTURE, PICTURE),
     "a form without a boundary": (form(PICTURE)[0], {"Content-Type": "multipart/form-data"}),
     "another boundary": (

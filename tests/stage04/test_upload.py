@@ -35,7 +35,7 @@ PICTURES: dict[str, tuple[bytes, str]] = {
     "grey JPEG": (saved(image(mode="L"), "JPEG"), JPEG),
     "CMYK JPEG": (saved(image(mode="CMYK"), "JPEG"), JPEG),
     "JPEG with a colour profile": (jpeg(icc_profile=SRGB), JPEG),
-    "JPEG with restarts": (jpeg(restart_marker_blocks=1), JPEG),
+    "JPEG with restart markers": (jpeg(restart_marker_blocks=1), JPEG),
     "JPEG of full size in colour": (jpeg(subsampling=0, quality=100), JPEG),
     "small progressive CMYK JPEG": (saved(image(mode="CMYK"), "JPEG", progressive=True), JPEG),
     "PNG": (png(), PNG),

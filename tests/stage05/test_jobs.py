@@ -168,7 +168,7 @@ def test_a_cancelled_queued_job_never_runs(api: Api) -> None:
     else:
         pytest.skip("not checked: this server never lets a job wait")
     assert answer.json()["status"] == "cancelled"
-    # If a worker still ran the job, it had time to: a job submitted later has ended.
+    # A worker had time to run the job, because a job that was submitted later has ended.
     succeeded(api, submit(api)["id"])
     cancelled = read(api, last)
     assert cancelled["status"] == "cancelled"

@@ -55,7 +55,7 @@ def asked_in(seconds: list[float], api: Api, city: str) -> httpx.Response:
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 @pytest.mark.parametrize("provider", KEYS)
-def test_the_server_waits_for_the_retry_after_of_a_429(
+def test_a_429_stops_calls_for_its_retry_after(
     launch: Launch, fake_weather: FakeWeather, provider: str
 ) -> None:
     with Api(launch(start=True, WEATHER_CACHE_TTL="1", **KEYS[provider])) as api:
@@ -79,9 +79,7 @@ def test_the_server_waits_for_the_retry_after_of_a_429(
 
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage("app/weather/")
-def test_the_server_waits_for_the_retry_after_of_a_503(
-    launch: Launch, fake_weather: FakeWeather
-) -> None:
+def test_a_503_stops_calls_for_its_retry_after(launch: Launch, fake_weather: FakeWeather) -> None:
     with Api(launch()) as api:
         city, other = new_city(), new_city()
         with fake_weather.failing("error-503", city, retry_after="30"):

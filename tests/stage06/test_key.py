@@ -37,9 +37,7 @@ def talkative(launch: Launch) -> LaunchedServer:
 
 
 @pytest.mark.requirement("6.5")
-def test_the_key_never_appears_after_any_failure(
-    talkative: LaunchedServer, fake_weather: FakeWeather
-) -> None:
+def test_no_failure_reveals_the_key(talkative: LaunchedServer, fake_weather: FakeWeather) -> None:
     with Api(talkative) as api:
         city = new_city()
         answers = [ask(api, city), ask(api, city), ask(api, f"No such {city}"), ask(api, "")]

@@ -18,9 +18,10 @@ from tests.stage07.people import (
 
 pytestmark = pytest.mark.craft
 
-# Columns: `nobody` has no token. `owner` created the resource of the row: an author the post, a
-# user the comment. `demoted` created it as an author and is a user now. The others did not create
-# it. Rows: an action and the state of its resource. `hidden` is a comment on a deleted post.
+# Columns: `nobody` has no token. `owner` created the resource of the row: an author created the
+# post, a user created the comment. `demoted` created it as an author and is a user now. The others
+# did not create it. Rows: an action and the state of its resource. `hidden` is a comment on a
+# deleted post.
 MATRIX = """
 action                state      nobody  user  author  owner  demoted  admin
 
@@ -115,7 +116,7 @@ class Users:
 
 @dataclass(frozen=True)
 class Case:
-    """The drivers of a case, the one that acts, the post, and the ids for the URL."""
+    """The drivers of a case, the acting user, the post, and the ids for the URL."""
 
     actors: dict[str, Api]
     who: str

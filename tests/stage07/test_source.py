@@ -26,7 +26,7 @@ def modules(stage_directory: Path) -> dict[str, ast.Module]:
 
 
 @pytest.mark.requirement("7.6")
-def test_a_post_has_one_author_and_a_comment_one_post(launched_server: LaunchedServer) -> None:
+def test_a_post_has_one_author_and_a_comment_has_one_post(launched_server: LaunchedServer) -> None:
     database = launched_server.database
     assert database.foreign_keys("posts") == {"author_id": "users"}
     assert database.foreign_keys("comments") == {"author_id": "users", "post_id": "posts"}

@@ -107,7 +107,7 @@ Costs = tuple[dict[str, list[list[str]]], LaunchedServer]
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_a_list_of_any_length_takes_the_same_statements(costs: Costs, request_name: str) -> None:
     few, more, many = costs[0][request_name]
-    assert 1 < len(few) <= 5  # includes the statements of reading one post after the list
+    assert 1 < len(few) <= 5  # with the statements of the read after the list
     assert few == more == many
 
 

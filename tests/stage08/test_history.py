@@ -42,7 +42,7 @@ def test_before_returns_the_previous_page(api: Api, said: list[Frame]) -> None:
 
 @pytest.mark.requirement("8.5")
 @pytest.mark.craft
-def test_before_the_first_message_returns_an_empty_page(api: Api) -> None:
+def test_before_with_the_first_id_returns_an_empty_page(api: Api) -> None:
     assert page(api, before=0) == []
 
 
