@@ -126,7 +126,7 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_an_answer_without_an_end_is_read_as_far_as_it_may_go(
+def test_an_endless_answer_is_read_up_to_the_limit(
     talkative_server: AttachedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "ANSWER_WITHIN", PATIENCE)

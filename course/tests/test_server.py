@@ -34,7 +34,7 @@ def ask(server: LaunchedServer, path: str = "/environment") -> dict[str, object]
     return answer
 
 
-def test_a_server_that_dies_at_the_start_is_reported_with_its_last_words(sample: Sample) -> None:
+def test_a_server_that_dies_at_the_start_is_reported_with_its_last_output(sample: Sample) -> None:
     with pytest.raises(ServerDidNotStart, match="DATABASE_URL is not valid") as stopped:
         sample("dies").start()
     assert stopped.value.exit_code == 3
@@ -114,7 +114,7 @@ def test_a_restart_keeps_the_address_and_the_log(sample: Sample) -> None:
     assert "GET /environment" in server.log_tail(1)
 
 
-def test_a_port_that_is_taken_is_given_up_for_another(
+def test_a_taken_port_is_replaced_by_another(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as holder:

@@ -174,7 +174,7 @@ def test_a_forecast_counts_for_the_city_that_was_searched_for(fake: FakeWeather)
     assert (fake.calls("Springfield 77"), fake.questions("Springfield 77")) == (2, 1)
 
 
-def test_a_rate_limit_says_when_to_come_back_as_it_was_told(fake: FakeWeather) -> None:
+def test_a_rate_limit_sends_the_given_retry_after(fake: FakeWeather) -> None:
     with fake.failing("rate-limit", "Delhi", retry_after="soon"):
         answer = weather(fake, q="Delhi", appid=KEY)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "soon")
@@ -199,7 +199,9 @@ def raw_request(fake: FakeWeather, city: str) -> Iterator[http.client.HTTPConnec
         ("hang", TimeoutError),
     ],
 )
-def test_no_answer_is_no_answer(fake: FakeWeather, mode: str, error: type[Exception]) -> None:
+def test_a_fault_can_leave_a_request_without_an_answer(
+    fake: FakeWeather, mode: str, error: type[Exception]
+) -> None:
     fake.fail(mode, "Seoul")
     with raw_request(fake, "Seoul") as connection, pytest.raises(error):
         connection.getresponse()
@@ -228,7 +230,7 @@ def test_a_redirect_leads_to_the_answer(fake: FakeWeather) -> None:
     assert elsewhere.json()["name"] == "Tokyo"
 
 
-def test_slow_is_late_and_right(fake: FakeWeather) -> None:
+def test_a_slow_answer_is_late_and_correct(fake: FakeWeather) -> None:
     with fake.failing("slow", "Tokyo", seconds=0.3):
         answer = weather(fake, q="Tokyo", appid=KEY)
     assert answer.elapsed.total_seconds() > 0.3
@@ -236,7 +238,7 @@ def test_slow_is_late_and_right(fake: FakeWeather) -> None:
 
 
 @pytest.mark.parametrize("mode", ["truncated", "html", "empty", "not-utf-8", "deep"])
-def test_nonsense_is_no_json(fake: FakeWeather, mode: str) -> None:
+def test_nonsense_is_not_json(fake: FakeWeather, mode: str) -> None:
     with fake.failing(mode, "Moscow"):
         answer = weather(fake, q="Moscow", appid=KEY)
     assert answer.status_code == 200
@@ -245,7 +247,7 @@ def test_nonsense_is_no_json(fake: FakeWeather, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["wrong-types", "nulls", "missing-fields", "nan", "null", "list"])
-def test_other_nonsense_is_json_but_no_weather(fake: FakeWeather, mode: str) -> None:
+def test_other_nonsense_is_json_but_not_weather(fake: FakeWeather, mode: str) -> None:
     with fake.failing(mode, "Moscow"):
         content: Any = json.loads(weather(fake, q="Moscow", appid=KEY).content)
     assert not is_weather(content)

@@ -103,7 +103,7 @@ class TestTheReference:
             "report.html"
         )
 
-    def test_without_colours_there_is_none(self, good: Report) -> None:
+    def test_a_report_in_a_file_has_no_colours(self, good: Report) -> None:
         assert "\x1b" not in good.printed
 
 

@@ -309,7 +309,7 @@ def test_coderunner_gets_a_fraction_and_a_table_of_rows_that_are_hidden_or_not()
     assert Tags(result["prologuehtml"]).found == ["pre"]
 
 
-def test_an_ungradeable_run_is_no_mark_where_a_platform_has_a_form_for_that() -> None:
+def test_an_ungradeable_run_gets_no_mark_if_the_platform_allows_that() -> None:
     results = content("gradescope", GRADESCOPE, NOTHING)
     assert (results["score"], "tests" in results) == (0, False)
     assert "It did not start: SyntaxError" in results["output"]

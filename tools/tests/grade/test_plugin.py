@@ -136,7 +136,7 @@ def test_every_variant_runs_at_the_stage_that_names_the_test(
     assert len([test for test in suite.chosen if "test_some[" in test]) == some
 
 
-def test_a_test_that_needs_a_second_server_says_so_and_craft_can_be_left_out(
+def test_a_test_that_needs_a_second_server_reports_it_and_craft_can_be_left_out(
     tmp_path: Path,
 ) -> None:
     suite = run(tmp_path, "--stage=1", "--grade-no-craft", stage01=MANY)

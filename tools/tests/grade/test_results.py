@@ -85,7 +85,7 @@ def test_a_row_that_builds_on_a_failed_row_is_blocked() -> None:
     assert (rows["1.1"].blocked_by, rows["1.2"].blocked_by) == ("1.3", "1.1")
 
 
-def test_a_row_that_passes_its_own_tests_blocks_no_other() -> None:
+def test_a_row_that_passes_its_own_tests_blocks_no_other_row() -> None:
     rows = judged(failed(LIST, "1.3"), passed(READ), passed(ADD))
     assert (rows["1.1"].status, rows["1.3"].status) == ("fail", "pass")
 
@@ -151,7 +151,7 @@ def test_rows_that_have_not_begun_are_no_failures_and_others_wait_for_them() -> 
     assert Grade(1, tuple(rows)).failing() == ()
 
 
-def test_a_todo_of_a_passed_row_blocks_no_other() -> None:
+def test_a_todo_of_a_passed_row_blocks_no_other_row() -> None:
     rows = judged(unfinished(LIST, "1.3"), passed(READ), passed(ADD))
     assert (rows["1.1"].status, rows["1.1"].waiting_for) == ("fail", "")
 
@@ -214,7 +214,7 @@ def test_tests_that_a_dead_server_prevents_are_blocked_and_its_row_fails() -> No
     assert rows["1.3"].blocked_by == "1.2"
 
 
-def test_a_suite_that_was_given_up_blocks_no_other() -> None:
+def test_a_suite_that_was_given_up_blocks_no_other_suite() -> None:
     hung = replace(ADD, id="8.1", tests=("tests/stage08/t.py::test_a",), stage=8)
     waits = replace(ADD, id="8.2", tests=("tests/stage08/t.py::test_b",), stage=8)
     suite = Suite(

@@ -102,7 +102,7 @@ def test_every_file_that_is_left_to_do_has_a_todo(
     assert {part.path for part in read_parts(stage)} == marked
 
 
-def test_a_directory_with_something_in_it_is_left_alone(
+def test_a_directory_with_content_is_left_unchanged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine").mkdir()
@@ -112,7 +112,7 @@ def test_a_directory_with_something_in_it_is_left_alone(
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["work.py"]
 
 
-def test_a_file_is_no_place_for_a_starter(
+def test_a_starter_cannot_replace_a_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine").write_text("work", encoding="utf-8")

@@ -78,7 +78,7 @@ def test_the_page_shows_the_results() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(VARIANTS, RESULTS)
 
 
-def test_a_variant_that_does_not_fit_says_so(tmp_path: Path) -> None:
+def test_a_variant_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "todos.mjs").write_text("new", encoding="utf-8")
     variant = Variant("v", "1.1", 1, "todos.mjs", "old", "new", "Why.")
     with pytest.raises(CourseError, match=r"v: todos\.mjs does not have the text once"):

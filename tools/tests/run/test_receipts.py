@@ -99,7 +99,7 @@ def test_going_back_to_an_earlier_branch_finds_its_receipt(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '[{"unknown": 1}]'])
-def test_a_damaged_receipt_is_no_receipt(tmp_path: Path, text: str) -> None:
+def test_a_damaged_receipt_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "check.json").write_text(text, encoding="utf-8")
     assert find_receipt("check", "key", tmp_path) is None
     assert last_duration("check", tmp_path) is None

@@ -87,7 +87,7 @@ def test_removed_files_and_packages_are_named(course: Course) -> None:
     assert "  packages removed: fastapi~=0.1\n" in out
 
 
-def test_a_stage_and_itself_is_a_clear_error(course: Course) -> None:
+def test_comparing_a_stage_with_itself_is_a_clear_error(course: Course) -> None:
     result = course.diff("2", "stage02")
 
     assert (result.status, result.out) == (2, "")
@@ -193,7 +193,7 @@ def test_the_numbers_are_those_of_the_patch(course: Course) -> None:
     assert re.search(rf"^\d+ files +\+{plus} +-{minus}$", out, re.MULTILINE)
 
 
-def test_a_change_of_mode_alone_is_said(course: Course) -> None:
+def test_a_change_of_the_mode_alone_is_shown(course: Course) -> None:
     (course.root / TWO / "app/main.py").chmod(0o755)
 
     assert re.search(r"changed  app/main.py +mode 100755\n", course.diff("1", "2").out)

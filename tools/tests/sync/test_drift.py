@@ -21,7 +21,7 @@ def test_a_course_in_sync_is_clean(course: Course) -> None:
     assert result.out == "No drift: 4 stages, 22 files, 11 declared differences.\n"
 
 
-def test_ignored_files_are_no_drift(course: Course) -> None:
+def test_ignored_files_are_not_drift(course: Course) -> None:
     course.write(f"{TWO}/todo.db", "rows")
     course.write(f"{THREE}/.env", "SECRET=x\n")
     course.write("stage09_left_over/__pycache__/main.pyc", b"\0")
@@ -171,7 +171,7 @@ def test_a_stale_lock_alone_is_one_problem(course: Course) -> None:
     assert result.out.startswith(f"stages.lock: {TWO} has changed since {THREE} was last synced")
 
 
-def test_a_declared_removal_is_no_drift(course: Course) -> None:
+def test_a_declared_removal_is_not_drift(course: Course) -> None:
     declare(course, 'adds = ["Dockerfile"]', 'adds = ["Dockerfile"]\nremoves = ["app/main.py"]')
     course.delete(f"{FOUR}/app/main.py")
 

@@ -110,7 +110,7 @@ def set_at(node: Document, *steps: Any) -> object:
     return node
 
 
-def test_a_document_has_all_of_itself() -> None:
+def test_a_document_compared_with_itself_loses_nothing() -> None:
     assert missing(document(), document()) == []
 
 
@@ -135,7 +135,7 @@ LOSSES: dict[str, tuple[Change, list[str]]] = {
         lambda api: set_at(api.paths, "/todos", "get", "parameters", 0, "in", "header"),
         ["GET /todos: the query parameter limit is gone"],
     ),
-    "a parameter's being optional": (
+    "a parameter that was optional": (
         lambda api: set_at(api.paths, "/todos", "get", "parameters", 0, "required", True),
         ["GET /todos: the query parameter limit is required now"],
     ),
@@ -151,7 +151,7 @@ LOSSES: dict[str, tuple[Change, list[str]]] = {
         ),
         ["POST /todos: it takes no application/json body any more"],
     ),
-    "a body's being optional": (
+    "a body that was optional": (
         lambda api: set_at(api.paths, "/todos/{todo_id}", "patch", "requestBody", "required", True),
         ["PATCH /todos/{todo_id}: the request body is required now"],
     ),
@@ -185,7 +185,7 @@ LOSSES: dict[str, tuple[Change, list[str]]] = {
             "PATCH /todos/{todo_id}: the application/json body has no place.street any more",
         ],
     ),
-    "a property's being optional": (
+    "a property that was optional": (
         lambda api: api.schemas["TodoCreate"]["required"].append("note"),
         [
             "POST /todos: the application/json body must have note now",
@@ -247,7 +247,7 @@ LOSSES: dict[str, tuple[Change, list[str]]] = {
             "GET /todos: its 200 answer has no items[].title any more",
         ],
     ),
-    "the answer's being a list": (
+    "an answer that was a list": (
         lambda api: api.schemas["Page"]["properties"].update(items={"properties": {}}),
         [
             f"GET /todos: its 200 answer has no items[]{name} any more"
@@ -269,21 +269,21 @@ GAINS: dict[str, Change] = {
     "an optional parameter": lambda api: api.paths["/todos"]["get"]["parameters"].append(
         {"name": "after", "in": "query"}
     ),
-    "a parameter's being required no more": lambda api: set_at(
+    "a parameter that is not required any more": lambda api: set_at(
         api.paths, "/todos", "get", "parameters", 1, "required", False
     ),
     "an optional property of the body": lambda api: api.schemas["TodoCreate"]["properties"].update(
         due={}
     ),
-    "a new optional part that demands something of itself": lambda api: (
+    "a new optional part with required properties": lambda api: (
         api.schemas["TodoCreate"]["properties"].update(owner=ref("Owner")),
         api.schemas.update(Owner={"properties": {"name": {}}, "required": ["name"]}),
     ),
-    "new optional items that demand something of themselves": lambda api: (
+    "new optional items with required properties": lambda api: (
         api.schemas["TodoCreate"]["properties"].update(tags={"type": "array", "items": ref("Tag")}),
         api.schemas.update(Tag={"properties": {"name": {}}, "required": ["name"]}),
     ),
-    "a property's being required no more": lambda api: api.schemas["TodoCreate"].update(
+    "a property that is not required any more": lambda api: api.schemas["TodoCreate"].update(
         required=[]
     ),
     "a property of the answer": lambda api: api.schemas["Todo"]["properties"].update(done={}),
@@ -388,7 +388,7 @@ def test_an_app_that_cannot_be_imported_is_one_line(
     )
 
 
-def test_an_app_that_ends_the_process_is_named_with_its_last_words(
+def test_an_app_that_ends_the_process_is_named_with_its_last_output(
     apps: Course, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = "import os; print('this is the end', flush=True); os._exit(3)\n"
@@ -412,7 +412,7 @@ def test_an_app_that_never_ends_is_named(
     assert f"{THREE}: app.main has no OpenAPI document: importing" in capsys.readouterr().out
 
 
-def test_nothing_of_one_app_is_left_in_the_next(
+def test_no_module_of_one_app_is_left_for_the_next(
     apps: Course, capsys: pytest.CaptureFixture[str]
 ) -> None:
     apps.write(f"{ONE}/app/todos/only_here.py", "")

@@ -147,7 +147,7 @@ def test_a_mode_travels_apart_from_the_content(course: Course) -> None:
     assert course.read(f"{FOUR}/README.md") == "# Users\n\nThree.\n"
 
 
-def test_a_mode_is_taken_back_too(course: Course) -> None:
+def test_a_mode_that_is_reset_travels_too(course: Course) -> None:
     (course.root / ONE / "app/main.py").chmod(0o755)
     course.propagate()
     (course.root / ONE / "app/main.py").chmod(0o644)
@@ -272,7 +272,7 @@ def test_a_conflict_stops_with_markers_that_name_the_two_stages(course: Course) 
     assert "nine" not in course.read(f"{FOUR}/app/main.py")
 
 
-def test_running_on_with_markers_left_says_so_and_stops(course: Course) -> None:
+def test_a_run_with_remaining_markers_reports_them_and_stops(course: Course) -> None:
     conflict_in_three(course)
     before = course.everything()
 
@@ -369,7 +369,9 @@ def test_edits_made_while_a_conflict_waits_are_merged_next(course: Course) -> No
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_deleted_there_and_edited_here_keeps_the_file_and_asks(course: Course, keep: bool) -> None:
+def test_a_file_deleted_there_and_edited_here_stays_as_a_conflict(
+    course: Course, keep: bool
+) -> None:
     course.delete(f"{ONE}/README.md")
     course.delete(f"{ONE}/app/todos/router.py")
 
@@ -394,7 +396,9 @@ def test_deleted_there_and_edited_here_keeps_the_file_and_asks(course: Course, k
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_edited_there_and_deleted_here_places_the_edit_and_asks(course: Course, keep: bool) -> None:
+def test_a_file_edited_there_and_deleted_here_returns_as_a_conflict(
+    course: Course, keep: bool
+) -> None:
     course.delete(f"{TWO}/app/todos/router.py")
     course.write(f"{ONE}/app/todos/router.py", "routes = [1]\n")
 
