@@ -72,8 +72,8 @@ def build(environment: Path, *requirements: Path) -> Path:
             stamp.unlink(missing_ok=True)
             shutil.rmtree(environment, ignore_errors=True)
             _create(environment, *requirements)
-            # Deleted first and written last, so an interrupted build has no stamp and is made
-            # again.
+            # The stamp is deleted first and written last, so an interrupted build has none and is
+            # made again.
             stamp.write_text(wanted, encoding="utf-8")
     return python_of(environment)
 

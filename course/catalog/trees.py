@@ -168,7 +168,7 @@ def read_tree(root: Path, tree: str) -> Files:
     try:
         _, files = _rows(root, tree)
     except CourseError as error:
-        git(root, "rev-parse", "--git-dir")  # no repository at all is another message
+        git(root, "rev-parse", "--git-dir")  # without a repository the message is another one
         raise CourseError(
             f"git has no tree {tree}. In a shallow clone run `git fetch --unshallow`; in a full one"
             " it was never committed: fetch the branch that has it, or carry the edits by hand and"

@@ -3,7 +3,8 @@
 The statements of a test are SQL that SQLite and PostgreSQL both understand, with `?` for a
 parameter. A test that is about one of the two is marked `deployment(mode)`.
 
-psycopg is imported where PostgreSQL is asked: that takes longer than to import all of the harness.
+psycopg is imported only when a test uses PostgreSQL: its import takes longer than that of the whole
+harness.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class SQLiteFile:
 
 
 class PostgresDatabase:
-    """A database of a PostgreSQL server, at the app's address of it."""
+    """A database of a PostgreSQL server, at the address that the app uses."""
 
     def __init__(self, url: str) -> None:
         self.url = url

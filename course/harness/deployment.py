@@ -1,6 +1,6 @@
 """The form of the app under test: everything in one process (plain), or several processes (full).
 
-    pytest --stage 9                       SQLite, and what else an app needs in its own process
+    pytest --stage 9                       SQLite; the app does everything in one process
     pytest --stage 9 --deployment full     PostgreSQL, Redis, two API processes, a worker and beat
 
 In the full form a private server is one process with its own database and Redis, and no worker. Its
@@ -102,7 +102,7 @@ class Full:
         address = self._shared / "migrated-database"
         with FileLock(address.with_suffix(".lock")):
             if not address.exists():
-                # It goes with the server, which ends after the last worker.
+                # The database is deleted with the server, which ends after the last worker.
                 database = create_database(self._postgres_url)
                 address.write_text(self._migrate(server, database), encoding="utf-8")
         return address.read_text(encoding="utf-8")

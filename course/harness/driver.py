@@ -96,7 +96,7 @@ class Api:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, those of every driver made by `as_new_user` too."""
+        """Close the connections, also those of every driver that `as_new_user` made."""
         self._client.close()
 
     def as_new_user(self) -> Api:

@@ -117,7 +117,7 @@ def _spelling(name: str) -> str:
 
 
 def find_city(name: str, language: str | None = None) -> City | None:
-    """Return the city of this name: the English one, or one in the language (None: in any)."""
+    """Return the city with this name in English or in the language (None: in any language)."""
     spelling = _spelling(name)
     if spelling.startswith(SPRINGFIELD.lower() + " "):
         number = zlib.crc32(spelling.encode())
@@ -428,7 +428,7 @@ def _id_of(city: City) -> int:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One of the operations: `city_of` names the city for the counters, `error` words an error."""
+    """An operation: `city_of` names the city for the counters, `error` formats an error."""
 
     name: str
     answer: Callable[[Query, float], Answer]
@@ -815,7 +815,7 @@ Make it fail, and make it work again:
   curl -d mode=hang {url}{control}/mode
   curl -d mode=ok {url}{control}/mode
 
-More of it: {url}{control} and the beginning of course/harness/fake_weather.py. Ctrl-C stops it.
+More: {url}{control} and the beginning of course/harness/fake_weather.py. Ctrl-C stops it.
 """
 
 

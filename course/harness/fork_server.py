@@ -6,8 +6,8 @@ DIRECTORY holds the app, whose imports it looks up. FD is a Unix socket that lis
 a client sends there is a JSON object: `arguments` (what would follow `python -m`), `cwd`,
 `environment` and `log` (a file that gets the output). The first line of the answer is
 `{"pid": …}`. When that process has ended, a line `{"pid": …, "status": …}` follows, with the status
-as `os.waitpid` gives it. When the last client closes its connection, this process ends, not those
-that it started.
+as `os.waitpid` gives it. When the last client closes its connection, this process ends, and the
+processes that it started continue.
 
 The Python of a stage runs this file, so only the standard library and the stage's packages are
 available. It imports no module of the app: each program imports the app itself.
@@ -64,7 +64,7 @@ def import_packages(directory: Path) -> None:
                 names.update(f"{node.module}.{alias.name}" for alias in node.names)
     for name in sorted(names):
         if name.partition(".")[0] not in NOT_BEFORE_THE_FORK:
-            with contextlib.suppress(Exception):  # a function, not a module; or not there
+            with contextlib.suppress(Exception):  # a function and not a module, or missing
                 importlib.import_module(name)
 
 

@@ -1,9 +1,9 @@
 """Starts processes of a stage quickly, as forks of one that has imported the stage's packages.
 
 Importing FastAPI, SQLAlchemy and Celery takes most of the time of a server's start. The first start
-from an environment pays for it, all others begin after the imports (`fork_server.py`). Each is a
-process of its own all the same, with its own session, environment, log and signals. The workers of
-`pytest-xdist` share one fork server (`share`). Linux only: elsewhere, and for programs that are no
+from an environment pays for it, all others begin after the imports (`fork_server.py`). Each is
+still a separate process, with its own session, environment, log and signals. The workers of
+`pytest-xdist` share one fork server (`share`). Linux only: elsewhere, and for programs that are not
 Python modules, processes are started in the usual way.
 """
 
@@ -93,7 +93,7 @@ class ForkServer:
             return self._statuses.get(pid)
 
     def close(self) -> None:
-        """Close the connection: the fork server ends with its last one, its processes go on."""
+        """Close the connection. The fork server ends with its last one; its processes continue."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -125,7 +125,7 @@ def _connect(python: str, app: Path, directory: Path) -> socket.socket:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(address))
             listening.listen()
-            # Before the server starts: it ends with its last client, so there must be one.
+            # Connect before the server starts: it ends with its last client, so there must be one.
             client.connect(str(address))
             process = subprocess.Popen(
                 [python, "-P", str(_SCRIPT), str(app), str(listening.fileno())],
@@ -177,12 +177,12 @@ _directory: list[Path] = []
 
 
 def share(directory: Path) -> None:
-    """Use the fork servers of that directory: all processes that name it have them in common."""
+    """Use the fork servers of that directory, which all processes that name it share."""
     _directory[:] = [directory]
 
 
 def shared_directory() -> Path:
-    """Return where the sockets of the fork servers are: made, and removed at the end, by us."""
+    """Return the directory of the fork servers' sockets; create it, and remove it at the end."""
     if not _directory:
         share(Path(tempfile.mkdtemp(prefix="forks-")))  # only its owner may enter it
         atexit.register(shutil.rmtree, _directory[0], ignore_errors=True)

@@ -25,12 +25,12 @@ from course.catalog.trees import listed
 from course.harness.ports import free_port
 from course.harness.server import LaunchedServer
 
-# -P: the directory of the script is not searched for modules: it has a queue.py of its own.
+# -P keeps Python from searching the script's directory for modules: it has a queue.py of its own.
 UVICORN = ["-P", str(Path(__file__).with_name("quick_reload.py"))]
 COMMAND_DEADLINE = 180.0
 RELOAD_DEADLINE = 20.0
-# The lesson of stage 3 shows what a hash costs. Later lessons only pay for it: at each start of a
-# server, sign-up and sign-in.
+# The lesson of stage 3 shows what a hash costs. In later lessons the cost only slows down each
+# start, sign-up and sign-in.
 STAGE_OF_HASHES = 3
 QUICK_HASHES = {"BCRYPT_ROUNDS": "4"}
 MISSED_EDIT = 3.0  # uvicorn misses an edit in the first quarter of a second after a start
@@ -148,7 +148,7 @@ class Workplace:
             for path, before, after in edits_of(diff):
                 file = self.stage_directory / path
                 text = read(file)
-                assert text.count(before) == 1, f"not once in {path}:\n{before}"
+                assert text.count(before) == 1, f"must occur once in {path}:\n{before}"
                 file.write_text(text.replace(before, after), encoding="utf-8")
 
     def changed_files(self) -> str:

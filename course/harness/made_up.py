@@ -18,7 +18,7 @@ SEED = int(os.environ.get("TEST_SEED") or f"{datetime.now(UTC):%Y%m%d}")
 
 def made_up(examples: int) -> Callable[[Test], Test]:
     """Return a decorator for a test with `@given`: so many examples, from the seed."""
-    # Imported here: it takes a third of a second, and some need no more than the seed.
+    # Imported here: the import takes a third of a second, and some callers need only the seed.
     from hypothesis import HealthCheck, seed, settings
 
     def decorate(test: Test) -> Test:

@@ -56,7 +56,7 @@ pytest_plugins = [
 ]
 
 NOT_CHECKED = "not checked: needs control of the server process"
-_POLL = 0.02  # seconds between two looks at a server that is starting
+_POLL = 0.02  # seconds between two checks of a server that is starting
 SHORTENED = {"JOB_LEASE": "3"}  # seconds until a job of a killed server is taken up again
 OTHER_SECRET = "not checked: the server does not sign its tokens with the JWT_SECRET it was given"
 # With `--solution` there is a process, but its inside belongs to the learner.
@@ -94,7 +94,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         type=float,
         default=0.0,
-        help="wait so long for that server, which may be starting (default: not at all)",
+        help="how long to wait for that server, which may be starting (default: not at all)",
     )
     group.addoption(
         "--solution", metavar="FILE", help="the command that starts another instance of that server"
@@ -113,7 +113,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="only the tests of this requirement, such as 3.1 (may be given several times)",
     )
     group.addoption("--admin-username", metavar="NAME", help="an administrator of that server")
-    group.addoption("--admin-password", metavar="PASSWORD", help="and that one's password")
+    group.addoption("--admin-password", metavar="PASSWORD", help="the administrator's password")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -176,7 +176,7 @@ def pytest_keyboard_interrupt() -> None:
 def pytest_collection() -> Generator[None, object, object]:
     """Collect without the garbage collector: thousands of items stay, and it finds nothing.
 
-    It would look at all of them dozens of times, in each worker, and again at the end.
+    The collector would check all of them dozens of times, in each worker, and again at the end.
     """
     gc.disable()
     try:
@@ -211,11 +211,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class SharedForkServers:
-    """In the process that hands tests to workers: they import the stage's packages once for all."""
+    """In the process that hands out tests: one import of the packages serves all workers."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell each worker where the fork servers are, and whether it has files to itself."""
+        """Tell each worker where the fork servers are, and whether it runs whole files."""
         node.workerinput["fork_servers"] = str(shared_directory())
         node.workerinput["share_files"] = node.config.getoption("dist") == "loadgroup"
 

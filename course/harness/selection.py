@@ -110,7 +110,7 @@ def longest_file_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
 
 
 def scope_of(test: str) -> str:
-    """Return what is handed out as one: the class of a test, or the test itself."""
+    """Return the unit that one worker gets: the class of a test, or the test itself."""
     name, bracket, variant = test.partition("[")
     owner, _, _ = name.rpartition("::")
     return owner if "::" in owner else f"{name}{bracket}{variant}"
@@ -136,7 +136,7 @@ def _number_of_variant(item: pytest.Item) -> tuple[int, ...]:
 
 def _cost(item: pytest.Item) -> int:
     if takes_long(item):
-        # A test that may take long is given the time for it.
+        # A test that may take long gets a longer time limit.
         timeout = item.get_closest_marker("timeout")
         seconds = timeout.args[0] if timeout and timeout.args else 0
         return max(_COST["slow"], int(seconds / _TIMEOUT_OF_ONE_COST))
@@ -160,5 +160,5 @@ def _is_left_to_its_own_stage(item: pytest.Item, stage: Stage) -> bool:
 
 
 def _changes(stage: Stage, *beginnings: str) -> bool:
-    """Return whether the stage adds, changes or removes a file whose path begins so."""
+    """Return whether the stage adds, changes or removes a file with such a prefix in its path."""
     return any(path.startswith(beginnings) for path in stage.adds + stage.changes + stage.removes)

@@ -334,7 +334,7 @@ class LaunchedServer:
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                exit_code = self.kill()  # itself it is gone; its group may not be
+                exit_code = self.kill()  # the process is gone, but its group may not be
                 raise ServerDidNotStart(command, exit_code, self.log_since(mark))
             if _answers(port):
                 return

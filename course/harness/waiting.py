@@ -12,14 +12,14 @@ Result = TypeVar("Result")
 
 _POLL = 0.02
 _SLOWEST_POLL = 0.1
-_SHARE_OF_THE_WAIT = 0.05  # so much longer than needed a wait may take, and asks less often
+_SHARE_OF_THE_WAIT = 0.05  # a wait may take this much longer than needed, so it checks less often
 
 
 def eventually(check: Callable[[], Result], *, within: float = 5.0) -> Result:
     """Call `check` until it returns something true, and return that.
 
-    An `AssertionError` out of `check` counts as "not yet". After `within` seconds the last one is
-    raised, or one that says what `check` returned last.
+    An `AssertionError` out of `check` counts as "not yet". After `within` seconds it raises the
+    last one, or one with the last result of `check`.
     """
     began = time.monotonic()
     deadline = began + within

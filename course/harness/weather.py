@@ -45,7 +45,7 @@ class FakeWeather:
     def fail(self, mode: str, city: str | None = None, **fields: object) -> None:
         """Set a fault for requests; `course/harness/fake_weather.py` lists the modes.
 
-        `endpoint`, `times`, `seconds` and `retry_after` say which requests, and how.
+        `endpoint`, `times`, `seconds` and `retry_after` choose the requests and the fault.
         """
         given = {"mode": mode, "city": city} | fields
         form = {name: str(value) for name, value in given.items() if value is not None}

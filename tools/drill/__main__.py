@@ -88,7 +88,7 @@ async def _drill(directory: Path, numbers: Sequence[int], seconds: float) -> lis
     stack = Stack(directory, first_port=0, with_prometheus=False)
     results: list[Result] = []
     try:
-        stack.start()  # no thread: it would continue after a Ctrl-C
+        stack.start()  # not in a thread, which would continue after a Ctrl-C
         async with supervised(stack) as scene:
             for number in numbers:
                 title, drill = DRILLS[number]

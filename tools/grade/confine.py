@@ -112,7 +112,7 @@ def _quiet(plan: dict[str, Any], command: list[str]) -> subprocess.CompletedProc
 def _unix_listener(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
-    path.chmod(0o666)  # the directory is what keeps others out
+    path.chmod(0o666)  # the directory keeps others out
     listener.listen(512)
     return listener
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from course.catalog.stages import CourseError
 from tools.grade.limits import MIB, Limits
 
-NOBODY = 65534  # who a solution is where root grades
+NOBODY = 65534  # the user of a solution when root grades
 PATIENCE = 60  # seconds for a command of Docker's
 CONFINE = Path(__file__).with_name("confine.py")
 # Variables that Docker's client needs; the solution does not get them.

@@ -33,7 +33,7 @@ _NOTHING = ("[]", "{}", "set()", "()", "''")
 _EXTRA = re.compile(r"Left contains (?:one|\d+) more items?(?:, first extra item)?: (.+)")
 _DIFFERENT = re.compile(r"At index \d+ diff: (.+) != (.+)")
 _DIFFERENT_ITEMS = re.compile(r"(.+) != (.+)")
-_LISTED = 3  # lines behind a title
+_LISTED = 3  # lines after a title
 _READ = 4_000  # characters of what pytest says
 
 
@@ -67,7 +67,7 @@ def explain(error: BaseException, message: str) -> tuple[str, str]:
 
 
 def asked_last() -> str:
-    """Return the request without an answer, or else the last one."""
+    """Return the request that got no answer; otherwise the last request."""
     if UNANSWERED:
         return str(next(iter(UNANSWERED.values())))
     unanswered = [exchange for exchange in RECENT if exchange.status is None]
@@ -108,7 +108,7 @@ def is_of_a_socket(error: BaseException) -> bool:
 
 
 def got_of(exchange: Exchange | None, got: str) -> str:
-    """Return the actual result: a status with its body, or else the answer."""
+    """Return the actual result: a status with its body; otherwise the last answer."""
     if exchange is None or exchange.status is None:
         return got
     if not got or got == str(exchange.status):

@@ -225,7 +225,7 @@ def absent_stages(base_url: str, stage: int, profile: Profile) -> dict[int, str]
             except httpx.HTTPError:
                 continue  # it exists, but is broken
             if status == httpx.codes.NOT_FOUND:
-                absent[number] = f"there is no {path} here: an assignment alone"
+                absent[number] = f"there is no {path} here: this solution is one assignment"
     if 1 in absent and stage > FIRST_STAGE_WITH_A_DATABASE:
         absent[2] = absent[1]
     return absent
@@ -286,7 +286,7 @@ def _kept_alive(server: LearnersServer, ends: list[int | None]) -> Iterator[None
         yield
     finally:
         done.set()
-        # It may just be restarting the server; that ends with the server.
+        # The thread may be restarting the server now; it ends when the server ends.
         while watcher.is_alive():
             server.end()
             watcher.join(0.2)

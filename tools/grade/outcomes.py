@@ -95,7 +95,7 @@ def _readable(text: str) -> str:
 
 @dataclass(frozen=True)
 class GaveUp:
-    """Why the tests below a directory (empty: all) stopped, and after which test."""
+    """The reason why the tests below a directory (empty: all tests) stopped, and the last test."""
 
     directory: str
     why: str
@@ -107,8 +107,8 @@ class Suite:
     """All results of a run of pytest.
 
     `left_out` are tests that were not chosen, to save time; `craft` are all craft tests, chosen or
-    not. `gave_up` names tests that did not run through the server's fault; `broken` says why the
-    run ended through ours.
+    not. `gave_up` names tests that did not run because of the server; `broken` says which fault of
+    ours ended the run.
     """
 
     outcomes: tuple[Outcome, ...] = ()

@@ -240,12 +240,12 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Do not run a test that could only wait in vain."""
+        """Do not run a test that would only wait for its time limit."""
         suite = _suite_of(item)
         craft_waits = self._is_craft(item) and self._craft_hangs[suite] >= MOST_CRAFT_HANGS
         if suite in self._given_up or craft_waits:
             self._not_run.add(item.nodeid)
-            pytest.skip("it could only wait in vain")
+            pytest.skip("it would only wait for its time limit")
 
     def _is_current(self, item: pytest.Item) -> bool:
         """Return whether it belongs to the stage's own suite or to a row of that stage."""
@@ -259,7 +259,7 @@ class Recorder:
             return
         self._hangs[suite] += 1
         if self._hangs[suite] >= (MOST_LATER_HANGS if self._given_up else MOST_HANGS):
-            why = f"the server let {self._hangs[suite]} tests wait in vain"
+            why = f"{self._hangs[suite]} tests got no answer in time"
             write_event(self._events, "gave_up", directory=f"{suite}/", why=why, at=item.nodeid)
             self._given_up.add(suite)
 

@@ -17,8 +17,8 @@ from tools.grade.results import Change, Grade, Row, Score, Status, Suggestion
 from tools.grade.words import say, say_value, tell
 
 WIDTH = 100
-SENTENCES = 2  # of the contract that are shown of a test
-SENTENCE = 200  # characters that are shown of one
+SENTENCES = 2  # sentences of the contract that are shown for a test
+SENTENCE = 200  # characters that are shown of one sentence
 # A server's output must not move the reader's cursor.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLOURS: dict[Status, str] = {

@@ -289,7 +289,7 @@ def _judge_one(
     """Return the row, `blocked` if that is possible, and the rows that it waits for."""
     ran = [outcome for outcome in outcomes if outcome.verdict in ("passed", "failed")]
     failed = [outcome for outcome in outcomes if outcome.verdict == "failed"]
-    # Failures of this row itself come first, failures by a TODO last.
+    # Failures of this row itself come first, failures that a TODO causes come last.
     failures = tuple(sorted(failed, key=lambda f: (not f.is_about(row.id), bool(f.todo))))
     row = replace(row, failures=failures, run=len(ran))
     broken = [outcome for outcome in outcomes if outcome.verdict == "error"]

@@ -145,7 +145,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--sandbox-read", metavar="DIR", type=Path, action="append", default=[],
-        help="another directory that it may read, such as that of its language (may be repeated)",
+        help="a further directory that the solution may read, such as its language's (repeatable)",
     )  # fmt: skip
     group.add_argument(
         "--sandbox-image", metavar="IMAGE",
@@ -271,7 +271,7 @@ def environment_inside(
 
 
 def programs_of(command: Sequence[str], directory: Path) -> list[Path]:
-    """Return the directory of a command that was given as a whole path; it must be readable."""
+    """Return the directory of a command that was given as a full path; it must be readable."""
     program = Path(command[0])
     if not program.is_absolute() or program.is_relative_to(directory):
         return []
@@ -285,7 +285,7 @@ def check_directory(directory: Path) -> None:
     # A stranger may replace their directory with a link.
     ways = directory.parents if not directory.is_absolute() else ()
     if any(way.is_symlink() for way in (directory, *ways)):
-        raise CourseError(f"--sandbox: {directory} is a symbolic link: name what it points to")
+        raise CourseError(f"--sandbox: {directory} is a symbolic link: name its target")
     if ROOT.is_relative_to(directory.resolve()):
         raise CourseError(
             f"--sandbox: {directory} holds the course: move the solution to another directory"

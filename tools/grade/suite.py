@@ -26,7 +26,7 @@ from tools.grade.progress import Progress
 QUICK_VARIANTS = (6, 1)  # of the stage's own suite, of each earlier one
 QUICK_TEST = 15.0  # seconds for one test
 THOROUGH_TEST = 90.0
-QUICK_RUN = 420.0  # seconds for all of them: a server that is slow and not dead
+QUICK_RUN = 420.0  # seconds for all of them: the server may be slow and still work
 THOROUGH_RUN = 1800.0
 LAST_LINES = 15
 LOOKS_EVERY = 0.1  # seconds

@@ -374,9 +374,9 @@ class Loop:
         row = self.current
         paths = parts.reset(self._stage, self._directory, row.id) if row else []
         if not paths:
-            self._tell("Nothing to put back.")
+            self._tell("Nothing to restore.")
             return
-        text = "Put back as the starter has it: {paths}. Your text is in {kept}."
+        text = "Restored from the starter: {paths}. Your text is in {kept}."
         self._tell(text, paths=", ".join(paths), kept=parts.KEPT.as_posix())
 
 

@@ -129,7 +129,7 @@ def reset(stage: Stage, directory: Path, row: str) -> list[str]:
 
 
 def _put_back(theirs: str | None, starter: str, names: Sequence[str]) -> str:
-    """Return a file in which these functions are the starter's; the starter's file if it must."""
+    """Return a file in which these functions are the starter's, or else the whole starter file."""
     if theirs is None or not names:
         return starter
     try:

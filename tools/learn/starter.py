@@ -57,14 +57,14 @@ ADDED_TO_MAIN = (
 # The starter's page links to the lesson, so the lesson and its pictures are not copied.
 LEFT_OUT = ("README.md", "gallery.png", "chat.png")
 
-UNFINISHED = '''"""What is left to do answers 501 and says so. Delete this file when nothing is."""
+UNFINISHED = '''"""Each part that is left to do answers 501. Delete this file when all are done."""
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 
 def answer_unfinished(app: FastAPI) -> None:
-    """Give the application an answer for what raises `NotImplementedError`."""
+    """Give the application an answer for a handler that raises `NotImplementedError`."""
 
     @app.exception_handler(NotImplementedError)
     async def answer_todo(_request: Request, error: NotImplementedError) -> Response:

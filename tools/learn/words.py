@@ -25,10 +25,10 @@ _RUSSIAN = {
     "To see the solution before the row passes, ask once more.": (
         "Решение до прохождения: спросите ещё раз."
     ),
-    "Put back as the starter has it: {paths}. Your text is in {kept}.": (
+    "Restored from the starter: {paths}. Your text is in {kept}.": (
         "Возвращено как в заготовке: {paths}. Ваш текст в {kept}."
     ),
-    "Nothing to put back.": "Возвращать нечего.",
+    "Nothing to restore.": "Возвращать нечего.",
     "All rows of stage {number} pass. Next: python3 noxfile.py learn {next}": (
         "Все требования этапа {number} выполнены. Дальше: python3 noxfile.py learn {next}"
     ),

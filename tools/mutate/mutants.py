@@ -29,7 +29,7 @@ from tools.mutate.workbench import Outcomes, SuiteBroke, run_tests, workbench
 
 MUTANTS = Path(__file__).with_name("mutants.toml")
 MATRIX = ROOT / "docs" / "kill-matrix.md"
-IN_CONTAINERS = "tests/compose/"  # these take minutes, and Docker
+IN_CONTAINERS = "tests/compose/"  # these take minutes and need Docker
 
 # The first characters of the rows' ids.
 PARTS = {str(number): f"Stage {number}" for number in range(1, 9)}
@@ -57,7 +57,7 @@ class Mutant:
         """Return the source with the mistake; raise `CourseError` if it does not fit."""
         found = source.count(self.old)
         if found != 1:
-            raise CourseError(f"{self.id}: {self.file} has {found} times what it is to replace")
+            raise CourseError(f"{self.id}: {self.file} has `old` {found} times, not once")
         mutated = self._imported(source).replace(self.old, self.new)
         if self.file.endswith(".py"):
             try:

@@ -63,7 +63,7 @@ class Variant:
         file = directory / self.file
         source = file.read_text(encoding="utf-8")
         if source.count(self.old) != 1:
-            raise CourseError(f"{self.id}: {self.file} does not have the text once")
+            raise CourseError(f"{self.id}: {self.file} does not have `old` exactly once")
         file.write_text(source.replace(self.old, self.new), encoding="utf-8")
 
 

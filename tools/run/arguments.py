@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 
 def nox_arguments(words: Sequence[str]) -> list[str]:
-    """Return what nox is given for the words of a person.
+    """Return the arguments of nox for the words that a person typed.
 
     Words that begin with a session's name, such as `starter 3 ../mine`, become nox's own form,
     `-s starter -- 3 ../mine`. Words that begin with an option are in that form already.

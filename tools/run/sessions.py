@@ -112,9 +112,7 @@ class Proof:
             before = "" if seconds is None else f", {seconds:.0f} s the last time"
             session.log(f"{name}{place_in_run(session)}{before}")
         else:
-            session.log(
-                f"{name}: {receipt}, none of its inputs has changed (--fresh: run all the same)"
-            )
+            session.log(f"{name}: {receipt}, none of its inputs has changed (--fresh: run anyway)")
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -223,7 +221,7 @@ def check_structure(session: nox.Session) -> None:
 
 
 def run_quick(session: nox.Session) -> None:
-    """Check the style, the types and the stages of what differs from `main`."""
+    """Check the style, the types and the stages of every change since `main`."""
     paths = changed_paths(ROOT, *session.posargs[1:2])
     found = touched(STAGES, paths)
     names = ", ".join(stage.name for stage in (*found.changed, *found.synced))

@@ -109,7 +109,7 @@ def _show(stack: Stack, wishes: Wishes) -> None:
     print(f"The administrator is `admin`; the password is in {stack.secrets_file}.")
     if not shutil.which("prometheus"):
         print("Prometheus is not on the PATH, so the stack runs without it.")
-    print("Ctrl-C ends all of it; what is stored stays.\n", flush=True)
+    print("Ctrl-C ends all of it; stored data stays.\n", flush=True)
     while not wishes.look():
         terminal.show_new_lines()
         for part in stack.ended():

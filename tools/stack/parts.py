@@ -152,7 +152,7 @@ class Parts:
 
         def before_start() -> None:
             remove_sign_of_life()
-            for file in metrics.iterdir():  # of ended processes
+            for file in metrics.iterdir():  # files of ended processes
                 file.unlink()
 
         worker.before_start = before_start

@@ -132,8 +132,8 @@ def _check_free(ports: Ports) -> None:
                 probe.bind(("127.0.0.1", port))
             except (OSError, OverflowError) as error:
                 raise CourseError(
-                    f"port {port} (for {name.replace('_', '-')}) cannot be had: {error}\n"
-                    f"Take six others in a row: --port {port + 100}"
+                    f"port {port} (for {name.replace('_', '-')}) is not available: {error}\n"
+                    f"Choose six others in a row: --port {port + 100}"
                 ) from error
 
 

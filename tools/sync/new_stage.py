@@ -103,7 +103,7 @@ def make_stage(directory: str, root: Path = ROOT) -> Stage:
     home, suite = root / directory, root / "tests" / f"stage{number:02}"
     for place in (home, suite):
         if place.exists():
-            raise CourseError(f"{place.name} is there already")
+            raise CourseError(f"{place.name} exists already")
     title = name[1].replace("_", " ").capitalize()
     words = {
         "number": number,

@@ -101,7 +101,7 @@ def read_documents(
                 ).returncode
                 end = f"exit status {code}"
             except subprocess.TimeoutExpired:
-                end = f"importing app.main took over {DEADLINE_SECONDS:.0f} s"
+                end = f"importing app.main took more than {DEADLINE_SECONDS:.0f} s"
         answers = [json.loads(line) for line in output.read_bytes().splitlines()]
         last = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     documents: dict[Stage, Document | str] = {}

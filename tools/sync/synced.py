@@ -63,7 +63,7 @@ class Pending:
     before: Files
     result: Files
     conflicts: dict[str, str] = field(default_factory=dict)  # path: kind
-    told: bool = False  # the user has seen the conflicts; the next run takes the answer
+    told: bool = False  # the user has seen the conflicts; the next run reads the resolved files
     aborting: bool = False
 
 

@@ -81,7 +81,7 @@ def test_the_page_shows_the_results() -> None:
 def test_a_variant_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "todos.mjs").write_text("new", encoding="utf-8")
     variant = Variant("v", "1.1", 1, "todos.mjs", "old", "new", "Why.")
-    with pytest.raises(CourseError, match=r"v: todos\.mjs does not have the text once"):
+    with pytest.raises(CourseError, match=r"v: todos\.mjs does not have `old` exactly once"):
         variant.apply(tmp_path)
 
 

@@ -341,7 +341,7 @@ def test_a_port_that_is_taken_is_named(
         port = other.getsockname()[1]
         options = ["--data", str(tmp_path / "data"), "--port", str(port)]
         assert run(stack_command.main, options, ROOT) == 2
-    assert f"port {port} (for api-1) cannot be had" in capsys.readouterr().err
+    assert f"port {port} (for api-1) is not available" in capsys.readouterr().err
 
 
 def test_prometheus_gets_the_rules_and_the_ports_of_this_machine() -> None:
