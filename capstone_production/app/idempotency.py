@@ -59,7 +59,7 @@ class Idempotency:
         self._claimed: IdempotencyKey | None = None
 
     async def replay(self, *asked_for: object) -> Response | None:
-        """Return the first answer, or None: then the caller executes it in this transaction.
+        """Return the first answer, or None: the caller then executes the request itself.
 
         Call this before any write, because it may roll back. `asked_for` is the validated input. A
         different input than the first time gets 422.
@@ -94,7 +94,7 @@ class Idempotency:
         return Response(first.body, first.status, headers, media_type="application/json")
 
     def keep(self, made: object, schema: type[BaseModel], *, status: int, location: str) -> None:
-        """Keep the answer, `made` in the form of `schema`; the transaction commits it."""
+        """Keep `made`, in the form of `schema`, as the answer; the transaction commits it."""
         if self._claimed is not None:
             answer = schema.model_validate(made, from_attributes=True)
             self._claimed.status = status

@@ -62,7 +62,7 @@ from app.weather.upstream import open_client
 from app.workarounds.startup_errors import StartupErrorMiddleware
 from app.workarounds.uvicorn_websockets import log_clients_mistakes_quietly
 
-ABANDONED_AFTER = 600  # seconds without a new byte, then no server works on an upload any more
+ABANDONED_AFTER = 600  # after these seconds without a new byte, no server works on an upload
 
 
 class AppState(TypedDict):
@@ -120,7 +120,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
             count_jobs = JobGauges(monitor).refresh
             gauges = Gauges(engine, redis, settings.media_dir, count_jobs)
             await stack.enter_async_context(gauges.running())
-            gc.freeze()  # these objects stay for good; a collection of them would take 0.1 s
+            gc.freeze()  # these objects stay until the end; a collection of them would take 0.1 s
             yield {
                 "settings": settings,
                 "engine": engine,

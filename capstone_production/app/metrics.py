@@ -105,7 +105,7 @@ class Gauges:
             await look()
 
     async def look_at_disk(self) -> None:
-        """Set the gauges of the disk, in a thread, since a disk may not answer."""
+        """Set the gauges of the disk, in a thread, since a disk may hang."""
         usage = await to_thread.run_sync(shutil.disk_usage, self._media_dir)
         DISK_FREE.set(usage.free)
         DISK_SIZE.set(usage.total)

@@ -1,7 +1,7 @@
 """A process that is stuck ends itself, so that its supervisor starts a new one.
 
 Docker restarts a container that has ended, but not one that hangs. A restart is the only help for a
-process with a blocked event loop, or for a Celery whose connection is lost for good. After
+process with a blocked event loop, or for a Celery whose connection never returns. After
 `STUCK_AFTER` seconds without a sign of life, the process writes the stacks of all threads to the
 log, and ends. Other processes repeat its work, as after any crash. A database or Redis that is down
 does not end a process, because a new one would not have it either.

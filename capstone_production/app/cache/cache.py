@@ -179,7 +179,7 @@ class Cache:
     async def _wait_for_turn(self, namespace: str, key: str) -> tuple[bytes, bytes | None] | None:
         """Return the generations and the value; the value is None when this call has to load it.
 
-        Returns None when Redis cannot answer: then each caller loads.
+        Returns None when Redis cannot answer; then each caller loads the value.
         """
         give_up_at = time.monotonic() + LOAD_WITHIN
         while self._shared and self._connected.is_set():

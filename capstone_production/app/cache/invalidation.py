@@ -43,8 +43,8 @@ def watched(cache: Cache) -> Iterator[None]:
             note(state.session, state.execution_options.get("cached_in", EVERYTHING))
 
     def forget_here(session: Session, transaction: SessionTransaction) -> None:
-        # This also runs after a rollback. It is harmless, so no code has to tell commit and
-        # rollback apart.
+        # This also runs after a rollback. It is harmless, so no code has to distinguish commit and
+        # rollback.
         if transaction.parent is None:
             changed = session.info.pop(CHANGED, set())
             cache.invalidate_here(changed)

@@ -69,7 +69,7 @@ async def chat(websocket: WebSocket) -> None:
     except* WebSocketDisconnect:
         pass  # the client has left, perhaps before it was accepted
     except* TimeoutError:
-        # The client may be gone already, or may not read the closing frame.
+        # The client may be gone already, or may never read the closing frame.
         with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await websocket.close(connection.close_code)

@@ -166,6 +166,6 @@ class MediaCheck:
         self._directory = directory
 
     async def __call__(self) -> None:
-        """Check the directory in a thread, since a disk may not answer."""
+        """Check the directory in a thread, since a disk may hang."""
         if not await to_thread.run_sync(os.access, self._directory, os.W_OK | os.X_OK):
             raise OSError(f"MEDIA_DIR: {self._directory} is not writable")

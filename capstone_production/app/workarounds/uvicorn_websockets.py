@@ -25,7 +25,7 @@ NOT_UTF_8 = "Invalid UTF-8 sequence received from client."
 def bound_memory(protocol: object) -> None:
     """Drop the connection when its client makes uvicorn's `protocol` grow without limit."""
     if not isinstance(protocol, WebSocketsSansIOProtocol):
-        return  # another server or library: it may not have these faults
+        return  # another server or library, perhaps without these faults
     transport = protocol.transport
     answer_ping, keep_part = protocol.handle_ping, protocol.handle_cont
     unread = 0

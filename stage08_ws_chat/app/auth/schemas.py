@@ -49,7 +49,7 @@ Password = Annotated[
     AfterValidator(check_password),
     Field(
         examples=["correct horse"],
-        # /docs shows this: JSON Schema cannot state a number of bytes, nor NFC.
+        # /docs shows this text, as JSON Schema cannot state a number of bytes or NFC.
         json_schema_extra={
             "minLength": PASSWORD_MIN_CHARACTERS,
             "maxLength": PASSWORD_MAX_BYTES,

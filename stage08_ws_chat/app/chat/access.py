@@ -75,7 +75,7 @@ class HideTokens(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Remove the queries that may contain a token, and keep every record."""
         record.msg = hide_token(record.msg)
-        # Change each value by itself: uvicorn's formatter needs all of them.
+        # Keep the number of values, which uvicorn's formatter needs.
         if isinstance(record.args, tuple):
             record.args = tuple(hide_token(argument) for argument in record.args)
         return True
