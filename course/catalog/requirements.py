@@ -159,7 +159,7 @@ def page(requirements: Iterable[Requirement]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the problems, or the map, or that all is well; return the exit code."""
+    """Print the problems, or the map, or a line without problems; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m course.catalog.requirements",
         description=__doc__,

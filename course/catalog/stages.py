@@ -62,7 +62,7 @@ def load_course(root: Path = ROOT) -> list[Stage]:
 
 
 def _check_fields(row: Mapping[str, Any]) -> None:
-    """Raise `CourseError` for a row that lacks a field or has one that no stage has."""
+    """Raise `CourseError` for a row with a missing or an unknown field."""
     name = row.get("directory", f"stage {row.get('number', '?')}")
     missing = [one.name for one in fields(Stage) if one.default is MISSING and one.name not in row]
     if missing:

@@ -207,7 +207,7 @@ class SharedPostgres:
 
 
 def _shared_postgres(config: pytest.Config) -> str | None:
-    """Return the address of the server that all workers share, in such a worker."""
+    """Return the address of the server that all workers share, if this process is such a worker."""
     address: str | None = getattr(config, "workerinput", {}).get("postgres_url")
     return address
 

@@ -15,7 +15,7 @@ the cities of `CITIES` by their names in some languages, and every Springfield: 
 
 How to make it fail:
 
-    curl -d mode=hang http://127.0.0.1:8090/__control__/mode                    until told otherwise
+    curl -d mode=hang http://127.0.0.1:8090/__control__/mode                    until it is changed
     curl -d mode=error-500 -d times=1 -d endpoint=forecast …/__control__/mode   the next one only
     curl -d mode=rate-limit -d retry_after=30 -d city=London …/__control__/mode
     curl -d mode=ok …/__control__/mode                                          all is well again
@@ -63,7 +63,7 @@ SPRINGFIELD = "Springfield"
 HUGE = 10 * 1024 * 1024  # bytes
 BOMB = 256 * 1024 * 1024  # bytes, unpacked
 DRIP = 1.0  # seconds between two bytes
-SLOW = 3.0  # seconds, unless told otherwise
+SLOW = 3.0  # seconds by default
 _LONGEST_CONTROL_BODY = 64 * 1024
 
 Query = Mapping[str, str]

@@ -73,7 +73,7 @@ class Ledger:
         return [status for (status,) in self._database.query(statement, _hex(job_id))]
 
     def status(self, job_id: str) -> str:
-        """Return the status in the job's row now."""
+        """Return the present status in the job's row."""
         statement = "SELECT status FROM jobs WHERE id = ?"
         ((status,),) = self._database.query(statement, _hex(job_id))
         return str(status)

@@ -24,7 +24,7 @@ def made_up(examples: int) -> Callable[[Test], Test]:
     def decorate(test: Test) -> Test:
         bounded = settings(
             max_examples=examples,
-            deadline=None,  # a busy machine is no fault of the app
+            deadline=None,  # a busy machine is not a fault of the app
             database=None,
             print_blob=True,
             # All examples of a test ask the same server, as the same user.

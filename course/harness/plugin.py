@@ -122,7 +122,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "until(stage, successor): the requirement ends after that stage; `successor` replaces it.",
     )
-    config.addinivalue_line("markers", "users: tells users apart; a server may have none.")
+    config.addinivalue_line("markers", "users: needs different users; a server may have none.")
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     try:
@@ -187,7 +187,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Remove tests that do not apply to the stage yet or any more, or that it need not repeat."""
+    """Remove the tests that do not apply to the stage, and those that it need not repeat."""
     stage, suites = config.stash[_STAGE], config.stash[_SUITES]
     chosen = config.stash[_OF_ROWS]
     kept: list[pytest.Item] = []
@@ -348,7 +348,7 @@ launch.__doc__ = "A maker of private servers, for tests that stop, kill or misco
 launch_for_module = pytest.fixture(_launch, scope="module", name="launch_for_module")
 launch_for_module.__doc__ = "The same, for servers that the tests of one file share."
 launch_for_session = pytest.fixture(_launch, scope="session", name="launch_for_session")
-launch_for_session.__doc__ = "The same, for servers that all tests share."
+launch_for_session.__doc__ = "Like `launch`, for servers that all tests share."
 
 
 @pytest.fixture(scope="session")

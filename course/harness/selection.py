@@ -119,8 +119,8 @@ def scope_of(test: str) -> str:
 def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     """Return the items with the most expensive scope first; those of one file stay close.
 
-    For workers that share the files: a test of a minute that begins last keeps one of them busy
-    while the others have nothing left to do.
+    For workers that share the files: a test that takes a minute and begins last keeps one of them
+    busy while the others have nothing left to do.
     """
     in_order = list(items)
     cost = Counter[str]()

@@ -236,7 +236,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
         with_chunk(png_of(8, GREY), chunk(b"gAMA", bytes(4)) + chunk(b"IDAT", b"")),
         PNG,
     ),
-    "a PNG with an unknown part that may not be skipped": (
+    "a PNG with an unknown part that must not be skipped": (
         with_chunk(LONG_PNG, chunk(b"TUNA", b"")),
         PNG,
     ),

@@ -71,7 +71,7 @@ def test_a_socket_without_a_token_is_refused(api: Api) -> None:
 
 
 def unsigned(claims: dict[str, Any], _secret: str) -> str:
-    """Return an unsigned token whose header says so."""
+    """Return an unsigned token whose header says that it is unsigned."""
     token = forge(claims, "", header={"alg": "none", "typ": "JWT"})
     return token.rpartition(".")[0] + "."
 
@@ -124,7 +124,7 @@ def test_a_socket_with_an_invalid_token_is_refused(
         pytest.skip("not checked: the server rejects every token that it did not issue itself")
     token = make(claims, secret)
     assert refusal(api, header=f"Bearer {token}") in REFUSED
-    if "=" not in token:  # the name of a subprotocol may not contain it
+    if "=" not in token:  # the name of a subprotocol must not contain it
         assert refusal(api, subprotocols=["bearer", token]) in REFUSED
     assert refusal(api, query=f"?token={quote(token)}") in REFUSED
 

@@ -99,7 +99,7 @@ async def fill_the_pool(scene: Scene, clients: Clients) -> str:
         crowd = [asyncio.create_task(clients.try_once(number % 2)) for number in range(CROWD)]
         await asyncio.sleep(LOCKED_FOR)
     stored = sum(await asyncio.gather(*crowd))
-    return f"of a crowd of {CROWD}, {stored} were served and {CROWD - stored} told to come back"
+    return f"of a crowd of {CROWD}, {stored} were served and {CROWD - stored} asked to try again"
 
 
 async def _seconds_until_ready(scene: Scene, number: int) -> float:

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     listener = socket.create_server((LOOPBACK, int(port)), backlog=512)
     if "docker" in plan:
         return _in_docker(plan, listener, port, command)
-    for file in plan["cgroups"]:  # what we start is in the groups, too
+    for file in plan["cgroups"]:  # the processes that we start are in the groups, too
         Path(file, "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
     process, child = _start([*plan["bubblewrap"], "--", *plan["limits"], *command])
     try:

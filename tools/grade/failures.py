@@ -34,7 +34,7 @@ _EXTRA = re.compile(r"Left contains (?:one|\d+) more items?(?:, first extra item
 _DIFFERENT = re.compile(r"At index \d+ diff: (.+) != (.+)")
 _DIFFERENT_ITEMS = re.compile(r"(.+) != (.+)")
 _LISTED = 3  # lines after a title
-_READ = 4_000  # characters of what pytest says
+_READ = 4_000  # characters of pytest's message
 
 
 def explain(error: BaseException, message: str) -> tuple[str, str]:

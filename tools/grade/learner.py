@@ -36,9 +36,7 @@ from course.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
 from tools.grade.outcomes import log_end
 from tools.grade.sandbox import Sandbox
 
-FAKE_WEATHER = (
-    "http://127.0.0.1:8090"  # where `python3 noxfile.py fake-weather` is unless told otherwise
-)
+FAKE_WEATHER = "http://127.0.0.1:8090"  # the default address of `python3 noxfile.py fake-weather`
 ANSWERS_WITHIN = 5.0  # seconds, for a server that should be up
 MOST_RESTARTS = 20
 LOG_LINES = 20

@@ -213,7 +213,7 @@ def bubblewrap_arguments(
     files: Mapping[str, Path],
     limits: Limits,
 ) -> list[str]:
-    """Return the arguments of bubblewrap: the sandbox sees only what they name."""
+    """Return the arguments of bubblewrap: the sandbox sees only the paths that they name."""
     small = str(limits.memory_files)
     words = [*_NAMESPACES, "--hostname", "sandbox", "--uid", "1000", "--gid", "1000"]
     for name in (*_SYSTEM, *_SYSTEM_FILES):
@@ -379,7 +379,7 @@ def control_groups(limits: Limits, root: Path = CGROUPS) -> Iterator[Groups]:
                 made.append(group)
                 for name, value in settings.items():
                     (group / name).write_text(str(value), encoding="ascii")
-            except OSError:  # we may not create it
+            except OSError:  # we have no permission to create it
                 _remove(made)
                 made.clear()
                 break

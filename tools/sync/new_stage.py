@@ -94,7 +94,7 @@ def test_the_documentation_lists_the_operations(api: Api) -> None:
 
 
 def make_stage(directory: str, root: Path = ROOT) -> Stage:
-    """Make the stage and return it; `CourseError` when the name cannot be that of the next one."""
+    """Make the stage and return it; `CourseError` when the name does not fit the next one."""
     stages = load_course(root)
     last, number = stages[-1], len(stages) + 1
     name = re.fullmatch(rf"stage{number:02}_([a-z0-9_]+)", directory)

@@ -50,8 +50,8 @@ class Watch:
         reported = message.text.startswith("Failed to load resource")
         if reported and (url in self._called or urlsplit(url).path == "/favicon.ico"):
             return
-        # A picture that is deleted during its download ends early. That is no mistake, since a
-        # moment earlier it would be 404. Other tests check the pixels.
+        # A picture that is deleted during its download ends early. That is not a mistake: after a
+        # slightly earlier deletion the answer would be 404. Other tests check the pixels.
         deleted = "ERR_CONTENT_LENGTH_MISMATCH" in message.text or "404" in message.text
         if reported and deleted and url.endswith("/file"):
             return

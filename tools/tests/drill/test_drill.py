@@ -1,4 +1,4 @@
-"""The drills' checker finds what was lost and what was doubled (a real drill: `test_stack.py`)."""
+"""The drills' checker finds lost and doubled texts (a real drill: `test_stack.py`)."""
 
 from __future__ import annotations
 

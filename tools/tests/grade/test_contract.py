@@ -122,7 +122,7 @@ def test_every_contract_test_has_a_hint_in_both_languages(tests: list[dict[str, 
         if not test["is_craft"] and not test["test"].startswith("tests/capstone")
     }
     assert sorted(grading - known.keys()) == [], "write a hint into tools/grade/test-hints.toml"
-    assert sorted(known.keys() - grading) == [], "there is no such test that grades"
+    assert sorted(known.keys() - grading) == [], "there is no graded test of this name"
     for test, hint in known.items():
         assert hint["en"] != hint["ru"], test
         assert len(hint["en"].split()) <= 32, test

@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 STAGES = load_course()
 FIRST = find_stage(STAGES, "1")
 REFERENCE = find_stage(STAGES, "3")  # the first one with users
-LAST = find_stage(STAGES, "8")  # what comes after it has no assignment of its own
+LAST = find_stage(STAGES, "8")  # the capstone after it has no assignment
 FOREIGN = 500  # todos of somebody else
 PATIENT = ("--answer-within=20",)  # other tests run beside it
 IMPATIENT = ("--answer-within=0.5", "--start-within=2")
@@ -299,7 +299,7 @@ def test_each_change_starts_a_grade_also_one_during_a_grade(tmp_path: Path) -> N
     end = threading.Event()
     news = changes(tmp_path, [tmp_path / "report.json"], end)
 
-    next(news)  # the first grade begins, whatever there is
+    next(news)  # the first grade begins without a change
     (tmp_path / "main.py").write_text("edited = 1\n", encoding="utf-8")  # meanwhile
     assert next(news)
     (tmp_path / "report.json").write_text("{}", encoding="utf-8")

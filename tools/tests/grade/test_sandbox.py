@@ -142,7 +142,7 @@ class TestAttacks:
             f"{directory}/course-{os.getpid()}"
             for directory in ("/usr", "/etc", "/dev", "", "/proc")
         ]
-        prisoner.attack("write", [str(path) for path in ours[:1]])  # in memory, where it may
+        prisoner.attack("write", [str(path) for path in ours[:1]])  # in memory: allowed
         assert not ours[0].exists()
         assert prisoner.attack("write", new) == []
         machine = ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/usr/bin/env"]

@@ -63,7 +63,7 @@ def starter_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Stage], Pa
 
 
 def rows_of(stage: Stage) -> list[Requirement]:
-    """Return the rows that a stage adds to the course; the repository's own are no exercise."""
+    """Return the rows that a stage adds; rows about the repository are not exercises."""
     section = f"{stage.number}."
     return [row for row in load_requirements() if row.id.startswith(section)]
 

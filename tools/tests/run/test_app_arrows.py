@@ -1,6 +1,6 @@
-"""Imports run one way in the app of each stage: features stand on what they share, never back.
+"""Imports run one way in every app: features import shared modules, which import no feature.
 
-A feature is a folder with a router. `auth` is the one that others may know: it says who a user is.
+A feature is a folder with a router. Other features may import only `auth`, which defines users.
 """
 
 import ast
@@ -14,7 +14,7 @@ from course.catalog.stages import ROOT, Stage, load_course
 
 Arrow = tuple[str, str]
 
-# A program starts with each of these, so they know every feature, and nothing knows them.
+# A program starts with each of these, so they import every feature, and no module imports them.
 ENTRIES = {"app.main", "app.jobs.worker"}
 TABLES = "app.models"  # knows every table, for the programs and for Alembic
 KNOWS_USERS = "app.dependencies"  # for the handlers of all features
@@ -37,7 +37,7 @@ def name_of(path: Path) -> str:
 
 
 def arrows(modules: dict[str, ast.Module], *, at_start: bool = False) -> Iterator[Arrow]:
-    """Yield each module with one that it imports; `at_start`: only as it is imported itself."""
+    """Yield each pair of a module and its import; `at_start`: only imports outside of functions."""
     for name, tree in modules.items():
         for node in tree.body if at_start else ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module:
@@ -49,7 +49,7 @@ def arrows(modules: dict[str, ast.Module], *, at_start: bool = False) -> Iterato
 
 
 def feature_of(module: str, modules: dict[str, ast.Module]) -> str | None:
-    """Return the feature that a module belongs to, None for what features share."""
+    """Return the feature that a module belongs to, None for a shared module."""
     folder = ".".join(module.split(".")[:2])
     return folder if f"{folder}.router" in modules else None
 

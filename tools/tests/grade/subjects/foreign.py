@@ -192,7 +192,7 @@ def number(request: web.Request, name: str, default: int, least: int, most: int)
     """Return a whole number of the query."""
     given = request.query.get(name, str(default))
     if not re.fullmatch(r"[0-9]{1,19}", given) or not least <= int(given) <= most:
-        raise invalid(["query", name], f"This is no whole number from {least} to {most}.")
+        raise invalid(["query", name], f"This is not a whole number from {least} to {most}.")
     return int(given)
 
 
