@@ -156,7 +156,7 @@ def servers_by_value(launch_for_module: Launch) -> dict[str, LaunchedServer]:
 @pytest.mark.requirement("6.5")
 @pytest.mark.own_stage
 @pytest.mark.parametrize("name", RETRY_AFTER_VALUES)
-def test_the_wait_follows_a_reasonable_retry_after(
+def test_a_reasonable_retry_after_is_followed(
     servers_by_value: dict[str, LaunchedServer], fake_weather: FakeWeather, name: str
 ) -> None:
     wish, (at_least, at_most) = RETRY_AFTER_VALUES[name]

@@ -74,7 +74,7 @@ class IfMatch:
         self._tags = lines and [tag.strip() for line in lines for tag in line.split(",")]
 
     def check(self, thing: Thing, as_json: Callable[[Thing], bytes]) -> bool:
-        """Return whether the client sent a condition, which is true at this moment.
+        """Return whether the client sent a condition. If so, it is true now.
 
         Raises `PreconditionFailed` when the header does not contain the tag of `thing` as JSON. The
         tags are compared strongly (RFC 9110, 13.1.1).

@@ -135,7 +135,7 @@ def create_celery(redis_url: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        # A program that reaches Redis could stop the workers by a message. We do not need that.
+        # Off, since any program that reaches Redis could stop the workers by such a message.
         worker_enable_remote_control=False,
         # Messages of beat have their own queue: behind many jobs they would expire first.
         # Workers read both queues in turn.

@@ -139,7 +139,7 @@ LOSSES: dict[str, tuple[Change, list[str]]] = {
         lambda api: set_at(api.paths, "/todos", "get", "parameters", 0, "required", True),
         ["GET /todos: the query parameter limit is required now"],
     ),
-    "calling without a new parameter": (
+    "a call without a new parameter": (
         lambda api: api.paths["/todos"]["get"]["parameters"].append(
             {"name": "token", "in": "header", "required": True}
         ),
@@ -155,7 +155,7 @@ LOSSES: dict[str, tuple[Change, list[str]]] = {
         lambda api: set_at(api.paths, "/todos/{todo_id}", "patch", "requestBody", "required", True),
         ["PATCH /todos/{todo_id}: the request body is required now"],
     ),
-    "calling without a body": (
+    "a call without a body": (
         lambda api: set_at(
             api.paths,
             "/todos/{todo_id}",
@@ -192,7 +192,7 @@ LOSSES: dict[str, tuple[Change, list[str]]] = {
             "PATCH /todos/{todo_id}: the application/json body must have note now",
         ],
     ),
-    "calling without a new property": (
+    "a call without a new property": (
         lambda api: api.schemas["TodoCreate"].update(
             properties=api.schemas["TodoCreate"]["properties"] | {"due": {}},
             required=["title", "due"],
@@ -202,7 +202,7 @@ LOSSES: dict[str, tuple[Change, list[str]]] = {
             "PATCH /todos/{todo_id}: the application/json body must have due now",
         ],
     ),
-    "calling without a new property of a part it has": (
+    "a call without a new property of a known part": (
         lambda api: api.schemas["Place"].update(required=["city", "street"]),
         [
             "POST /todos: the application/json body must have place.street now",
