@@ -155,7 +155,7 @@ def test_a_starting_server_waits_for_the_database(
     mark = server.log_mark()
     start.start()
     try:
-        eventually(lambda: "for the database" in server.log_since(mark), within=20)
+        eventually(lambda: "The database does not answer" in server.log_since(mark), within=20)
     finally:
         own_postgres.start()
         start.join()
