@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.craft, pytest.mark.deployment("full")]
 
 AT_ONCE = 4
 PATIENT = 180.0  # seconds; several programs start at once, perhaps on a busy machine
-WAITING = "for the database"
+WAITING = "The database does not answer"
 WRONG_PASSWORD = "not-the-password-4b1d"
 
 
