@@ -3,10 +3,11 @@
     pytest --stage 4                       stage 4's own suite whole, of stages 1 to 3 a selection
     pytest --stage 4 --inherited full      the suites of stages 1 to 4, whole
 
-The quick selection holds one variant of each earlier test. It leaves out the tests that are marked
-`slow`, `alone` or `own_stage`, and browser tests of pages that the stage under test does not
-change. A mark `own_stage("app/jobs/")` names the code that the test is about: a later stage that
-adds or changes a file there runs the test. Tests that are marked `nightly` run only with `full`.
+The quick selection holds one variant of each earlier test, and all variants of a test that shows a
+requirement of the stage. It leaves out the tests that are marked `slow`, `alone` or `own_stage`,
+and browser tests of pages that the stage under test does not change. A mark
+`own_stage("app/jobs/")` names the code that the test is about: a later stage that adds or changes a
+file there runs the test. Tests that are marked `nightly` run only with `full`.
 
 With `pytest -n N` each file of tests goes to one worker, the slowest files first; with
 `--dist=loadgroup` each test goes to any worker, the slowest tests first. Tests that are
@@ -66,6 +67,7 @@ def quick_selection(items: Sequence[pytest.Item], stage: Stage) -> list[pytest.I
         if not item.get_closest_marker("nightly")
         and (
             item.path.parent.name not in earlier
+            or _shows_a_row_of(item, stage)
             or (
                 id(item) in kept
                 and not takes_long(item)
@@ -74,6 +76,12 @@ def quick_selection(items: Sequence[pytest.Item], stage: Stage) -> list[pytest.I
             )
         )
     ]
+
+
+def _shows_a_row_of(item: pytest.Item, stage: Stage) -> bool:
+    """Return whether a test of an earlier suite shows a requirement of this stage, such as 2.6."""
+    rows = [row for mark in item.iter_markers("requirement") for row in mark.args]
+    return not takes_long(item) and any(row.startswith(f"{stage.number}.") for row in rows)
 
 
 def takes_long(item: pytest.Item) -> bool:

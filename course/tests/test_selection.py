@@ -23,6 +23,10 @@ def test_many(number): ...
 
 def test_one(): ...
 
+@pytest.mark.requirement("4.6", "D.2")
+@pytest.mark.parametrize("number", range(5))
+def test_of_row(number): ...
+
 @pytest.mark.slow
 def test_slow(): ...
 
@@ -71,6 +75,7 @@ def test_the_own_suite_is_whole_and_earlier_ones_are_a_selection(suites: Path) -
     found = selected(suites, "--stage=5")
     assert {name: n for name, n in found.items() if name.startswith("stage05")} == {
         "stage05 test_many": 5,
+        "stage05 test_of_row": 5,
         "stage05 test_one": 1,
         "stage05 test_slow": 1,
         "stage05 test_alone": 1,
@@ -81,9 +86,15 @@ def test_the_own_suite_is_whole_and_earlier_ones_are_a_selection(suites: Path) -
     }
     assert {name: n for name, n in found.items() if name.startswith("stage03")} == {
         "stage03 test_many": 1,
+        "stage03 test_of_row": 1,
         "stage03 test_one": 1,
         "stage03 test_own_code": 1,
     }
+
+
+def test_the_stage_of_a_requirement_runs_every_variant_of_its_tests(suites: Path) -> None:
+    assert selected(suites, "--stage=4")["stage03 test_of_row"] == 5
+    assert selected(suites, "--stage=5")["stage04 test_of_row"] == 1
 
 
 def test_a_page_is_tested_again_by_the_stage_that_changes_it(suites: Path) -> None:
@@ -108,7 +119,7 @@ def test_the_code_that_a_mark_names_is_in_a_stage() -> None:
 
 def test_full_runs_every_test(suites: Path) -> None:
     found = selected(suites, "--stage=5", "--inherited=full")
-    assert len(found) == 3 * 9
+    assert len(found) == 3 * 10
     assert found["stage05 test_nightly"] == 1
     assert found["stage03 test_many"] == 5
 
