@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -43,6 +44,10 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     state.language = given.lang or state.language
     write_state(directory, state)
     remember_directory(directory)
+    # A SIGTERM and a closed terminal end the loop as Ctrl-C does, together with the server.
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     events: queue.Queue[str] = queue.Queue()
     stop = threading.Event()
     threading.Thread(target=watch, args=[directory, events, stop], daemon=True).start()
@@ -55,6 +60,8 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
             loop = Loop(stage, directory, state, events, _show, colour=colour)
             loop.greet(by_key=by_key)
             loop.run(bench)
+    except KeyboardInterrupt:
+        return 0
     finally:
         stop.set()
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import re
@@ -81,10 +82,10 @@ class Learner:
         self.type("quit")
         return self._process.wait(PATIENCE)
 
-    def end(self) -> None:
-        """End the process, whatever it does."""
-        self._process.kill()
-        self._process.wait()
+    def end(self) -> int:
+        """Ask the loop to end, as a closed terminal does; return its exit code."""
+        self._process.terminate()
+        return self._process.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -169,6 +170,27 @@ def test_the_solution_is_shown_when_it_is_asked_for_twice(learn: Learn) -> None:
     learner.type("lesson")
     learner.until(rf"^{FIRST.directory}/README\.md:\d+$")
     assert learner.quit() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="not checked: needs Linux's /proc")
+def test_the_server_ends_with_the_loop(learn: Learn, directory: Path) -> None:
+    for path in (SCHEMAS, SERVICE, ROUTER):
+        shutil.copy(FINISHED / path, directory / path)
+    learner = learn()
+    learner.until(r"(passes|does not pass yet) ")
+    assert servers_in(directory) != []
+    assert learner.end() == 0
+    assert servers_in(directory) == []
+
+
+def servers_in(directory: Path) -> list[str]:
+    """Return the processes that work in this directory."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if link.resolve(strict=True) == directory.resolve():
+                found.append(link.parent.name)
+    return found
 
 
 def test_the_loop_speaks_russian(learn: Learn) -> None:
