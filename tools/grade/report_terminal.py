@@ -143,7 +143,8 @@ def _alike(rows: Sequence[Row], lang: str) -> str:
     return f"{say('not checked', lang)}: {say(reason, lang)}" if reason else ""
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return the text without characters that would move the cursor."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -227,12 +228,12 @@ def _stage(number: int, rows: Sequence[Row], grade: Grade, paint: _Paint) -> Ite
 
 def _problem(grade: Grade, paint: _Paint) -> Iterator[str]:
     lang = grade.language
-    yield paint.bold(say(grade.problem_title, lang)) + f": {_plain(grade.problem)}"
+    yield paint.bold(say(grade.problem_title, lang)) + f": {plain(grade.problem)}"
     if "\n" in grade.problem or not grade.is_empty:
         yield say(grade.problem_note, lang)
     if grade.log:
         yield paint.bold(say("End of the server's log", lang))
-        yield textwrap.indent(_plain(grade.log), "  ")
+        yield textwrap.indent(plain(grade.log), "  ")
 
 
 def _changes(grade: Grade, paint: _Paint) -> Iterator[str]:
@@ -257,7 +258,7 @@ def _suggestion(suggestion: Suggestion, lang: str, paint: _Paint) -> Iterator[st
 
 
 def _one_line(text: str) -> str:
-    return textwrap.shorten(_plain(text), WIDTH, placeholder=" …")
+    return textwrap.shorten(plain(text), WIDTH, placeholder=" …")
 
 
 def _failing(row: Row, lang: str, paint: _Paint) -> Iterator[str]:
@@ -275,7 +276,7 @@ def _failing(row: Row, lang: str, paint: _Paint) -> Iterator[str]:
 
 
 def _wrapped(title: str, text: str) -> str:
-    text = f"{title}: {_plain(text)}"
+    text = f"{title}: {plain(text)}"
     return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
@@ -284,7 +285,7 @@ def _failure(failure: Outcome, lang: str, paint: _Paint) -> Iterator[str]:
     for sentence in sentences(failure)[:SENTENCES]:
         yield paint.dim(f"  {say('contract', lang)}: {sentence}")
     for title, text in facts(failure, lang):
-        yield f"  {title}: " + _plain(text).replace("\n", "\n    ")
+        yield f"  {title}: " + plain(text).replace("\n", "\n    ")
     parts = (
         ("to repeat it", failure.curl),
         ("over WebSocket", failure.frames),
@@ -293,4 +294,4 @@ def _failure(failure: Outcome, lang: str, paint: _Paint) -> Iterator[str]:
     for name, text in parts:
         if text:
             yield f"  {say(name, lang)}:"
-            yield paint.dim(textwrap.indent(_plain(text), "    "))
+            yield paint.dim(textwrap.indent(plain(text), "    "))

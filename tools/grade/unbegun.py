@@ -1,8 +1,8 @@
 """Finds requirements that a learner has not begun: all their TODOs of the starter are still there.
 
 A server shows that only by answering 501. Without the fields of a schema it answers 422, and
-without a guard 200; only the source shows that these are not mistakes. Only a directory from
-`tools/learn/starter.py` is checked.
+without a guard 200; only the source shows that these are not mistakes. A solution
+without these marks has begun every requirement.
 """
 
 from __future__ import annotations

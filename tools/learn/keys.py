@@ -8,9 +8,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-COMMANDS = ("hint", "all", "list", "lesson", "compare", "reset", "quit")
-BY_KEY = {command[0]: command for command in COMMANDS if command != "list"} | {
+BY_KEY = {
+    "h": "hint",
+    "a": "all",
     "i": "list",
+    "l": "lesson",
+    "c": "compare",
+    "r": "reset",
     "q": "quit",
 }
 
@@ -30,7 +34,7 @@ def typed(events: queue.Queue[str]) -> Iterator[bool]:
 def _read_lines(events: queue.Queue[str]) -> None:
     for line in sys.stdin:
         if word := line.strip().lower():
-            events.put(next((one for one in COMMANDS if one == word), word))
+            events.put(word)
 
 
 def _read_keys(events: queue.Queue[str]) -> None:

@@ -20,10 +20,11 @@ from course.catalog.requirements import Requirement, load_requirements
 from course.catalog.stages import ROOT, Stage
 from tools.grade.hints import KINDS, load_hints
 from tools.grade.outcomes import Outcome
-from tools.grade.report_terminal import facts, sentences
+from tools.grade.report_terminal import facts, plain, sentences
 from tools.grade.results import Row
 from tools.grade.unbegun import not_begun
 from tools.learn import parts
+from tools.learn.keys import BY_KEY
 from tools.learn.runs import Bench, Interrupted, Look
 from tools.learn.starter import LAST_STAGE
 from tools.learn.state import State, write_state
@@ -32,7 +33,6 @@ from tools.learn.words import say
 SAVED = "saved"  # an event beside the commands of `keys.py`
 WIDTH = 96
 _IGNORED = re.compile(r"(^|/)(\.[^/]+|__pycache__|media|[^/]*\.db(-\w+)?|[^/]*\.tmp)(/|$)")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Print = Callable[[str], None]
 
@@ -96,7 +96,7 @@ class Loop:
         self._show(f"{self._say('Your directory')}: {self._directory}")
         self._show(f"{self._say('The lesson')}: {self._stage.directory}/README.md")
         self.list_rows()
-        keys = "  ".join(f"{key} {command}" for key, command in _shown_keys())
+        keys = "  ".join(f"{key} {command}" for key, command in BY_KEY.items())
         named = self._say("hint, all, list, lesson, compare, reset, quit")
         words = f"{named} ({self._say('type a word and Enter')})"
         self._show(f"{self._say('keys')}: {keys if by_key else words}")
@@ -172,10 +172,13 @@ class Loop:
                     break  # nothing to check: its TODOs are already shown
                 look = bench.look([row], self._is_interrupted, anew=anew)
                 anew = False
+                if look.problem:
+                    self._cannot_start(look)
+                    return False
                 if not self._take(row, look):
                     break
                 self.announce()
-            self._look_again(bench)
+            self._look_again(bench, anew=anew)
         except Interrupted:
             return self._take_saves()
         return False
@@ -201,21 +204,21 @@ class Loop:
 
     def _take(self, row: Requirement, look: Look) -> bool:
         """Show the results of the current row; return whether to continue with another row."""
-        found = look.row(row.id)
-        if look.problem or found is None:
-            self._tell("The server does not start ({seconds:.1f} s)", seconds=look.seconds)
-            self._show(textwrap.indent(_plain(look.problem), "  "))
-            return False
+        (found,) = look.rows
         if found.status == "pass":
             self._pass(row, look.seconds)
             return True
-        other = found.waiting_for or found.blocked_by or ""
+        other = _waits_for(found)
         if other and other != row.id and other in _ids(self._open()):
             self._waits[row.id] = other
             self._tell("{row} waits for {other}: go on with {other}", row=row.id, other=other)
             return self.current is not None and self.current.id != row.id
         self._fail(row, found, look.seconds)
         return False
+
+    def _cannot_start(self, look: Look) -> None:
+        self._tell("The server does not start ({seconds:.1f} s)", seconds=look.seconds)
+        self._show(textwrap.indent(plain(look.problem), "  "))
 
     def _not_begun(self) -> set[str]:
         """Return the rows whose parts are all unchanged from the starter."""
@@ -253,18 +256,19 @@ class Loop:
         for sentence in sentences(self._failure)[:1]:
             self._show(self._paint("2", f"  {sentence}"))
         for title, value in facts(self._failure, language):
-            self._show(f"  {title}: " + _plain(value).replace("\n", "\n    "))
+            self._show(f"  {title}: " + plain(value).replace("\n", "\n    "))
 
-    def _look_again(self, bench: Bench) -> None:
+    def _look_again(self, bench: Bench, *, anew: bool) -> None:
         """Check the passed rows; the first that fails becomes the current row again."""
         passed = [row for row in self._rows if row.id in self._state.passed]
         if not passed:
             return
-        look = bench.look(passed, self._is_interrupted, anew=False)
+        look = bench.look(passed, self._is_interrupted, anew=anew)
         if look.problem:
+            self._cannot_start(look)
             return
         for found in look.rows:
-            if found.status == "fail":
+            if found.status == "fail" and not _waits_for(found):
                 self._state.passed.remove(found.id)
                 write_state(self._directory, self._state)
                 self._tell("{row} was passed and fails now", row=found.id)
@@ -300,7 +304,7 @@ class Loop:
             case "reset":
                 self._reset()
             case _:
-                self._tell("There is no command {word}.", word=_plain(word))
+                self._tell("There is no command {word}.", word=plain(word))
         if word != "compare":
             self._asked_to_compare = ""
 
@@ -384,16 +388,12 @@ def _ids(rows: Sequence[Requirement]) -> set[str]:
     return {row.id for row in rows}
 
 
-def _shown_keys() -> list[tuple[str, str]]:
-    return [
-        ("h", "hint"), ("a", "all"), ("i", "list"), ("l", "lesson"), ("c", "compare"),
-        ("r", "reset"), ("q", "quit"),
-    ]  # fmt: skip
-
-
-def _plain(text: str) -> str:
-    """Return the text without control characters."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+def _waits_for(found: Row) -> str:
+    """Return the row that must pass before this one can; empty when the row itself is at fault."""
+    todo = found.todo or (found.failures[0].todo if found.failures else "")
+    if todo and found.id not in todo.split(", "):
+        return todo.split(", ")[0]
+    return found.waiting_for or found.blocked_by or ""
 
 
 def watch(directory: Path, events: queue.Queue[str], stop: threading.Event) -> None:

@@ -22,7 +22,7 @@ from course.harness.learners import LearnersServer, Solution
 from course.harness.server import FIRST_ADMIN, ServerDidNotStart
 from course.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
 from tools.grade.learner import environment_of, fake_weather, settings_for
-from tools.grade.outcomes import log_end
+from tools.grade.outcomes import Suite, log_end
 from tools.grade.progress import Progress
 from tools.grade.results import Row, judge
 from tools.grade.suite import Target, run_suite
@@ -42,10 +42,6 @@ class Look:
     rows: tuple[Row, ...] = ()
     problem: str = ""
     seconds: float = 0.0
-
-    def row(self, row_id: str) -> Row | None:
-        """Return one of its rows, or None if it was not checked."""
-        return next((row for row in self.rows if row.id == row_id), None)
 
 
 class _Interrupting(Progress):
@@ -68,6 +64,7 @@ class Bench:
         self._directory = directory
         self._command = tuple(command)
         self._server: LearnersServer | None = None
+        self._starting: _Start | None = None
         self._weather: str | None = None
 
     def __enter__(self) -> Self:
@@ -96,9 +93,13 @@ class Bench:
         Raises `Interrupted` as soon as `interrupted()` is true.
         """
         began = time.monotonic()
-        start = self._start() if anew or self._server is None else None
+        start = self._start() if anew or not self._runs() else None
         if self._server is None:
             raise RuntimeError("no server")
+
+        def start_failed() -> bool:
+            return start is not None and bool(start.problem)
+
         target = Target(
             self._stage,
             self._tests_of(rows),
@@ -111,22 +112,15 @@ class Bench:
             starts_within=START_WITHIN,
         )
         try:
-            suite = run_suite(
-                target,
-                _Interrupting(lambda: interrupted() or (start is not None and start.failed)),
-            )
+            suite = run_suite(target, _Interrupting(lambda: start_failed() or interrupted()))
         except Interrupted:
-            if start is not None and start.failed:
-                return Look(problem=start.problem, seconds=time.monotonic() - began)
-            raise
-        if start is not None and start.failed:
-            return Look(problem=start.problem, seconds=time.monotonic() - began)
-        found = tuple(judge(rows, suite))
-        return Look(found, suite.broken, time.monotonic() - began)
-
-    def log_tail(self) -> str:
-        """Return the last lines of the server's log."""
-        return "" if self._server is None else log_end(self._server.log_tail(LOG_LINES), LOG_LINES)
+            if not start_failed():
+                raise
+            suite = Suite()
+        seconds = time.monotonic() - began
+        if start is not None and start.problem:
+            return Look(problem=start.problem, seconds=seconds)
+        return Look(tuple(judge(rows, suite)), suite.broken, seconds)
 
     def _tests_of(self, rows: Sequence[Requirement]) -> tuple[str, ...]:
         suites = tuple(f"tests/stage{number:02}/" for number in range(1, self._stage.number + 1))
@@ -156,11 +150,18 @@ class Bench:
         self._server.choose_port()
         start = _Start(self._server, self._command[0], self._directory)
         start.start()
+        self._starting = start
         return start
 
+    def _runs(self) -> bool:
+        return self._server is not None and self._server.is_running
+
     def _end(self) -> None:
-        if self._server is not None:
-            self._server.end()
+        if self._server is None or self._starting is None:
+            return
+        self._server.end()
+        self._starting.join()  # it may have been about to start the process
+        self._server.end()
 
 
 class _Start(threading.Thread):
@@ -172,11 +173,6 @@ class _Start(threading.Thread):
         self._program = program
         self._directory = directory
         self.problem = ""
-
-    @property
-    def failed(self) -> bool:
-        """True if the server did not start."""
-        return bool(self.problem)
 
     def run(self) -> None:
         try:

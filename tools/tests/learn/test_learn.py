@@ -183,6 +183,22 @@ def test_the_server_ends_with_the_loop(learn: Learn, directory: Path) -> None:
     assert servers_in(directory) == []
 
 
+def test_a_save_is_checked_for_regressions_while_the_current_row_is_not_begun(
+    learn: Learn, directory: Path
+) -> None:
+    for path in (SCHEMAS, SERVICE, ROUTER):
+        shutil.copy(FINISHED / path, directory / path)
+    parts.reset(FIRST, directory, "1.4")
+    passed = ["1.1", "1.5", "1.6", "1.7"]
+    write_state(directory, State(1, "uvicorn app.main:app --port {port}", passed=passed))
+    learner = learn()
+    learner.until(r"^1\.2 waits for 1\.4: go on with 1\.4$")
+    learner.until(r"^Now: 1\.4 ")
+    learner.save(SERVICE, "[offset : offset + limit]", "[:limit]")
+    learner.until(r"^1\.1 was passed and fails now$")
+    assert learner.quit() == 0
+
+
 def servers_in(directory: Path) -> list[str]:
     """Return the processes that work in this directory."""
     found = []
