@@ -31,6 +31,7 @@ from app.exceptions import (
 from app.gallery.router import router as gallery_router
 from app.health.router import router as health_router
 from app.health.service import DatabaseCheck, MediaCheck, Readiness, RedisCheck
+from app.home.router import router as home_router
 from app.images.router import router as images_router
 from app.images.service import sweep
 from app.images.storage import MediaStorage
@@ -182,6 +183,7 @@ app.add_middleware(CrossOriginMiddleware)
 app.add_middleware(SecurityHeadersMiddleware)
 app.add_middleware(ObserveMiddleware)  # sees the answers of those above
 app.add_middleware(ForceCloseMiddleware)  # needs the server's own `send`, so it is the outermost
+app.include_router(home_router)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)
