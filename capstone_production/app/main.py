@@ -22,6 +22,7 @@ from app.chat.room import Room, open_room
 from app.chat.router import router as chat_router
 from app.config import Settings, load_settings
 from app.database import create_engine
+from app.docs.router import router as docs_router
 from app.exceptions import (
     UnexpectedErrorMiddleware,
     add_error_handlers,
@@ -31,6 +32,7 @@ from app.exceptions import (
 from app.gallery.router import router as gallery_router
 from app.health.router import router as health_router
 from app.health.service import DatabaseCheck, MediaCheck, Readiness, RedisCheck
+from app.home.router import router as home_router
 from app.images.router import router as images_router
 from app.images.service import sweep
 from app.images.storage import MediaStorage
@@ -90,8 +92,10 @@ class AppState(TypedDict):
 async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
     """Create what all requests share. Code before `yield` runs at start, code after it at stop."""
     settings = load_settings()
-    if not settings.docs_enabled:
-        remove_docs(app)
+    if settings.docs_enabled:
+        app.include_router(docs_router)
+    else:
+        remove_description(app)
     await prepare_schema(settings, upgrade=settings.environment == "development")
     engine = create_engine(settings)
     highest_cost = await find_highest_cost(engine)
@@ -152,11 +156,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
     await engine.dispose()
 
 
-def remove_docs(app: FastAPI) -> None:
-    """Make `/openapi.json`, `/docs` and `/redoc` answer 404."""
-    paths = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
+def remove_description(app: FastAPI) -> None:
+    """Make `/openapi.json` answer 404."""
     app.router.routes[:] = [
-        route for route in app.router.routes if getattr(route, "path", None) not in paths
+        route for route in app.router.routes if getattr(route, "path", None) != app.openapi_url
     ]
 
 
@@ -170,6 +173,8 @@ app = FastAPI(
     responses=errors(422, 503, "default"),
     lifespan=lifespan,
     redirect_slashes=False,
+    docs_url=None,
+    redoc_url=None,
 )
 add_error_handlers(app)
 describe_problems(app)
@@ -182,6 +187,7 @@ app.add_middleware(CrossOriginMiddleware)
 app.add_middleware(SecurityHeadersMiddleware)
 app.add_middleware(ObserveMiddleware)  # sees the answers of those above
 app.add_middleware(ForceCloseMiddleware)  # needs the server's own `send`, so it is the outermost
+app.include_router(home_router)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

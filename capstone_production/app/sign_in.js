@@ -18,7 +18,7 @@ export function start(partsOfPage) {
   parts = partsOfPage;
   page.form.addEventListener("submit", signIn);
   page.signOut.addEventListener("click", () => {
-    parts.forget();
+    forget();
     leave("");
   });
   if (token) enter();
@@ -76,7 +76,7 @@ async function signIn(event) {
     // Uploads and drafts outlive a session, but another user must not see them. The server treats
     // names in upper and lower case as equal.
     const name = fields.get("username").toLowerCase();
-    if (sessionStorage.getItem("user")?.toLowerCase() !== name) parts.forget();
+    if (sessionStorage.getItem("user")?.toLowerCase() !== name) forget();
     token = answer.access_token;
     sessionStorage.setItem("token", token);
     sessionStorage.setItem("user", fields.get("username"));
@@ -94,6 +94,12 @@ function enter() {
   page.account.hidden = false;
   page.form.hidden = true;
   parts.enter();
+}
+
+// Removes the data of the user, also those of other pages in this tab.
+function forget() {
+  sessionStorage.clear();
+  parts.forget();
 }
 
 // Ends the session and shows a message, which is empty when the user has signed out.

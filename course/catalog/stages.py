@@ -76,8 +76,8 @@ def _frozen(value: Any) -> Any:
 
 
 def pages_of(stages: list[Stage], stage: Stage) -> list[str]:
-    """Return the paths of the stage that a person opens in a browser, `/docs` first."""
-    return ["/docs", *(page for one in stages[: stage.number] for page in one.pages)]
+    """Return the paths of the stage that a person opens in a browser, `/` first."""
+    return [page for one in stages[: stage.number] for page in one.pages]
 
 
 def find_stage(stages: list[Stage], wanted: str) -> Stage:

@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from app.exceptions import add_error_handlers, errors
+from app.home.router import router as home_router
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
@@ -28,7 +30,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     yield {"todo_service": TodoService()}
 
 
-app = FastAPI(
+# Like FastAPI(…), but the files of `/docs` come from this server: the page needs no internet.
+app = FastAPIOffline(
     title="Todos in memory",
     description="A todo list in memory. It is lost when the server stops.",
     version="1.0.0",
@@ -40,4 +43,5 @@ add_error_handlers(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
+app.include_router(home_router)
 app.include_router(todos_router)

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import load_settings
 from app.database import create_engine
 from app.exceptions import add_error_handlers, errors
+from app.home.router import router as home_router
 from app.middleware.body_limit import MAX_BODY_SIZE, BodyLimitMiddleware
 from app.middleware.cancelled_requests import CancelledRequestMiddleware
 from app.middleware.paths import PathMiddleware
@@ -40,7 +42,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 # Our log lines look like uvicorn's.
 logging.basicConfig(format="%(levelname)s:     %(message)s")
 logging.getLogger("app").setLevel(logging.INFO)
-app = FastAPI(
+# Like FastAPI(…), but the files of `/docs` come from this server: the page needs no internet.
+app = FastAPIOffline(
     title="Todos",
     description="A todo list in a database.",
     version="2.0.0",
@@ -52,4 +55,5 @@ add_error_handlers(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
+app.include_router(home_router)
 app.include_router(todos_router)

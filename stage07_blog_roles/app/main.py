@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.auth.router import router as auth_router
@@ -16,6 +17,7 @@ from app.config import Settings, load_settings
 from app.database import create_engine
 from app.exceptions import add_error_handlers, errors
 from app.gallery.router import router as gallery_router
+from app.home.router import router as home_router
 from app.images.router import router as images_router
 from app.images.service import sweep
 from app.images.storage import MediaStorage
@@ -76,7 +78,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
 # Our log lines look like uvicorn's.
 logging.basicConfig(format="%(levelname)s:     %(message)s")
 logging.getLogger("app").setLevel(logging.INFO)
-app = FastAPI(
+# Like FastAPI(…), but the files of `/docs` come from this server: the page needs no internet.
+app = FastAPIOffline(
     title="A small community",
     description="Todo lists, a gallery, jobs, the weather, and a blog with roles.",
     version="7.0.0",
@@ -88,6 +91,7 @@ add_error_handlers(app)
 app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
+app.include_router(home_router)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.auth.router import router as auth_router
@@ -20,6 +21,7 @@ from app.config import Settings, load_settings
 from app.database import create_engine
 from app.exceptions import add_error_handlers, errors
 from app.gallery.router import router as gallery_router
+from app.home.router import router as home_router
 from app.images.router import router as images_router
 from app.images.service import sweep
 from app.images.storage import MediaStorage
@@ -92,7 +94,8 @@ logging.basicConfig(format="%(levelname)s:     %(message)s")
 logging.getLogger("app").setLevel(logging.INFO)
 hide_tokens_in_logs()
 log_clients_mistakes_quietly()
-app = FastAPI(
+# Like FastAPI(…), but the files of `/docs` come from this server: the page needs no internet.
+app = FastAPIOffline(
     title="A small community",
     description="Todo lists, a gallery, jobs, the weather, a blog, and a chat over WebSocket.",
     version="8.0.0",
@@ -105,6 +108,7 @@ app.add_middleware(BodyLimitMiddleware, max_body_size=MAX_BODY_SIZE)
 app.add_middleware(PathMiddleware)
 app.add_middleware(CancelledRequestMiddleware)
 app.add_middleware(ForceCloseMiddleware)
+app.include_router(home_router)
 app.include_router(todos_router)
 app.include_router(auth_router)
 app.include_router(images_router)

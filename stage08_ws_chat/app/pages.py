@@ -9,8 +9,9 @@ from fastapi import Request, Response
 
 from app.files import file_response
 
-# The script that all pages with a sign-in share.
-SIGN_IN = Path(__file__).resolve().with_name("sign_in.js")
+DIRECTORY = Path(__file__).resolve().parent
+# The files that all pages share: the style, and the script of the sign-in.
+SHARED = {name: DIRECTORY / name for name in ("pages.css", "sign_in.js")}
 
 # Listed here: some systems guess a wrong type for .js, and with nosniff it would not run.
 CONTENT_TYPES = {

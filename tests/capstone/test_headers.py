@@ -28,7 +28,15 @@ REQUESTS: dict[str, tuple[str, str]] = {
     "invalid input": ("POST", "/auth/register"),
     "a redirect": ("GET", "/todos/"),
 }
-DOCS = ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
+DOCS = (
+    "/docs",
+    "/docs/docs.js",
+    "/docs/swagger-ui-bundle.js",
+    "/docs/swagger-ui.css",
+    "/docs/redoc.standalone.js",
+    "/redoc",
+    "/openapi.json",
+)
 
 
 @pytest.mark.requirement("C.1")
@@ -51,7 +59,7 @@ def test_a_413_has_the_security_headers(visitor: Api) -> None:
 
 
 @pytest.mark.requirement("C.1")
-@pytest.mark.parametrize("path", ["/chat", "/gallery"])
+@pytest.mark.parametrize("path", ["/", "/chat", "/gallery", "/docs", "/redoc"])
 def test_a_page_keeps_its_own_stricter_policy(visitor: Api, path: str) -> None:
     (policy,) = visitor.request("GET", path).headers.get_list("content-security-policy")
     assert "default-src 'none'" in policy
@@ -163,3 +171,13 @@ def test_the_docs_are_served_by_default(visitor: Api) -> None:
 def test_a_setting_can_hide_the_docs(open_to_all: Api) -> None:
     assert [open_to_all.request("GET", path).status_code for path in DOCS] == [404] * len(DOCS)
     assert open_to_all.request("GET", "/posts").status_code == 200
+    assert open_to_all.request("POST", "/docs").status_code == 404
+
+
+@pytest.mark.requirement("C.1")
+def test_the_first_page_does_not_name_hidden_docs(visitor: Api, open_to_all: Api) -> None:
+    shown, hidden = (api.request("GET", "/") for api in (visitor, open_to_all))
+    for word in ("docs", "redoc", "openapi", "metrics"):
+        assert (word in shown.text, word in hidden.text) == (True, False)
+    assert hidden.headers["content-security-policy"] == shown.headers["content-security-policy"]
+    assert 'href="gallery"' in hidden.text

@@ -720,7 +720,8 @@ def test_the_page_works_behind_a_path_prefix(visit: Visit, server: Server, addre
         ("/gallery", "text/html"),
         ("/gallery/gallery.css", "text/css"),
         ("/gallery/gallery.js", "text/javascript"),
-        ("/gallery/sign_in.js", "text/javascript"),
+        ("/home/pages.css", "text/css"),
+        ("/home/sign_in.js", "text/javascript"),
     ],
 )
 def test_the_page_is_served_with_strict_headers_and_an_etag(

@@ -386,9 +386,7 @@ def test_the_chat_page_exists(api: Api) -> None:
 
 @pytest.mark.requirement("8.2")
 @pytest.mark.usefixtures("address")
-@pytest.mark.parametrize(
-    "path", ["/chat", "/chat/chat.css", "/chat/chat.js", "/chat/sign_in.js", "/chat/chat.svg"]
-)
+@pytest.mark.parametrize("path", ["/chat", "/chat/chat.css", "/chat/chat.js", "/chat/chat.svg"])
 def test_the_page_is_served_with_strict_headers(api: Api, path: str) -> None:
     served = api.with_token(None).request("GET", path)
     assert served.status_code == 200

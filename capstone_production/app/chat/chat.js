@@ -1,7 +1,7 @@
 // The script of the chat page. It contains no HTML: elements come from the page's templates. Text from
 // users goes into textContent, where it stays text.
 
-import { leave, page, request, session, start, token } from "./sign_in.js";
+import { leave, page, request, session, start, token } from "../home/sign_in.js";
 
 const PAGE = 50; // messages in one request for history
 const GAP_PAGE = 100; // messages in one request after a lost connection: the server's maximum

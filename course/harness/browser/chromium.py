@@ -41,6 +41,9 @@ ARGUMENTS = (
     "--disable-sync",
 )
 
+# One more option: the browser finds no server by name. A test opens its own by 127.0.0.1.
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
 
 def find_chromium() -> Path | None:
     """Return the path of a browser: the one that `CHROMIUM` names, or the first found, or None."""

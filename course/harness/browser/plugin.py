@@ -19,16 +19,23 @@ PATIENCE = 5_000  # milliseconds
 HEIGHT = 740  # pixels
 
 
+@pytest.fixture(scope="module")
+def browser_arguments() -> list[str]:
+    """More options of the browser: a module replaces this fixture to choose some."""
+    return []
+
+
 # For a module and not for the session, since `asyncio.run` fails in other tests while Playwright
 # runs. One context with a tab for each test takes half the time of a context for each test.
 @pytest.fixture(scope="module")
-def browser_context() -> Iterator[BrowserContext]:
+def browser_context(browser_arguments: list[str]) -> Iterator[BrowserContext]:
     """A headless browser with an empty profile; the test is skipped without a browser."""
     chromium = find_chromium()
     if chromium is None:
         pytest.skip(NONE_FOUND)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        arguments = [*ARGUMENTS, *browser_arguments]
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         context = browser.new_context(locale="en-GB", timezone_id="UTC", reduced_motion="reduce")
         context.set_default_timeout(PATIENCE)
         context.new_page()

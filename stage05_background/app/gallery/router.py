@@ -4,14 +4,13 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from app.pages import SIGN_IN, send_part
+from app.pages import send_part
 
 DIRECTORY = Path(__file__).resolve().parent
 PARTS = {
     "gallery.css": DIRECTORY / "gallery.css",
     "gallery.js": DIRECTORY / "gallery.js",
     "gallery.svg": DIRECTORY / "gallery.svg",
-    "sign_in.js": SIGN_IN,
 }
 
 router = APIRouter(prefix="/gallery", include_in_schema=False)

@@ -1,7 +1,7 @@
 // The script of the gallery page. It contains no HTML: elements come from the page's templates. Text
 // from users, such as a file name, goes into textContent or an attribute, where it stays text.
 
-import { accept, failure, page, request, start, token } from "./sign_in.js";
+import { accept, failure, page, request, start, token } from "../home/sign_in.js";
 
 const PAGE = 24; // pictures in one request
 const UPLOADS_AT_ONCE = 2;

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -19,7 +19,11 @@ def methods_of(scope: Scope, path: str) -> list[str]:
     found = []
     for method in METHODS:
         asked = {**scope, "path": path, "method": method}
-        if any(route.matches(asked)[0] is Match.FULL for route in scope["app"].routes):
+        if any(
+            route.matches(asked)[0] is Match.FULL
+            for route in scope["app"].routes
+            if method == "GET" or not isinstance(route, Mount)  # a mount: files, only to read
+        ):
             found += ["GET", "HEAD"] if method == "GET" else [method]
     return found
 
@@ -36,17 +40,18 @@ class PathMiddleware:
             await self.app(scope, receive, send)
             return
         path = scope["path"]
-        shorter = path.rstrip("/")
+        shorter = path.rstrip("/") or "/"
         if path != shorter and methods_of(scope, shorter) and not methods_of(scope, path):
             query = scope["query_string"].decode("latin-1")
             # No host in the address: the client stays on the host that it used.
             answer = RedirectResponse(quote(shorter) + (f"?{query}" if query else ""))
             await answer(scope, receive, send)
             return
+        asked = dict(scope)  # a mount changes the other one
 
         async def send_allowed(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 405:
-                MutableHeaders(scope=message)["Allow"] = ", ".join(methods_of(scope, path))
+                MutableHeaders(scope=message)["Allow"] = ", ".join(methods_of(asked, path))
             await send(message)
 
         async def send_head(message: Message) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from app.pages import SIGN_IN, send_part
+from app.pages import send_part
 
 DIRECTORY = Path(__file__).resolve().parent
 
@@ -27,12 +27,6 @@ async def read_style(request: Request) -> Response:
 async def read_script(request: Request) -> Response:
     """Return the page's script."""
     return await send_part(DIRECTORY / "chat.js", request)
-
-
-@router.get("/sign_in.js")
-async def read_sign_in(request: Request) -> Response:
-    """Return the script that signs users in."""
-    return await send_part(SIGN_IN, request)
 
 
 @router.get("/chat.svg")

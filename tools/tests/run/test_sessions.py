@@ -154,20 +154,20 @@ def test_serve_prints_the_address_of_each_page(sessions: Sessions, stage: Stage)
     routers = (ROOT / stage.directory / "app").rglob("*.py")
     hidden = re.compile(r'APIRouter\(prefix="(/\w+)", include_in_schema=False\)')
     pages = {path for file in routers for path in hidden.findall(file.read_text("utf-8"))}
-    expected = {"/docs", *pages}
+    expected = {"/", "/docs", *pages}
     if stage.name == "capstone":
         expected |= {"/health/ready", "/metrics"}
     sessions.run("serve", str(stage.number), "--port", "8123")
     printed = [line.strip() for line in sessions.log if "http://" in line]
     assert sorted(printed) == sorted(f"http://127.0.0.1:8123{page}" for page in expected)
-    assert printed[0].endswith("/docs")
+    assert printed[0].endswith(":8123/")
 
 
 def test_stages_add_the_gallery_and_the_chat() -> None:
     assert [pages_of(STAGES, STAGES[number - 1]) for number in (3, 4, 8)] == [
-        ["/docs"],
-        ["/docs", "/gallery"],
-        ["/docs", "/gallery", "/chat"],
+        ["/", "/docs"],
+        ["/", "/docs", "/gallery"],
+        ["/", "/docs", "/gallery", "/chat"],
     ]
 
 
