@@ -115,9 +115,7 @@ def _check_fields(row: Mapping[str, Any], kind: type[Stage | Chapter], name: str
 
 
 def _frozen(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
-    }
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 def pages_of(stages: list[Stage], stage: Stage) -> list[str]:

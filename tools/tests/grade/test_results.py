@@ -456,7 +456,7 @@ def test_the_matrix_has_a_title_and_reasons_of_failures() -> None:
 
 def test_every_row_has_every_hint_in_both_languages() -> None:
     hints = load_hints()
-    rows = [row for row in load_requirements() if row.id[0].isdigit()]
+    rows = [row for row in load_requirements() if not row.id.startswith("D.")]
     assert rows
     for row in rows:
         assert hints.text(row.id, "ru", "") != ""
