@@ -7,6 +7,8 @@ chapters tell the reader: its two replicas are on ports 8000 and 8001 of the pag
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -61,6 +63,14 @@ def page_of(chapter: Chapter) -> Path:
     return page
 
 
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Yield a directory that PostgreSQL can reach also when it runs as another user."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
+
+
 @needs_a_terminal
 @pytest.mark.slow
 @pytest.mark.timeout(600)
@@ -68,9 +78,9 @@ def page_of(chapter: Chapter) -> Path:
 @pytest.mark.skipif(not redis_is_available(), reason=NO_REDIS)
 @each_chapter
 def test_every_command_of_a_chapter_has_the_output_of_the_page(
-    chapter: Chapter, tmp_path: Path
+    chapter: Chapter, directory: Path
 ) -> None:
-    with closing(StackPlace(STAGE, tmp_path)) as place:
+    with closing(StackPlace(STAGE, directory)) as place:
         follow(page_of(chapter), place)
 
 
