@@ -33,7 +33,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     )
     parser.add_argument("stages", nargs=2, metavar="STAGE", help="2, stage02, stage02_sqlite_todo")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
-    parser.add_argument("--full", action="store_true", help="with the text of README.md too")
+    parser.add_argument("--full", action="store_true", help="with the texts of the lesson too")
     parser.add_argument("--chapter", metavar="N", help="only this chapter of the last stage")
     parser.add_argument("--no-color", action="store_true")
     options = parser.parse_args(arguments)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         return 0
     print(summary(lesson))
     if len(in_patch) != len(lesson.changes):
-        print("The patch leaves out the text of README.md: --full shows it.\n")
+        print("The patch leaves out the texts of the lesson: --full shows them.\n")
     sys.stdout.flush()
     color = sys.stdout.isatty() and not options.no_color and not os.environ.get("NO_COLOR")
     sys.stdout.buffer.write(patch(root, lesson, in_patch, color=color))

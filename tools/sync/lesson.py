@@ -141,7 +141,7 @@ def compare(
 def feature_of(path: str) -> str:
     """Return the part of a stage to which a path belongs; a folder under `app/` is a feature."""
     folder, _, rest = path.partition("/")
-    if path == "README.md":
+    if path == "README.md" or folder in {"lessons", "docs"}:
         return LESSON
     if re.fullmatch(r"requirements[^/]*\.txt", path):
         return REQUIREMENTS
