@@ -1,4 +1,4 @@
-"""Requirement C.13: the backup commands of the page for operators restore the rows and the pictures."""
+"""Requirement C.13: the backup commands for operators restore the rows and the pictures."""
 
 from __future__ import annotations
 
