@@ -101,8 +101,9 @@ def run_lanes(
 ) -> Outcome:
     """Run pytest: first in parallel, then the tests marked `alone`, then those that failed.
 
-    `alone_in` names the suites that may have tests marked `alone`. `cache` is a directory for
-    pytest's list of failures; another run must not use it at the same time. With `share_files`
+    `alone_in` names the suites that may have tests marked `alone`; of them run the files that
+    `arguments` select. `cache` is a directory for pytest's list of failures; another run must not
+    use it at the same time. With `share_files`
     several workers may run tests of one file, so its tests must not share a server.
     """
     last_failed = cache / "v" / "cache" / "lastfailed"
@@ -110,9 +111,16 @@ def run_lanes(
     base = ["-o", f"cache_dir={cache}", *arguments]
     codes = [run_pytest([*base, "-m", "not alone", *parallel(workers, share_files=share_files)])]
     failed = _node_ids(last_failed)
-    if files := [file for suite in alone_in for file in _with_tests_that_run_alone(suite)]:
+    selected = [Path(word) for word in arguments if not word.startswith("-")]
+    files = [
+        file
+        for suite in alone_in
+        for file in _with_tests_that_run_alone(suite)
+        if any(Path(file).is_relative_to(path) for path in selected)
+    ]
+    if files:
         # Only these files, since collecting the others would take longer than some tests.
-        options = [word for word in base if word not in _suites_in(arguments)]
+        options = [word for word in base if Path(word) not in selected]
         codes.append(run_pytest([*options, "-m", "alone", *files]))
         failed |= _node_ids(last_failed)
     bad = [code for code in codes if code not in (PASSED, NOTHING_TO_RUN)]
@@ -160,11 +168,6 @@ def _node_ids(last_failed: Path) -> set[str]:
         return set(json.loads(last_failed.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return set()
-
-
-def _suites_in(arguments: Iterable[str]) -> list[str]:
-    """Return the arguments that name suites."""
-    return [word for word in arguments if not word.startswith("-")]
 
 
 def _with_tests_that_run_alone(suite: str) -> list[str]:

@@ -69,6 +69,15 @@ def test_tests_that_measure_run_after_the_others_without_workers(
     assert pytest_.runs[1][-1] == f"{suite_with_measurements}/test_time.py"
 
 
+def test_a_run_of_one_file_measures_nothing_of_another_file(
+    tmp_path: Path, suite_with_measurements: str
+) -> None:
+    pytest_ = Pytest(tmp_path)
+    suite = suite_with_measurements
+    run_lanes(pytest_, [f"{suite}/test_events.py"], tmp_path, alone_in=[suite])
+    assert [run[run.index("-m") + 1] for run in pytest_.runs] == ["not alone"]
+
+
 def test_a_test_that_fails_twice_has_failed(tmp_path: Path) -> None:
     pytest_ = Pytest(tmp_path, ["x.py::a", "x.py::b"], ["x.py::a"])
     outcome = run_lanes(pytest_, ["tests/x"], tmp_path, alone_in=[])
