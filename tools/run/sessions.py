@@ -133,9 +133,7 @@ def place_in_run(session: nox.Session) -> str:
 STARTED: dict[str, int] = {}  # the sessions of this run so far, numbered
 
 
-def check_outcomes(
-    session: nox.Session, name: str, outcomes: Sequence[Outcome], *, flaky_fails: bool = False
-) -> bool:
+def check_outcomes(session: nox.Session, name: str, outcomes: Sequence[Outcome]) -> bool:
     """End the session with an error when a test failed; list the flaky ones.
 
     Returns whether every test passed in its first run.
@@ -150,8 +148,6 @@ def check_outcomes(
         session.warn(f"FLAKY {test}: it failed and then passed alone")
     if any(outcome.exit_code for outcome in outcomes):
         session.error(f"{name}: {len(failed)} failed" if failed else f"{name}: pytest broke off")
-    if flaky and flaky_fails:
-        session.error(f"{name}: {len(flaky)} flaky")
     return not flaky
 
 
@@ -183,7 +179,7 @@ def run_stage(session: nox.Session, stage: Stage, inherited: str, name: str) -> 
             )
             for arguments in planned.runs
         ]
-        proof.holds = check_outcomes(session, name, outcomes, flaky_fails=inherited == "full")
+        proof.holds = check_outcomes(session, name, outcomes)
 
 
 def run_patiently(session: nox.Session, module: str) -> None:

@@ -233,10 +233,12 @@ def test_a_flaky_test_is_listed_and_leaves_no_receipt(sessions: Sessions) -> Non
     assert "receipt of stage01" not in sessions.log
 
 
-def test_a_full_run_fails_on_a_flaky_test(sessions: Sessions) -> None:
+def test_a_full_run_with_a_flaky_test_runs_every_stage_and_fails(sessions: Sessions) -> None:
     sessions.outcome = Outcome(flaky=["tests/x.py::test_it"])
-    with pytest.raises(SessionFailed, match="1 flaky"):
+    with pytest.raises(SessionFailed, match="flaky tests: a full run must have none"):
         sessions.run("full")
+    for run in stage_run(STAGES, STAGES[-1], "full").runs:
+        assert ["pytest", *run] in sessions.commands
 
 
 def test_a_full_run_tests_each_stage_with_all_earlier_suites(sessions: Sessions) -> None:
