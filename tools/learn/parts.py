@@ -17,8 +17,11 @@ from tools.learn.starter import definitions, make_starter
 
 KEPT = Path(".learn", "before-reset")  # the place where a reset keeps the old files
 CODE = ("app", "migrations")
-# Files of the capstone's containers, and its page.
-OTHER_FILES = (".dockerignore", "Dockerfile", "README.md", "compose.yaml", "deploy/**/*.*")
+# Files of the capstone's containers, and its pages.
+OTHER_FILES = (
+    *(".dockerignore", "Dockerfile", "README.md", "compose.yaml", "deploy/**/*.*"),
+    "docs/*.md",
+)
 _TODO = re.compile(r"\bTODO (\w\.\d+(?:, \w\.\d+)*):")
 
 

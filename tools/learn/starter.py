@@ -60,7 +60,7 @@ ADDED_TO_MAIN = (
 )
 # The starter's page links to the lesson, so the lesson and its pictures are not copied.
 LEFT_OUT = ("README.md", "gallery.png", "chat.png")
-LESSONS = "lessons/", "docs/"
+LESSONS = "lessons/"
 PAGE = "README.md"  # of the starter; a part with this path is a section of it
 
 UNFINISHED = '''"""Each part that is left to do answers 501. Delete this file when all are done."""

@@ -583,11 +583,11 @@ def test_a_hint_names_existing_places() -> None:
     for row in load_requirements():
         for language in ("en", "ru"):
             pointer = load_hints().hint(row.id, len(KINDS), language)
-            for file in re.findall(r"[\w/]+\.md", pointer):
+            for file in re.findall(r"[\w/-]+\.md", pointer):
                 assert (ROOT / file).is_file(), pointer
             if "Lesson:" in pointer or "Урок:" in pointer:
                 lesson = pointer.partition("Lesson:" if language == "en" else "Урок:")[2]
-                page = re.findall(r"[\w/]+\.md", lesson)[0]
+                page = re.findall(r"[\w/-]+\.md", lesson)[0]
                 sections = re.findall(r"^##+ (.+)$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
                 quoted = re.findall(r"[“«](.+?)[”»]", lesson.partition(". ")[0])
                 assert quoted, pointer
