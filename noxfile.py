@@ -175,7 +175,7 @@ def full(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def diff(session: nox.Session) -> None:
-    """Show what changes between two stages (`diff 2 3`; `--html FILE` writes a page)."""
+    """Show what changes between two stages (`diff 2 3`; `--chapter 2`; `--html FILE`: a page)."""
     if any(word.startswith("--html") for word in session.posargs):
         run_module(session, "tools.sync.diff", *session.posargs)
     else:
@@ -227,14 +227,14 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def starter(session: nox.Session) -> None:
-    """Make a stage that you finish yourself (`starter 3 ../my-stage3`)."""
+    """Make a stage, or a chapter, that you finish yourself (`starter 3 ../my-stage3`)."""
     here = f"--directory={session.invoked_from}"  # relative paths start there
     run_module(session, "tools.learn.starter", here, *session.posargs)
 
 
 @nox.session(default=False)
 def learn(session: nox.Session) -> None:
-    """Write a stage yourself, one requirement at a time (`learn 3`; `learn` continues)."""
+    """Write a stage yourself, row by row (`learn 3`, `learn capstone/2`; `learn` continues)."""
     here = f"--directory={session.invoked_from}"  # what relative paths mean
     command = [python_of_tools(session), "-m", "tools.learn", here, *session.posargs]
     session.run(*command, external=True, interrupt_timeout=None, terminate_timeout=None)

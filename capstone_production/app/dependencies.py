@@ -3,8 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Header, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, HTTPException, Request
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,8 +17,6 @@ from app.cache.cache import Cache
 from app.cache.invalidation import publish_invalidations
 from app.config import Settings
 from app.exceptions import unauthorized
-from app.idempotency import MAX_KEY, Idempotency
-from app.quotas import Quotas
 
 # Reads the Authorization header, answers 401 without one, and gives /docs its "Authorize" button.
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="auth/token")
@@ -127,50 +124,3 @@ def require_role(role: Role) -> Callable[[User], Awaitable[User]]:
         return user
 
     return check_role
-
-
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=MAX_KEY,
-        pattern=r"^[\x20-\x7e]+$",  # printable ASCII
-        description="A repeated request with the same key gets the first answer again",
-    ),
-]
-
-
-async def get_idempotency(
-    request: Request,
-    session: SessionDep,
-    token: Annotated[str, Depends(oauth2_scheme)],
-    key: Key = None,
-) -> Idempotency:
-    """Return the `Idempotency` of the request, with its key or without one.
-
-    It reads only the id in the token, because the route's guard loads the user. Loading the user
-    here, too, would take a second connection while the guard holds the first. In a burst, all
-    requests would then wait for each other.
-    """
-    return Idempotency(session, verify(token, request), request.url.path, key)
-
-
-async def refuse_key(key: Key = None) -> None:
-    """Raise a 422 for a key, since a key belongs to a user, and registration has none yet."""
-    if key is not None:
-        message = "Registration takes no key: a repeated one answers that the username is taken"
-        problem = {"type": "key_not_taken", "loc": ("header", "Idempotency-Key"), "msg": message}
-        raise RequestValidationError([problem])
-
-
-IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
-
-
-async def get_quotas(request: Request) -> Quotas:
-    """Return the quotas, which all requests of the process share."""
-    quotas: Quotas = request.state.quotas
-    return quotas
-
-
-QuotasDep = Annotated[Quotas, Depends(get_quotas)]

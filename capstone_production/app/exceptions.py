@@ -1,15 +1,12 @@
-"""The errors that a client gets when its request is wrong or the server has a problem.
+"""The errors that a client gets when its request is wrong or the database has a problem.
 
-Every error is a problem document (RFC 9457) with the request's id in it. No value that the client
-sent is repeated there. FastAPI's own 422 repeats the input: a mistyped password would come back,
-and a value that JSON cannot express (NaN, half a surrogate pair) would turn the answer into a 500.
-Details of internal errors go to the log only.
+No value that the client sent is repeated there. FastAPI's own 422 repeats the input: a mistyped
+password would come back, and a value that JSON cannot express (NaN, half a surrogate pair) would
+turn the answer into a 500. `problems.py` has the form of all errors.
 """
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -17,32 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.request_id import current_request_id
+from app.problems import PROBLEM_RESPONSE, problem
 
 MAX_REPORTED_ERRORS = 10
 MAX_NAME = 100  # characters of a field's name that an error repeats: clients choose names
 RETRY_AFTER = "1"  # seconds
-PROBLEM = "application/problem+json"
 NO_BODY = (204, 304)
-# The body of every error, for the documentation: defined once, and every operation refers to it.
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {"type": "array", "items": {"type": "object"}},
-    },
-    "required": ["type", "title", "status", "detail", "request_id"],
-}
-PROBLEM_RESPONSE: dict[str, Any] = {
-    "description": "A problem document (RFC 9457)",
-    "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
 # SQLSTATE, or its first letters, of errors that come from PostgreSQL's state, not from our code:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 UNAVAILABLE = (
@@ -96,21 +74,6 @@ def errors(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
     return named
 
 
-def describe_problems(app: FastAPI) -> None:
-    """Add the schema and the response that `errors` refers to, to the description of the API."""
-    describe = app.openapi
-
-    def describe_with_problems() -> dict[str, Any]:
-        description = describe()
-        components = description["components"]
-        components["schemas"]["Problem"] = PROBLEM_SCHEMA
-        components["responses"] = {"Problem": PROBLEM_RESPONSE}
-        return description
-
-    # FastAPI's own way to extend it: https://fastapi.tiangolo.com/how-to/extending-openapi/
-    app.openapi = describe_with_problems  # type: ignore[method-assign]
-
-
 def add_error_handlers(app: FastAPI) -> None:
     """Register the error handlers of this file."""
 
@@ -147,30 +110,6 @@ def add_error_handlers(app: FastAPI) -> None:
         return unavailable(str(error))
 
 
-class UnexpectedErrorMiddleware:
-    """Answers an unexpected error with a 500 without details, and logs the error."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything through. An answer that has already begun is cut off."""
-        started = False
-
-        async def send_noticed(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_noticed if scope["type"] == "http" else send)
-        except Exception:
-            if started or scope["type"] != "http":
-                raise
-            logger.exception("Unexpected error")
-            await problem(500, "The server has an error: try again later")(scope, receive, send)
-
-
 def may_work_later(error: Exception) -> bool:
     """Return whether a later try may succeed; otherwise the error is a mistake in our code."""
     if not isinstance(error, DBAPIError) or error.connection_invalidated:
@@ -179,23 +118,6 @@ def may_work_later(error: Exception) -> bool:
     if isinstance(code, str):
         return code.startswith(UNAVAILABLE)
     return not isinstance(error, IntegrityError | DataError | ProgrammingError)
-
-
-def problem(
-    status: int, detail: str, headers: Mapping[str, str] | None = None, **more: object
-) -> Response:
-    """Return a problem document; `more` are additional members."""
-    content = {
-        "type": "about:blank",  # the status says it all (RFC 9457, section 4.2.1)
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "request_id": current_request_id.get(),
-        **more,
-    }
-    # A field's name may hold half a surrogate pair, which UTF-8 cannot carry: it becomes "?".
-    body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
-    return Response(body, status, headers, PROBLEM)
 
 
 def unavailable(detail: str) -> Response:

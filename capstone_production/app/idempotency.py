@@ -9,8 +9,9 @@ error answer is not kept, so the client may try again. Requests without a key us
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
-from fastapi import Response
+from fastapi import Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
+from app.dependencies import SessionDep, oauth2_scheme, verify
 from app.exceptions import Unavailable
 
 MAX_KEY = 255  # characters
@@ -105,6 +107,44 @@ class Idempotency:
         """Remove the kept answer, since this transaction deletes the row that it describes."""
         if self._claimed is not None:
             await self._session.delete(self._claimed)
+
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=MAX_KEY,
+        pattern=r"^[\x20-\x7e]+$",  # printable ASCII
+        description="A repeated request with the same key gets the first answer again",
+    ),
+]
+
+
+async def get_idempotency(
+    request: Request,
+    session: SessionDep,
+    token: Annotated[str, Depends(oauth2_scheme)],
+    key: Key = None,
+) -> Idempotency:
+    """Return the `Idempotency` of the request, with its key or without one.
+
+    It reads only the id in the token, because the route's guard loads the user. Loading the user
+    here, too, would take a second connection while the guard holds the first. In a burst, all
+    requests would then wait for each other.
+    """
+    return Idempotency(session, verify(token, request), request.url.path, key)
+
+
+async def refuse_key(key: Key = None) -> None:
+    """Raise a 422 for a key, since a key belongs to a user, and registration has none yet."""
+    if key is not None:
+        message = "Registration takes no key: a repeated one answers that the username is taken"
+        problem = {"type": "key_not_taken", "loc": ("header", "Idempotency-Key"), "msg": message}
+        raise RequestValidationError([problem])
+
+
+IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
 
 
 async def remove_old_keys(engine: AsyncEngine) -> None:

@@ -21,7 +21,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from app.config import load_settings
 from app.exceptions import StartupError
-from app.request_id import current_request_id
+from app.problems import current_request_id
 
 LogFormat = Literal["json", "console"]
 

@@ -23,12 +23,7 @@ from app.chat.router import router as chat_router
 from app.config import Settings, load_settings
 from app.database import create_engine
 from app.docs.router import router as docs_router
-from app.exceptions import (
-    UnexpectedErrorMiddleware,
-    add_error_handlers,
-    describe_problems,
-    errors,
-)
+from app.exceptions import add_error_handlers, errors
 from app.gallery.router import router as gallery_router
 from app.health.router import router as health_router
 from app.health.service import DatabaseCheck, MediaCheck, Readiness, RedisCheck
@@ -49,6 +44,7 @@ from app.middleware.force_close import ForceCloseMiddleware
 from app.middleware.observe import ObserveMiddleware
 from app.middleware.paths import PathMiddleware
 from app.migrate import prepare_schema
+from app.problems import UnexpectedErrorMiddleware, describe_problems
 from app.quotas import Quotas
 from app.rate_limits import AuthLimits, LookupLimits
 from app.redis_client import open_redis

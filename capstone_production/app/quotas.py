@@ -6,8 +6,10 @@ within the limit, and close to the limit every write counts. Simultaneous writes
 few rows.
 """
 
+from typing import Annotated
+
 from cachetools import LRUCache
-from fastapi import HTTPException
+from fastapi import Depends, HTTPException, Request
 from sqlalchemy import func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -53,3 +55,12 @@ class Quotas:
                 raise QuotaExceeded(kind, limit)
             left = 1 + (limit - count) // SHARE
         self._left[kind, owner_id] = left - 1
+
+
+async def get_quotas(request: Request) -> Quotas:
+    """Return the quotas, which all requests of the process share."""
+    quotas: Quotas = request.state.quotas
+    return quotas
+
+
+QuotasDep = Annotated[Quotas, Depends(get_quotas)]

@@ -63,15 +63,17 @@ def load_requirements(path: Path = ROWS, root: Path = ROOT) -> list[Requirement]
 
     TOML itself refuses a repeated table.
     """
-    rows: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
     tests: dict[str, list[str]] = {}
     for test in find_tests(root):
         for row in test.rows:
             tests.setdefault(row, []).append(test.id)
-    return [
-        replace(Requirement(**({"id": row_id} | row)), tests=tuple(tests.get(row_id, ())))
-        for row_id, row in rows.items()
-    ]
+    return [replace(row, tests=tuple(tests.get(row.id, ()))) for row in read_rows(path)]
+
+
+def read_rows(path: Path = ROWS) -> list[Requirement]:
+    """Return the rows without their tests."""
+    rows: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
+    return [Requirement(**({"id": row_id} | row)) for row_id, row in rows.items()]
 
 
 @functools.cache

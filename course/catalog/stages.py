@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,22 @@ ROOT = Path(__file__).resolve().parents[2]
 
 class CourseError(Exception):
     """`stages.toml` or the command line is wrong. The message is shown to the user."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part of a long stage that is learned by itself: `[[stage.chapter]]` of `stages.toml`."""
+
+    number: int
+    title: str
+    minutes: int
+    rows: tuple[str, ...]  # the requirements that it completes
+    files: tuple[str, ...]  # patterns of the files that it changes; `*` also matches `/`
+    starter: tuple[str, ...] = ()
+
+    def has(self, path: str) -> bool:
+        """Return whether a file of the stage belongs to this chapter."""
+        return any(fnmatchcase(path, pattern) for pattern in self.files)
 
 
 @dataclass(frozen=True)
@@ -37,11 +54,27 @@ class Stage:
     also: tuple[str, ...] = ()  # arguments of further test runs, in this stage and all later ones
     starter: tuple[str, ...] = ()  # parts that learners write themselves: tools/learn/starter.py
     pages: tuple[str, ...] = ()  # paths to open in a browser, also in all later stages
+    chapters: tuple[Chapter, ...] = ()
+    chapter: Chapter | None = None  # set by `find_step`: only this chapter of the stage
 
     @property
     def name(self) -> str:
         """The short name, also the nox session's: `stage02`, `capstone`."""
         return self.directory.partition("_")[0]
+
+    @property
+    def step(self) -> str:
+        """The word that names this step of the course on a command line: `3` or `capstone/2`."""
+        return f"{self.name}/{self.chapter.number}" if self.chapter else str(self.number)
+
+    @property
+    def lesson(self) -> str:
+        """The path of the page that teaches this step, seen from the course's directory."""
+        if self.chapter is None:
+            return f"{self.directory}/README.md"
+        pages = (ROOT / self.directory / "lessons").glob(f"{self.chapter.number}-*.md")
+        names = [f"{self.directory}/lessons/{page.name}" for page in sorted(pages)]
+        return (names or [f"{self.directory}/README.md"])[0]
 
 
 def load_course(root: Path = ROOT) -> list[Stage]:
@@ -49,9 +82,7 @@ def load_course(root: Path = ROOT) -> list[Stage]:
     path = root / "stages.toml"
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8")).get("stage", [])
-        for row in rows:
-            _check_fields(row)
-        stages = [Stage(**{key: _frozen(value) for key, value in row.items()}) for row in rows]
+        stages = [_stage(row) for row in rows]
     except (OSError, ValueError, TypeError) as error:
         raise CourseError(f"stages.toml: {error}") from error
     if not stages:
@@ -61,18 +92,30 @@ def load_course(root: Path = ROOT) -> list[Stage]:
     return stages
 
 
-def _check_fields(row: Mapping[str, Any]) -> None:
-    """Raise `CourseError` for a row with a missing or an unknown field."""
+def _stage(row: dict[str, Any]) -> Stage:
+    chapters = row.pop("chapter", [])
     name = row.get("directory", f"stage {row.get('number', '?')}")
-    missing = [one.name for one in fields(Stage) if one.default is MISSING and one.name not in row]
+    _check_fields(row, Stage, name)
+    for chapter in chapters:
+        _check_fields(chapter, Chapter, f"{name}, chapter {chapter.get('number', '?')},")
+    if [chapter["number"] for chapter in chapters] != list(range(1, len(chapters) + 1)):
+        raise CourseError(f"stages.toml: number the chapters of {name} 1, 2, 3, … in order")
+    made = tuple(Chapter(**_frozen(chapter)) for chapter in chapters)
+    return Stage(**_frozen(row), chapters=made)
+
+
+def _check_fields(row: Mapping[str, Any], kind: type[Stage | Chapter], name: str) -> None:
+    """Raise `CourseError` for a row with a missing or an unknown field."""
+    missing = [one.name for one in fields(kind) if one.default is MISSING and one.name not in row]
     if missing:
         raise CourseError(f"stages.toml: {name} lacks {', '.join(missing)}")
-    if unknown := row.keys() - {one.name for one in fields(Stage)}:
+    known = {one.name for one in fields(kind)} - {"chapters", "chapter"}
+    if unknown := row.keys() - known:
         raise CourseError(f"stages.toml: {name} has an unknown field: {', '.join(sorted(unknown))}")
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _frozen(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 def pages_of(stages: list[Stage], stage: Stage) -> list[str]:
@@ -92,3 +135,33 @@ def find_stage(stages: list[Stage], wanted: str) -> Stage:
             return stage
     known = ", ".join(f"{stage.number} ({stage.directory})" for stage in stages)
     raise CourseError(f"stage {wanted!r} does not exist: choose one of {known}")
+
+
+def find_chapter(stage: Stage, wanted: str) -> Chapter:
+    """Return a chapter of the stage by its number; raise `CourseError` if there is none."""
+    if not stage.chapters:
+        raise CourseError(f"stage {stage.number} ({stage.directory}) has no chapters")
+    for chapter in stage.chapters:
+        if wanted == str(chapter.number):
+            return chapter
+    known = ", ".join(f"{chapter.number} ({chapter.title})" for chapter in stage.chapters)
+    raise CourseError(f"{stage.name} has no chapter {wanted!r}: choose one of {known}")
+
+
+def find_step(stages: list[Stage], wanted: str) -> Stage:
+    """Return a stage, or for `capstone/2` the stage as only this chapter of it.
+
+    The title, the minutes and the starter are then the chapter's.
+    """
+    name, slash, number = wanted.rstrip("/").partition("/")
+    stage = find_stage(stages, name)
+    if not slash:
+        return stage
+    chapter = find_chapter(stage, number)
+    return replace(
+        stage,
+        title=chapter.title,
+        minutes=chapter.minutes,
+        starter=chapter.starter,
+        chapter=chapter,
+    )

@@ -15,7 +15,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from types import MappingProxyType
+from typing import IO, Protocol
 
 import pytest
 
@@ -110,6 +111,70 @@ def edits_of(diff: str) -> Iterator[tuple[str, str, str]]:
             )
 
 
+def make_edits(diff: str, directory: Path) -> None:
+    """Make the edits of a diff; raise `AssertionError` if one does not fit its file."""
+    for path, before, after in edits_of(diff):
+        file = directory / path
+        text = read(file)
+        assert text.count(before) == 1, f"must occur once in {path}:\n{before}"
+        file.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def changed_files(directory: Path) -> str:
+    """Return the output of `git status`."""
+    status = ["git", "status", "--porcelain"]
+    done = subprocess.run(status, cwd=directory, capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+class Place(Protocol):
+    """The place where a learner does what a page says."""
+
+    def run(self, script: str) -> tuple[str, int]:
+        """Run commands; return their output and the last one's exit status."""
+
+    def edit(self, diff: str) -> None:
+        """Make the edit that a page shows."""
+
+    def changed_files(self) -> str:
+        """Return the changed files: empty when every edit was undone."""
+
+    def log_tail(self) -> str:
+        """Return the end of the server's log."""
+
+
+def follow(page: Path, place: Place, addresses: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Do what a page says; raise `AssertionError` if a command does not do what the page says.
+
+    `addresses` has the local URLs of services by the URLs in the page.
+    """
+    blocks = blocks_of(read(page))
+    try:
+        for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+            if block.language == "diff":
+                place.edit(block.text)
+            if block.language == "sh":
+                script = block.text
+                for in_the_page, here in addresses.items():
+                    script = script.replace(in_the_page, here)
+                output, status = place.run(script)
+                for in_the_page, here in addresses.items():
+                    output = output.replace(here, in_the_page)
+                where = f"{page.relative_to(ROOT)}:{block.line}\n{block.text}\n"
+                if following and following.language == "output":
+                    as_expected = matches(following.text, output)
+                    assert as_expected, (
+                        f"{where}--- expected output\n{following.text}--- actual output\n{output}"
+                    )
+                else:
+                    assert status == 0, f"{where}--- exit status {status}, output\n{output}"
+        # Otherwise the reader's next exercise would start with changed files.
+        assert place.changed_files() == "", "the page must revert all of its edits"
+    except AssertionError as error:
+        error.add_note(f"--- the end of the server's log\n{place.log_tail()}")
+        raise
+
+
 class Workplace:
     """A learner's workplace: a clone with the stage, its server, and a second terminal.
 
@@ -134,6 +199,10 @@ class Workplace:
         self._shell.close()
         self.server.kill()
 
+    def log_tail(self) -> str:
+        """Return the end of the server's log."""
+        return self.server.log_tail()
+
     def run(self, script: str) -> tuple[str, int]:
         """Run commands; return their output, stderr included, and the last one's exit status.
 
@@ -145,17 +214,11 @@ class Workplace:
     def edit(self, diff: str) -> None:
         """Make the edit that a lesson shows; raise `AssertionError` if it does not fit the file."""
         with self._reloaded():
-            for path, before, after in edits_of(diff):
-                file = self.stage_directory / path
-                text = read(file)
-                assert text.count(before) == 1, f"must occur once in {path}:\n{before}"
-                file.write_text(text.replace(before, after), encoding="utf-8")
+            make_edits(diff, self.stage_directory)
 
     def changed_files(self) -> str:
         """Return the output of `git status`: empty when every edit was undone."""
-        status = ["git", "status", "--porcelain"]
-        done = subprocess.run(status, cwd=self.stage_directory, capture_output=True, check=True)
-        return done.stdout.decode()
+        return changed_files(self.stage_directory)
 
     def _reloaded(self) -> _Reloaded:
         return _Reloaded(self.server, self.stage_directory / "app")

@@ -1,4 +1,4 @@
-"""Requirement C.13: the backup commands of the README restore the rows and the pictures."""
+"""Requirement C.13: the backup commands for operators restore the rows and the pictures."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def make_database(postgres: Postgres) -> str:
     return f"{user.replace('//postgres', '//todos')}@{rest.rpartition('/')[0]}/todos"
 
 
-def run_command_of_readme(
+def run_command_of_page(
     page: str, begins: str, file: Path, *, postgres: Postgres, media: Path
 ) -> None:
-    """Run the README's command that starts with `begins`, without its container and with `file`."""
+    """Run the page's command that starts with `begins`, without its container and with `file`."""
     line = rf"^docker compose .* ({begins} .+) ([<>]) \S+$"
     ((command, direction),) = re.findall(line, page, re.MULTILINE)
     program, *arguments = shlex.split(command.replace(MEDIA_IN_CONTAINER, str(media)))
@@ -68,11 +68,11 @@ def run_command_of_readme(
 def test_a_restored_backup_has_all_rows_and_pictures(
     launch: Launch, own_postgres: Postgres, stage_directory: Path, tmp_path: Path, into: str
 ) -> None:
-    page = read(stage_directory / "README.md")
+    page = read(stage_directory / "docs" / "operations.md")
     dump, pictures, media = tmp_path / "todos.dump", tmp_path / "media.tar", tmp_path / "media"
 
     def run(begins: str, file: Path) -> None:
-        run_command_of_readme(page, begins, file, postgres=own_postgres, media=media)
+        run_command_of_page(page, begins, file, postgres=own_postgres, media=media)
 
     address = make_database(own_postgres)
     server = launch(DATABASE_URL=address, MEDIA_DIR=str(media), REDIS_URL="")

@@ -1,4 +1,4 @@
-"""Requirements C.1 and C.2: one chat in two processes; Redis or a process may fail."""
+"""Requirements C.2, C.6 and C.12: one chat in two processes; Redis or a process may fail."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def slow_commits(replicas: Replicas) -> Iterator[Callable[[], bool]]:
         database.execute("DROP FUNCTION take_time CASCADE")
 
 
-@pytest.mark.requirement("C.1")
+@pytest.mark.requirement("C.2")
 def test_a_message_reaches_the_sockets_of_both_processes(join: Join) -> None:
     ada, bob = join(0), join(1)
     for sender, receiver in ((ada, bob), (bob, ada)):
@@ -175,13 +175,13 @@ def test_a_message_arrives_before_the_periodic_poll(join: Join) -> None:
     assert time.monotonic() - asked < 5
 
 
-@pytest.mark.requirement("C.1")
+@pytest.mark.requirement("C.2")
 def test_both_processes_deliver_all_messages_in_one_order(join: Join) -> None:
     senders = [join(number % 2) for number in range(SENDERS)]
     exchange_messages(senders, [join(0), join(1), join(1)], messages=MESSAGES)
 
 
-@pytest.mark.requirement("C.1")
+@pytest.mark.requirement("C.2")
 def test_messages_keep_their_order_during_a_slow_commit(replicas: Replicas, join: Join) -> None:
     """Otherwise a process that has read the later id would never read the earlier one."""
     ada, bob = join(0), join(1)
@@ -198,7 +198,7 @@ def test_messages_keep_their_order_during_a_slow_commit(replicas: Replicas, join
             assert heard[0]["id"] < heard[1]["id"]
 
 
-@pytest.mark.requirement("C.1")
+@pytest.mark.requirement("C.2")
 def test_a_user_who_joins_a_busy_chat_misses_no_message(join: Join) -> None:
     """Each message is either in the history when the socket opens, or arrives on the socket."""
     sender, run = join(0), new_text()
@@ -227,7 +227,7 @@ def test_a_user_who_joins_a_busy_chat_misses_no_message(join: Join) -> None:
         assert found_ids | set(live) == stored
 
 
-@pytest.mark.requirement("C.1")
+@pytest.mark.requirement("C.2")
 def test_a_message_repeated_at_the_other_process_is_stored_once(
     replicas: Replicas, join: Join
 ) -> None:
@@ -269,7 +269,7 @@ def test_the_chat_continues_while_redis_hangs(replicas: Replicas, join: Join) ->
     exchange_messages([ada, bob], [ada, bob])
 
 
-@pytest.mark.requirement("C.1")
+@pytest.mark.requirement("C.2")
 def test_a_new_user_sees_the_users_of_the_other_process(join: Join) -> None:
     ada = join(0)
     bob = join(1)
@@ -297,18 +297,18 @@ def two_tabs(replicas: Replicas, join: Join, *, deaf: bool = False) -> None:
         assert bob.user not in watcher.presence("left", bob.user)["online"]
 
 
-@pytest.mark.requirement("C.1")
+@pytest.mark.requirement("C.2")
 def test_two_tabs_at_two_processes_count_once(replicas: Replicas, join: Join) -> None:
     two_tabs(replicas, join)
 
 
-@pytest.mark.requirement("C.1")
+@pytest.mark.requirement("C.2")
 def test_two_tabs_count_once_without_subscriptions(replicas: Replicas, join: Join) -> None:
     """A process without a subscription can still ask Redis before it reports that a user left."""
     two_tabs(replicas, join, deaf=True)
 
 
-@pytest.mark.requirement("C.1")
+@pytest.mark.requirement("C.2")
 def test_the_users_of_a_stopped_process_leave(replicas: Replicas, join: Join) -> None:
     ada, bob = join(0), join(1)
     ada.presence("joined", bob.user)

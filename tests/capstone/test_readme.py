@@ -202,4 +202,4 @@ def test_the_project_structure_names_every_directory(
         if path.is_dir() and path.name != "__pycache__"
     }
     told = set(re.findall(r"^ +(\w+)/", sections["Project structure"], re.MULTILINE))
-    assert told == there | {"app", "deploy", "migrations"}
+    assert told == there | {"app", "deploy", "docs", "lessons", "migrations"}

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import FrameType
 
 from course.catalog import command
-from course.catalog.requirements import load_requirements
 from course.catalog.stages import CourseError
 from tools.grade import (
     report_html,
@@ -21,12 +20,12 @@ from tools.grade import (
     report_terminal,
 )
 from tools.grade.changes import changed_files, changes
-from tools.grade.grading import grade, with_hints
+from tools.grade.grading import grade, rows_to_grade, titles, with_hints
 from tools.grade.hints import load_hints, next_hints
 from tools.grade.history import failing_last, with_changes
 from tools.grade.options import Options, Subject, parse
 from tools.grade.progress import Progress
-from tools.grade.results import Grade, Row, due
+from tools.grade.results import Grade, Row
 from tools.grade.roster import Learner, matrix_csv, read_roster
 from tools.grade.words import say
 
@@ -102,9 +101,9 @@ def _name(subject: Subject) -> str:
 
 def _look(options: Options) -> str:
     """Return the kind of check, since only grades of the same kind can be compared."""
-    return " ".join(
-        ["thorough" if options.thorough else "quick", *(["strict"] if options.strict else [])]
-    )
+    words = ["thorough" if options.thorough else "quick"]
+    words += ["strict"] * options.strict + [options.stage.step] * bool(options.stage.chapter)
+    return " ".join([*words, *options.rows])
 
 
 def _grade_again_and_again(options: Options, subject: Subject) -> int:
@@ -150,7 +149,7 @@ def _safely(options: Options, subject: Subject, *, first: Mapping[str, int] = _N
     texts = load_hints()
     rows = [
         replace(row, text=texts.text(row.id, options.language, row.text))
-        for row in due(load_requirements(), options.stage.number)
+        for row in rows_to_grade(options)
     ]
     progress = Progress(rows, sys.stderr, options.language)
     if first:
@@ -164,17 +163,17 @@ def _safely(options: Options, subject: Subject, *, first: Mapping[str, int] = _N
 
 
 def _no_grade(options: Options, problem: str) -> Grade:
-    hints, stage = load_hints(), options.stage.number
+    hints = load_hints()
     rows = [
         Row(row.id, hints.text(row.id, options.language, row.text), row.stage, "error")
-        for row in due(load_requirements(), stage)
+        for row in rows_to_grade(options)
     ]
     return Grade(
-        stage,
+        options.stage.number,
         tuple(rows),
         problem=problem,
         language=options.language,
-        stage_titles=hints.titles(options.language),
+        stage_titles=titles(options, hints),
     )
 
 

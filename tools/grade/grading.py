@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from course.catalog.requirements import load_requirements
+from course.catalog.requirements import Requirement, load_requirements
 from course.catalog.stages import CourseError, load_course
 from tools.grade import words
 from tools.grade.hints import Hints, load_hints
@@ -46,16 +46,21 @@ def grade(
     stage = options.stage.number
     requirements = [
         replace(row, text=hints.text(row.id, options.language, row.text))
-        for row in due(load_requirements(), stage)
+        for row in rows_to_grade(options)
     ]
     empty = Grade(
         stage,
         tuple(Row(row.id, row.text, row.stage, "error") for row in requirements),
-        server=subject.base_url or " ".join(subject.command),
+        server=subject.base_url or " ".join(subject.command) or str(subject.directory),
         language=options.language,
-        stage_titles=hints.titles(options.language),
+        stage_titles=titles(options, hints),
     )
     try:
+        if options.stage.chapter is not None:
+            return replace(
+                _grade_chapter(options, subject, empty, requirements, progress),
+                seconds=time.monotonic() - began,
+            )
         with _server(options, subject) as running:
             _tell_what_it_was_given(options, running, tell)
             absent = absent_stages(running.base_url, stage, subject.profile)
@@ -77,6 +82,43 @@ def grade(
     except (NotReached, CourseError, OSError) as error:
         result = replace(empty, problem=str(error))
     return replace(result, seconds=time.monotonic() - began)
+
+
+def rows_to_grade(options: Options) -> list[Requirement]:
+    """Return the rows of the stage and of all earlier ones, of the chapter, or those wanted."""
+    wanted = options.rows or (options.stage.chapter.rows if options.stage.chapter else ())
+    rows = due(load_requirements(), options.stage.number)
+    return [row for row in rows if not wanted or row.id in wanted]
+
+
+def titles(options: Options, hints: Hints) -> dict[int, str]:
+    """Return the titles of the stages; a chapter stands in the place of its stage."""
+    of_stages = hints.titles(options.language)
+    number, chapter = options.stage.number, options.stage.chapter
+    if chapter is None:
+        return of_stages
+    return of_stages | {number: f"{of_stages[number]}, {chapter.number}: {chapter.title}"}
+
+
+def _grade_chapter(
+    options: Options,
+    subject: Subject,
+    empty: Grade,
+    requirements: Sequence[Requirement],
+    progress: Progress | None,
+) -> Grade:
+    # Here, because the graders of platforms have no copy of the course.
+    from tools.grade.chapters import check_chapter
+
+    suite = check_chapter(
+        options.stage,
+        subject.directory,
+        requirements,
+        thorough=options.thorough,
+        progress=progress,
+    )
+    rows = judge(requirements, suite, {}, _not_begun(subject, options))
+    return replace(empty, rows=tuple(rows), problem=suite.broken or _our_fault(rows))
 
 
 def _not_begun(subject: Subject, options: Options) -> set[str]:
@@ -155,6 +197,9 @@ def _target(options: Options, subject: Subject, running: Running, absent: dict[i
     # The newest stage comes first, since the learner waits for it.
     ordered = [current, *(one for one in earlier if one.number not in absent)]
     suites = [f"tests/{one.name}" for one in ordered]
+    if options.rows:
+        chosen = [test for row in rows_to_grade(options) for test in row.tests]
+        suites = [test for test in chosen if test.startswith(tuple(f"{one}/" for one in suites))]
     return Target(
         current,
         tuple(suites),

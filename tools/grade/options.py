@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.catalog.stages import CourseError, Stage, find_stage, load_course
+from course.catalog.requirements import load_requirements
+from course.catalog.stages import CourseError, Stage, find_step, load_course
 from course.harness.learners import split_command
 from course.harness.profile import Profile, ProfileError, load_profile
 from course.harness.server import START_DEADLINE
@@ -34,7 +35,8 @@ class Subject:
 class Options:
     """The options. `subject` is None for a roster."""
 
-    stage: Stage
+    stage: Stage  # or a chapter of it
+    rows: tuple[str, ...]  # only these
     subject: Subject | None
     roster: Path | None
     thorough: bool
@@ -59,10 +61,12 @@ def parse(arguments: Sequence[str]) -> Options:
         os.chdir(given.directory or ".")
     except OSError as error:
         raise CourseError(f"--directory: {error}") from error
-    stage = find_stage(load_course(), given.stage)
+    stage = find_step(load_course(), given.stage)
     files = {name: getattr(given, name) for name in ("json", "junit", "markdown", "html", "csv")}
     subject = None
-    if given.roster is None:
+    if stage.chapter is not None:
+        subject = _of_a_chapter(stage, given)
+    elif given.roster is None:
         subject = make_subject(given.base_url, given.cmd, given.cwd, given.profile)
         if files["csv"]:
             raise CourseError("--csv is the matrix of a --roster")
@@ -70,12 +74,13 @@ def parse(arguments: Sequence[str]) -> Options:
         raise CourseError("--roster names the solutions: leave out --base-url, --cmd and --watch")
     elif of_one := [f"--{name}" for name in ("json", "junit", "markdown") if files[name]]:
         raise CourseError(f"{of_one[0]} is for one solution: a --roster has --csv and --html")
-    if given.watch and not given.cmd:
+    if given.watch and not given.cmd and stage.chapter is None:
         raise CourseError("--watch needs --cmd: it watches the files of that solution")
     if (given.admin_username is None) != (given.admin_password is None):
         raise CourseError("give both --admin-username and --admin-password")
     return Options(
         stage=stage,
+        rows=_rows(stage, given.row),
         subject=subject,
         roster=given.roster,
         thorough=given.thorough,
@@ -115,6 +120,34 @@ def make_subject(
     return Subject(base_url, words, directory or Path(), profile_file, profile)
 
 
+def _of_a_chapter(stage: Stage, given: argparse.Namespace) -> Subject:
+    """Return the solution of a chapter: a directory whose app the tests start themselves."""
+    others = {
+        "--base-url": given.base_url,
+        "--cmd": given.cmd,
+        "--roster": given.roster,
+        "--profile": given.profile,
+    }
+    if wrong := [name for name, value in others.items() if value]:
+        raise CourseError(
+            f"{stage.step} is checked by the course's own tests, which start your app: give --cwd"
+            f" DIR and leave out {wrong[0]}"
+        )
+    if given.cwd is None:
+        raise CourseError(
+            f"give the directory of your {stage.name}: --stage {stage.step} --cwd DIR"
+        )
+    return Subject(None, (), given.cwd, None, Profile())
+
+
+def _rows(stage: Stage, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the rows to grade, if not all of them."""
+    known = stage.chapter.rows if stage.chapter else [row.id for row in load_requirements()]
+    if unknown := [row for row in wanted if row not in known]:
+        raise CourseError(f"--row {unknown[0]}: {stage.step} has no such row")
+    return tuple(wanted)
+
+
 def _setting(text: str) -> tuple[str, str | None]:
     found = _SETTING.fullmatch(text)
     if found is None:
@@ -128,7 +161,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Grade a solution of a stage, in any language, by its answers.",
         epilog="Exit code 0: every checked row passes, 1: a row fails, 2: not graded.",
     )
-    parser.add_argument("--stage", metavar="N", required=True, help="the stage to grade")
+    parser.add_argument(
+        "--stage", metavar="N", required=True, help="the stage, or a chapter: capstone/2"
+    )
+    parser.add_argument(
+        "--row", metavar="ROW", action="append", default=[],
+        help="grade only this row, such as 3.1 (may be repeated)",
+    )  # fmt: skip
     subject = parser.add_argument_group("what is graded")
     subject.add_argument("--base-url", metavar="URL", help="a server that is up")
     subject.add_argument("--cmd", metavar="COMMAND", help="starts one on the port {port}")

@@ -1,4 +1,6 @@
-"""Runs the suites against one server in a separate pytest process and returns the results.
+"""Runs the suites in a separate pytest process and returns the results.
+
+The tests talk to one server. Without its address they start the app of the stage themselves.
 
 pytest may crash, hang or be killed: the results until then count, and `Suite.broken` gives the
 reason.
@@ -29,6 +31,7 @@ THOROUGH_TEST = 90.0
 QUICK_RUN = 420.0  # seconds for all of them: the server may be slow and still work
 THOROUGH_RUN = 1800.0
 LAST_LINES = 15
+NO_TESTS = 5  # pytest's exit code
 LOOKS_EVERY = 0.1  # seconds
 
 # On a machine that keeps no bytecode, each run would otherwise compile for seconds.
@@ -40,7 +43,10 @@ _KEEP_BYTECODE = {
 
 @dataclass(frozen=True)
 class Target:
-    """The graded server at `base_url`, with everything that is known about it."""
+    """The graded server at `base_url`, with everything that is known about it.
+
+    Without an address it is the app of the stage in `root`, a copy of the course.
+    """
 
     stage: Stage
     suites: tuple[str, ...]  # directories, in the order in which they run; or single tests
@@ -57,21 +63,44 @@ class Target:
     craft: bool = True  # whether craft tests run too
     starts_within: float = 0.0  # seconds: the server may still be starting
     most_failures: int = 0  # failures after which it ends (0: never)
+    root: Path = ROOT
+    full: bool = False  # only the tests that need PostgreSQL, Redis and several processes
+
+    @property
+    def is_app(self) -> bool:
+        """Whether the tests start the app of the stage themselves."""
+        return not self.base_url
+
+    @property
+    def variants(self) -> tuple[int, int]:
+        """The most variants of a test: of the stage's own suite, of each earlier one (0: all)."""
+        return (0, 0) if self.thorough else QUICK_VARIANTS
+
+    @property
+    def test_within(self) -> float:
+        """The seconds for one test; a test that starts its own app may take longer."""
+        return THOROUGH_TEST if self.thorough or self.is_app else QUICK_TEST
+
+    @property
+    def run_within(self) -> float:
+        """The seconds for all tests."""
+        return THOROUGH_RUN if self.thorough or self.is_app else QUICK_RUN
 
     def arguments(self, events: Path) -> list[str]:
         """Return the arguments of pytest."""
         arguments = [
             *("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "tools.grade.plugin"),
-            *(f"--stage={self.stage.number}", f"--base-url={self.base_url}"),
+            f"--stage={self.stage.number}",
+            *([] if self.is_app else [f"--base-url={self.base_url}"]),
             *(f"--grade-events={events}", "-q", "--tb=no", "-rN"),
             *("-o", "verbosity_assertions=1"),  # values in full, not shortened
             f"--grade-answer-within={self.answer_within}",
-            f"--timeout={THOROUGH_TEST if self.thorough else QUICK_TEST}",
+            f"--timeout={self.test_within}",
             "--inherited=full",  # the plugin selects, and says what it leaves out
         ]
-        if not self.thorough:
-            arguments.append(f"--grade-variants={QUICK_VARIANTS[0]}")
-            arguments.append(f"--grade-earlier-variants={QUICK_VARIANTS[1]}")
+        arguments.append(f"--grade-variants={self.variants[0]}")
+        arguments.append(f"--grade-earlier-variants={self.variants[1]}")
+        if not self.thorough and not self.is_app:
             arguments.append("--grade-quick")
         if self.first:
             arguments.append(f"--grade-first={','.join(self.first)}")
@@ -81,6 +110,8 @@ class Target:
             arguments.append("--grade-no-craft")
         if self.starts_within:
             arguments.append(f"--base-url-within={self.starts_within}")
+        if self.full:
+            arguments += ["--deployment=full", "--grade-only-this-form"]
         if self.most_failures:
             arguments.append(f"--maxfail={self.most_failures}")
         optional = {
@@ -107,29 +138,29 @@ def run_suite(target: Target, progress: Progress | None = None) -> Suite:
     suite = read_suite(lines)
     if suite.chosen and (not suite.missing or suite.gave_up):
         return suite
+    if code == NO_TESTS and target.is_app:
+        return suite  # all tests are of the other form
     if code is None:
-        why = f"the time was up after {_longest(target):.0f} s"
+        why = f"the time was up after {target.run_within:.0f} s"
     else:
         why = "\n".join([f"pytest ended with exit code {code}:", *printed[-LAST_LINES:]])
     return read_suite(lines, broken=why)
 
 
-def _longest(target: Target) -> float:
-    return THOROUGH_RUN if target.thorough else QUICK_RUN
-
-
 def _run(target: Target, events: Path, output: Path, progress: Progress | None) -> int | None:
     """Return pytest's exit code, or None if it had to be stopped."""
     processes = events.with_name("processes")
-    environment = os.environ | _KEEP_BYTECODE | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    # The bytecode of a copy of the course would never be used again.
+    bytecode = {"PYTHONDONTWRITEBYTECODE": "1"} if target.is_app else _KEEP_BYTECODE
+    environment = os.environ | bytecode | {"PYTHONPATH": str(target.root), "NO_COLOR": "1"}
     environment[PROCESSES] = str(processes)
-    until = time.monotonic() + _longest(target)
+    until = time.monotonic() + target.run_within
     process: subprocess.Popen[bytes] | None = None
     try:
         with output.open("wb") as stream, interrupts_deferred():
             process = subprocess.Popen(
                 [sys.executable, "-m", "pytest", *target.arguments(events)],
-                cwd=ROOT,
+                cwd=target.root,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from course.catalog.command import run
 from course.catalog.environment import build
-from course.catalog.stages import ROOT, CourseError, Stage, find_stage, load_course
+from course.catalog.stages import ROOT, CourseError, Stage, find_step, load_course
 from course.harness.learners import split_command
 from tools.grade.words import LANGUAGES
 from tools.learn.keys import typed
 from tools.learn.loop import Loop, watch
-from tools.learn.runs import Bench
-from tools.learn.starter import LAST_STAGE, make_starter
+from tools.learn.runs import open_bench
+from tools.learn.starter import make_starter
 from tools.learn.state import State, last_directory, read_state, remember_directory, write_state
 
 COMMAND = "uvicorn app.main:app --port {port}"
@@ -32,14 +32,18 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     directory = _directory(given, stages, root)
     state = read_state(directory)
     if state is None:
-        stage = find_stage(stages, given.stage) if given.stage else None
+        stage = find_step(stages, given.stage) if given.stage else None
         if stage is None:
             raise CourseError(f"{directory} has no .learn.json: name the stage, as in `learn 1`")
-        state = State(stage.number, given.cmd or COMMAND)
+        chapter = stage.chapter.number if stage.chapter else 0
+        if chapter and given.cmd:
+            raise CourseError(f"{stage.step} is checked without --cmd: its tests start your app")
+        state = State(stage.number, given.cmd or COMMAND, chapter=chapter)
         _prepare(stages, stage, directory, own_command=bool(given.cmd))
-    stage = stages[state.stage - 1]
-    if given.stage and find_stage(stages, given.stage).number != state.stage:
-        raise CourseError(f"{directory} holds stage {state.stage}: name another one with --in")
+    stage = find_step(stages, state.step)
+    if given.stage and find_step(stages, given.stage).step != stage.step:
+        held = stage.step if stage.chapter else f"stage {stage.step}"
+        raise CourseError(f"{directory} holds {held}: name another one with --in")
     state.command = given.cmd or state.command
     state.language = given.lang or state.language
     write_state(directory, state)
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     try:
         with (
             typed(events) as by_key,
-            Bench(stage, directory, split_command(state.command)) as bench,
+            open_bench(stage, directory, split_command(state.command)) as bench,
         ):
             loop = Loop(stage, directory, state, events, _show, colour=colour)
             loop.greet(by_key=by_key)
@@ -72,7 +76,9 @@ def _directory(given: argparse.Namespace, stages: Sequence[Stage], root: Path) -
     if given.place:
         return Path(given.directory, given.place).resolve()
     if given.stage:
-        return root.parent / f"my-stage{find_stage(list(stages), given.stage).number}"
+        stage = find_step(list(stages), given.stage)
+        name = stage.step.replace("/", "") if stage.chapter else f"stage{stage.step}"
+        return root.parent / f"my-{name}"
     last = last_directory()
     if last is None or not last.is_dir():
         raise CourseError("name a stage to begin with, as in `python3 noxfile.py learn 1`")
@@ -101,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python3 noxfile.py learn",
         description="Write a stage yourself: one requirement, one failure, one hint at a time.",
     )
-    parser.add_argument("stage", nargs="?", help=f"1 to {LAST_STAGE}; without it, the last one")
+    parser.add_argument(
+        "stage", nargs="?", help="1 to 8, or a chapter such as capstone/2; without it, the last one"
+    )
     parser.add_argument(
         "--in", dest="place", metavar="DIR", help="your directory (default: ../my-stageN)"
     )

@@ -10,13 +10,13 @@ from tools.grade.hints import load_hints
 
 RULES = """# Rules for a coding agent in this directory
 
-Somebody learns here. They write stage {number}, "{title}", of a course. You help them to
+Somebody learns here. They write {step}, "{title}", of a course. You help them to
 understand it.
 
 1. **Do not open the finished stages.** They are in the course's directory (`{directory}` and the
    others). Do not search for their text elsewhere.
 2. **One decision at a time.** Work on the row that the loop shows
-   (`python3 noxfile.py learn {number}`), and on no other.
+   (`python3 noxfile.py learn {word}`), and on no other.
 3. **Explain before you write.** Say in two or three sentences what the code has to do and why. Let
    the learner write it first.
 4. **A hint before a solution.** Ask the question of the row below. Then name the function or the
@@ -37,6 +37,12 @@ understand it.
 def agents_page(stage: Stage, rows: Sequence[Requirement]) -> str:
     """Return the page for a starter with these rows."""
     hints = load_hints()
-    rules = RULES.format(number=stage.number, title=stage.title, directory=stage.directory)
+    is_whole = stage.chapter is None
+    rules = RULES.format(
+        step=f"stage {stage.step}" if is_whole else f"{stage.step} (a chapter)",
+        word=stage.step,
+        title=stage.title,
+        directory=stage.directory,
+    )
     lines = [f"| {row.id} | {row.text} | {hints.hint(row.id, 1, 'en')} |" for row in rows]
     return rules + "\n".join(lines) + "\n"

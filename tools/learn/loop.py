@@ -17,7 +17,7 @@ from pathlib import Path
 import watchfiles
 
 from course.catalog.requirements import Requirement, load_requirements
-from course.catalog.stages import ROOT, Stage
+from course.catalog.stages import ROOT, Stage, load_course
 from tools.grade.hints import KINDS, load_hints
 from tools.grade.outcomes import Outcome
 from tools.grade.report_terminal import facts, plain, sentences
@@ -26,7 +26,6 @@ from tools.grade.unbegun import not_begun
 from tools.learn import parts
 from tools.learn.keys import BY_KEY
 from tools.learn.runs import Bench, Interrupted, Look
-from tools.learn.starter import LAST_STAGE
 from tools.learn.state import State, write_state
 from tools.learn.words import say
 
@@ -87,14 +86,13 @@ class Loop:
     def greet(self, *, by_key: bool) -> None:
         """Print the directories and the commands."""
         titles = self._hints.titles(self._state.language)
-        title = titles.get(self._stage.number, self._stage.title)
+        stage, chapter = self._stage, self._stage.chapter
+        title = titles.get(stage.number, stage.title) if chapter is None else stage.title
         self._show(
-            self._paint(
-                "1", self._say("Stage {number}: {title}", number=self._stage.number, title=title)
-            )
+            self._paint("1", self._say("Stage {number}: {title}", number=stage.step, title=title))
         )
         self._show(f"{self._say('Your directory')}: {self._directory}")
-        self._show(f"{self._say('The lesson')}: {self._stage.directory}/README.md")
+        self._show(f"{self._say('The lesson')}: {stage.lesson}")
         self.list_rows()
         keys = "  ".join(f"{key} {command}" for key, command in BY_KEY.items())
         named = self._say("hint, all, list, lesson, compare, reset, quit")
@@ -278,11 +276,11 @@ class Loop:
                 return
 
     def _finished(self) -> None:
-        number = self._stage.number
+        number, following = self._stage.step, _step_after(self._stage)
         self._show("")
-        if number < LAST_STAGE:
+        if following:
             text = "All rows of stage {number} pass. Next: python3 noxfile.py learn {next}"
-            self._show(self._paint("1;32", self._say(text, number=number, next=number + 1)))
+            self._show(self._paint("1;32", self._say(text, number=number, next=following)))
         else:
             text = "All rows of stage {number} pass. That was the last starter."
             self._show(self._paint("1;32", self._say(text, number=number)))
@@ -345,7 +343,7 @@ class Loop:
 
     def _place_in_lesson(self) -> str:
         """Return the line of the lesson that names most of the current row's files."""
-        lesson = f"{self._stage.directory}/README.md"
+        lesson = self._stage.lesson
         row = self.current
         if row is None:
             return lesson
@@ -382,6 +380,17 @@ class Loop:
             return
         text = "Restored from the starter: {paths}. Your text is in {kept}."
         self._tell(text, paths=", ".join(paths), kept=parts.KEPT.as_posix())
+
+
+def _step_after(stage: Stage) -> str:
+    """Return the step that follows, if it has a starter: the next stage or chapter."""
+    if stage.chapter is not None:
+        number = stage.chapter.number
+        return f"{stage.name}/{number + 1}" if number < len(stage.chapters) else ""
+    following = next((one for one in load_course() if one.number == stage.number + 1), None)
+    if following is None:
+        return ""
+    return f"{following.name}/1" if following.chapters else following.step
 
 
 def _ids(rows: Sequence[Requirement]) -> set[str]:

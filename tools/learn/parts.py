@@ -16,6 +16,12 @@ from course.catalog.stages import ROOT, Stage, load_course
 from tools.learn.starter import definitions, make_starter
 
 KEPT = Path(".learn", "before-reset")  # the place where a reset keeps the old files
+CODE = ("app", "migrations")
+# Files of the capstone's containers, and its pages.
+OTHER_FILES = (
+    *(".dockerignore", "Dockerfile", "README.md", "compose.yaml", "deploy/**/*.*"),
+    "docs/*.md",
+)
 _TODO = re.compile(r"\bTODO (\w\.\d+(?:, \w\.\d+)*):")
 
 
@@ -29,19 +35,20 @@ class Todo:
 
 
 def todos_in(directory: Path) -> list[Todo]:
-    """Return every TODO below `app/` and `migrations/`, in the order of paths and lines."""
+    """Return every TODO of the code, then those of other files, by paths and lines."""
+    files = [file for top in CODE for file in sorted((directory / top).rglob("*.py"))]
+    files += [file for name in OTHER_FILES for file in sorted(directory.glob(name))]
     found = []
-    for top in ("app", "migrations"):
-        for file in sorted((directory / top).rglob("*.py")):
-            path = file.relative_to(directory).as_posix()
-            try:
-                lines = file.read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError):
-                continue  # half written: the next save shows it
-            for number, line in enumerate(lines, 1):
-                mark = _TODO.search(line)
-                if mark and line.lstrip().startswith("#"):
-                    found.append(Todo(path, number, tuple(mark[1].split(", "))))
+    for file in files:
+        path = file.relative_to(directory).as_posix()
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            continue  # half written: the next save shows it
+        for number, line in enumerate(lines, 1):
+            mark = _TODO.search(line)
+            if mark and line.lstrip().startswith("#"):
+                found.append(Todo(path, number, tuple(mark[1].split(", "))))
     return found
 
 

@@ -10,22 +10,24 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from course.catalog.requirements import Requirement
 from course.catalog.stages import Stage
 from course.harness.learners import LearnersServer, Solution
 from course.harness.server import FIRST_ADMIN, ServerDidNotStart
 from course.harness.weather import FIRST_STAGE_WITH_WEATHER, FakeWeather
-from tools.grade.learner import environment_of, fake_weather, settings_for
+from tools.grade.chapters import check_chapter
+from tools.grade.learner import NotReached, environment_of, fake_weather, settings_for
 from tools.grade.outcomes import Suite, log_end
 from tools.grade.progress import Progress
 from tools.grade.results import Row, judge
 from tools.grade.suite import Target, run_suite
+from tools.grade.unbegun import not_begun
 
 START_WITHIN = 20.0  # seconds
 LOG_LINES = 12
@@ -56,7 +58,60 @@ class _Interrupting(Progress):
             raise Interrupted
 
 
-class Bench:
+class Bench(Protocol):
+    """Runs the tests of rows on a learner's code."""
+
+    def look(
+        self, rows: Sequence[Requirement], interrupted: Callable[[], bool], *, anew: bool
+    ) -> Look:
+        """Run the tests of these rows; restart a server first if wanted.
+
+        Raises `Interrupted` as soon as `interrupted()` is true.
+        """
+
+
+def open_bench(
+    stage: Stage, directory: Path, command: Sequence[str]
+) -> AbstractContextManager[Bench]:
+    """Return the bench for a stage, or for a chapter of it."""
+    if stage.chapter is not None:
+        return nullcontext(ChapterBench(stage, directory))
+    return ServerBench(stage, directory, command)
+
+
+class ChapterBench:
+    """Lets the tests of the course start the app of the learner's directory."""
+
+    def __init__(self, stage: Stage, directory: Path) -> None:
+        self._stage = stage
+        self._directory = directory
+
+    def look(
+        self,
+        rows: Sequence[Requirement],
+        interrupted: Callable[[], bool],
+        *,
+        anew: bool,  # noqa: ARG002 - each run starts the app
+    ) -> Look:
+        """Run the tests of these rows until the first failure."""
+        began = time.monotonic()
+        try:
+            suite = check_chapter(
+                self._stage,
+                self._directory,
+                rows,
+                most_failures=1,
+                progress=_Interrupting(interrupted),
+            )
+        except NotReached as error:
+            return Look(problem=str(error))
+        seconds = time.monotonic() - began
+        rows_seen = tuple(judge(rows, suite, {}, not_begun(self._directory, self._stage)))
+        ended_early = any(row.status == "fail" for row in rows_seen)
+        return Look(rows_seen, "" if ended_early else suite.broken, seconds)
+
+
+class ServerBench:
     """Runs a learner's server in their directory, with its own database and files."""
 
     def __init__(self, stage: Stage, directory: Path, command: Sequence[str]) -> None:

@@ -1,14 +1,17 @@
 """Make a starter: the finished stage without the parts that its lesson teaches.
 
     python3 noxfile.py starter 3 ../my-stage3
+    python3 noxfile.py starter capstone/2 ../my-capstone2
 
 `starter` in `stages.toml` lists these parts, each with the rows of the requirements that it earns:
 
     "3.2 app/auth/router.py: sign_in"     a function without its body, or a class without its fields
     "3.4 app/todos/service.py"              a file as the stage before has it, or an empty one
+    "C.1 app/quotas.py: Quotas.take = return"    a function that has only this statement
+    "C.13 compose.yaml: volumes"            a YAML file without this key
 
 The list is in a good working order. A starter imports cleanly and starts. A missing part answers
-501 and names its row.
+501 and names its row. The starter of a chapter has all other chapters finished, also later ones.
 """
 
 from __future__ import annotations
@@ -28,12 +31,13 @@ from textwrap import indent, shorten, wrap
 from course.catalog.command import run
 from course.catalog.parts import Part, read_parts
 from course.catalog.requirements import Requirement, load_requirements
-from course.catalog.stages import ROOT, CourseError, Stage, find_stage, load_course
+from course.catalog.stages import ROOT, CourseError, Stage, find_step, load_course
 from course.catalog.trees import listed
 from tools.learn.agents import agents_page
 
-LAST_STAGE = 8  # the capstone has no starter
+LAST_STAGE = 8  # each chapter of the capstone has a starter; the capstone as a whole has none
 LINE_LENGTH = 100
+PYTHON = ".py"
 # Tests that restart a solution work only when the grader has started it.
 RESTARTING = ("tests/stage01/test_memory.py::", "tests/stage02/test_persistence.py::test_a_")
 # Bodies of functions that run at the start: a starter must start, even with all parts missing.
@@ -56,6 +60,8 @@ ADDED_TO_MAIN = (
 )
 # The starter's page links to the lesson, so the lesson and its pictures are not copied.
 LEFT_OUT = ("README.md", "gallery.png", "chat.png")
+LESSONS = "lessons/"
+PAGE = "README.md"  # of the starter; a part with this path is a section of it
 
 UNFINISHED = '''"""Each part that is left to do answers 501. Delete this file when all are done."""
 
@@ -78,9 +84,11 @@ def make_starter(stages: Sequence[Stage], stage: Stage, target: Path, root: Path
     Raises `CourseError` and leaves `target` as it was if it is not empty, or if the stage lacks a
     part that `stages.toml` lists.
     """
-    if stage.number > LAST_STAGE:
+    if stage.number > LAST_STAGE and stage.chapter is None:
+        chapters = " or ".join(f"{stage.name}/{chapter.number}" for chapter in stage.chapters)
         raise CourseError(
             f"{stage.directory} has no starter: choose a stage from 1 to {LAST_STAGE}"
+            + (f", or a chapter: {chapters}" if chapters else "")
         )
     with tempfile.TemporaryDirectory() as directory:
         made = Path(directory) / stage.name
@@ -108,11 +116,12 @@ def _write(
     finished = root / stage.directory
     for path in listed(root, stage.directory):
         name = path.removeprefix(f"{stage.directory}/")
-        if name not in LEFT_OUT:
+        if name not in LEFT_OUT and not name.startswith(LESSONS):
             _copy(finished / name, made / name)
     texts = {row.id: row.text for row in load_requirements()}
     parts = read_parts(stage)
-    for part in parts:
+    in_files = [part for part in parts if part.path != PAGE]
+    for part in in_files:
         if not (made / part.path).exists():
             raise CourseError(f"stages.toml, starter: {stage.directory} has no {part.path}")
         if not part.names:
@@ -120,12 +129,13 @@ def _write(
             before = root / stages[stage.number - 2].directory / part.path
             old = before.read_text(encoding="utf-8") if stage.number > 1 and before.exists() else ""
             (made / part.path).write_text(with_todo(old, part, texts), encoding="utf-8")
-    for path in dict.fromkeys(part.path for part in parts if part.names):
+    for path in dict.fromkeys(part.path for part in in_files if part.names):
         of_the_file = [part for part in parts if part.path == path]
         source = (made / path).read_text(encoding="utf-8")
-        (made / path).write_text(blanked(source, of_the_file, texts), encoding="utf-8")
+        without = blanked if path.endswith(PYTHON) else without_keys
+        (made / path).write_text(without(source, of_the_file, texts), encoding="utf-8")
     _answer_unfinished(made / "app")
-    (made / "README.md").write_text(readme(stage, parts, place), encoding="utf-8")
+    (made / PAGE).write_text(readme(stage, parts, place), encoding="utf-8")
     (made / "AGENTS.md").write_text(agents_page(stage, rows_of(parts)), encoding="utf-8")
     _tidy(made)
 
@@ -134,21 +144,23 @@ def blanked(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
     """Return a module's source with a TODO for the body of every function or class named."""
     lines = source.splitlines()
     known = dict(definitions(ast.parse(source)))
-    todo = [(name, part.rows) for part in parts for name in part.names]
+    todo = [(name, part) for part in parts for name in part.names]
     unknown = [name for name, _ in todo if name not in known]
     if unknown:
         raise CourseError(f"stages.toml, starter: {parts[0].path} has no {', '.join(unknown)}")
     # From the end of the file, since an edit moves only the lines after it.
-    for name, rows in sorted(todo, key=lambda item: -known[item[0]].lineno):
+    for name, part in sorted(todo, key=lambda item: -known[item[0]].lineno):
         definition = known[name]
         has_docstring = ast.get_docstring(definition) is not None
         first = definition.body[0]
         # Also remove a comment between the docstring and the body.
         start = first.end_lineno if has_docstring else first.lineno - 1
         margin = " " * first.col_offset
-        words = todo_lines(rows, texts, LINE_LENGTH - len(margin))
+        words = todo_lines(part.rows, texts, LINE_LENGTH - len(margin))
         body = [f"# {line}" for line in words]
-        if not isinstance(definition, ast.ClassDef):
+        if name in part.stubs:
+            body.append(part.stubs[name])
+        elif not isinstance(definition, ast.ClassDef):
             body.append(_placeholder(definition, shorten(" ".join(words), 60, placeholder=" …")))
         elif not has_docstring:
             body.append("...")
@@ -156,9 +168,36 @@ def blanked(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def without_keys(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
+    """Return a YAML file with a TODO for each key named, such as `services.redis`."""
+    lines = source.splitlines()
+    for part in parts:
+        for name in part.names:
+            start, end = 0, len(lines)
+            for depth, key in enumerate(name.split(".")):
+                margin = "  " * depth
+                start = _find_key(lines, f"{margin}{key}:", start, end, parts[0].path)
+                after = (
+                    number
+                    for number in range(start + 1, end)
+                    if lines[number].strip() and not lines[number].startswith(f"{margin} ")
+                )
+                end = next(after, end)
+            words = todo_lines(part.rows, texts, LINE_LENGTH - len(margin))
+            lines[start:end] = [f"{margin}# {line}" for line in words] + [""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _find_key(lines: Sequence[str], key: str, start: int, end: int, path: str) -> int:
+    for number in range(start, end):
+        if lines[number].startswith(key):
+            return number
+    raise CourseError(f"stages.toml, starter: {path} has no {key.strip(' :')}")
+
+
 def with_todo(source: str, part: Part, texts: dict[str, str]) -> str:
-    """Return a module's source with a TODO for all of it, after its docstring."""
-    body = ast.parse(source).body
+    """Return a file with a TODO for all of it, after the docstring of a module."""
+    body = ast.parse(source).body if part.path.endswith(PYTHON) else []
     has_docstring = bool(body) and isinstance(body[0], ast.Expr)
     after = (body[0].end_lineno or 0) if has_docstring else 0
     todo = [f"# {line}" for line in todo_lines(part.rows, texts, LINE_LENGTH)]
@@ -211,6 +250,8 @@ def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
 
     The commands run in the course's directory, where `place` is the path of the starter.
     """
+    if stage.chapter is not None:
+        return _page_of_chapter(stage, parts, place)
     rows = rows_of(parts)
     restarting = [row.id for row in rows if any(test.startswith(RESTARTING) for test in row.tests)]
     only_so = f" Rows that need a restart pass only with `--cmd`: {', '.join(restarting)}."
@@ -223,7 +264,7 @@ def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
         "",
         f"This directory holds stage {stage.number} without the parts that its lesson is about."
         f" It starts, and each missing part answers 501. The lesson,"
-        f" `{stage.directory}/README.md` in the course, explains everything that you need."
+        f" `{stage.lesson}` in the course, explains everything that you need."
         f" Start all commands in the course's directory.",
         "",
         "```bash",
@@ -239,9 +280,7 @@ def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
         " Some rows can be checked only when another row is done too: both turn green together."
         " Delete `app/unfinished.py` last.",
         "",
-        "| row | what it asks | where |",
-        "|---|---|---|",
-        *(f"| {row.id} | {row.text} | {_where(row, parts)} |" for row in rows),
+        *_table(rows, parts),
         "",
         "## Check it",
         "",
@@ -268,13 +307,67 @@ def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _page_of_chapter(stage: Stage, parts: Sequence[Part], place: str) -> str:
+    """Return the page of a chapter's starter, whose rows the course's own tests check."""
+    quoted = shlex.quote(place)
+    sections = [part for part in parts if part.path == PAGE]
+    texts = {row.id: row.text for row in load_requirements()}
+    todo = [line for part in sections for line in todo_lines(part.rows, texts, LINE_LENGTH)]
+    lines = [
+        f"# Do it yourself: {stage.title}",
+        "",
+        f"This directory holds the capstone without the parts that this chapter is about. All other"
+        f" chapters are finished, also the later ones. The app starts. A missing part does the"
+        f" plainest thing, or answers 501. The lesson, `{stage.lesson}` in the course, explains"
+        f" everything that you need. Start all commands in the course's directory.",
+        "",
+        "```bash",
+        f"python3 noxfile.py learn {stage.step} --in {quoted}",
+        "```",
+        "",
+        "## What to do",
+        "",
+        "Search for `TODO`. The table is in a good order. Delete `app/unfinished.py` last.",
+        "",
+        *_table(rows_of(parts), parts),
+        "",
+        "## Check it",
+        "",
+        "The course's own tests check a chapter, because most of its rows concern PostgreSQL, Redis"
+        " and files, which no client sees. The tests start your app in the environment of the"
+        " capstone, with a PostgreSQL and a Redis of their own. `--row` checks only one row.",
+        "",
+        "```bash",
+        f"python3 noxfile.py grade --stage {stage.step} --cwd {quoted}",
+        "```",
+        "",
+        "Compare with the whole chapter when you are done:",
+        "",
+        "```bash",
+        f"python3 noxfile.py compare {stage.step} {quoted}",
+        "```",
+        *(["", *(f"# {line}" for line in todo), "", "Replace this page with yours."] * bool(todo)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Requirement], parts: Sequence[Part]) -> list[str]:
+    return [
+        "| row | what it asks | where |",
+        "|---|---|---|",
+        *(f"| {row.id} | {row.text} | {_where(row, parts)} |" for row in rows),
+    ]
+
+
 def _where(row: Requirement, parts: Sequence[Part]) -> str:
-    places = []
+    places: dict[str, list[str]] = {}
     for part in parts:
         if row.id in part.rows:
-            names = ", ".join(f"`{name}`" for name in part.names)
-            places.append(f"`{part.path}`: {names}" if names else f"`{part.path}`, all of it")
-    return "<br>".join(places)
+            places.setdefault(part.path, []).extend(f"`{name}`" for name in part.names)
+    return "<br>".join(
+        f"`{path}`: {', '.join(names)}" if names else f"`{path}`, all of it"
+        for path, names in places.items()
+    )
 
 
 def _tidy(target: Path) -> None:
@@ -297,16 +390,17 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     """Make the starter that the command line asks for; return 0."""
     parser = argparse.ArgumentParser(
         prog="python3 noxfile.py starter",
-        description="Make a stage without the parts that its lesson is about.",
+        description="Make a stage, or a chapter, without the parts that its lesson is about.",
     )
-    parser.add_argument("stage", help=f"1 to {LAST_STAGE}")
+    parser.add_argument("stage", help=f"1 to {LAST_STAGE}, or a chapter such as capstone/2")
     parser.add_argument("target", help="a directory that is empty or does not exist yet")
     parser.add_argument("--directory", type=Path, default=Path(), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     stages = load_course(root)
-    stage = find_stage(stages, given.stage)
+    stage = find_step(stages, given.stage)
     make_starter(stages, stage, given.directory / given.target, root)
-    print(f"The starter of stage {stage.number} is in {given.target}. Next: read its README.md.")
+    what = stage.step if stage.chapter else f"stage {stage.step}"
+    print(f"The starter of {what} is in {given.target}. Next: read its README.md.")
     return 0
 
 

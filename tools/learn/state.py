@@ -21,6 +21,12 @@ class State:
     language: str = "en"
     passed: list[str] = field(default_factory=list)
     hints: dict[str, int] = field(default_factory=dict)
+    chapter: int = 0  # of the stage; 0: the whole stage
+
+    @property
+    def step(self) -> str:
+        """The word for `find_step`."""
+        return f"{self.stage}/{self.chapter}" if self.chapter else str(self.stage)
 
 
 def read_state(directory: Path) -> State | None:

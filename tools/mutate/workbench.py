@@ -30,7 +30,9 @@ _PROGRAMS = (
     "constraints.txt",
 )
 # Files that git ignores, and files that the tests of a stage never read.
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*_cache", "*.db", "*.db-*", "media", ".env")
+_LEFT_OUT = shutil.ignore_patterns(
+    "__pycache__", ".*_cache", "*.db", "*.db-*", "media", ".env", ".venv", ".learn*", ".git"
+)
 _TESTS_FAILED = 1  # pytest's exit code
 
 

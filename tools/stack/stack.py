@@ -5,14 +5,15 @@ After `stop` or `end_at_once` no process of the stack is left, in whatever state
 
 from __future__ import annotations
 
-import secrets
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 
 from course.catalog.stages import CourseError
+from course.harness.ports import free_ports
 from tools.stack.part import Part
 from tools.stack.parts import APPLICATION, MIGRATION, MONITORING, SERVERS, Parts, Ports
 from tools.stack.place import Place
@@ -22,8 +23,6 @@ STARTS_WITHIN = 90.0  # seconds for one wave on a busy machine
 _STOPS_WITHIN = {MONITORING: 4.0, APPLICATION: 24.0, MIGRATION: 24.0, SERVERS: 28.0}
 _LOOK_EVERY = 0.1
 _LAST_LINES = 15
-# Below the ports that systems give to outgoing connections, so none of ours is taken.
-_PORTS = range(20_000, 32_000)
 
 
 class DidNotStart(CourseError):
@@ -51,7 +50,7 @@ class Stack:
         with_prometheus: bool = True,
         forked: bool = False,
     ) -> None:
-        ports = Ports.from_first(first_port or _free_ports())
+        ports = Ports.from_first(first_port or free_ports(len(fields(Ports))))
         _check_free(ports)
         self._place = Place(directory)
         try:
@@ -135,14 +134,3 @@ def _check_free(ports: Ports) -> None:
                     f"port {port} (for {name.replace('_', '-')}) is not available: {error}\n"
                     f"Choose six others in a row: --port {port + 100}"
                 ) from error
-
-
-def _free_ports() -> int:
-    """Return the first of some free ports in a row, below those of outgoing connections."""
-    while True:
-        first = secrets.choice(_PORTS)
-        try:
-            _check_free(Ports.from_first(first))
-        except CourseError:
-            continue
-        return first

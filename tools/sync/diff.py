@@ -3,6 +3,7 @@
     python -m tools.sync.diff 2 3                 on the terminal
     python -m tools.sync.diff 2 3 > step.patch    in a copy of stage 2: patch -p1 < step.patch
     python -m tools.sync.diff 2 3 --html out.html side by side, as one page
+    python -m tools.sync.diff 8 9 --chapter 2     only the files of this chapter of stage 9
 
 The two stages may be given in any order and with others between them; the diff always goes forward.
 """
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from course.catalog.command import run
-from course.catalog.stages import ROOT, CourseError, find_stage, load_course
+from course.catalog.stages import ROOT, CourseError, find_chapter, find_stage, load_course
 from course.catalog.trees import git, shown
 from tools.sync.lesson import LESSON, FileChange, Lesson, compare
 
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     )
     parser.add_argument("stages", nargs=2, metavar="STAGE", help="2, stage02, stage02_sqlite_todo")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
-    parser.add_argument("--full", action="store_true", help="with the text of README.md too")
+    parser.add_argument("--full", action="store_true", help="with the texts of the lesson too")
+    parser.add_argument("--chapter", metavar="N", help="only this chapter of the last stage")
     parser.add_argument("--no-color", action="store_true")
     options = parser.parse_args(arguments)
     stages = load_course(root)
@@ -41,7 +43,15 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     )
     if first == last:
         raise CourseError(f"{first.directory} is named twice: name two different stages")
-    lesson = compare(root, stages, first, last)
+    chapter = None
+    if options.chapter is not None:
+        chapter = find_chapter(last, options.chapter)
+        if last.number - first.number != 1:
+            raise CourseError(
+                f"--chapter needs the stage before {last.directory}: diff {last.number - 1}"
+                f" {last.number} --chapter {chapter.number}"
+            )
+    lesson = compare(root, stages, first, last, chapter)
     in_patch = [c for c in lesson.changes if options.full or c.feature != LESSON]
     if options.html:
         # Only the page needs packages; the rest runs on a bare Python in a tenth of a second.
@@ -51,7 +61,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         return 0
     print(summary(lesson))
     if len(in_patch) != len(lesson.changes):
-        print("The patch leaves out the text of README.md: --full shows it.\n")
+        print("The patch leaves out the texts of the lesson: --full shows them.\n")
     sys.stdout.flush()
     color = sys.stdout.isatty() and not options.no_color and not os.environ.get("NO_COLOR")
     sys.stdout.buffer.write(patch(root, lesson, in_patch, color=color))
@@ -63,7 +73,7 @@ def summary(lesson: Lesson) -> str:
     """Return the lessons' titles, goals and minutes, and the files by feature."""
     lines = [
         f"From stage {lesson.first.number}: {lesson.first.title}",
-        f"To stage {lesson.last.number}: {lesson.last.title}",
+        f"To stage {lesson.last.number}: {lesson.title}",
         f"{lesson.minutes} minutes",
         *(f"Goal of stage {stage.number}: {stage.goal}" for stage in lesson.steps),
         "",

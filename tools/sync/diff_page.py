@@ -86,7 +86,7 @@ def page(root: Path, lesson: Lesson, changes: Sequence[FileChange]) -> str:
     environment.filters["shown"] = shown
     first, last = lesson.first, lesson.last
     return environment.get_template("step.html").render(
-        title=f"From stage {first.number} to stage {last.number}: {last.title}",
+        title=f"From stage {first.number} to stage {last.number}: {lesson.title}",
         lesson=lesson,
         numbers={change.path: number for number, change in enumerate(changes, 1)},
         features=[

@@ -1,4 +1,4 @@
-"""Check that stages differ exactly where `stages.toml` says so.
+"""Check that stages differ exactly where `stages.toml` says so, also for chapters of a stage.
 
     python -m tools.sync.drift
 
@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from course.catalog import chapters
 from course.catalog.command import run
+from course.catalog.requirements import ROWS, read_rows
 from course.catalog.stages import ROOT, Stage, load_course
 from course.catalog.trees import Entry, Files, Tree, listed, shown, trees_on_disk
 from tools.sync.merge import has_markers
@@ -57,6 +59,9 @@ def find_problems(root: Path, stages: list[Stage]) -> list[str]:
     previous: Stage | None = None
     for stage in stages:
         problems += _listed_twice(stage)
+        if stage.chapters:
+            problems += chapters.file_problems(stage)
+            problems += chapters.row_problems(stage, read_rows(root / ROWS.relative_to(ROOT)))
         if stage.directory in trees and (previous is None or previous.directory in trees):
             before = {} if previous is None else trees[previous.directory].files
             problems += undeclared(stage, trees[stage.directory].files, previous, before)

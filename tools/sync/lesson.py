@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from course.catalog.stages import Stage
+from course.catalog.stages import Chapter, Stage
 from course.catalog.trees import Entry, Files, content, git, trees_on_disk
 
 LESSON, REQUIREMENTS, SETTINGS, APP, PROJECT, MIGRATIONS = (
@@ -77,19 +77,33 @@ class Lesson:
     trees: tuple[str, str]
     changes: tuple[FileChange, ...]  # in reading order
     packages: Packages
+    chapter: Chapter | None = None  # of the last stage: `changes` has only its files
 
     @property
     def minutes(self) -> int:
-        """The minutes of all lessons together."""
-        return sum(stage.minutes for stage in self.steps)
+        """The minutes of all lessons together, or of the chapter."""
+        return self.chapter.minutes if self.chapter else sum(step.minutes for step in self.steps)
+
+    @property
+    def title(self) -> str:
+        """The title of the last stage, with the chapter."""
+        if self.chapter is None:
+            return self.last.title
+        return f"{self.last.title}, chapter {self.chapter.number}: {self.chapter.title}"
 
     def by_feature(self) -> list[tuple[str, list[FileChange]]]:
         """Return the changes in reading order, grouped."""
         return [(name, list(rows)) for name, rows in groupby(self.changes, lambda c: c.feature)]
 
 
-def compare(root: Path, stages: Sequence[Stage], first: Stage, last: Stage) -> Lesson:
-    """Return the difference of two stages on disk."""
+def compare(
+    root: Path,
+    stages: Sequence[Stage],
+    first: Stage,
+    last: Stage,
+    chapter: Chapter | None = None,
+) -> Lesson:
+    """Return the difference of two stages on disk, or what a chapter of the last one has of it."""
     found = trees_on_disk(root, [first.directory, last.directory])
     before, after = found[first.directory].files, found[last.directory].files
     trees = (found[first.directory].id, found[last.directory].id)
@@ -98,6 +112,8 @@ def compare(root: Path, stages: Sequence[Stage], first: Stage, last: Stage) -> L
     changes = []
     for row in filter(None, numbers.decode("utf-8", "surrogateescape").split("\0")):
         plus, minus, path = row.split("\t", 2)
+        if chapter is not None and not chapter.has(path):
+            continue
         changes.append(
             FileChange(
                 path=path,
@@ -118,13 +134,14 @@ def compare(root: Path, stages: Sequence[Stage], first: Stage, last: Stage) -> L
         trees=trees,
         changes=tuple(changes),
         packages=_packages(_requirements(root, before), _requirements(root, after)),
+        chapter=chapter,
     )
 
 
 def feature_of(path: str) -> str:
     """Return the part of a stage to which a path belongs; a folder under `app/` is a feature."""
     folder, _, rest = path.partition("/")
-    if path == "README.md":
+    if path == "README.md" or folder in {"lessons", "docs"}:
         return LESSON
     if re.fullmatch(r"requirements[^/]*\.txt", path):
         return REQUIREMENTS

@@ -9,8 +9,9 @@ from app.auth.models import User
 from app.auth.schemas import RefreshTokenIn, Token, UserCreate, UserRead
 from app.auth.service import AuthService
 from app.cache.http import answer_body, as_body
-from app.dependencies import CachedUser, SessionDep, SettingsDep, refuse_key
+from app.dependencies import CachedUser, SessionDep, SettingsDep
 from app.exceptions import errors
+from app.idempotency import refuse_key
 from app.rate_limits import client_network
 
 MAX_BODY_SIZE = 8 * 1024  # bytes: enough for a name and a password

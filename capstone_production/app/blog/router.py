@@ -12,16 +12,11 @@ from app.blog.models import Comment, Post
 from app.blog.schemas import CommentRead, CommentWrite, PostCreate, PostPatch, PostRead
 from app.blog.service import BlogService, location
 from app.cache.http import IfMatchDep, answer, answer_body, as_body
-from app.dependencies import (
-    CurrentUser,
-    IdempotencyDep,
-    OptionalCachedUser,
-    QuotasDep,
-    SessionDep,
-    require_role,
-)
+from app.dependencies import CurrentUser, OptionalCachedUser, SessionDep, require_role
 from app.exceptions import errors
+from app.idempotency import IdempotencyDep
 from app.params import MAX_LONG_TEXT, Limit, Offset, RowId
+from app.quotas import QuotasDep
 from app.routing import GuardFirstRoute
 
 CACHE_CONTROL = "no-cache"  # any cache may keep the answer, but must revalidate it each time

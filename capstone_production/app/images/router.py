@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
 
 from app.cache.http import IfMatchDep, answer_body, as_body
-from app.dependencies import CurrentUser, IdempotencyDep, SessionDep, SettingsDep
+from app.dependencies import CurrentUser, SessionDep, SettingsDep
 from app.exceptions import errors
 from app.files import file_response
+from app.idempotency import IdempotencyDep
 from app.images.models import Image
 from app.images.schemas import ImageRead
 from app.images.service import ImageService, as_json, location

@@ -9,8 +9,9 @@ from fastapi import status as http_status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.cache.http import IfMatchDep, answer_body, as_body
-from app.dependencies import CachedUser, CurrentUser, IdempotencyDep, SessionDep, SettingsDep
+from app.dependencies import CachedUser, CurrentUser, SessionDep, SettingsDep
 from app.exceptions import errors
+from app.idempotency import IdempotencyDep
 from app.jobs.models import Job, JobStatus
 from app.jobs.schemas import JobCreate, JobRead, RunAt
 from app.jobs.service import JobService, as_json, location

@@ -3,7 +3,7 @@
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.exceptions import problem
+from app.problems import problem
 
 MAX_BODY_SIZE = 128 * 1024  # bytes
 PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")

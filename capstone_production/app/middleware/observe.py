@@ -18,8 +18,7 @@ from http import HTTPMethod
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.exceptions import problem
-from app.request_id import HEADER, choose_request_id, current_request_id
+from app.problems import REQUEST_ID, choose_request_id, current_request_id, problem
 
 HEADS = {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 SWITCHED = 101  # the status of an accepted WebSocket
@@ -67,7 +66,7 @@ class ObserveMiddleware:
             if message["type"] in HEADS:
                 status = message.get("status", SWITCHED)
                 waited = time.perf_counter() - began
-                headers = [*message.get("headers", ()), (HEADER, request_id.encode())]
+                headers = [*message.get("headers", ()), (REQUEST_ID, request_id.encode())]
                 message = {**message, "headers": headers}
             elif message["type"] == "websocket.close" and not status:
                 # Otherwise uvicorn would answer a refused handshake itself, without an id.

@@ -5,9 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response, status
 
 from app.cache.http import IfMatchDep, answer
-from app.dependencies import CachedUser, IdempotencyDep, QuotasDep, SessionDep
+from app.dependencies import CachedUser, SessionDep
 from app.exceptions import errors
+from app.idempotency import IdempotencyDep
 from app.params import Limit, Offset, RowId
+from app.quotas import QuotasDep
 from app.routing import GuardFirstRoute
 from app.todos.cached import CachedTodos, as_json
 from app.todos.models import Todo

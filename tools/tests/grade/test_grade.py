@@ -109,7 +109,7 @@ class TestTheReference:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedServer]:
-    """A running reference with many todos of another user. Two tests grade it."""
+    """A running reference with many todos of another user."""
     command = [str(stage_python(FIRST)), "-m", "uvicorn", "app.main:app", "--port", "{port}"]
     app = ["--app-dir", str(ROOT / FIRST.directory)]
     server = LaunchedServer([*command, *app], tmp_path_factory.mktemp("up"))
@@ -238,6 +238,42 @@ def test_an_invalid_command_line_is_one_clear_line(tmp_path: Path) -> None:
     assert report.exit_code == 2
     assert report.errors.startswith("stage '99' does not exist: choose one of 1")
     assert len(report.errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--cwd=.", "--cmd=x"), "capstone/4 is checked by the course's own tests, which start"),
+        ((), "give the directory of your capstone: --stage capstone/4 --cwd DIR"),
+        (("--cwd=.", "--row=C.1"), "--row C.1: capstone/4 has no such row"),
+    ],
+)
+def test_a_wrong_command_line_for_a_chapter_is_one_clear_line(
+    words: tuple[str, ...], problem: str, tmp_path: Path
+) -> None:
+    report = grade_here(tmp_path, "--stage=capstone/4", *words)
+    assert report.exit_code == 2
+    assert report.errors.startswith(problem)
+    assert len(report.errors.splitlines()) == 1
+
+
+def test_a_directory_without_an_app_is_not_graded_as_a_chapter(tmp_path: Path) -> None:
+    report = grade_here(tmp_path, "--stage=capstone/4", "--cwd=.")
+    assert (report.exit_code, set(report.statuses.values())) == (2, {"error"})
+    assert "has no app: name the directory of your capstone" in report.printed
+
+
+@pytest.mark.slow
+def test_the_finished_capstone_earns_a_row_of_a_chapter(tmp_path: Path) -> None:
+    directory = ROOT / load_course()[-1].directory
+    report = grade(tmp_path, "--stage=capstone/4", f"--cwd={directory}", "--row=C.15")
+    assert (report.exit_code, report.statuses) == (0, {"C.15": "pass"}), report.printed
+    assert "Seeing: metrics, logs, traces, alerts" in report.printed
+
+
+def test_one_row_of_a_stage_can_be_graded(up: LaunchedServer, tmp_path: Path) -> None:
+    report = grade(tmp_path, "--stage=1", f"--base-url={up.base_url}", "--row=1.2")
+    assert report.statuses == {"1.2": "pass"}, report.printed
 
 
 def test_a_profile_translates_other_names_and_a_fixed_port(

@@ -18,26 +18,28 @@ import pytest
 
 from course.catalog.environment import stage_python
 from course.catalog.requirements import load_requirements
-from course.catalog.stages import ROOT, CourseError, load_course
+from course.catalog.stages import ROOT, CourseError, find_step, load_course
 from tools.grade.words import LANGUAGES
 from tools.learn import compare, parts, words
 from tools.learn.__main__ import main
+from tools.learn.runs import open_bench
 from tools.learn.starter import make_starter
 from tools.learn.state import State, read_state, write_state
 
 STAGES = load_course()
 FIRST = STAGES[0]
+CHAPTER_4 = find_step(STAGES, "capstone/4")
 FINISHED = ROOT / FIRST.directory
 PATIENCE = 60.0  # seconds: the machine may be busy
 ROUTER, SCHEMAS, SERVICE = (f"app/todos/{name}.py" for name in ("router", "schemas", "service"))
 
 
 class Learner:
-    """A directory with the starter of stage 1, and the loop beside it."""
+    """A directory with a starter, usually of stage 1, and the loop beside it."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, step: str = "1") -> None:
         self.directory = directory
-        command = [sys.executable, "-m", "tools.learn", "1", f"--in={directory}", *options]
+        command = [sys.executable, "-m", "tools.learn", step, f"--in={directory}", *options]
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, encoding="utf-8",
@@ -134,6 +136,72 @@ def test_a_learner_goes_from_nothing_to_every_row(learn: Learn, directory: Path)
     assert state is not None
     assert sorted(state.passed) == [f"1.{row}" for row in range(1, 8)]
     assert state.hints == {}
+
+
+SOURCE = "deploy/grafana/provisioning/datasources/prometheus.yml"
+
+
+@pytest.fixture(scope="module")
+def chapter_4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The starter of a chapter; tests leave it as it is."""
+    made = tmp_path_factory.mktemp("chapters") / "mine"
+    make_starter(STAGES, CHAPTER_4, made)
+    return made
+
+
+def test_the_loop_shows_the_rows_and_places_of_a_chapter(chapter_4: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(chapter_4, tmp_path / "mine")
+    learner = Learner(mine, step="capstone/4")
+    try:
+        learner.until(r"^Stage capstone/4: Seeing: metrics, logs, traces, alerts$")
+        learner.until(rf"^The lesson: {re.escape(CHAPTER_4.lesson)}$")
+        learner.until(r"^ > C\.4 +to do")
+        learner.until(r"^ · C\.16 to do")
+        learner.until(r"^  Write: app/logs\.py:\d+$")
+        assert learner.quit() == 0
+    finally:
+        learner.end()
+    state = read_state(mine)
+    assert state is not None
+    assert (state.stage, state.chapter, state.step) == (9, 4, "9/4")
+    with pytest.raises(CourseError, match="holds capstone/4: name another one with --in"):
+        main(["capstone/2", f"--in={mine}"], ROOT)
+
+
+@pytest.mark.slow
+def test_a_row_of_a_chapter_passes_when_its_file_is_written(
+    chapter_4: Path, tmp_path: Path
+) -> None:
+    mine = shutil.copytree(chapter_4, tmp_path / "mine")
+    rows = [row for row in load_requirements() if row.id == "C.15"]
+
+    def word() -> str:
+        with open_bench(CHAPTER_4, mine, ()) as bench:
+            look = bench.look(rows, lambda: False, anew=True)
+        assert look.problem == ""
+        return look.rows[0].word
+
+    assert word() == "to do"
+    finished = (ROOT / CHAPTER_4.directory / SOURCE).read_text("utf-8")
+    (mine / SOURCE).write_text(finished.replace("uid: prom", "uid: other"), "utf-8")
+    assert word() == "fail"
+    (mine / SOURCE).write_text(finished, encoding="utf-8")
+    assert word() == "pass"
+    shutil.rmtree(mine / "app")
+    with open_bench(CHAPTER_4, mine, ()) as bench:
+        assert "has no app" in bench.look(rows, lambda: False, anew=True).problem
+
+
+def test_a_part_of_a_chapter_is_compared_and_reset(chapter_4: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(chapter_4, tmp_path / "mine")
+    finished = (ROOT / CHAPTER_4.directory / SOURCE).read_text("utf-8")
+    lines = "\n".join(parts.compare(CHAPTER_4, mine, ["C.15"]))
+    assert f"TODO C.15  {SOURCE}" in lines
+    assert "+datasources:" in lines
+    (mine / SOURCE).write_text(finished, encoding="utf-8")
+    assert "the same as the finished stage" in "\n".join(parts.compare(CHAPTER_4, mine, ["C.15"]))
+    assert parts.reset(CHAPTER_4, mine, "C.15") == [SOURCE]
+    assert (mine / SOURCE).read_bytes() == (chapter_4 / SOURCE).read_bytes()
 
 
 def test_a_regression_becomes_the_current_row_and_an_error_names_its_line(

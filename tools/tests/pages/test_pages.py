@@ -33,6 +33,9 @@ from tools.run.arguments import nox_arguments
 
 STAGES = load_course()
 LESSONS = [f"{stage.directory}/README.md" for stage in STAGES]
+LESSONS += sorted(
+    path.relative_to(ROOT).as_posix() for path in ROOT.glob("capstone_production/*/*.md")
+)
 GUIDES = ["README.md", "CONTRIBUTING.md", "docs/plagiarism.md"]
 DECISIONS = sorted(
     path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "decisions").glob("*.md")
@@ -155,10 +158,8 @@ def _is_path(name: str) -> bool:
 def _exists(page: str, name: str) -> bool:
     """Return whether the path exists beside the page, in the course, or in every stage."""
     homes = [ROOT / stage.directory for stage in STAGES]
-    return (
-        ((ROOT / page).parent / name).exists()
-        or (ROOT / name).exists()
-        or all((home / name).exists() for home in homes)
+    return any((ROOT / home / name).exists() for home in Path(page).parents) or all(
+        (home / name).exists() for home in homes
     )
 
 

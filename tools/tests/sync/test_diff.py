@@ -64,7 +64,7 @@ def test_the_summary_says_what_the_lesson_is(course: Course) -> None:
         "  added    app/todos/models.py      +1     -0\n"
         "3 files                             +6     -3\n"
         "\n"
-        "The patch leaves out the text of README.md: --full shows it.\n"
+        "The patch leaves out the texts of the lesson: --full shows them.\n"
     )
 
 
@@ -105,6 +105,8 @@ def test_identical_stages_are_reported_as_identical(course: Course) -> None:
     ("path", "feature"),
     [
         ("README.md", "lesson"),
+        ("lessons/3-chat.md", "lesson"),
+        ("docs/stack.svg", "lesson"),
         ("app/todos/README.md", "todos"),
         ("requirements.txt", "requirements"),
         (".env.example", "settings"),
