@@ -22,6 +22,7 @@ DATA = {  # the directories in which the images store permanent data
     "redis": "/data",
     "api": "/srv/media",
     "prometheus": "/prometheus",
+    "alertmanager": "/alertmanager",
     "grafana": "/var/lib/grafana",
 }
 ONCE = "migrate"  # ends when its work is done
@@ -111,7 +112,7 @@ def test_every_service_has_minimal_rights_and_resource_limits(services: Services
 @pytest.mark.requirement("C.5")
 def test_every_pulled_image_has_an_exact_version(services: Services) -> None:
     images = {service["image"] for service in services.values()} - {"capstone-app:local"}
-    assert len(images) == 7
+    assert len(images) == 8
     assert [image for image in images if not EXACT.fullmatch(image)] == []
 
 
@@ -196,11 +197,11 @@ def test_prometheus_targets_are_services_of_the_compose_file(
     config = yaml.safe_load(text_of(stage_directory, "deploy", "prometheus", "prometheus.yml"))
     names = {
         name
-        for job in config["scrape_configs"]
+        for job in [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]
         for discovery in job.get("dns_sd_configs", [])
         for name in discovery["names"]
     }
-    assert names == {"api", "worker", "postgres-exporter", "redis-exporter"}
+    assert names == {"api", "worker", "postgres-exporter", "redis-exporter", "alertmanager"}
     assert names <= services.keys()
 
 
@@ -224,6 +225,28 @@ def test_exporters_watch_existing_services_and_are_scraped(
     for name, port in {"postgres-exporter": 9187, "redis-exporter": 9121}.items():
         assert ports[name] == port
         assert f"127.0.0.1:{port}/" in services[name]["healthcheck"]["test"][-1]
+
+
+@pytest.mark.requirement("C.4")
+def test_every_alert_has_a_receiver_and_a_runbook(
+    compose: dict[str, Any], stage_directory: Path
+) -> None:
+    content = compose["configs"]["alertmanager.yml"]["content"]
+    config = yaml.safe_load(content.replace("${", "").replace("}\"", "\""))
+    routes = [config["route"], *config["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == {each["name"] for each in config["receivers"]}
+    rules = text_of(stage_directory, "deploy", "prometheus", "rules", "alerts.yml")
+    alerts = [
+        rule for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]
+    ]  # fmt: skip
+    runbooks = text_of(stage_directory, "runbooks.md").split("\n## ")[1:]
+    sections = {section.partition("\n")[0]: section for section in runbooks}
+    assert list(sections) == [alert["alert"] for alert in alerts]
+    for alert in alerts:
+        name, severity = alert["alert"], alert["labels"]["severity"]
+        assert alert["annotations"]["runbook_url"] == f"runbooks.md#{name.lower()}"
+        parts = (f"**Meaning** (`{severity}`):", "**Look at**\n\n```bash\n", "**Do**\n\n1. ")
+        assert [part for part in parts if part not in sections[name]] == [], name
 
 
 @pytest.mark.requirement("C.15")
