@@ -117,6 +117,24 @@ def test_every_pulled_image_has_an_exact_version(services: Services) -> None:
 
 
 @pytest.mark.requirement("C.5")
+def test_with_tls_only_caddy_reaches_the_gateway(
+    stage_directory: Path, compose: dict[str, Any]
+) -> None:
+    text = text_of(stage_directory, "compose.tls.yaml")
+    assert "ports: !reset []" in text
+    overlay = yaml.safe_load(text.replace("!reset", "").replace("!override", ""))
+    caddy, gateway = overlay["services"]["tls"], overlay["services"]["gateway"]
+    assert "tls" in caddy["networks"]
+    assert gateway["networks"].keys() == {"tls", "app"}
+    members = [name for name, each in compose["services"].items() if "app" in each["networks"]]
+    assert members == ["gateway", "api"]
+    assert EXACT.fullmatch(caddy["image"])
+    assert (caddy["read_only"], caddy["cap_drop"]) == (True, ["ALL"])
+    assert caddy["security_opt"] == ["no-new-privileges:true"]
+    assert caddy["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
+
+
+@pytest.mark.requirement("C.5")
 def test_only_two_services_publish_ports_on_localhost(services: Services) -> None:
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert published.keys() == {"gateway", "grafana"}
@@ -232,7 +250,7 @@ def test_every_alert_has_a_receiver_and_a_runbook(
     compose: dict[str, Any], stage_directory: Path
 ) -> None:
     content = compose["configs"]["alertmanager.yml"]["content"]
-    config = yaml.safe_load(content.replace("${", "").replace("}\"", "\""))
+    config = yaml.safe_load(content.replace("${", "").replace('}"', '"'))
     routes = [config["route"], *config["route"]["routes"]]
     assert {route["receiver"] for route in routes} == {each["name"] for each in config["receivers"]}
     rules = text_of(stage_directory, "deploy", "prometheus", "rules", "alerts.yml")
