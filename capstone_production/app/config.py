@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     startup_wait: float = Field(default=30, ge=0, le=HOUR)
 
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    # They sign nothing. Tokens that they have signed stay valid while the secret is replaced.
+    jwt_secret_fallbacks: Annotated[list[SecretStr], NoDecode] = []
     access_token_ttl: int = Field(default=1800, ge=1, le=YEAR)  # seconds
     refresh_token_ttl: int = Field(default=14 * 24 * 60 * 60, ge=1, le=YEAR)  # seconds
     rate_limit_auth: str = "10/minute"
@@ -133,6 +135,18 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("jwt_secret_fallbacks", mode="before")
+    @classmethod
+    def split_secrets(cls, value: object) -> object:
+        """Split a text with commas into a list."""
+        return value.replace(",", " ").split() if isinstance(value, str) else value
+
+    @field_validator("jwt_secret_fallbacks")
+    @classmethod
+    def check_jwt_secret_fallbacks(cls, value: list[SecretStr]) -> list[SecretStr]:
+        """Return the value when each can sign tokens; raises `ValueError`."""
+        return [cls.check_jwt_secret(secret) for secret in value]
+
     @field_validator("jwt_secret")
     @classmethod
     def check_jwt_secret(cls, value: SecretStr) -> SecretStr:
@@ -204,6 +218,10 @@ class Settings(BaseSettings):
             raise ValueError("Input should be a rate, such as 10/minute, or empty")
         return value
 
+    def jwt_secrets(self) -> list[str]:
+        """Return the secrets whose tokens are valid, first the one that signs."""
+        return [each.get_secret_value() for each in (self.jwt_secret, *self.jwt_secret_fallbacks)]
+
     def as_monitor(self) -> "Settings":
         """Return these settings with a single connection, for health checks and metrics."""
         few = {"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 1}
@@ -232,8 +250,14 @@ def load_settings() -> Settings:
     except ValidationError as error:
         problems = [f"{str(at['loc'][0]).upper()}: {at['msg']}" for at in error.errors()]
         raise StartupError("Wrong settings. " + "; ".join(problems)) from error
-    secret = settings.jwt_secret.get_secret_value()
-    can_be_guessed = secret == DEVELOPMENT_SECRET or len(secret.encode()) < MIN_SECRET_LENGTH
-    if settings.environment == "production" and can_be_guessed:
-        raise StartupError("Wrong settings. JWT_SECRET: production needs 32 random bytes or more")
+    if settings.environment == "production":
+        signing, *others = map(can_be_guessed, settings.jwt_secrets())
+        wrong = "JWT_SECRET" if signing else "JWT_SECRET_FALLBACKS" if any(others) else ""
+        if wrong:
+            raise StartupError(f"Wrong settings. {wrong}: production needs 32 random bytes or more")
     return settings
+
+
+def can_be_guessed(secret: str) -> bool:
+    """Return whether the secret is the public default, or too short."""
+    return secret == DEVELOPMENT_SECRET or len(secret.encode()) < MIN_SECRET_LENGTH

@@ -25,6 +25,8 @@ from app.problems import current_request_id
 
 LogFormat = Literal["json", "console"]
 
+OUTAGE_ENDS_AFTER = 60  # seconds without a line; Celery tries again at least every 30
+
 
 @lru_cache(maxsize=1)
 def in_seconds(seconds: int) -> str:
@@ -85,6 +87,29 @@ class WithoutSocketLines(logging.Filter):
         return '"WebSocket %s"' not in message and not message.startswith("connection ")
 
 
+class OncePerOutage(logging.Filter):
+    """Lets the first line about a lost broker pass, and drops its repetitions.
+
+    Celery's beat repeats it every second, each time with its stack; a worker repeats it with each
+    attempt to connect. The next outage has a line again, because a minute without one has passed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quiet_until: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is the first; shorten it to one line without a traceback."""
+        if record.levelno < logging.WARNING:
+            return True
+        template, now = str(record.msg), time.monotonic()
+        is_first = now >= self._quiet_until.get(template, 0)
+        self._quiet_until[template] = now + OUTAGE_ENDS_AFTER
+        record.msg, record.args = record.getMessage().partition("\n")[0], ()
+        record.exc_info = None
+        return is_first
+
+
 def set_up_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
     """Send all logs of this process to standard output in this format."""
     skip_unused_fields()
@@ -100,6 +125,8 @@ def set_up_logs(log_format: LogFormat, *, level: int = logging.INFO) -> None:
         logger.propagate = True
         logger.setLevel(level)
     logging.getLogger("uvicorn.error").addFilter(WithoutSocketLines())
+    for name in ("celery.beat", "celery.worker.consumer.consumer"):
+        logging.getLogger(name).addFilter(OncePerOutage())
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False

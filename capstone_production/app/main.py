@@ -139,7 +139,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
                 "chat_room": chat_room,
                 "redis": redis,
                 "cache": cache,
-                "verified_tokens": VerifiedTokens(settings.jwt_secret.get_secret_value()),
+                "verified_tokens": VerifiedTokens(settings.jwt_secrets()),
                 "gauges": gauges,
                 "readiness": Readiness(
                     needed={"database": DatabaseCheck(monitor)},

@@ -22,6 +22,7 @@ DATA = {  # the directories in which the images store permanent data
     "redis": "/data",
     "api": "/srv/media",
     "prometheus": "/prometheus",
+    "alertmanager": "/alertmanager",
     "grafana": "/var/lib/grafana",
 }
 ONCE = "migrate"  # ends when its work is done
@@ -111,8 +112,26 @@ def test_every_service_has_minimal_rights_and_resource_limits(services: Services
 @pytest.mark.requirement("C.5")
 def test_every_pulled_image_has_an_exact_version(services: Services) -> None:
     images = {service["image"] for service in services.values()} - {"capstone-app:local"}
-    assert len(images) == 7
+    assert len(images) == 8
     assert [image for image in images if not EXACT.fullmatch(image)] == []
+
+
+@pytest.mark.requirement("C.5")
+def test_with_tls_only_caddy_reaches_the_gateway(
+    stage_directory: Path, compose: dict[str, Any]
+) -> None:
+    text = text_of(stage_directory, "compose.tls.yaml")
+    assert "ports: !reset []" in text
+    overlay = yaml.safe_load(text.replace("!reset", "").replace("!override", ""))
+    caddy, gateway = overlay["services"]["tls"], overlay["services"]["gateway"]
+    assert "tls" in caddy["networks"]
+    assert gateway["networks"].keys() == {"tls", "app"}
+    members = [name for name, each in compose["services"].items() if "app" in each["networks"]]
+    assert members == ["gateway", "api"]
+    assert EXACT.fullmatch(caddy["image"])
+    assert (caddy["read_only"], caddy["cap_drop"]) == (True, ["ALL"])
+    assert caddy["security_opt"] == ["no-new-privileges:true"]
+    assert caddy["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
 
 
 @pytest.mark.requirement("C.5")
@@ -196,11 +215,11 @@ def test_prometheus_targets_are_services_of_the_compose_file(
     config = yaml.safe_load(text_of(stage_directory, "deploy", "prometheus", "prometheus.yml"))
     names = {
         name
-        for job in config["scrape_configs"]
+        for job in [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]
         for discovery in job.get("dns_sd_configs", [])
         for name in discovery["names"]
     }
-    assert names == {"api", "worker", "postgres-exporter", "redis-exporter"}
+    assert names == {"api", "worker", "postgres-exporter", "redis-exporter", "alertmanager"}
     assert names <= services.keys()
 
 
@@ -224,6 +243,28 @@ def test_exporters_watch_existing_services_and_are_scraped(
     for name, port in {"postgres-exporter": 9187, "redis-exporter": 9121}.items():
         assert ports[name] == port
         assert f"127.0.0.1:{port}/" in services[name]["healthcheck"]["test"][-1]
+
+
+@pytest.mark.requirement("C.4")
+def test_every_alert_has_a_receiver_and_a_runbook(
+    compose: dict[str, Any], stage_directory: Path
+) -> None:
+    content = compose["configs"]["alertmanager.yml"]["content"]
+    config = yaml.safe_load(content.replace("${", "").replace('}"', '"'))
+    routes = [config["route"], *config["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == {each["name"] for each in config["receivers"]}
+    rules = text_of(stage_directory, "deploy", "prometheus", "rules", "alerts.yml")
+    alerts = [
+        rule for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]
+    ]  # fmt: skip
+    runbooks = text_of(stage_directory, "docs", "runbooks.md").split("\n## ")[1:]
+    sections = {section.partition("\n")[0]: section for section in runbooks}
+    assert list(sections) == [alert["alert"] for alert in alerts]
+    for alert in alerts:
+        name, severity = alert["alert"], alert["labels"]["severity"]
+        assert alert["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
+        parts = (f"**Meaning** (`{severity}`):", "**Look at**\n\n```bash\n", "**Do**\n\n1. ")
+        assert [part for part in parts if part not in sections[name]] == [], name
 
 
 @pytest.mark.requirement("C.15")

@@ -7,14 +7,10 @@ tests are skipped; `python3 noxfile.py compose-smoke` tests it in its container.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -22,14 +18,10 @@ import pytest
 
 from course.harness.driver import Api
 from course.harness.plugin import Launch
-from course.harness.ports import free_port
-from course.harness.queue import Process
-from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually, in_parallel
+from tests.capstone.gateways import NGINX, NO_NGINX, Gateway, started_gateway
 from tests.stage08.chat import new_text, open_socket, person
 
-NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
-NO_NGINX = "not checked: nginx is not installed on this machine (apt-get install nginx)"
 pytestmark = [
     pytest.mark.craft,
     pytest.mark.skipif(NGINX is None, reason=NO_NGINX),
@@ -43,62 +35,14 @@ SLACK = 10  # seconds of reserve for a busy machine
 HEAD = b"Host: here\r\nConnection: close\r\n"
 
 
-@dataclass(frozen=True)
-class Gateway:
-    """An nginx in front of one server."""
-
-    port: int
-    api: LaunchedServer
-    access_log: Path
-
-    @property
-    def base_url(self) -> str:
-        """Return scheme, host and port."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def connect(self) -> socket.socket:
-        """Return a plain TCP connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
-
-
 @pytest.fixture(scope="module")
 def gateway(
     launch_for_module: Launch, stage_directory: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     """Return an nginx that runs the file of the deployment."""
-    api = launch_for_module()
     directory = tmp_path_factory.mktemp("gateway")
-    port, health_port = free_port(), free_port()
-    text = (stage_directory / "deploy" / "nginx" / "nginx.conf").read_text(encoding="utf-8")
-    for old, new in {
-        "http://api:8000": api.base_url,
-        "listen 8080;": f"listen 127.0.0.1:{port};",
-        "listen 127.0.0.1:8081;": f"listen 127.0.0.1:{health_port};",
-        "/tmp/": f"{directory}/",  # noqa: S108 - what the file says
-        "/dev/stdout": f"{directory}/access.log",
-        "/dev/stderr": f"{directory}/error.log",
-    }.items():
-        assert old in text, f"{old} is not in the nginx file: update the replacements here"
-        text = text.replace(old, new)
-    (directory / "nginx.conf").write_text(text, encoding="utf-8")
-    options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
-    command = [str(NGINX), "-c", str(directory / "nginx.conf"), "-p", str(directory), "-g", options]
-    process = Process(command, {}, directory, directory / "nginx.log")
-    process.start()
-    found = Gateway(port, api, directory / "access.log")
-    try:
-        eventually(lambda: answers(found), within=20)
-        yield found
-    finally:
-        process.end()
-
-
-def answers(gateway: Gateway) -> bool:
-    """Return whether the gateway accepts connections."""
-    try:
-        return httpx.get(f"{gateway.base_url}/health/live", trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+    with started_gateway(launch_for_module(), stage_directory, directory) as gateway:
+        yield gateway
 
 
 def exchange(gateway: Gateway, request: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -195,7 +139,7 @@ def test_a_missing_replica_gets_503_in_the_form_of_the_api(gateway: Gateway) -> 
     assert answer.headers["content-type"] == PROBLEM
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
     assert answer.headers["retry-after"] == "1"
-    eventually(lambda: answers(gateway), within=20)
+    eventually(lambda: gateway.answers(), within=20)
 
 
 @pytest.mark.requirement("C.5")
@@ -280,7 +224,7 @@ def test_the_concurrent_requests_of_a_client_are_limited(gateway: Gateway) -> No
             return True
 
         eventually(is_refused)
-    eventually(lambda: answers(gateway))
+    eventually(lambda: gateway.answers())
 
 
 @pytest.mark.requirement("C.5")

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,12 +27,29 @@ NO_DOCKER = "not checked: Docker with Compose is not available"
 LATEST = 120.0  # seconds; an idle machine needs about ten
 SERVICES = {
     *("gateway", "api", "worker", "beat", "postgres", "redis"),
-    *("prometheus", "grafana", "postgres-exporter", "redis-exporter"),
+    *("prometheus", "alertmanager", "grafana", "postgres-exporter", "redis-exporter"),
 }
 _PROJECT = "capstone-smoke"
 _GATEWAY_PORT, _GRAFANA_PORT = 18080, 13000
+WEBHOOK = "webhook"  # the name of a container in which a test receives alerts
 
 Json = dict[str, Any]
+
+# Prints the body of each POST as a line of JSON.
+_RECEIVER = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+HTTPServer(("", 8000), Receiver).serve_forever()
+"""
 
 
 def docker_is_available() -> bool:
@@ -57,6 +77,7 @@ class Stack:
             "FIRST_ADMIN_USERNAME": "first-admin",
             "RATE_LIMIT_AUTH": "100000/minute",  # all tests come from one address
             "BCRYPT_ROUNDS": "4",
+            "ALERT_WEBHOOK_URL": f"http://{WEBHOOK}:8000/",
             "GATEWAY_PORT": str(_GATEWAY_PORT),
             "GRAFANA_PORT": str(_GRAFANA_PORT),
             "GATEWAY_SUBNET": "172.31.251.0/24",
@@ -94,6 +115,36 @@ class Stack:
         files = ["--env-file", str(self._settings), "--file", str(CAPSTONE / "compose.yaml")]
         options = ("--project-name", _PROJECT, *files)
         return docker("compose", *options, *words, complaints=complaints)
+
+    def shell(self, command: str) -> str:
+        """Run a line of a page in the capstone's directory; `AssertionError` if it fails."""
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=CAPSTONE,
+            env=os.environ
+            | {"COMPOSE_PROJECT_NAME": _PROJECT, "COMPOSE_ENV_FILES": str(self._settings)},
+            capture_output=True,
+            text=True,
+            timeout=LATEST,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def webhook(self) -> Iterator[Callable[[], list[Json]]]:
+        """Run a container that receives alerts; yield a function that returns those so far."""
+        name = f"{_PROJECT}-{WEBHOOK}"
+        network = ["--network", f"{_PROJECT}_monitoring", "--network-alias", WEBHOOK]
+        run = ["run", "--detach", "--rm", "--name", name, *network, "--entrypoint=python"]
+        docker(*run, "capstone-app:local", "-u", "-c", _RECEIVER)
+        try:
+            yield lambda: [
+                alert
+                for line in docker("logs", name).splitlines()
+                for alert in json.loads(line)["alerts"]
+            ]
+        finally:
+            docker("kill", name)
 
     def is_up(self) -> bool:
         """Return whether all containers are healthy, with two replicas of the API."""

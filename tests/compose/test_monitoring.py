@@ -24,6 +24,9 @@ DEPLOY = CAPSTONE / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 RULES = DEPLOY / "prometheus" / "rules"
 THRESHOLD = re.compile(r"(==|<|>)\s*[0-9.]+(\s*\*\s*[0-9.]+)?")
+BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
+RUNBOOKS = (CAPSTONE / "docs/runbooks.md").read_text(encoding="utf-8")
+RUNBOOK_COMMANDS = sorted(set("".join(BLOCK.findall(RUNBOOKS)).splitlines()))
 LONGEST = 180.0  # seconds; rates over minutes need several minutes of data
 
 
@@ -118,7 +121,7 @@ def test_prometheus_reaches_all_its_targets(loaded_stack: Stack) -> None:
     def jobs() -> dict[str, str]:
         return {row["metric"]["job"]: row["value"][1] for row in loaded_stack.query("up")}
 
-    wanted = ("api", "worker", "postgres", "redis", "prometheus")
+    wanted = ("api", "worker", "postgres", "redis", "alertmanager", "prometheus")
     eventually(lambda: jobs() == dict.fromkeys(wanted, "1"), within=LATEST)
 
 
@@ -129,6 +132,27 @@ def test_an_alert_fires_when_redis_is_down(stack: Stack) -> None:
     eventually(lambda: stack.query(noticed), within=LATEST)
     stack.up()
     eventually(lambda: not stack.query(noticed), within=LATEST)
+
+
+@pytest.mark.requirement("C.4")
+def test_a_killed_postgresql_calls_somebody_and_the_end_is_reported(stack: Stack) -> None:
+    def statuses(alert: str) -> list[str]:
+        return [each["status"] for each in received() if each["labels"]["alertname"] == alert]
+
+    with stack.webhook() as received:
+        stack.compose("kill", "postgres")
+        eventually(lambda: statuses("PostgresDown") == ["firing"], within=LONGEST)
+        (call,) = [each for each in received() if each["labels"]["alertname"] == "PostgresDown"]
+        assert call["labels"]["severity"] == "page"
+        assert call["annotations"]["runbook_url"] == "docs/runbooks.md#postgresdown"
+        stack.up()
+        eventually(lambda: statuses("PostgresDown")[-1] == "resolved", within=LONGEST)
+
+
+@pytest.mark.requirement("C.4")
+@pytest.mark.parametrize("command", RUNBOOK_COMMANDS)
+def test_the_commands_of_the_runbooks_work(stack: Stack, command: str) -> None:
+    stack.shell(command)
 
 
 @pytest.mark.requirement("C.15")

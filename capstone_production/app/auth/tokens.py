@@ -10,6 +10,8 @@ an answer and repeats its request. A family ends `REFRESH_TOKEN_TTL` seconds aft
 import hashlib
 import secrets
 import uuid
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -124,11 +126,12 @@ async def remove_expired_tokens(engine: AsyncEngine) -> None:
 class VerifiedTokens:
     """Remembers verified access tokens, since a client sends the same one with each request.
 
-    A token with a wrong signature is never remembered.
+    A token is valid when one of the secrets signed it. A token with a wrong signature is never
+    remembered.
     """
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = secrets
         self._tokens: TTLCache[str, AccessToken] = TTLCache(MAX_TOKENS, BELIEVED_FOR)
 
     def read(self, token: str) -> AccessToken:
@@ -136,7 +139,13 @@ class VerifiedTokens:
         try:
             access = self._tokens[token]
         except KeyError:
-            access = self._tokens[token] = read_access_token(token, secret=self._secret)
+            access = self._tokens[token] = self._verify(token)
         if access.expires_at <= datetime.now(UTC):
             raise InvalidToken
         return access
+
+    def _verify(self, token: str) -> AccessToken:
+        for secret in self._secrets:
+            with suppress(InvalidToken):
+                return read_access_token(token, secret=secret)
+        raise InvalidToken

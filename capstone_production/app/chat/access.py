@@ -14,7 +14,7 @@ from fastapi import WebSocket
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
-from app.auth.security import InvalidToken, read_access_token
+from app.auth.security import InvalidToken
 from app.chat.schemas import ChatUser
 from app.config import Settings
 
@@ -36,7 +36,7 @@ async def find_principal(websocket: WebSocket, settings: Settings) -> Principal 
     if token is None or not may_connect_from(websocket, settings.chat_allowed_origins):
         return None
     try:
-        access = read_access_token(token, secret=settings.jwt_secret.get_secret_value())
+        access = websocket.state.verified_tokens.read(token)
     except InvalidToken:
         return None
     # A short session: no database connection stays open while people chat.

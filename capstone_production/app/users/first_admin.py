@@ -4,7 +4,7 @@ import logging
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
@@ -16,6 +16,7 @@ from app.config import Settings
 from app.exceptions import StartupError
 
 US = ""  # the client for a password from the settings, not from a request
+ONE_AT_A_TIME = 1_907_001  # the number of a lock in PostgreSQL that nothing else uses
 
 logger = logging.getLogger(__name__)
 
@@ -42,16 +43,23 @@ async def ensure_first_admin(
         raise StartupError("Wrong settings. " + "; ".join(problems)) from None
     password = wanted.password.get_secret_value()
     async with AsyncSession(engine, expire_on_commit=False) as session:
-        if await session.scalar(select(User.id).where(User.role == Role.ADMIN).limit(1)):
+        any_admin = select(User.id).where(User.role == Role.ADMIN).limit(1)
+        if await session.scalar(any_admin):
             return
         folded = wanted.username.lower()
         user = await session.scalar(select(User).where(User.username_folded == folded))
         await session.commit()  # hashing is slow, so no transaction is open meanwhile
         if user is None:
+            password_hash = await hasher.hash(password, client=US)
+            if engine.dialect.name == "postgresql":
+                # Replicas start together, and a second INSERT would log an error in PostgreSQL.
+                await session.execute(select(func.pg_advisory_xact_lock(ONE_AT_A_TIME)))
+                if await session.scalar(any_admin):
+                    return
             user = User(
                 username=wanted.username,
                 username_folded=folded,
-                password_hash=await hasher.hash(password, client=US),
+                password_hash=password_hash,
                 created_at=datetime.now(UTC),
             )
             session.add(user)
