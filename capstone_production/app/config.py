@@ -138,8 +138,10 @@ class Settings(BaseSettings):
     @field_validator("jwt_secret_fallbacks", mode="before")
     @classmethod
     def split_secrets(cls, value: object) -> object:
-        """Split a text with commas into a list."""
-        return value.replace(",", " ").split() if isinstance(value, str) else value
+        """Split a text at its commas into a list; a secret may contain spaces."""
+        if not isinstance(value, str):
+            return value
+        return [secret for each in value.split(",") if (secret := each.strip())]
 
     @field_validator("jwt_secret_fallbacks")
     @classmethod

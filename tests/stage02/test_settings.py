@@ -76,6 +76,12 @@ SETTINGS = [
         ["-----BEGIN PUBLIC KEY-----", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ"],
         ['"in quotation marks, which JSON has, too"', '["a list of 32 characters and more"]'],
     ),
+    Tried(
+        "JWT_SECRET_FALLBACKS",
+        CAPSTONE,
+        ["-----BEGIN PUBLIC KEY-----", "of-long-ago, ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ"],
+        ["", "of-last-year", "of-last-year, of-long-ago"],
+    ),
     Tried("ACCESS_TOKEN_TTL", 3, [*NO_INTEGER, "0"], ["1", "31536000"]),
     Tried("BCRYPT_ROUNDS", 3, [*NO_INTEGER, "3", "17", "20", "31"], ["4", "16"]),
     Tried("MAX_IMAGES_PER_USER", 4, [*NO_INTEGER, "0"], ["1", "1000"]),
