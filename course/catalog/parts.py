@@ -29,10 +29,9 @@ def read_parts(step: Stage | Chapter) -> list[Part]:
     for line in step.starter:
         rows, _, rest = line.partition(" ")
         path, _, names = rest.partition(":")
+        # A line with a stub has one name, since the statement may hold commas.
         name, is_stub, code = names.partition(" = ")
-        if is_stub:  # such a line has one name, since the statement may hold commas
-            given, stubs = (name.strip(),), {name.strip(): code.strip()}
-        else:
-            given, stubs = tuple(one.strip() for one in names.split(",") if one.strip()), {}
+        stubs = {name.strip(): code.strip()} if is_stub else {}
+        given = tuple(stubs or (one.strip() for one in names.split(",") if one.strip()))
         parts.append(Part(tuple(rows.split("+")), path.strip(), given, stubs))
     return parts

@@ -267,12 +267,7 @@ def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
         f" `{stage.lesson}` in the course, explains everything that you need."
         f" Start all commands in the course's directory.",
         "",
-        "```bash",
-        f"cd {quoted}",
-        "python3 -m venv .venv && . .venv/bin/activate  # Windows: .venv\\Scripts\\activate",
-        "pip install -r requirements.txt",
-        "uvicorn app.main:app --reload",
-        "```",
+        *_how_to_run(quoted),
         "",
         "## What to do",
         "",
@@ -325,6 +320,10 @@ def _page_of_chapter(stage: Stage, parts: Sequence[Part], place: str) -> str:
         f"python3 noxfile.py learn {stage.step} --in {quoted}",
         "```",
         "",
+        "To run the app yourself, as one process:",
+        "",
+        *_how_to_run(quoted),
+        "",
         "## What to do",
         "",
         "Search for `TODO`. The table is in a good order. Delete `app/unfinished.py` last.",
@@ -349,6 +348,17 @@ def _page_of_chapter(stage: Stage, parts: Sequence[Part], place: str) -> str:
         *(["", *(f"# {line}" for line in todo), "", "Replace this page with yours."] * bool(todo)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _how_to_run(quoted: str) -> list[str]:
+    return [
+        "```bash",
+        f"cd {quoted}",
+        "python3 -m venv .venv && . .venv/bin/activate  # Windows: .venv\\Scripts\\activate",
+        "pip install -r requirements.txt",
+        "uvicorn app.main:app --reload",
+        "```",
+    ]
 
 
 def _table(rows: Sequence[Requirement], parts: Sequence[Part]) -> list[str]:
