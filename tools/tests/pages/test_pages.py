@@ -45,7 +45,7 @@ PAGES += ["docs/grading.md", "docs/platforms.md", "docs/glossary.md", "benchmark
 # Pages that name only existing paths of the course.
 WITH_PATHS = [*LESSONS, "README.md", "CONTRIBUTING.md", "SECURITY.md"]
 WITH_PATHS += [page for page in DECISIONS if page != "docs/decisions/README.md"]
-WITH_COMMANDS = [*LESSONS, *GUIDES]
+WITH_COMMANDS = [*(page for page in LESSONS if "runbooks" not in page), *GUIDES]
 
 # The blocks that are not run, and why.
 NOT_RUN = {
