@@ -248,6 +248,12 @@ def compare(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def notes(session: nox.Session) -> None:
+    """Print what a teacher shows, asks and breaks in class (`notes 3`; `notes` lists steps)."""
+    run_module(session, "tools.teach.notes", *session.posargs)
+
+
+@nox.session(default=False)
 def wrong(session: nox.Session) -> None:
     """Grade servers that have one mistake each, and list which are caught (`wrong 3 8.4`)."""
     run_module(session, "tools.mutate.wrong", *session.posargs)

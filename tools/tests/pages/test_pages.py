@@ -40,8 +40,10 @@ GUIDES = ["README.md", "CONTRIBUTING.md", "docs/plagiarism.md"]
 DECISIONS = sorted(
     path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "decisions").glob("*.md")
 )
+TEACHING = [f"docs/teaching/{stage.name}.md" for stage in STAGES]
 PAGES = [*LESSONS, *GUIDES, *DECISIONS, "SECURITY.md", "CHANGELOG.md"]
 PAGES += ["docs/grading.md", "docs/platforms.md", "docs/glossary.md", "benchmarks/README.md"]
+PAGES += TEACHING
 # Pages that name only existing paths of the course.
 WITH_PATHS = [*LESSONS, "README.md", "CONTRIBUTING.md", "SECURITY.md"]
 WITH_PATHS += [page for page in DECISIONS if page != "docs/decisions/README.md"]
