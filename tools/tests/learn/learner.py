@@ -37,7 +37,10 @@ class Learner:
         self.written = ""  # everything that the loop wrote, unchanged
         command = [sys.executable, "-m", "tools.learn", step, f"--in={directory}", *options]
         settings = os.environ | (environment or {})
-        self._terminal, theirs = _open_terminal(size) if size else (None, None)
+        self._terminal: int | None = None
+        theirs: int | None = None
+        if size is not None:
+            self._terminal, theirs = _open_terminal(size)
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=settings, start_new_session=True,
             stdin=subprocess.PIPE if theirs is None else theirs,
@@ -104,6 +107,10 @@ class Learner:
     def quit(self) -> int:
         """Leave the loop; return its exit code."""
         self.type("quit")
+        return self.wait()
+
+    def wait(self) -> int:
+        """Return the exit code of the loop when it has ended by itself."""
         return self._process.wait(PATIENCE)
 
     def end(self) -> int:
@@ -116,7 +123,7 @@ class Learner:
         return code
 
 
-# What the page of the loop promises; a test compares these with the loop's own.
+# The keys as a learner reads them; a test compares them with the loop's own.
 KEYS = {
     "hint": "h",
     "all": "a",
