@@ -54,6 +54,8 @@ NOT_RUN = {
     "python3 noxfile.py serve 2\n": "it serves until Ctrl-C; tools/tests/run/test_sessions.py",
     "python3 noxfile.py learn 3\n": "it runs until all rows pass; tools/tests/learn/test_learn.py",
     "python3 noxfile.py\n": "this test is a part of it",
+    "python3 noxfile.py learn-times\n": "it takes minutes; tools/tests/learn/test_measure.py",
+    "python3 noxfile.py learn-record\n": "it takes minutes; tools/tests/learn/test_record.py",
     "python3 noxfile.py lock\n": "it asks an index of packages",
     "python3 -m pip install pre-commit\npre-commit install\n": (
         "it installs; tools/tests/run/test_sessions.py compares the hooks with the sessions"
