@@ -261,7 +261,7 @@ def compare(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def notes(session: nox.Session) -> None:
-    """Print what a teacher shows, asks and breaks in class (`notes 3`; `notes` lists steps)."""
+    """Print what a teacher shows, asks and breaks in class (`notes 3`; `notes` lists all)."""
     run_module(session, "tools.teach.notes", *session.posargs)
 
 

@@ -44,10 +44,10 @@ def play(directory: Path) -> list[tuple[float, str]]:
             player.until(rf"^{row} waits for ")
             player.until(r"^Now: ")
 
+        save(SCHEMAS)
         save(SECURITY, "PasswordHasher.hash", "PasswordHasher.verify")
         save(SERVICE, "find_highest_cost")
         wait_for_the_next_row("3.5")
-        save(SCHEMAS)
         save(SERVICE, "AuthService.register", **MISTAKE)
         wait_for_the_next_row("3.1")
         save(SECURITY, "create_access_token")
@@ -78,8 +78,9 @@ def written(lines: Sequence[tuple[float, str]]) -> str:
 
 
 def without_times(record: str) -> list[str]:
-    """Return the lines of a record without anything that is a time."""
-    return [re.sub(r"\d+\.\d s\b", "… s", line[9:]) for line in record.splitlines()[2:]]
+    """Return the lines of a record without times, and without the random parts of names."""
+    lines = (re.sub(r"\d+\.\d s\b", "… s", line[9:]) for line in record.splitlines()[2:])
+    return [re.sub(r"_[0-9a-f]{16}\b", "_…", line) for line in lines]
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from course.catalog.command import run
 from course.catalog.parts import read_parts
 from course.catalog.requirements import load_requirements
-from course.catalog.stages import ROOT, CourseError, Stage, find_stage, load_course
+from course.catalog.stages import ROOT, CourseError, Stage, find_step, load_course
 from course.harness.lesson import blocks_of, prose_of, read, sections_of
 
 PAGES = Path("docs", "teaching")
@@ -24,7 +24,9 @@ PAGES = Path("docs", "teaching")
 # Minutes in class. The rest of the step's minutes is for writing code.
 START, EACH_FILE, EACH_QUESTION, EACH_EXPERIMENT, END = 10, 10, 3, 8, 5
 
-_FILE = re.compile(r"^\d+\. `(?P<path>[^`]+)`: (?P<point>.+?)(?=^\d+\. |\Z)", re.M | re.S)
+_FILE = re.compile(
+    r"^\d+\. `(?P<path>[^`]+)`(?::| \(\d+ minutes\)[.,]) (?P<point>.+?)(?=^\d+\. |\Z)", re.M | re.S
+)
 _QUESTION = re.compile(r"^(\d+)\. (.+?)(?=^\d+\. |\n\n|\Z)", re.M | re.S)
 _ANSWER = re.compile(r"^(\d+)[.:] (.+?)(?=^\d+[.:] |\n\n|\Z)", re.M | re.S)
 _EXPERIMENT = re.compile(r"^(?=\*\*)", re.M)
@@ -51,7 +53,7 @@ class Experiment:
 class Notes:
     """Everything that a teacher needs for one step, in the order of the class."""
 
-    stage: Stage
+    step: Stage
     commands: tuple[str, ...]
     files: tuple[tuple[str, str], ...]  # paths in the stage, and what to point at
     pause: str
@@ -71,7 +73,7 @@ class Notes:
             "ask": EACH_QUESTION * len(self.questions),
             "break": EACH_EXPERIMENT * len(self.experiments),
         }
-        parts["write"] = self.stage.minutes - sum(parts.values()) - END
+        parts["write"] = self.step.minutes - sum(parts.values()) - END
         return parts | {"leave": END}
 
     @property
@@ -80,46 +82,59 @@ class Notes:
         return ", ".join(f"{name} {count}" for name, count in self.minutes.items())
 
 
-def notes_of(stage: Stage, root: Path = ROOT) -> Notes:
+def steps_of(stages: Sequence[Stage]) -> list[Stage]:
+    """Return the steps of the course: each stage, or each chapter of a stage that has some."""
+    return [
+        find_step(list(stages), f"{stage.name}/{one.number}" if one else stage.name)
+        for stage in stages
+        for one in stage.chapters or (None,)
+    ]
+
+
+def page_of(step: Stage) -> str:
+    """Return the path of the page that people wrote for this step."""
+    return (PAGES / f"{step.step.replace('/', '-') if step.chapter else step.name}.md").as_posix()
+
+
+def notes_of(step: Stage, root: Path = ROOT) -> Notes:
     """Return the notes of a step; raise `CourseError` when its page is missing."""
-    page = root / PAGES / f"{stage.name}.md"
+    if step.chapters and step.chapter is None:
+        raise CourseError(f"name a chapter, such as {step.name}/{step.chapters[0].number}")
+    page = root / page_of(step)
     if not page.is_file():
-        raise CourseError(f"{PAGES.as_posix()}/{page.name} is missing: copy another step's page")
-    ours = sections_of(read(page))
-    lessons = [root / stage.directory / "README.md"]
-    lessons += sorted((root / stage.directory / "lessons").glob("*.md"))
-    asked = [sections_of(read(lesson)).get("Predict first", "") for lesson in lessons]
-    broken = [sections_of(read(lesson)).get("Break it", "") for lesson in lessons]
-    further = [sections_of(read(lesson)).get("Go further", "") for lesson in lessons]
-    leave = ours.get("Leave with", "")
-    number = re.match(r"Exercise (\d+)", leave.strip())
-    exercises = _numbered(_QUESTION, "\n".join(further))
+        raise CourseError(f"{page_of(step)} is missing: copy another step's page")
+    ours, lesson = sections_of(read(page)), sections_of(read(root / step.lesson))
+    leave = ours.get("Leave with", "").strip()
+    number = re.match(r"Exercise (\d+)", leave)
+    exercises = _numbered(_QUESTION, lesson.get("Go further", ""))
     texts = {row.id: row.text for row in load_requirements(root=root)}
-    rows = dict.fromkeys(row for part in read_parts(stage) for row in part.rows)
-    commands = [f"python3 noxfile.py serve {stage.number}"]
-    if stage.number > 1:
-        commands.append(f"python3 noxfile.py diff {stage.number - 1} {stage.number}")
+    rows = dict.fromkeys(row for part in read_parts(step) for row in part.rows)
+    shown = ours.get("Show") or lesson.get("Read this", "")
+    asked = lesson.get("Predict first", "")
     return Notes(
-        stage=stage,
-        commands=tuple(commands),
-        files=tuple((one["path"], plain(one["point"])) for one in _files(ours)),
+        step=step,
+        commands=_commands(step),
+        files=tuple((one["path"], plain(one["point"])) for one in _FILE.finditer(shown)),
         pause=ours.get("Pause", "").strip(),
-        questions=tuple(one for section in asked for one in questions_in(section)),
-        blocks=tuple(
-            f"```{block.language}\n{block.text}```"
-            for section in asked
-            for block in blocks_of(section)
-        ),
-        experiments=tuple(one for section in broken for one in experiments_in(section)),
+        questions=tuple(questions_in(asked)),
+        blocks=tuple(f"```{block.language}\n{block.text}```" for block in blocks_of(asked)),
+        experiments=tuple(experiments_in(lesson.get("Break it", ""))),
         rows=tuple((row, texts[row]) for row in rows),
         mistakes=ours.get("Usual mistakes", "").strip(),
         exercise=exercises.get(int(number[1]), "") if number else "",
-        why=leave.strip(),
+        why=leave,
     )
 
 
-def _files(ours: dict[str, str]) -> Sequence[re.Match[str]]:
-    return list(_FILE.finditer(ours.get("Show", "").strip() + "\n"))
+def _commands(step: Stage) -> tuple[str, ...]:
+    """Return the commands that run the step and show what it changes."""
+    if step.chapter is not None:
+        changes = f"diff {step.number - 1} {step.number} --chapter {step.chapter.number}"
+        return ("python3 noxfile.py stack", f"python3 noxfile.py {changes}")
+    serve = f"python3 noxfile.py serve {step.number}"
+    if step.number == 1:
+        return (serve,)
+    return (serve, f"python3 noxfile.py diff {step.number - 1} {step.number}")
 
 
 def questions_in(section: str) -> list[Question]:
@@ -135,7 +150,7 @@ def questions_in(section: str) -> list[Question]:
 def experiments_in(section: str) -> list[Experiment]:
     """Return the parts of *Break it*: each begins with its title in bold."""
     parts = [part.strip() for part in _EXPERIMENT.split(section) if part.startswith("**")]
-    return [Experiment(part[2:].partition("**")[0].rstrip(".,"), part) for part in parts]
+    return [Experiment(part[2:].partition("**")[0].rstrip(".,:"), part) for part in parts]
 
 
 def plain(text: str) -> str:
@@ -149,12 +164,11 @@ def _numbered(pattern: re.Pattern[str], text: str) -> dict[int, str]:
 
 def written(notes: Notes) -> str:
     """Return the notes as a Markdown page."""
-    stage, minutes = notes.stage, notes.minutes
-    lines = [f"# Stage {stage.number}: {stage.title}", "", stage.goal, ""]
-    lines += [f"{stage.minutes} minutes: {notes.split}.", ""]
+    step, minutes = notes.step, notes.minutes
+    lines = [f"# {named(step)}: {step.title}", "", f"{step.minutes} minutes: {notes.split}.", ""]
     lines += [f"## Show ({minutes['show']} minutes)", "", "```bash", *notes.commands, "```", ""]
     for number, (path, point) in enumerate(notes.files, 1):
-        lines.append(f"{number}. `{stage.directory}/{path}`: {point}")
+        lines.append(f"{number}. `{step.directory}/{path}`: {point}")
     lines += ["", "Pause here:", "", notes.pause, ""]
     lines += [f"## Ask ({minutes['ask']} minutes)", ""]
     for number, question in enumerate(notes.questions, 1):
@@ -165,36 +179,34 @@ def written(notes: Notes) -> str:
     lines += ["Run these blocks in order, after those of *Try it* and *Predict first*.", ""]
     for experiment in notes.experiments:
         lines += [f"### {experiment.title}", "", experiment.text, ""]
-    lines += [f"## Write ({minutes['write']} minutes)", "", *_writing(notes), ""]
-    lines += ["Usual mistakes:", "", notes.mistakes, ""]
+    lines += [f"## Write ({minutes['write']} minutes)", "", "```bash"]
+    lines += [f"python3 noxfile.py learn {step.step}", "```", ""]
+    lines += [f"- {row}: {text}" for row, text in notes.rows]
+    lines += ["", "Usual mistakes:", "", notes.mistakes, ""]
     lines += [f"## Leave ({minutes['leave']} minutes)", "", notes.exercise, "", notes.why]
     return "\n".join(lines) + "\n"
 
 
-def _writing(notes: Notes) -> list[str]:
-    """Return the rows that a class can pass, or what it does in a step without a starter."""
-    if not notes.rows:
-        page = f"{notes.stage.directory}/README.md"
-        return [f"This step has no starter. The class goes through the rest of `{page}`."]
-    lines = ["```bash", f"python3 noxfile.py learn {notes.stage.number}", "```", ""]
-    return lines + [f"- {row}: {text}" for row, text in notes.rows]
+def named(step: Stage) -> str:
+    """Return `Stage 3`, or `capstone/2` for a chapter."""
+    return step.step if step.chapter else f"Stage {step.step}"
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     """Print the notes of a step, or the list of all steps; return 0."""
     parser = argparse.ArgumentParser(
         prog="python3 noxfile.py notes",
-        description="Print the notes of a step for a teacher; without a stage, list the steps.",
+        description="Print the notes of a step for a teacher; without a step, list all.",
     )
-    parser.add_argument("stage", nargs="?", help="such as 3, stage03 or capstone")
-    wanted = parser.parse_args(arguments).stage
+    parser.add_argument("step", nargs="?", help="such as 3, stage03 or capstone/2")
+    wanted = parser.parse_args(arguments).step
     stages = load_course(root)
     if wanted:
-        print(written(notes_of(find_stage(stages, wanted), root)), end="")
+        print(written(notes_of(find_step(stages, wanted), root)), end="")
         return 0
-    for stage in stages:
-        split = notes_of(stage, root).split
-        print(f"{stage.number}  {stage.title:<27} {stage.minutes} minutes: {split}")
+    for step in steps_of(stages):
+        notes = notes_of(step, root)
+        print(f"{named(step):<11} {step.title}, {step.minutes} minutes: {notes.split}")
     return 0
 
 

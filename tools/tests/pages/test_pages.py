@@ -40,7 +40,9 @@ GUIDES = ["README.md", "CONTRIBUTING.md", "docs/plagiarism.md"]
 DECISIONS = sorted(
     path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "decisions").glob("*.md")
 )
-TEACHING = [f"docs/teaching/{stage.name}.md" for stage in STAGES]
+TEACHING = sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "teaching").glob("*.md")
+)
 PAGES = [*LESSONS, *GUIDES, *DECISIONS, "SECURITY.md", "CHANGELOG.md"]
 PAGES += ["docs/grading.md", "docs/platforms.md", "docs/glossary.md", "benchmarks/README.md"]
 PAGES += TEACHING

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,35 +13,43 @@ from course.catalog.parts import read_parts
 from course.catalog.requirements import load_requirements
 from course.catalog.stages import ROOT, Stage, load_course
 from course.harness.lesson import blocks_of, read, sections_of
-from tools.teach.notes import PAGES, experiments_in, main, notes_of, questions_in, written
+from tools.teach.notes import (
+    PAGES,
+    experiments_in,
+    main,
+    named,
+    notes_of,
+    page_of,
+    questions_in,
+    steps_of,
+    written,
+)
 
-STAGES = load_course()
-SECTIONS = ["Show", "Pause", "Usual mistakes", "Leave with"]
+STEPS = steps_of(load_course())
+SECTIONS = ["Pause", "Usual mistakes", "Leave with"]  # and Show, unless the lesson names the files
 MOST_LINES = 40
 FILES = 3
 WRITING = 1 / 4  # the smallest part of the minutes in which the class writes code itself
 
-each_step = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-
-
-def page_of(stage: Stage) -> Path:
-    return ROOT / PAGES / f"{stage.name}.md"
+each_step = pytest.mark.parametrize("stage", STEPS, ids=lambda step: step.step)
 
 
 def lesson_of(stage: Stage) -> str:
-    home = ROOT / stage.directory
-    return "\n".join(map(read, [home / "README.md", *sorted((home / "lessons").glob("*.md"))]))
+    return read(ROOT / stage.lesson)
 
 
 def test_each_page_belongs_to_a_step() -> None:
-    assert {path.name for path in (ROOT / PAGES).iterdir()} == {page_of(s).name for s in STAGES}
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / PAGES).iterdir()}
+    assert pages == {page_of(step) for step in STEPS}
+    assert len(STEPS) == 13  # eight stages, and five chapters of the capstone
 
 
 @each_step
 def test_the_page_of_a_step_is_short_and_has_its_sections(stage: Stage) -> None:
-    page = read(page_of(stage))
+    page = read(ROOT / page_of(stage))
     sections = sections_of(page)
-    assert list(sections) == SECTIONS
+    shows_files = "Read this" in sections_of(lesson_of(stage))
+    assert list(sections) == ([] if shows_files else ["Show"]) + SECTIONS
     assert all(text.strip() for text in sections.values())
     assert len(page.splitlines()) <= MOST_LINES
 
@@ -63,6 +70,7 @@ def test_a_teacher_shows_three_files_that_this_step_adds_or_changes(stage: Stage
     paths = [path for path, _ in notes_of(stage).files]
     assert len(paths) == FILES
     assert set(paths) <= {*stage.adds, *stage.changes}
+    assert stage.chapter is None or all(stage.chapter.has(path) for path in paths)
     assert all((ROOT / stage.directory / path).is_file() for path in paths)
     assert all(point for _, point in notes_of(stage).files)
 
@@ -72,10 +80,9 @@ def test_the_page_names_only_what_the_files_contain(stage: Stage) -> None:
     """A name that is renamed in the code must change here too."""
     files = [path for path, _ in notes_of(stage).files]
     code = "".join(read(ROOT / stage.directory / path) for path in files)
-    shown = sections_of(read(page_of(stage)))["Show"]
-    named = set(re.findall(r"`([A-Za-z_][\w.]*)`", shown)) - set(files)
-    # Words of Python, and names of other stages' files that the text compares.
-    absent = {name for name in named if name.rpartition(".")[2] not in code}
+    shown = " ".join(point for _, point in notes_of(stage).files)
+    words = set(re.findall(r"`([A-Za-z_][\w.]*)`", shown)) - set(files)
+    absent = {name for name in words if name.rpartition(".")[2] not in code}
     assert absent == set()
 
 
@@ -100,11 +107,9 @@ def test_each_experiment_and_its_commands_are_those_of_the_lesson(stage: Stage) 
     lesson = lesson_of(stage)
     # The tests of the lessons run these blocks.
     known = {(block.language, block.text) for block in blocks_of(lesson)}
-    printed = {
-        (block.language, block.text)
-        for block in blocks_of(written(notes))
-        if "noxfile.py" not in block.text or block.language != "bash"
-    }
+    printed = {(block.language, block.text) for block in blocks_of(written(notes))}
+    own = ["\n".join(notes.commands) + "\n", f"python3 noxfile.py learn {stage.step}\n"]
+    printed -= {("bash", text) for text in own}
     assert printed <= known
     broken = sections_of(lesson)["Break it"]
     assert printed >= {(block.language, block.text) for block in blocks_of(broken)}
@@ -114,13 +119,14 @@ def test_each_experiment_and_its_commands_are_those_of_the_lesson(stage: Stage) 
 def test_the_commands_of_the_notes_exist(stage: Stage) -> None:
     noxfile = read(ROOT / "noxfile.py")
     known = set(re.findall(r"^@nox\.session.*\ndef (\w+)", noxfile, re.MULTILINE))
-    known |= {one.name for one in STAGES}
+    known |= {one.name for one in load_course()}
     commands = re.findall(r"noxfile\.py (\w+)(?: (\d)(?: (\d))?)?", written(notes_of(stage)))
     assert {name for name, _, _ in commands} <= known
-    expected = {("serve", f"{stage.number}", "")}
+    expected = {("stack", "", "") if stage.chapter else ("serve", f"{stage.number}", "")}
     if stage.number > 1:
         expected.add(("diff", f"{stage.number - 1}", f"{stage.number}"))
     assert expected <= set(commands)
+    assert f"noxfile.py learn {stage.step}\n" in written(notes_of(stage))
 
 
 @each_step
@@ -129,7 +135,7 @@ def test_the_class_gets_the_rows_of_the_starter_and_an_exercise(stage: Stage) ->
     texts = {row.id: row.text for row in load_requirements()}
     rows = dict.fromkeys(row for part in read_parts(stage) for row in part.rows)
     assert dict(notes.rows) == {row: texts[row] for row in rows}
-    assert bool(notes.rows) == bool(stage.starter)
+    assert notes.rows
     assert "Done when" in notes.exercise
     assert re.match(r"Exercise \d: ", notes.why)
 
@@ -172,12 +178,14 @@ def test_an_experiment_begins_with_its_title() -> None:
 
 def test_the_command_prints_one_step_or_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(main, ["3"], ROOT) == 0
-    assert capsys.readouterr().out == written(notes_of(STAGES[2]))
+    assert capsys.readouterr().out == written(notes_of(STEPS[2]))
     assert run(main, [], ROOT) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [str(stage.number) for stage in STAGES]
+    assert [line[:11].strip() for line in lines] == [named(step) for step in STEPS]
     assert run(main, ["11"], ROOT) == 2
     assert "stage '11' does not exist" in capsys.readouterr().err
+    assert run(main, ["capstone"], ROOT) == 2
+    assert "name a chapter, such as capstone/1" in capsys.readouterr().err
 
 
 def test_the_session_prints_the_notes() -> None:
