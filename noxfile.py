@@ -240,11 +240,29 @@ def learn(session: nox.Session) -> None:
     session.run(*command, external=True, interrupt_timeout=None, terminate_timeout=None)
 
 
+@nox.session(name="learn-record", default=False)
+def learn_record(session: nox.Session) -> None:
+    """Play a learner through stage 3 and record what `learn` shows (docs/learn-stage03.txt)."""
+    run_module(session, "tools.learn.record", *session.posargs)
+
+
+@nox.session(name="learn-times", default=False)
+def learn_times(session: nox.Session) -> None:
+    """Measure the time from a save to its result in `learn` (`learn-times 3`: one stage)."""
+    run_module(session, "tools.learn.measure", *session.posargs)
+
+
 @nox.session(default=False)
 def compare(session: nox.Session) -> None:
     """Show how your stage differs from the finished one (`compare 3 ../my-stage3`)."""
     here = f"--directory={session.invoked_from}"  # what relative paths mean
     run_module(session, "tools.learn.compare", here, *session.posargs)
+
+
+@nox.session(default=False)
+def notes(session: nox.Session) -> None:
+    """Print what a teacher shows, asks and breaks in class (`notes 3`; `notes` lists all)."""
+    run_module(session, "tools.teach.notes", *session.posargs)
 
 
 @nox.session(default=False)

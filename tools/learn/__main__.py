@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import queue
 import signal
 import sys
@@ -19,6 +18,7 @@ from tools.grade.words import LANGUAGES
 from tools.learn.keys import typed
 from tools.learn.loop import Loop, watch
 from tools.learn.runs import open_bench
+from tools.learn.screen import view_for
 from tools.learn.starter import make_starter
 from tools.learn.state import State, last_directory, read_state, remember_directory, write_state
 
@@ -55,15 +55,13 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     events: queue.Queue[str] = queue.Queue()
     stop = threading.Event()
     threading.Thread(target=watch, args=[directory, events, stop], daemon=True).start()
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     try:
         with (
             typed(events) as by_key,
+            view_for(sys.stdout) as view,
             open_bench(stage, directory, split_command(state.command)) as bench,
         ):
-            loop = Loop(stage, directory, state, events, _show, colour=colour)
-            loop.greet(by_key=by_key)
-            loop.run(bench)
+            Loop(stage, directory, state, events, view, by_key=by_key).run(bench)
     except KeyboardInterrupt:
         return 0
     finally:
@@ -96,10 +94,6 @@ def _prepare(stages: Sequence[Stage], stage: Stage, directory: Path, *, own_comm
     make_starter(stages, stage, directory)
     build(directory / ".venv", directory / "requirements.txt")
     (directory / ".venv.lock").unlink(missing_ok=True)
-
-
-def _show(line: str) -> None:
-    print(line, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,14 +10,13 @@ import queue
 import re
 import textwrap
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import watchfiles
 
 from course.catalog.requirements import Requirement, load_requirements
-from course.catalog.stages import ROOT, Stage, load_course
+from course.catalog.stages import Stage, load_course
 from tools.grade.hints import KINDS, load_hints
 from tools.grade.outcomes import Outcome
 from tools.grade.report_terminal import facts, plain, sentences
@@ -25,26 +24,14 @@ from tools.grade.results import Row
 from tools.grade.unbegun import not_begun
 from tools.learn import parts
 from tools.learn.keys import BY_KEY
+from tools.learn.passage import find_passage
 from tools.learn.runs import Bench, Interrupted, Look
+from tools.learn.screen import Board, Line, View
 from tools.learn.state import State, write_state
 from tools.learn.words import say
 
 SAVED = "saved"  # an event beside the commands of `keys.py`
-WIDTH = 96
 _IGNORED = re.compile(r"(^|/)(\.[^/]+|__pycache__|media|[^/]*\.db(-\w+)?|[^/]*\.tmp)(/|$)")
-
-Print = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Paint:
-    """Colours, if the terminal wants them."""
-
-    colour: bool
-
-    def __call__(self, code: str, text: str) -> str:
-        """Return the text in a colour."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
 
 
 class Loop:
@@ -56,16 +43,17 @@ class Loop:
         directory: Path,
         state: State,
         events: queue.Queue[str],
-        show: Print,
+        view: View,
         *,
-        colour: bool = False,
+        by_key: bool,
     ) -> None:
         self._stage = stage
         self._directory = directory
         self._state = state
         self._events = events
-        self._show = show
-        self._paint = Paint(colour)
+        self._view = view
+        self._show = view.show
+        self._by_key = by_key
         self._hints = load_hints()
         known = {row.id: row for row in load_requirements()}
         self._rows = [known[row] for row in parts.rows_in_order(stage)]
@@ -73,7 +61,6 @@ class Loop:
         self._failure: Outcome | None = None
         self._asked_to_compare = ""
         self._last_passed = ""
-        self._told = ""
 
     # --- Output
 
@@ -83,39 +70,56 @@ class Loop:
     def _tell(self, text: str, **values: object) -> None:
         self._show(self._say(text, **values))
 
-    def greet(self, *, by_key: bool) -> None:
-        """Print the directories and the commands."""
+    def board(self) -> Board:
+        """Return the state of the stage."""
         titles = self._hints.titles(self._state.language)
         stage, chapter = self._stage, self._stage.chapter
         title = titles.get(stage.number, stage.title) if chapter is None else stage.title
-        self._show(
-            self._paint("1", self._say("Stage {number}: {title}", number=stage.step, title=title))
+        todos = parts.todos_in(self._directory)
+        row = self.current
+        now = []
+        if row is not None:
+            now = [f"{self._say('Now')}: {row.id} {self._text(row)}"]
+            write = self._say("Write")
+            now += [f"  {write}: {one.path}:{one.line}" for one in todos if row.id in one.rows]
+        return Board(
+            head=(
+                self._say("Stage {number}: {title}", number=stage.step, title=title),
+                f"{self._say('Your directory')}: {self._directory}",
+                f"{self._say('The lesson')}: {stage.lesson}",
+            ),
+            rows=tuple(self._list(todos, row)),
+            current=None if row is None else self._rows.index(row),
+            now=tuple(now),
+            keys=self._keys(),
+            count=f"{len(self._rows) - len(self._open())}/{len(self._rows)}",
         )
-        self._show(f"{self._say('Your directory')}: {self._directory}")
-        self._show(f"{self._say('The lesson')}: {stage.lesson}")
-        self.list_rows()
+
+    def _keys(self) -> str:
         keys = "  ".join(f"{key} {command}" for key, command in BY_KEY.items())
         named = self._say("hint, all, list, lesson, compare, reset, quit")
         words = f"{named} ({self._say('type a word and Enter')})"
-        self._show(f"{self._say('keys')}: {keys if by_key else words}")
+        return f"{self._say('keys')}: {keys if self._by_key else words}"
 
-    def list_rows(self) -> None:
-        """Show each row with its state."""
-        left = {row for todo in parts.todos_in(self._directory) for row in todo.rows}
-        current = self.current
+    def _list(self, todos: Sequence[parts.Todo], current: Requirement | None) -> Iterator[Line]:
+        """Yield each row with its state."""
+        left = {row for todo in todos for row in todo.rows}
         for row in self._rows:
             if row.id in self._state.passed:
-                mark, word, code = "✓", "passed", "32"
+                mark, word, style = "✓", "passed", "green"
             elif row.id in left:
-                mark, word, code = "·", "to do", "2"
+                mark, word, style = "·", "to do", "dim"
             else:
-                mark, word, code = "…", "in work", "33"
-            if current is not None and row.id == current.id:
-                mark = ">"
-            state = self._paint(code, f"{self._say(word):<10}")
-            self._show(f" {mark} {row.id:<4} {state} {self._text(row)}")
+                mark, word, style = "…", "in work", "yellow"
+            if row == current:
+                mark, style = ">", "bold"
+            yield Line(f" {mark} {row.id:<4} {self._say(word):<10} {self._text(row)}", style)
 
-    def _text(self, row: Requirement) -> str:
+    def _list_rows(self) -> None:
+        for line in self._list(parts.todos_in(self._directory), self.current):
+            self._show(line.text, line.style)
+
+    def _text(self, row: Requirement | Row) -> str:
         return self._hints.text(row.id, self._state.language, row.text)
 
     # Which row it is
@@ -127,32 +131,24 @@ class Loop:
         free = [row for row in open_rows if self._waits.get(row.id) not in _ids(open_rows)]
         return next(iter(free or open_rows), None)
 
-    def announce(self) -> None:
-        """Show the current row and its TODOs, once."""
-        row = self.current
-        if row is None or row.id == self._told:
-            return
-        self._told = row.id
-        self._show("")
-        self._show(self._paint("1", f"{self._say('Now')}: {row.id} {self._text(row)}"))
-        for todo in parts.todos_in(self._directory):
-            if row.id in todo.rows:
-                self._show(f"  {self._say('Write')}: {todo.path}:{todo.line}")
-
     # The loop
 
     def run(self, bench: Bench) -> bool:
         """Continue until all rows pass (true) or the learner quits (false)."""
-        self.announce()
+        self._update()
         anew = True
         while True:
             if anew:
+                self._update()
+                self._view.begin()
                 anew = self._after_a_save(bench)
+                self._update()
                 if self.current is None:
                     self._finished()
                     return True
                 if anew:
                     continue
+            self._view.ready()
             event = self._events.get()
             if event == "quit":
                 return False
@@ -161,6 +157,9 @@ class Loop:
             else:
                 self._command(event, bench)
 
+    def _update(self) -> None:
+        self._view.board(self.board())
+
     def _after_a_save(self, bench: Bench) -> bool:
         """Check the current row, then the passed rows; return whether a file was saved."""
         try:
@@ -168,6 +167,7 @@ class Loop:
             while (row := self.current) is not None:
                 if row.id in self._not_begun():
                     break  # nothing to check: its TODOs are already shown
+                self._busy()
                 look = bench.look([row], self._is_interrupted, anew=anew)
                 anew = False
                 if look.problem:
@@ -175,7 +175,7 @@ class Loop:
                     return False
                 if not self._take(row, look):
                     break
-                self.announce()
+                self._update()
             self._look_again(bench, anew=anew)
         except Interrupted:
             return self._take_saves()
@@ -214,6 +214,9 @@ class Loop:
         self._fail(row, found, look.seconds)
         return False
 
+    def _busy(self) -> None:
+        self._view.busy(self._say("Checking …"))
+
     def _cannot_start(self, look: Look) -> None:
         self._tell("The server does not start ({seconds:.1f} s)", seconds=look.seconds)
         self._show(textwrap.indent(plain(look.problem), "  "))
@@ -232,7 +235,7 @@ class Loop:
         self._failure, self._last_passed = None, row.id
         write_state(self._directory, self._state)
         text = self._say("{row} passes ({seconds:.1f} s)", row=row.id, seconds=seconds)
-        self._show(self._paint("32", f"✓ {text}"))
+        self._show(f"✓ {text}", "green")
 
     def _fail(self, row: Requirement, found: Row, seconds: float) -> None:
         self._failure = found.failures[0] if found.failures else None
@@ -242,17 +245,15 @@ class Loop:
             return
         text = "{row} does not pass yet ({passed} of {of} tests, {seconds:.1f} s)"
         passed = found.run - found.failing
-        self._show(
-            self._paint("31", "✗ ")
-            + self._say(text, row=row.id, passed=passed, of=found.run, seconds=seconds)
-        )
+        said = self._say(text, row=row.id, passed=passed, of=found.run, seconds=seconds)
+        self._show(f"✗ {said}", "red")
         if self._failure is None:
             self._show(f"  {found.reason}")
             return
         language = self._state.language
         self._show(f"  {self._say('must hold')}: {self._failure.sentence}")
         for sentence in sentences(self._failure)[:1]:
-            self._show(self._paint("2", f"  {sentence}"))
+            self._show(f"  {sentence}", "dim")
         for title, value in facts(self._failure, language):
             self._show(f"  {title}: " + plain(value).replace("\n", "\n    "))
 
@@ -261,6 +262,7 @@ class Loop:
         passed = [row for row in self._rows if row.id in self._state.passed]
         if not passed:
             return
+        self._busy()
         look = bench.look(passed, self._is_interrupted, anew=anew)
         if look.problem:
             self._cannot_start(look)
@@ -270,7 +272,7 @@ class Loop:
                 self._state.passed.remove(found.id)
                 write_state(self._directory, self._state)
                 self._tell("{row} was passed and fails now", row=found.id)
-                self.announce()
+                self._update()
                 row = next(row for row in self._rows if row.id == found.id)
                 self._fail(row, found, look.seconds)
                 return
@@ -280,10 +282,10 @@ class Loop:
         self._show("")
         if following:
             text = "All rows of stage {number} pass. Next: python3 noxfile.py learn {next}"
-            self._show(self._paint("1;32", self._say(text, number=number, next=following)))
+            self._show(self._say(text, number=number, next=following), "bold green")
         else:
             text = "All rows of stage {number} pass. That was the last starter."
-            self._show(self._paint("1;32", self._say(text, number=number)))
+            self._show(self._say(text, number=number), "bold green")
 
     # Commands
 
@@ -294,9 +296,9 @@ class Loop:
             case "all":
                 self._look_at_all(bench)
             case "list":
-                self.list_rows()
+                self._list_rows()
             case "lesson":
-                self._show(self._place_in_lesson())
+                self._lesson()
             case "compare":
                 self._compare()
             case "reset":
@@ -317,48 +319,33 @@ class Loop:
         texts = list(dict.fromkeys(text for text in texts if text))
         if shown >= len(texts):
             text = "No further hint. The lesson explains it: {place}"
-            self._tell(text, place=self._place_in_lesson())
+            self._tell(text, place=find_passage(self._stage, row.id).place)
             return
         self._state.hints[row.id] = shown + 1
         write_state(self._directory, self._state)
-        self._show(
-            textwrap.fill(
-                f"{self._say('hint')} {shown + 1}/{len(texts)}: {texts[shown]}",
-                WIDTH,
-                subsequent_indent="  ",
-            )
-        )
+        self._view.paragraph(f"{self._say('hint')} {shown + 1}/{len(texts)}: {texts[shown]}")
 
     def _look_at_all(self, bench: Bench) -> None:
         self._tell("Checking all rows …")
+        self._busy()
         try:
             look = bench.look(self._rows, self._is_interrupted, anew=False)
         except Interrupted:
             return
         for row in look.rows:
             passes = row.status == "pass"
-            mark = self._paint("32", "✓") if passes else self._paint("31", "✗")
+            mark, style = ("✓", "green") if passes else ("✗", "red")
             tests = "" if passes else f" ({row.run - row.failing}/{row.run})"
-            self._show(f" {mark} {row.id:<4} {row.text}{tests}")
+            self._show(f" {mark} {row.id:<4} {self._text(row)}{tests}", style)
 
-    def _place_in_lesson(self) -> str:
-        """Return the line of the lesson that names most of the current row's files."""
-        lesson = self._stage.lesson
+    def _lesson(self) -> None:
         row = self.current
         if row is None:
-            return lesson
-        names = [
-            name.rpartition(".")[2]
-            for part in parts.parts_of(self._stage, row.id)
-            for name in (*part.names, part.path)
-        ]
-        heading = number = 0
-        for number, line in enumerate((ROOT / lesson).read_text(encoding="utf-8").splitlines(), 1):
-            if line.startswith("## "):
-                heading = number
-            elif heading and any(f"`{name}" in line for name in names):
-                return f"{lesson}:{number}"
-        return lesson
+            return
+        passage = find_passage(self._stage, row.id)
+        self._show(passage.place)
+        if passage.text:
+            self._view.paragraph(f"  {passage.text}")
 
     def _compare(self) -> None:
         row = self._last_passed

@@ -122,7 +122,7 @@ def reset(stage: Stage, directory: Path, row: str) -> list[str]:
         for part in parts_of(stage, row):
             theirs, starter = directory / part.path, fresh / part.path
             before = theirs.read_text(encoding="utf-8") if theirs.exists() else None
-            after = _put_back(before, starter.read_text(encoding="utf-8"), part.names)
+            after = put_back(before, starter.read_text(encoding="utf-8"), part.names)
             if after == before:
                 continue
             if before is not None:
@@ -135,7 +135,7 @@ def reset(stage: Stage, directory: Path, row: str) -> list[str]:
         return list(dict.fromkeys(changed))
 
 
-def _put_back(theirs: str | None, starter: str, names: Sequence[str]) -> str:
+def put_back(theirs: str | None, starter: str, names: Sequence[str]) -> str:
     """Return a file in which these functions are the starter's, or else the whole starter file."""
     if theirs is None or not names:
         return starter

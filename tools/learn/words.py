@@ -36,6 +36,7 @@ _RUSSIAN = {
         "Все требования этапа {number} выполнены. Это была последняя заготовка."
     ),
     "Checking all rows …": "Проверяю все требования …",
+    "Checking …": "Проверяю …",
     "keys": "клавиши",
     "hint, all, list, lesson, compare, reset, quit": (
         "hint — подсказка, all — проверить всё, list — список, lesson — урок, "

@@ -2,8 +2,8 @@
 
     python3 noxfile.py new-stage stage10_tags
 
-The new stage is green at once. Then change it: its page, its rows in `stages.toml` and
-`course/catalog/requirements.toml`, its tests.
+The new stage is green at once. Then change it: its page, its page in `docs/teaching/`, its rows in
+`stages.toml` and `course/catalog/requirements.toml`, its tests.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from course.catalog.command import run
 from course.catalog.stages import ROOT, CourseError, Stage, load_course
 from course.catalog.trees import listed
 from tools.sync.propagate import adopt
+from tools.teach.notes import PAGES
 
 MINUTES = 120
 
@@ -76,6 +77,25 @@ text = "The stage runs and shows its documentation"
 stage = {number}
 """
 
+TEACHING = """# Stage {number} in class
+
+## Show
+
+1. `app/main.py`: TODO: what to point at. Name three files.
+
+## Pause
+
+- TODO: where the class stops and thinks.
+
+## Usual mistakes
+
+- TODO: what learners often do here, and why it fails.
+
+## Leave with
+
+Exercise 1: TODO: why this exercise.
+"""
+
 PACKAGE = '"""Stage {number}: {title} (row {number}.1)."""\n'
 
 TEST = '''"""Row {number}.1: the stage runs and shows its documentation."""
@@ -117,6 +137,7 @@ def make_stage(directory: str, root: Path = ROOT) -> Stage:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / path, copy)
     _write(home / "README.md", PAGE.format(**words))
+    _write(root / PAGES / f"stage{number:02}.md", TEACHING.format(**words))
     _write(suite / "__init__.py", PACKAGE.format(**words))
     _write(suite / f"test_{name[1]}.py", TEST.format(**words))
     _add(root / "stages.toml", ROWS.format(**words))

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import queue
 import re
 import shutil
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from course.catalog.environment import stage_python
 from course.catalog.requirements import load_requirements
 from course.catalog.stages import ROOT, CourseError, find_step, load_course
 from tools.grade.words import LANGUAGES
@@ -25,95 +20,12 @@ from tools.learn.__main__ import main
 from tools.learn.runs import open_bench
 from tools.learn.starter import make_starter
 from tools.learn.state import State, read_state, write_state
+from tools.tests.learn.learner import FINISHED, FIRST, Learner
 
 STAGES = load_course()
-FIRST = STAGES[0]
 CHAPTER_4 = find_step(STAGES, "capstone/4")
-FINISHED = ROOT / FIRST.directory
-PATIENCE = 60.0  # seconds: the machine may be busy
-ROUTER, SCHEMAS, SERVICE = (f"app/todos/{name}.py" for name in ("router", "schemas", "service"))
-
-
-class Learner:
-    """A directory with a starter, usually of stage 1, and the loop beside it."""
-
-    def __init__(self, directory: Path, *options: str, step: str = "1") -> None:
-        self.directory = directory
-        command = [sys.executable, "-m", "tools.learn", step, f"--in={directory}", *options]
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, encoding="utf-8",
-        )  # fmt: skip
-        self._lines: queue.Queue[str] = queue.Queue()
-        self.said: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line.rstrip("\n"))
-
-    def until(self, pattern: str) -> re.Match[str]:
-        """Read until a line matches, and return the match."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                line = self._lines.get(timeout=1)
-            except queue.Empty:
-                assert self._process.poll() is None, self.said
-                continue
-            self.said.append(line)
-            if found := re.search(pattern, line):
-                return found
-        raise AssertionError(f"no line matches {pattern}: {self.said}")
-
-    def type(self, word: str) -> None:
-        """Type a word and Enter."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{word}\n")
-        self._process.stdin.flush()
-
-    def save(self, path: str, old: str = "", new: str = "") -> None:
-        """Save the finished file, or that file with a mistake."""
-        source = (FINISHED / path).read_text(encoding="utf-8")
-        assert old in source
-        (self.directory / path).write_text(source.replace(old, new), encoding="utf-8")
-
-    def quit(self) -> int:
-        """Leave the loop; return its exit code."""
-        self.type("quit")
-        return self._process.wait(PATIENCE)
-
-    def end(self) -> int:
-        """Ask the loop to end, as a closed terminal does; return its exit code."""
-        self._process.terminate()
-        return self._process.wait(PATIENCE)
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A starter of stage 1 whose environment is the course's own."""
-    made = tmp_path / "my-stage1"
-    make_starter(STAGES, FIRST, made)
-    (made / ".venv").symlink_to(stage_python(FIRST).parents[1], target_is_directory=True)
-    return made
-
-
 Learn = Callable[..., Learner]
-
-
-@pytest.fixture
-def learn(directory: Path) -> Iterator[Learn]:
-    """A maker of learners in that directory."""
-    learners: list[Learner] = []
-
-    def begin(*options: str) -> Learner:
-        learners.append(Learner(directory, *options))
-        return learners[-1]
-
-    yield begin
-    for learner in learners:
-        learner.end()
+ROUTER, SCHEMAS, SERVICE = (f"app/todos/{name}.py" for name in ("router", "schemas", "service"))
 
 
 def test_a_learner_goes_from_nothing_to_every_row(learn: Learn, directory: Path) -> None:

@@ -40,8 +40,12 @@ GUIDES = ["README.md", "CONTRIBUTING.md", "docs/plagiarism.md"]
 DECISIONS = sorted(
     path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "decisions").glob("*.md")
 )
+TEACHING = sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "teaching").glob("*.md")
+)
 PAGES = [*LESSONS, *GUIDES, *DECISIONS, "SECURITY.md", "CHANGELOG.md"]
 PAGES += ["docs/grading.md", "docs/platforms.md", "docs/glossary.md", "benchmarks/README.md"]
+PAGES += TEACHING
 # Pages that name only existing paths of the course.
 WITH_PATHS = [*LESSONS, "README.md", "CONTRIBUTING.md", "SECURITY.md"]
 WITH_PATHS += [page for page in DECISIONS if page != "docs/decisions/README.md"]
@@ -52,6 +56,8 @@ NOT_RUN = {
     "python3 noxfile.py serve 2\n": "it serves until Ctrl-C; tools/tests/run/test_sessions.py",
     "python3 noxfile.py learn 3\n": "it runs until all rows pass; tools/tests/learn/test_learn.py",
     "python3 noxfile.py\n": "this test is a part of it",
+    "python3 noxfile.py learn-times\n": "it takes minutes; tools/tests/learn/test_measure.py",
+    "python3 noxfile.py learn-record\n": "it takes minutes; tools/tests/learn/test_record.py",
     "python3 noxfile.py lock\n": "it asks an index of packages",
     "python3 -m pip install pre-commit\npre-commit install\n": (
         "it installs; tools/tests/run/test_sessions.py compares the hooks with the sessions"
