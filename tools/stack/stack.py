@@ -59,6 +59,7 @@ class Stack:
             self._place.leave()
             raise
         self.secrets_file = self._place.secrets_file
+        self.log_file = self._place.logs / "stack.log"
         self._ended: set[str] = set()
 
     def start(self, hurry: Callable[[], bool] = lambda: False) -> bool:
@@ -94,6 +95,11 @@ class Stack:
         down = {part.name for part in self.parts.all if _has_ended(part)}
         news, self._ended = down - self._ended, down
         return [part for part in self.parts.all if part.name in news]
+
+    def start_again(self, part: Part) -> None:
+        """Start a part that has ended; `ended` reports its next end, too."""
+        part.start()
+        self._ended.discard(part.name)
 
     def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
         """Stop everything cleanly, the last wave first; kill at once when `hurry` is set."""

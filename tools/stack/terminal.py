@@ -36,9 +36,11 @@ class Log:
 
 
 class Terminal:
-    """Prints to standard output; raises `OSError` when that is closed."""
+    """Prints to standard output, and into a file; raises `OSError` when the output is closed."""
 
-    def __init__(self, parts: Iterable[Part]) -> None:
+    def __init__(self, parts: Iterable[Part], log_file: Path) -> None:
+        # Line by line, so a crash of this process loses none.
+        self._file = log_file.open("w", encoding="utf-8", buffering=1)
         self._parts = list(parts)
         self._logs = [Log(part) for part in self._parts]
         self._width = max(len(part.name) for part in self._parts)
@@ -61,17 +63,19 @@ class Terminal:
         """Print new lines of the parts' logs."""
         for number, log in enumerate(self._logs):
             for line in log.new_lines():
-                print(f"{self._prefix(log.name, number)}{line}")
+                self._print(log.name, number, line)
         sys.stdout.flush()
 
     def say(self, text: str) -> None:
         """Print a line of the stack itself."""
         time = datetime.now().astimezone().strftime("%H:%M:%S")
-        print(f"{self._prefix('stack', -1)}{time} {text}", flush=True)
+        self._print("stack", -1, f"{time} {text}")
+        sys.stdout.flush()
 
-    def _prefix(self, name: str, number: int) -> str:
+    def _print(self, name: str, number: int, line: str) -> None:
         prefix = f"{name:<{self._width}} | "
-        if not self._coloured:
-            return prefix
-        colour = _COLOURS[number % len(_COLOURS)] if number >= 0 else 1
-        return f"\033[{colour}m{prefix}\033[0m"
+        self._file.write(f"{prefix}{line}\n")
+        if self._coloured:
+            colour = _COLOURS[number % len(_COLOURS)] if number >= 0 else 1
+            prefix = f"\033[{colour}m{prefix}\033[0m"
+        print(f"{prefix}{line}")

@@ -56,7 +56,13 @@ class Run:
         command = [sys.executable, *program, "--data", str(data), "--port", "0"]
         with output.open("wb") as file, interruptible():
             self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=file, stderr=file, start_new_session=True
+                command,
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                text=True,
             )
 
     def printed(self) -> str:
@@ -71,6 +77,11 @@ class Run:
 
     def addresses(self) -> list[str]:
         return [where for name, _, where in ROW.findall(self.printed()) if "api" in name]
+
+    def type_line(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
 
     def end(self) -> float:
         """Press Ctrl-C, and return how many seconds it took to end."""
@@ -174,8 +185,11 @@ def first_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
                 ).status_code
                 for number in range(12)
             }
-        os.kill(pids["api-1"], signal.SIGKILL)
-        eventually(lambda: "api-1 has ended, with exit code -9" in stack.printed(), within=LATEST)
+        stack.type_line("api-3")
+        stack.type_line("api-1")
+        eventually(lambda: "api-1 is ready again, after" in stack.printed(), within=LATEST)
+        again = httpx.get(f"{one}/todos", headers=token, trust_env=False, timeout=30)
+        assert [todo["title"] for todo in again.json()] == ["stays"]
         took = stack.end()
         left = [name for name, pid in pids.items() if runs(pid)]
         return FirstRun(data, stack.printed(), stack.process.returncode, took, left, token, guesses)
@@ -212,6 +226,13 @@ class TestTheStack:
         assert (first_run.exit_code, first_run.left) == (0, []), first_run.printed
         assert first_run.ended_within < STOPS_WITHIN
         assert "Everything has ended, in order" in first_run.printed
+
+    def test_a_killed_part_starts_again_and_lines_say_so(self, first_run: FirstRun) -> None:
+        told = [line for line in first_run.printed.splitlines() if line.startswith("stack ")]
+        texts = ["No running part is called 'api-3'", "api-1 is killed.", "with exit code -9. It"]
+        assert [text for text in texts if text not in "\n".join(told)] == []
+        log = (first_run.data / "logs" / "stack.log").read_text(encoding="utf-8")
+        assert [line for line in told if line not in log.splitlines()] == []
 
     def test_a_client_cannot_choose_the_address_that_is_limited(self, first_run: FirstRun) -> None:
         assert first_run.guesses == {401, 429}
@@ -278,6 +299,7 @@ class Stack(stack_command.Stack):
         apis = [part, part]
         self.parts = type("Parts", (), {"all": [part], "apis": apis})
         self.secrets_file = place.secrets_file
+        self.log_file = place.logs / "stack.log"
         self._ended = set()
 
 stack_command.Stack = Stack
