@@ -332,6 +332,8 @@ class Loop:
             look = bench.look(self._rows, self._is_interrupted, anew=False)
         except Interrupted:
             return
+        if look.problem:
+            self._cannot_start(look)
         for row in look.rows:
             passes = row.status == "pass"
             mark, style = ("✓", "green") if passes else ("✗", "red")
