@@ -19,7 +19,7 @@ from course.catalog.stages import ROOT, Stage, load_course
 from tools.learn.parts import put_back
 from tools.learn.starter import make_starter
 
-PATIENCE = 120.0  # seconds for one line: the machine may be busy
+PATIENCE = 600.0  # seconds for one line: the machine may be busy
 
 
 class NotSaid(Exception):

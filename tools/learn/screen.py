@@ -163,7 +163,8 @@ class Screen:
     def ready(self) -> None:
         """Show the keys in the last line."""
         if self._board is not None:
-            self._last.update(Text(self._board.keys, "reverse"), refresh=True)
+            keys = packed(self._board.keys.split("  "), self._console.width)
+            self._last.update(Text(keys, "reverse"), refresh=True)
 
     def _draw(self) -> None:
         board = self._board
@@ -188,6 +189,18 @@ class Screen:
         margin = len(line.text) - len(text)
         # A wrapped line begins where its first line begins.
         self._console.print(Padding(Text(text, line.style), (0, 0, 0, margin)))
+
+
+def packed(words: Sequence[str], width: int) -> str:
+    """Return the words in as few lines as they need; no word is divided."""
+    lines = [words[0]]
+    for word in words[1:]:
+        longer = f"{lines[-1]}  {word}"
+        if len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def around(rows: Sequence[Line], current: int | None, most: int) -> Sequence[Line]:

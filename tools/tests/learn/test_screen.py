@@ -127,7 +127,9 @@ def test_all_rows_are_shown_where_they_fit() -> None:
         with terminal.screen as screen:
             screen.board(board)
             screen.ready()
-            assert [row.text[:80] for row in board.rows] == terminal.shown[1 : 1 + len(board.rows)]
+            texts = [row.text for row in board.rows]
+            fitted = [text if len(text) <= 80 else f"{text[:79]}…" for text in texts]
+            assert terminal.shown[1 : 1 + len(texts)] == fitted
 
 
 def test_a_row_that_is_too_long_ends_with_three_dots() -> None:
