@@ -14,7 +14,7 @@ from cachetools import TTLCache
 from fastapi import WebSocket, WebSocketDisconnect, status
 from pydantic import BaseModel
 
-from app.chat.schemas import ChatUser, Presence
+from app.chat.schemas import ChatUser, Heartbeat, Presence
 from app.token_bucket import TokenBucket
 
 QUEUE_SIZE = 256  # frames that may wait for one client
@@ -102,6 +102,12 @@ class Hub:
         text = frame.model_dump_json()
         for connection in self._connections:
             connection.send(text)
+
+    async def send_heartbeats(self, interval: float) -> None:
+        """Send a heartbeat to everyone every `interval` seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(interval)
+            self.broadcast(Heartbeat(interval=interval))
 
     def _presence(self, event: Literal["joined", "left"], user: ChatUser) -> Presence:
         online = sorted(self._tabs, key=lambda user: user.username.lower())
