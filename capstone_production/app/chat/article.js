@@ -1,11 +1,13 @@
 // The look of one message.
 
+import { linked } from "./links.js";
 import { page } from "../home/sign_in.js";
 
 const GROUP = 5 * 60_000; // milliseconds in which messages of one author form a group
 
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }); // "yesterday", not "1 day ago"
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 
 export function articleOf({ user, text, sent_at }, isOwn) {
@@ -14,7 +16,7 @@ export function articleOf({ user, text, sent_at }, isOwn) {
   article.classList.toggle("own", isOwn);
   article.style.setProperty("--hue", hueOf(user.username));
   article.querySelector(".author").textContent = user.username;
-  article.querySelector(".text").textContent = text;
+  article.querySelector(".text").append(...linked(text));
   showTime(article, sent_at);
   return article;
 }
@@ -37,12 +39,21 @@ export function arrange(article) {
     const above = one.previousElementSibling;
     const isNewDay = above?.sent.toDateString() !== one.sent.toDateString();
     const day = one.querySelector(".day");
-    const words = isNewDay ? DAY.format(one.sent) : "";
+    const words = isNewDay ? dayOf(one.sent) : "";
     day.hidden = !isNewDay;
     if (day.textContent !== words) day.textContent = words;
     const goesOn = !isNewDay && above.author === one.author && one.sent - above.sent < GROUP;
     one.classList.toggle("first", !goesOn);
   }
+}
+
+// Returns the date in words: "Today", "Yesterday", or with the weekday.
+function dayOf(date) {
+  const midnight = (when) => new Date(when).setHours(0, 0, 0, 0);
+  const days = Math.round((midnight(date) - midnight(Date.now())) / 86_400_000); // a day may have 23 hours
+  if (days !== 0 && days !== -1) return DAY.format(date);
+  const words = RELATIVE.format(days, "day");
+  return words[0].toUpperCase() + words.slice(1);
 }
 
 // Returns the hue of a name: always the same.

@@ -73,14 +73,17 @@ function showStart() {
 // Loads the messages that were sent while the page was away. The socket is open already, so no
 // message is lost between the last page and the first live message.
 export async function closeGap(isCurrent) {
+  const hadUnread = unread > 0;
   let messages;
+  let missed;
   do {
     messages = await request("GET", `chat/messages?after=${newest}&limit=${GAP_PAGE}`);
     if (!isCurrent()) return;
-    add(messages);
+    missed ??= add(messages);
     newest = messages.at(-1)?.id ?? newest;
   } while (messages.length === GAP_PAGE);
   newest = Math.max(newest, ...shown.keys());
+  if (missed && !hadUnread) markNew(missed);
 }
 
 // Shows a live message. Until the gap is closed, it must not change `newest`.
@@ -91,7 +94,8 @@ export function receive(message, isCaughtUp) {
 
 // ---- On the page
 
-// Adds each message once and in order. The part that the reader looks at does not move.
+// Adds each message once and in order. The part that the reader looks at does not move. Returns the
+// element of the first new message from another user.
 function add(messages, isHistory = false) {
   const fresh = messages.filter(({ id }) => !shown.has(id));
   const { scrollTop, scrollHeight } = page.log;
@@ -103,11 +107,32 @@ function add(messages, isHistory = false) {
   }
   if (isAtBottom) scrollToBottom();
   else if (isHistory) page.log.scrollTop = scrollTop + page.log.scrollHeight - scrollHeight;
-  if (isHistory) return;
+  if (isHistory) return undefined;
   showStart();
-  const fromOthers = fresh.filter(({ user }) => user.id !== me.id).length;
-  if (fromOthers && (!isAtBottom || document.hidden)) setUnread(unread + fromOthers);
+  const fromOthers = fresh.filter(({ user }) => user.id !== me.id);
+  const first = shown.get(fromOthers[0]?.id);
+  if (first && (!isAtBottom || document.hidden)) {
+    if (unread === 0) markNew(first);
+    setUnread(unread + fromOthers.length);
+  }
+  return first;
 }
+
+// Shows a line above the first new message. It stays until the reader writes, or was away again.
+function markNew(article) {
+  for (const line of page.messages.querySelectorAll(".line:not([hidden])")) line.hidden = true;
+  if (article) article.querySelector(".line").hidden = false;
+  if (isAtBottom) scrollToBottom(); // the line takes space
+}
+
+// "Today" becomes "Yesterday" at midnight, also while nobody writes.
+let today = new Date().toDateString();
+function renameDays() {
+  if (today === new Date().toDateString()) return;
+  today = new Date().toDateString();
+  for (const article of page.messages.children) arrange(article);
+}
+setInterval(renameDays, 60_000);
 
 // An own message that is stored keeps its element. A second element for the same message would be
 // read out a second time by screen readers.
@@ -122,6 +147,7 @@ function adopt({ client_id, sent_at }) {
 }
 
 export function showUnconfirmed(message) {
+  markNew(null);
   const article = articleOf({ user: { username: page.user.textContent }, ...message }, true);
   unconfirmed.set(message.client_id, article);
   insert(article, Infinity);
@@ -154,8 +180,9 @@ let isAtBottom = true;
 let unread = 0;
 
 page.log.addEventListener("scroll", () => {
+  const wasAtBottom = isAtBottom;
   isAtBottom = page.log.scrollHeight - page.log.scrollTop - page.log.clientHeight < 40;
-  if (isAtBottom && !document.hidden) setUnread(0);
+  if (isAtBottom !== wasAtBottom) setUnread(isAtBottom && !document.hidden ? 0 : unread);
   if (page.log.scrollTop < 100 && newest !== null) loadOlder().catch(() => {}); // the button stays
 });
 page.newest.addEventListener("click", () => {
@@ -163,7 +190,9 @@ page.newest.addEventListener("click", () => {
   page.text.focus();
 });
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && isAtBottom) setUnread(0);
+  if (document.hidden) return;
+  renameDays(); // the timers of a hidden page are slow
+  if (isAtBottom) setUnread(0);
 });
 // The keyboard of a phone or a long draft takes space: the last message stays visible.
 new ResizeObserver(() => isAtBottom && scrollToBottom()).observe(page.log);
@@ -171,12 +200,13 @@ new ResizeObserver(() => isAtBottom && scrollToBottom()).observe(page.log);
 export function scrollToBottom() {
   page.log.scrollTop = page.log.scrollHeight;
   isAtBottom = true;
-  if (!document.hidden) setUnread(0);
+  setUnread(document.hidden ? unread : 0);
 }
 
 function setUnread(count) {
   unread = count;
   document.title = count ? `(${count}) Chat` : "Chat";
-  page.newest.textContent = count === 1 ? "1 new message ↓" : `${count} new messages ↓`;
-  page.newest.hidden = count === 0 || isAtBottom;
+  const words = count === 1 ? "1 new message" : `${count} new messages`;
+  page.newest.textContent = `${count ? words : "Newest"} ↓`;
+  page.newest.hidden = isAtBottom;
 }
