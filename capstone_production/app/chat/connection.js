@@ -9,8 +9,8 @@ const PROBES = 6; // a browser keeps as many connections to one server
 const PROBE_PATIENCE = 4000; // milliseconds
 const ASSUMED = { interval: 10 }; // seconds; each heartbeat names the interval until the next one
 
-// What the page does: `prepare` before each attempt to connect, `closeGap` when the socket is open,
-// `ready` after that, `take` with each frame, and `lost` when the connection is lost.
+// The functions that the connection calls: `prepare` before each attempt to connect, `closeGap` when the
+// socket is open, `ready` after that, `take` with each frame, and `lost` when the connection is lost.
 let parts = null;
 let socket = null;
 let ready = false; // the socket is open, and the gap is closed

@@ -10,7 +10,7 @@ const COUNTED_FROM = 1800; // characters from which on the page shows how many a
 const PAUSE = 250; // milliseconds between waiting messages: the server takes five a second
 const SLOW_DOWN = 1000; // milliseconds, about, after the server has said "Too fast"
 
-// What the page says instead of the server's words for programs.
+// Words for people, in place of the server's words for programs.
 const REFUSALS = [
   [/^(text:|Invalid JSON)/, "The text contains a character that cannot be stored. Edit it, then send it again."],
   [/^client_id:/, "Another message has the same number. Edit it: then it gets a new one."],
