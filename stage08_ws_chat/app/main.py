@@ -1,6 +1,5 @@
 """The application: its title, the objects that live as long as it runs, and its features."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -75,8 +74,6 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
     queue = CeleryQueue(settings.redis_url) if settings.redis_url else LocalQueue(engine, settings)
     shutdown = Shutdown()
     streams = JobStreams(engine, shutdown, limit=settings.max_job_streams_per_user)
-    hub = Hub()
-    heartbeats = asyncio.create_task(hub.send_heartbeats(settings.chat_heartbeat))
     with shutdown.watched():
         async with queue.running(), streams.running(), open_client(settings) as client:
             yield {
@@ -87,9 +84,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[AppState]:
                 "job_queue": queue,
                 "job_streams": streams,
                 "weather_service": WeatherService(choose_provider(client, settings), settings),
-                "hub": hub,
+                "hub": Hub(),
             }
-    heartbeats.cancel()
     await engine.dispose()
 
 

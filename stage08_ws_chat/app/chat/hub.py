@@ -56,6 +56,13 @@ class Connection:
         except RuntimeError:  # the server has closed the socket
             raise WebSocketDisconnect from None
 
+    async def send_heartbeats(self, interval: float) -> None:
+        """Send a heartbeat every `interval` seconds, until cancelled."""
+        heartbeat = Heartbeat(interval=interval).model_dump_json()
+        while True:
+            await asyncio.sleep(interval)
+            self.send(heartbeat)
+
 
 class Hub:
     """The room of the chat."""
@@ -102,12 +109,6 @@ class Hub:
         text = frame.model_dump_json()
         for connection in self._connections:
             connection.send(text)
-
-    async def send_heartbeats(self, interval: float) -> None:
-        """Send a heartbeat to everyone every `interval` seconds, until cancelled."""
-        while True:
-            await asyncio.sleep(interval)
-            self.broadcast(Heartbeat(interval=interval))
 
     def _presence(self, event: Literal["joined", "left"], user: ChatUser) -> Presence:
         online = sorted(self._tabs, key=lambda user: user.username.lower())
