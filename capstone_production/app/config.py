@@ -103,6 +103,7 @@ class Settings(BaseSettings):
 
     chat_allowed_origins: Annotated[list[str], NoDecode] = []
     chat_sockets_per_user: int = Field(default=20, ge=1, le=10_000)
+    chat_heartbeat: float = Field(default=10, ge=0.1, le=3600)  # seconds
 
     cors_origins: Annotated[list[str], NoDecode] = []
     docs_enabled: bool = True

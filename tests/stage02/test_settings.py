@@ -120,6 +120,7 @@ SETTINGS = [
         ["", "https://h,http://localhost:5173", "https://h:8443 http://[::1]:8080"],
     ),
     Tried("CHAT_SOCKETS_PER_USER", 8, [*NO_INTEGER, "0"], ["1", "20"]),
+    Tried("CHAT_HEARTBEAT", 8, [*NO_SECONDS, "0", "0.01"], ["0.1", "10", "3600"]),
     Tried("DATABASE_POOL_SIZE", 9, [*NO_INTEGER, "0"], ["1", "1000"]),
     Tried("DATABASE_MAX_OVERFLOW", 9, NO_INTEGER, ["0", "1000"]),
     Tried("DATABASE_POOL_TIMEOUT", 9, [*NO_SECONDS, "0", "0.00001"], ["0.1", "5", "3600"]),

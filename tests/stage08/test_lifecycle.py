@@ -156,3 +156,13 @@ def test_every_stored_message_is_broadcast_after_its_author_left(
         heard = [frame["text"] for frame in bob.settle() if frame["type"] == "message"]
         stored = everything_after(bob.api, first["id"])
         assert heard == [first["text"], *(message["text"] for message in stored)]
+
+
+@pytest.mark.requirement("8.1")
+@pytest.mark.craft("C19")
+def test_heartbeats_come_while_nobody_writes(launch: Launch) -> None:
+    server = launch(CHAT_HEARTBEAT="0.5")
+    with Api(server) as visitor, person(visitor.as_new_user()) as ada:
+        for _ in range(3):
+            heartbeat = ada.receive(lambda frame: frame["type"] == "heartbeat")
+            assert heartbeat == {"type": "heartbeat", "interval": 0.5}

@@ -12,71 +12,62 @@ from typing import Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 
+from course.harness.browser.accessibility import violations
 from course.harness.browser.visit import Visit
 from course.harness.driver import Api
 from course.harness.plugin import Launch
 from course.harness.server import AttachedServer, Server
-from tests.stage08.chat import everything_after, history, new_text, person
+from tests.stage08.chat import everything_after, history, new_text, person, who_is
+from tests.stage08.chat_page import PASSWORD, PATIENCE, ChatPage
+from tests.stage08.dead_line import line_to
 
 pytest_plugins = ["course.harness.browser.plugin"]
 pytestmark = [pytest.mark.craft, pytest.mark.page("app/chat")]
 
-PASSWORD = "correct horse"
 MARKUP = "<img src=x onerror=alert(1)> &amp; <b>bold</b>"
-PATIENCE = 30_000  # milliseconds; a reconnection takes time
+# Records each text that a change of the log adds, as a screen reader hears it.
+LISTEN = """log => {
+  window.heard = [];
+  new MutationObserver((changes) => {
+    for (const { target, addedNodes } of changes) {
+      if (target.nodeType === Node.TEXT_NODE) heard.push(target.data);
+      for (const added of addedNodes) heard.push(added.textContent);
+    }
+  }).observe(log, { childList: true, characterData: true, subtree: true });
+}"""
+# WCAG 2.2, "contrast ratio". A canvas turns any notation of a colour into numbers.
+CONTRAST_OF_PLACEHOLDER = """field => {
+  const luminance = (colour) => {
+    const canvas = new OffscreenCanvas(1, 1).getContext("2d");
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((n) =>
+      n / 255 <= 0.04045 ? n / 255 / 12.92 : ((n / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const placeholder = getComputedStyle(field, "::placeholder");
+  if (placeholder.opacity !== "1") return 0;
+  const two = [placeholder.color, getComputedStyle(field).backgroundColor].map(luminance);
+  return (Math.max(...two) + 0.05) / (Math.min(...two) + 0.05);
+}"""
+# Half of 😀, as a program that cuts texts may leave it on the clipboard. The server refuses it.
+HALF_A_CHARACTER = "(field, text) => { field.value = text + String.fromCharCode(0xd83d) }"
+FRAMES = 240
+SCROLL = """async (log, frames) => {
+  for (let frame = 0; frame < frames; frame += 1) {
+    log.scrollBy(0, -120);
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+SENT_AT = "2026-11-01 10:00:00.000000"
 SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
 
 
-class ChatPage:
-    """The page, found by its visible words."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.username = f"ada_{secrets.token_hex(6)}"
-        self.form = page.get_by_role("form", name="Sign in")
-        self.log = page.get_by_role("log", name="Messages")
-        self.text = page.get_by_label("Your message")
-        self.status = page.get_by_role("status")
-        self.online = page.get_by_role("list", name="Online").get_by_role("listitem")
-        self.new_messages = page.get_by_role("button", name=re.compile("new messages?"))
-        page.set_default_timeout(PATIENCE)
-
-    def enter(self, button: str) -> None:
-        """Fill in the form and press one of its buttons."""
-        self.page.get_by_label("Username").fill(self.username)
-        self.page.get_by_label("Password").fill(PASSWORD)
-        self.page.get_by_role("button", name=button).click()
-
-    def register(self) -> None:
-        """Register and sign in."""
-        self.enter("Register")
-        self.is_connected()
-
-    def is_connected(self) -> None:
-        """Wait until the page shows that it is connected."""
-        expect(self.status).to_have_text("Connected", timeout=PATIENCE)
-
-    def say(self, text: str) -> None:
-        """Write a message and press Enter."""
-        self.text.fill(text)
-        self.text.press("Enter")
-
-    def message(self, text: str) -> Locator:
-        """Return the element of a message."""
-        exactly = self.page.get_by_text(text, exact=True)
-        return self.log.get_by_role("article").filter(has=exactly)
-
-    def is_confirmed(self, text: str) -> None:
-        """Wait until a message is shown exactly once, and no longer as pending."""
-        expect(self.message(text)).to_have_count(1, timeout=PATIENCE)
-        expect(self.message(text)).not_to_contain_text("Sending", timeout=PATIENCE)
-
-    def texts(self, start: str) -> list[str]:
-        """Return the texts that begin with `start`, in the displayed order."""
-        texts = self.log.locator(".text").all_text_contents()
-        return [text for text in texts if text.startswith(start)]
+def is_heartbeat(frame: str | bytes) -> bool:
+    """Return whether the frame shows only that the connection lives."""
+    return '"heartbeat"' in str(frame)
 
 
 @pytest.fixture
@@ -166,6 +157,71 @@ def test_a_kill_of_the_server_neither_loses_nor_repeats_a_message(
         assert [text for text in page.texts(run) if text != meanwhile] == own
 
 
+@pytest.mark.requirement("8.5")
+def test_the_page_notices_a_dead_line_and_closes_the_gap(launch: Launch, visit: Visit) -> None:
+    server = launch(CHAT_HEARTBEAT="2")
+    with line_to(server.base_url) as line:
+        ada = ChatPage(visit(f"{line.base_url}/chat"))
+        with ada.page.expect_websocket() as opened:
+            ada.register()
+        opened.value.wait_for_event("framereceived", is_heartbeat)
+        with Api(server) as visitor, person(visitor.as_new_user()) as carol:
+            heard, missed = new_text(), new_text()
+            carol.tell(heard)
+            ada.is_confirmed(heard)
+            line.go_dead()
+            carol.tell(missed)
+            expect(ada.message(missed)).to_have_count(1, timeout=PATIENCE)
+            ada.is_connected()
+            assert line.dropped > 0
+            assert ada.texts("") == [heard, missed]
+
+
+@pytest.mark.requirement("8.5")
+def test_the_page_stays_connected_while_nobody_writes(launch: Launch, visit: Visit) -> None:
+    """Heartbeats alone keep it connected, for longer than the page tolerates silence."""
+    server = launch(CHAT_HEARTBEAT="2")
+    ada = ChatPage(visit(f"{server.base_url}/chat"))
+    with ada.page.expect_websocket() as opened:
+        ada.register()
+    for _ in range(3):
+        opened.value.wait_for_event("framereceived", is_heartbeat)
+    assert not opened.value.is_closed()
+
+
+@pytest.mark.requirement("8.5")
+def test_the_page_works_with_a_server_without_heartbeats(launch: Launch, visit: Visit) -> None:
+    """The page connects again once, and then takes silence as normal."""
+    server = launch(CHAT_HEARTBEAT="3600")
+    ada = ChatPage(visit(f"{server.base_url}/chat"))
+    ada.page.clock.install()
+    ada.register()
+    with ada.page.expect_websocket() as second:
+        ada.page.clock.run_for(21_000)  # assumed are 10 seconds between two heartbeats
+        ada.page.clock.run_for(1_000)  # the pause before the next attempt
+    ada.is_connected()
+    ada.page.clock.run_for(120_000)
+    text = new_text()
+    ada.say(text)
+    ada.is_confirmed(text)
+    assert not second.value.is_closed()
+
+
+@pytest.mark.requirement("8.2")
+def test_a_screen_reader_hears_an_own_message_once(ada: ChatPage, bob: ChatPage) -> None:
+    ada.is_connected()
+    ada.log.evaluate(LISTEN)
+    own, other = new_text(), new_text()
+    ada.say(own)
+    ada.is_confirmed(own)
+    bob.say(other)
+    ada.is_confirmed(other)
+    heard = ada.page.evaluate("heard")
+    for text in (own, other):
+        assert sum(text in words for words in heard) == 1, heard
+    assert len(heard) == len({*heard}), heard
+
+
 @pytest.mark.requirement("8.2")
 def test_markup_in_a_message_is_shown_as_text(ada: ChatPage, bob: ChatPage) -> None:
     ada.say(MARKUP)
@@ -179,7 +235,7 @@ def test_the_page_can_be_used_with_the_keyboard_only(visit: Visit, address: str)
     ada = ChatPage(visit(address))
     keyboard = ada.page.keyboard
     expect(ada.form).to_be_visible()
-    for _ in range(2):
+    for _ in range(8):  # the bar comes first
         keyboard.press("Tab")
         if ada.page.evaluate("document.activeElement.id") == "username":
             break
@@ -272,6 +328,35 @@ def test_the_page_explains_a_refused_message_and_can_retry_it(launch: Launch, vi
 
 
 @pytest.mark.requirement("8.2")
+def test_a_refused_message_can_be_edited_or_discarded(ada: ChatPage, api: Api) -> None:
+    run = new_text()
+    ada.text.evaluate(HALF_A_CHARACTER, f"{run} first")
+    ada.text.press("Enter")
+    refused = ada.log.get_by_role("article").filter(has_text=run)
+    expect(refused).to_contain_text("Not sent. The text contains a character that cannot be stored")
+    assert violations(ada.page) == []
+    ada.text.fill("a draft")
+    refused.get_by_role("button", name="Edit").click()
+    expect(ada.text).to_be_focused()
+    expect(ada.text).to_have_value(re.compile(f"{run} first.\na draft"))
+    expect(refused).to_have_count(0)
+    ada.say(f"{run} better")
+    ada.is_confirmed(f"{run} better")
+    ada.text.evaluate(HALF_A_CHARACTER, f"{run} second")
+    ada.text.press("Enter")
+    refused = refused.filter(has_text="second")
+    refused.get_by_role("button", name="Discard").click()
+    expect(ada.text).to_be_focused()
+    expect(refused).to_have_count(0)
+    ada.say(f"{run} last")
+    ada.is_confirmed(f"{run} last")
+    ada.page.reload()
+    ada.is_connected()
+    assert ada.texts(run) == [f"{run} better", f"{run} last"]
+    assert [each["text"] for each in history(api, limit=2)] == ada.texts(run)
+
+
+@pytest.mark.requirement("8.2")
 @pytest.mark.alone
 def test_the_page_resends_a_message_after_a_too_fast_error(ada: ChatPage, api: Api) -> None:
     received: list[str] = []
@@ -325,6 +410,156 @@ def test_an_expired_token_shows_the_form_and_keeps_the_draft(launch: Launch, vis
     ada.enter("Sign in")
     ada.is_connected()
     expect(ada.text).to_have_value("half a thought")
+
+
+@pytest.mark.requirement("8.2")
+def test_signing_out_asks_when_a_message_is_not_sent(ada: ChatPage) -> None:
+    sign_out = ada.page.get_by_role("button", name="Sign out", exact=True)
+    text = new_text()
+    ada.page.context.set_offline(True)
+    expect(ada.status).to_have_text("Offline")
+    ada.say(text)
+    sign_out.click()
+    expect(ada.question).to_contain_text("One message is not sent")
+    assert violations(ada.page) == []
+    ada.page.keyboard.press("Escape")
+    expect(ada.question).to_be_hidden()
+    expect(ada.message(text)).to_contain_text("Sending")
+    ada.text.fill("a draft")
+    sign_out.click()
+    expect(ada.question).to_contain_text("2 messages are not sent")
+    ada.question.get_by_role("button", name="Stay").click()
+    ada.page.context.set_offline(False)
+    ada.is_confirmed(text)
+    sign_out.click()
+    ada.question.get_by_role("button", name="Sign out and delete").click()
+    expect(ada.form).to_be_visible()
+    ada.enter("Sign in")
+    ada.is_connected()
+    expect(ada.text).to_have_value("")
+    ada.is_confirmed(text)
+    sign_out.click()
+    expect(ada.form).to_be_visible()
+
+
+@pytest.mark.requirement("8.2")
+def test_an_empty_room_invites_to_write(launch: Launch, visit: Visit) -> None:
+    ada = ChatPage(visit(f"{launch().base_url}/chat"))
+    ada.register()
+    expect(ada.log).to_contain_text("Say hello")
+    assert violations(ada.page) == []
+    text = new_text()
+    ada.say(text)
+    ada.is_confirmed(text)
+    expect(ada.log).not_to_contain_text("Say hello")
+
+
+@pytest.mark.requirement("8.2")
+def test_on_a_touch_screen_enter_starts_a_new_line(visit: Visit, address: str) -> None:
+    ada = ChatPage(visit(address, width=390))
+    devtools = ada.page.context.new_cdp_session(ada.page)
+    devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 5})
+    devtools.send(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 390, "height": 700, "deviceScaleFactor": 2, "mobile": True},
+    )
+    ada.page.reload()
+    assert ada.page.evaluate("matchMedia('(pointer: coarse)').matches")
+    ada.register()
+    first, second = new_text(), new_text()
+    ada.text.press_sequentially(first)
+    ada.text.press("Enter")
+    ada.text.press_sequentially(second)
+    expect(ada.text).to_have_value(f"{first}\n{second}")
+    ada.page.get_by_role("button", name="Send").click()
+    ada.is_confirmed(f"{first}\n{second}")
+
+
+@pytest.mark.requirement("8.2")
+def test_messages_keep_half_of_a_low_screen(visit: Visit, address: str) -> None:
+    """A phone on its side, with its keyboard."""
+    ada = ChatPage(visit(address, width=740))
+    ada.register()
+    ada.page.set_viewport_size({"width": 740, "height": 180})
+    ada.text.focus()
+    for offline in (False, True):
+        if offline:
+            ada.page.context.set_offline(True)
+            expect(ada.status).to_have_text("Offline")  # the banner is visible
+        box = ada.log.bounding_box()
+        assert box is not None
+        assert box["height"] >= 90
+        assert ada.page.evaluate(SIDEWAYS) == 0
+
+
+@pytest.mark.requirement("8.2")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "size"), [(320, "100%"), (640, "200%"), (320, "200%")])
+def test_the_header_wraps_when_it_is_narrow_or_its_text_is_large(
+    visit: Visit, address: str, width: int, size: str, scheme: Literal["light", "dark"]
+) -> None:
+    ada = ChatPage(visit(address, width=width, color_scheme=scheme))
+    ada.username = "w" * 40 + secrets.token_hex(5)
+    ada.page.evaluate("size => { document.documentElement.style.fontSize = size }", size)
+    ada.register()
+    sign_out = ada.page.get_by_role("button", name="Sign out")
+    for offline in (False, True):
+        ada.page.context.set_offline(offline)
+        expect(ada.status).to_have_text("Offline" if offline else "Connected")
+        assert ada.page.evaluate(SIDEWAYS) == 0
+        for part in (ada.status, sign_out, ada.page.get_by_role("link", name="Chat")):
+            expect(part).to_be_visible()
+            box = part.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+        assert violations(ada.page) == []
+
+
+@pytest.mark.requirement("8.2")
+@pytest.mark.slow
+@pytest.mark.alone
+def test_scrolling_3000_messages_leaves_half_of_each_frame_free(
+    launch: Launch, visit: Visit
+) -> None:
+    """The page is away while they are written. Measured is processor time of the main thread."""
+    server = launch()
+    ada = ChatPage(visit(f"{server.base_url}/chat"))
+    ada.register()
+    ada.page.context.set_offline(True)
+    expect(ada.status).to_have_text("Offline")
+    with Api(server) as visitor:
+        authors = [who_is(visitor.as_new_user())["id"] for _ in range(3)]
+    rows = [
+        f"({authors[number // 3 % 3]}, 'message {number} {'words ' * (number % 40)}', '{SENT_AT}')"
+        for number in range(3000)
+    ]
+    server.database.execute(
+        f"INSERT INTO messages (user_id, text, sent_at) VALUES {', '.join(rows)}"  # noqa: S608
+    )
+    ada.page.context.set_offline(False)
+    ada.is_connected()
+    assert len(ada.texts("message ")) == 3000
+    devtools = ada.page.context.new_cdp_session(ada.page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def busy() -> float:
+        metrics = devtools.send("Performance.getMetrics")["metrics"]
+        return float({each["name"]: each["value"] for each in metrics}["TaskDuration"])
+
+    before = busy()
+    ada.log.evaluate(SCROLL, FRAMES)
+    assert (busy() - before) / FRAMES < 1 / 60 / 2
+
+
+@pytest.mark.requirement("8.2")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_placeholder_has_enough_contrast(
+    visit: Visit, address: str, scheme: Literal["light", "dark"]
+) -> None:
+    ada = ChatPage(visit(address, color_scheme=scheme))
+    ada.register()
+    assert ada.text.evaluate(CONTRAST_OF_PLACEHOLDER) >= 4.5
 
 
 @pytest.mark.requirement("8.2")

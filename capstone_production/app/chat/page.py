@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from app.pages import send_part
 
 DIRECTORY = Path(__file__).resolve().parent
+SUFFIXES = {".css", ".js", ".svg"}
+PARTS = {path.name: path for path in DIRECTORY.iterdir() if path.suffix in SUFFIXES}
 
 router = APIRouter(prefix="/chat", include_in_schema=False)
 
@@ -17,19 +19,9 @@ async def read_page(request: Request) -> Response:
     return await send_part(DIRECTORY / "chat.html", request)
 
 
-@router.get("/chat.css")
-async def read_style(request: Request) -> Response:
-    """Return the page's style."""
-    return await send_part(DIRECTORY / "chat.css", request)
-
-
-@router.get("/chat.js")
-async def read_script(request: Request) -> Response:
-    """Return the page's script."""
-    return await send_part(DIRECTORY / "chat.js", request)
-
-
-@router.get("/chat.svg")
-async def read_icon(request: Request) -> Response:
-    """Return the page's icon."""
-    return await send_part(DIRECTORY / "chat.svg", request)
+@router.get("/{name}")
+async def read_part(name: str, request: Request) -> Response:
+    """Return a file of the page: its style, a script or its icon."""
+    if name not in PARTS:
+        raise HTTPException(404, "The chat has no such file")
+    return await send_part(PARTS[name], request)

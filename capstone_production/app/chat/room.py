@@ -14,7 +14,7 @@ from app.chat.cluster.limits import MessageLimits
 from app.chat.cluster.peers import Notifications, Peers, Topic
 from app.chat.hub import TELL_EVERY, Connection, Hub, OnlineUsers, as_frame
 from app.chat.repeat import Step, repeated
-from app.chat.schemas import MessageRead
+from app.chat.schemas import Heartbeat, MessageRead
 from app.chat.service import MESSAGES_OUT, BatchWriter, Delivery
 from app.config import Settings
 
@@ -93,9 +93,15 @@ async def open_room(
             for part in (notifications, shared, peers):
                 await stack.enter_async_context(part.running())
         batch_writer = BatchWriter(engine, delivery)
+        heartbeat = as_frame(Heartbeat(interval=settings.chat_heartbeat))
+
+        async def send_heartbeat() -> None:
+            await hub.broadcast(heartbeat)
+
         steps: dict[Step, float] = {
             batch_writer.store_waiting: 0,
             online_users.tell_changes: TELL_EVERY,
+            send_heartbeat: settings.chat_heartbeat,
         }
         await stack.enter_async_context(repeated(steps))
         yield Room(

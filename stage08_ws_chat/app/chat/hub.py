@@ -14,7 +14,7 @@ from cachetools import TTLCache
 from fastapi import WebSocket, WebSocketDisconnect, status
 from pydantic import BaseModel
 
-from app.chat.schemas import ChatUser, Presence
+from app.chat.schemas import ChatUser, Heartbeat, Presence
 from app.token_bucket import TokenBucket
 
 QUEUE_SIZE = 256  # frames that may wait for one client
@@ -55,6 +55,13 @@ class Connection:
                 await self.websocket.send_text(await self._queue.get())
         except RuntimeError:  # the server has closed the socket
             raise WebSocketDisconnect from None
+
+    async def send_heartbeats(self, interval: float) -> None:
+        """Send a heartbeat every `interval` seconds, until cancelled."""
+        heartbeat = Heartbeat(interval=interval).model_dump_json()
+        while True:
+            await asyncio.sleep(interval)
+            self.send(heartbeat)
 
 
 class Hub:

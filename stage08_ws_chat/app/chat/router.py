@@ -15,6 +15,7 @@ from app.chat.hub import MESSAGES_A_SECOND, Connection, Hub
 from app.chat.models import Message
 from app.chat.schemas import MAX_FRAME, ErrorFrame, MessageRead, MessageWrite, client_id_of
 from app.chat.service import ClientIdIsTaken, UserIsGone, read_messages, store_message
+from app.config import Settings
 from app.dependencies import CurrentUser, SessionDep
 from app.exceptions import errors
 from app.params import MAX_INTEGER, Limit
@@ -41,7 +42,8 @@ async def list_messages(
 @router.websocket("/ws/chat")
 async def chat(websocket: WebSocket) -> None:
     """Let a signed-in user chat until the client leaves, the token expires or the server stops."""
-    principal = await find_principal(websocket, websocket.state.settings)
+    settings: Settings = websocket.state.settings
+    principal = await find_principal(websocket, settings)
     if principal is None:
         await websocket.close(status.WS_1008_POLICY_VIOLATION)  # before accept: the client gets 403
         return
@@ -51,7 +53,7 @@ async def chat(websocket: WebSocket) -> None:
     except OSError:  # the client is gone already
         return
     hub: Hub = websocket.state.hub
-    most = websocket.state.settings.chat_sockets_per_user
+    most = settings.chat_sockets_per_user
     if hub.sockets_of(principal.user) >= most:
         reason = f"Too many sockets: a user may have {most}"
         with suppress(RuntimeError, WebSocketDisconnect):  # the client is gone already
@@ -60,10 +62,11 @@ async def chat(websocket: WebSocket) -> None:
     remaining = (principal.expires_at - datetime.now(UTC)).total_seconds()
     connection = Connection(websocket, principal.user, remaining)
     try:
-        # An error in one task cancels the other task; the visit's timeout cancels both.
+        # An error in one task cancels the others; the visit's timeout cancels all.
         async with connection.visit, hub.joined(connection), asyncio.TaskGroup() as tasks:
             tasks.create_task(receive_messages(connection, hub))
             tasks.create_task(connection.send_queued())
+            tasks.create_task(connection.send_heartbeats(settings.chat_heartbeat))
     except* WebSocketDisconnect:
         pass  # the client has left
     except* TimeoutError:

@@ -65,6 +65,13 @@ class Presence(BaseModel):
     online: list[ChatUser]
 
 
+class Heartbeat(BaseModel):
+    """Shows a page that the connection lives, since a browser hides pings from pages."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    interval: float  # seconds until the next one
+
+
 class ErrorFrame(BaseModel):
     """A frame was refused; the socket stays open."""
 
