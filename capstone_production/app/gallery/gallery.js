@@ -1,10 +1,13 @@
 // The script of the gallery page. It contains no HTML: elements come from the page's templates. Text
 // from users, such as a file name, goes into textContent or an attribute, where it stays text.
 
+import { deleteNow, remove, setUpDeletion, wasDeleted } from "./deletion.js";
 import { page, request, start } from "../home/sign_in.js";
-import { acceptFiles, announce, clearUploads, startUploads } from "./uploads.js";
+import { acceptFiles, clearUploads, startUploads } from "./uploads.js";
+import { setUpViewer, shownItems, view } from "./viewer.js";
 
 const PAGE = 24; // pictures in one request
+const SIZES = "(max-width: 30rem) 45vw, 14rem"; // the width of a picture in the grid: see gallery.css
 
 // ---- Signing in and out
 
@@ -15,7 +18,8 @@ function enter() {
 }
 
 function exit() {
-  page.dialog.close();
+  page.viewer.close();
+  deleteNow();
   showGallery(false);
 }
 
@@ -30,6 +34,12 @@ function showGallery(visible) {
 acceptFiles((image) => {
   if (!isShown(image)) page.pictures.prepend(pictureOf(image));
   describe();
+});
+
+setUpViewer(loadMore);
+setUpDeletion((words) => {
+  describe(words);
+  if (!page.pictures.childElementCount && !page.more.hidden) loadMore();
 });
 
 page.more.addEventListener("click", async () => {
@@ -78,17 +88,28 @@ function isShown(image) {
 }
 
 // Shows a message about the list. By default it says whether the list is empty.
-function describe(words = page.pictures.childElementCount ? "" : "No pictures yet.") {
+function describe(words = shownItems().length ? "" : "No pictures yet.") {
   page.status.textContent = words;
 }
 
 function pictureOf(image) {
   const item = page.pictureTemplate.content.firstElementChild.cloneNode(true);
-  const [link, img, name, facts, time, remove] = item.querySelectorAll(
-    "a, img, .name, .facts, time, .delete",
+  const [link, img, box, name, facts, time, button] = item.querySelectorAll(
+    "a, img, input, .name, .facts, time, .delete",
   );
   item.id = image.id;
-  link.href = img.src = `.${image.url}`; // relative, like all URLs here
+  item.hidden = wasDeleted(image);
+  link.href = `.${image.url}`; // relative, like all URLs here
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // opens in a new tab or window
+    event.preventDefault();
+    view(item);
+  });
+  // The browser takes the smallest thumbnail that is sharp enough for this screen.
+  const thumbnail = `images/${image.id}/thumbnail`;
+  img.sizes = SIZES;
+  img.srcset = `${thumbnail}?size=256 256w, ${thumbnail}?size=512 512w`;
+  img.src = `${thumbnail}?size=256`;
   img.addEventListener("load", () => item.classList.remove("broken"));
   img.addEventListener("error", () => item.classList.add("broken"));
   img.alt = name.textContent = name.title = image.filename;
@@ -97,37 +118,15 @@ function pictureOf(image) {
   facts.textContent = `${image.width} × ${image.height} · ${inBytes(image.size)}`;
   time.dateTime = image.uploaded_at;
   time.textContent = DATE.format(new Date(image.uploaded_at));
-  remove.ariaLabel = `Delete ${image.filename}`;
-  remove.addEventListener("click", () => askToDelete(image, item));
+  box.ariaLabel = `Select ${image.filename}`;
+  button.ariaLabel = `Delete ${image.filename}`;
+  button.addEventListener("click", () => remove([item]));
   return item;
 }
 
 window.addEventListener("online", () => {
   for (const img of page.pictures.querySelectorAll(".broken img")) img.src = img.src;
 });
-
-function askToDelete(image, item) {
-  page.doomed.textContent = image.filename;
-  page.problem.textContent = "";
-  page.confirm.onclick = () => remove(image, item);
-  page.dialog.showModal();
-}
-
-async function remove(image, item) {
-  try {
-    await request("DELETE", `images/${image.id}`);
-  } catch (error) {
-    page.problem.textContent = error.message;
-    if (error.status !== 404) return; // 404: another client has deleted it already
-  }
-  if (!item.isConnected) return; // a second click
-  const neighbour = item.nextElementSibling ?? item.previousElementSibling;
-  item.remove();
-  page.dialog.close();
-  (neighbour?.querySelector("a") ?? page.heading).focus();
-  announce(`${image.filename}: deleted`);
-  if (!neighbour) loadMore();
-}
 
 // ---- Words
 
@@ -140,4 +139,9 @@ function inBytes(size) {
   return new Intl.NumberFormat(undefined, format).format(size / divisor);
 }
 
-start({ enter, exit, forget: clearUploads, focus: page.heading });
+function forget() {
+  deleteNow();
+  clearUploads();
+}
+
+start({ enter, exit, forget, focus: page.heading });
