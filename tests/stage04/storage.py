@@ -15,11 +15,16 @@ def media_of(server: LaunchedServer) -> Path:
 
 
 def files_in(media: Path) -> dict[str, int]:
-    """Return the size of every file below a directory by its relative path."""
+    """Return the size of every file below a directory by its relative path.
+
+    The capstone makes thumbnails. A thumbnail belongs to its picture, so it counts only when there
+    is no such picture.
+    """
+    pictures = {path.stem for path in media.glob("*") if path.is_file()}
     return {
         path.relative_to(media).as_posix(): path.stat().st_size
         for path in media.rglob("*")
-        if path.is_file()
+        if path.is_file() and not (path.parent != media and path.stem.partition("-")[0] in pictures)
     }
 
 

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urljoin
 
 import pytest
+from PIL import Image
 
 from course.harness.contract import variants
 from course.harness.driver import Api
@@ -191,3 +192,15 @@ def test_an_upload_without_a_valid_token_gets_401(api: Api, token: str | None) -
     answer = upload(api.with_token(token), png())
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].split()[0] == "Bearer"
+
+
+@pytest.mark.requirement("4.1", "4.5")
+@pytest.mark.craft
+@pytest.mark.parametrize("sideways", [False, True])
+@pytest.mark.parametrize("height", [896, 897, 900, 903, 904])
+def test_a_jpeg_is_accepted_whatever_its_size_is(api: Api, height: int, sideways: bool) -> None:
+    """A decoder that makes the picture smaller may not read the last rows of some sizes."""
+    picture = Image.effect_noise((320, height), 60)
+    orientation = exif(orientation=SIDEWAYS if sideways else 1)
+    stored = new_image(api, saved(picture, "JPEG", exif=orientation), JPEG)
+    assert {stored["width"], stored["height"]} == {320, height}

@@ -8,9 +8,12 @@ from app.pages import send_part
 
 DIRECTORY = Path(__file__).resolve().parent
 PARTS = {
+    "deletion.js": DIRECTORY / "deletion.js",
     "gallery.css": DIRECTORY / "gallery.css",
     "gallery.js": DIRECTORY / "gallery.js",
     "gallery.svg": DIRECTORY / "gallery.svg",
+    "uploads.js": DIRECTORY / "uploads.js",
+    "viewer.js": DIRECTORY / "viewer.js",
 }
 
 router = APIRouter(prefix="/gallery", include_in_schema=False)

@@ -5,9 +5,11 @@ The bytes decide which type a file has, not its name and not its declared type.
 
 import asyncio
 import io
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -21,6 +23,12 @@ SIGNATURES = {"image/jpeg": JPEG_START + b"\xff", "image/png": PNG_SIGNATURE}
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png"}
 SHRINK = 8  # the decoder makes the picture this much smaller, but still reads the whole file
 MAX_UNREAD = 16  # bytes: a decoder may stop a little before the end
+THUMBNAIL_QUALITY = 70  # of WebP; at most 100
+# libvips holds an interlaced PNG as a whole; it reads other pictures some rows at a time.
+MAX_HELD = 80_000_000  # bytes
+BYTES = {"uchar": 1, "ushort": 2}  # of a colour of a pixel
+
+logger = logging.getLogger(__name__)
 
 # By default libvips caches its results, and uses one thread for each core.
 pyvips.cache_set_max(0)
@@ -41,6 +49,13 @@ class Picture:
     height: int
 
 
+class ThumbnailSize(IntEnum):
+    """The largest width and height of a thumbnail, in pixels."""
+
+    LARGE = 512  # for sharp screens
+    SMALL = 256
+
+
 async def inspect_picture(path: Path, declared_type: str | None, user_id: int) -> Picture:
     """Remove all parts of the file that are not known to be harmless; return its type and size.
 
@@ -57,6 +72,49 @@ async def inspect_picture(path: Path, declared_type: str | None, user_id: int) -
         raise Unavailable("Pictures cannot be stored right now: try again") from error
 
 
+async def shrink_picture(path: Path, user_id: int) -> dict[int, bytes]:
+    """Return the thumbnails of a stored picture by their size, as WebP.
+
+    There is none for a picture that would take too much memory, or that has just been deleted.
+    """
+    turn = _turns.setdefault(user_id, asyncio.Lock())
+    async with turn:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_inspector, _shrink, path)
+
+
+def _shrink(path: Path) -> dict[int, bytes]:
+    thumbnails: dict[int, bytes] = {}
+    try:
+        picture = _open(path)
+        for size in ThumbnailSize:
+            picture = picture.thumbnail_image(
+                size, height=size, size="down", crop="centre", export_profile="srgb"
+            ).copy_memory()
+            thumbnails[size] = picture.webpsave_buffer(Q=THUMBNAIL_QUALITY, keep="none")
+    except pyvips.Error as error:
+        logger.warning("No thumbnail of %s: %s", path.name, " ".join(str(error).split()))
+        return {}
+    finally:
+        pyvips.Error("")  # empties the buffer of warnings: `_decode` reads it for the next picture
+    return thumbnails
+
+
+def _open(path: Path) -> pyvips.Image:
+    """Open a stored picture; raises `pyvips.Error` for one that would take too much memory."""
+    if path.suffix == ".png":
+        picture = pyvips.Image.pngload(str(path), access="sequential")
+        held = picture.width * picture.height * picture.bands * BYTES[picture.format]
+        if picture.get_typeof("interlaced") and held > MAX_HELD:
+            raise pyvips.Error("An interlaced picture of this size takes too much memory")
+        return picture
+    picture = pyvips.Image.jpegload(str(path), access="sequential")
+    side, shrink = min(picture.width, picture.height), SHRINK
+    while shrink > 1 and side // shrink < max(ThumbnailSize):
+        shrink //= 2
+    return pyvips.Image.jpegload(str(path), access="sequential", shrink=shrink)
+
+
 def _inspect(path: Path, declared_type: str | None) -> Picture:
     data = path.read_bytes()
     content_type = _sniff(data)
@@ -67,7 +125,8 @@ def _inspect(path: Path, declared_type: str | None) -> Picture:
         is_as_sent = cleaned == data
         del data  # frees megabytes for the decoder
         if content_type == "image/jpeg":
-            _decode(cleaned, SHRINK if min(width, height) >= SHRINK else 1)
+            # A smaller picture must have all rows: for others libvips may not read the last ones.
+            _decode(cleaned, 1 if width % SHRINK or height % SHRINK else SHRINK)
     except BrokenPicture as error:
         raise HTTPException(422, str(error)) from None
     if not is_as_sent:

@@ -12,6 +12,7 @@ from app.exceptions import errors
 from app.files import file_response
 from app.idempotency import IdempotencyDep
 from app.images.models import Image
+from app.images.pictures import ThumbnailSize
 from app.images.schemas import ImageRead
 from app.images.service import ImageService, as_json, location
 from app.params import FORM_OVERHEAD, MAX_FILE_SIZE, Limit, Offset
@@ -74,10 +75,32 @@ async def read_image_file(
     image_id: uuid.UUID, request: Request, service: ImageServiceDep
 ) -> Response:
     """Return the picture. It needs no token, as `<img src>` sends none; the id is unguessable."""
-    response = await file_response(await service.find_file(image_id), request)
+    return picture_response(await file_response(await service.find_file(image_id), request))
+
+
+def picture_response(response: Response) -> Response:
+    """Return the answer that sends a file, with the rules for the browser."""
     response.headers["Cache-Control"] = "no-cache"  # a cache must ask each time: it can be deleted
     response.headers["X-Content-Type-Options"] = "nosniff"  # the browser must not guess the type
     response.headers["Content-Disposition"] = "inline"
+    return response
+
+
+@router.get("/{image_id}/thumbnail", response_class=Response, responses=errors(404, 416))
+async def read_thumbnail(
+    image_id: uuid.UUID,
+    request: Request,
+    service: ImageServiceDep,
+    size: ThumbnailSize = ThumbnailSize.SMALL,
+) -> Response:
+    """Return a square part of the picture, as WebP; a picture that has no thumbnail stands for it.
+
+    It needs no token, like the picture.
+    """
+    path = await service.find_thumbnail(image_id, size)
+    response = picture_response(await file_response(path, request))
+    if path.suffix == ".webp":
+        response.headers["Content-Type"] = "image/webp"  # some systems do not know this type
     return response
 
 

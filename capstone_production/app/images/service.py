@@ -18,7 +18,12 @@ from app.auth.models import User
 from app.cache.http import IfMatch
 from app.idempotency import Idempotency
 from app.images.models import Image
-from app.images.pictures import EXTENSIONS, inspect_picture
+from app.images.pictures import (
+    EXTENSIONS,
+    ThumbnailSize,
+    inspect_picture,
+    shrink_picture,
+)
 from app.images.schemas import ImageRead
 from app.images.storage import MediaStorage
 
@@ -64,6 +69,28 @@ class ImageService:
             raise ImageNotFound(image_id)
         return self._storage.path(image.path)
 
+    async def find_thumbnail(self, image_id: uuid.UUID, size: int) -> Path:
+        """Return the path of a thumbnail of any user's picture; raises `ImageNotFound`.
+
+        A picture from before thumbnails gets its thumbnails now. A picture that cannot have any
+        stands for itself.
+        """
+        image = await self._session.get(Image, image_id)
+        if image is None:
+            raise ImageNotFound(image_id)
+        thumbnail = self._storage.thumbnail(image.path, size)
+        if not await aiofiles.os.path.exists(thumbnail):
+            # Release the database connection while the thumbnails are made.
+            await self._session.commit()
+            await self._make_thumbnails(image)
+            if not await aiofiles.os.path.exists(thumbnail):
+                return self._storage.path(image.path)
+        return thumbnail
+
+    async def _make_thumbnails(self, image: Image) -> None:
+        thumbnails = await shrink_picture(self._storage.path(image.path), image.owner_id)
+        await self._storage.add_thumbnails(image.path, thumbnails)
+
     async def save(
         self, upload: UploadFile, owner: User, idempotency: Idempotency
     ) -> Image | Response:
@@ -106,6 +133,8 @@ class ImageService:
             await self._session.commit()
             await self._storage.remove(part)
             raise
+        # If a kill or a full disk prevents this, the first request for a thumbnail does it.
+        await self._make_thumbnails(image)
         return image
 
     async def _add(self, image: Image) -> None:
@@ -141,6 +170,7 @@ class ImageService:
         except BaseException:
             await self._storage.keep(name)
             raise
+        await self._storage.remove_thumbnails(name, ThumbnailSize)
         await self._storage.remove(self._storage.part(name))
 
 
@@ -168,7 +198,8 @@ def digest_of(file: Path) -> str:
 async def sweep(storage: MediaStorage, session: AsyncSession, *, older_than: float) -> None:
     """Clean up after a killed server: keep a `.part` file with a row, remove one without a row.
 
-    Raises `StartupError` when the directory cannot be read.
+    It removes thumbnails without a picture, too. Raises `StartupError` when the directory cannot be
+    read.
     """
     for part in await storage.list_parts(older_than=older_than):
         names = [part.with_suffix(f".{extension}").name for extension in EXTENSIONS.values()]
@@ -177,6 +208,7 @@ async def sweep(storage: MediaStorage, session: AsyncSession, *, older_than: flo
             await storage.remove(part)
         else:
             await storage.keep(name)
+    await storage.remove_lost_thumbnails()
 
 
 def displayable(filename: str | None) -> str:

@@ -5,6 +5,9 @@ One transaction cannot change a file and a row, so the row decides. The name of 
 from the moment before its row is deleted. If the server is killed in between, `sweep` in
 `service.py` reads the row at the next start and finishes the work. It removes only `.part` files,
 so a wrong DATABASE_URL deletes no pictures.
+
+Thumbnails are in a directory of their own. Each can be made again from its picture. So a picture
+may have none, but no thumbnail may remain without its picture: the sweep removes such thumbnails.
 """
 
 import logging
@@ -12,6 +15,7 @@ import os
 import re
 import time
 import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import aiofiles
@@ -24,6 +28,8 @@ from app.params import MAX_FILE_SIZE
 
 CHUNK_SIZE = 64 * 1024  # bytes
 PART_NAME = re.compile(r"[0-9a-f]{32}\.part")
+THUMBNAILS = "thumbnails"  # a directory in MEDIA_DIR
+THUMBNAIL_NAME = re.compile(r"([0-9a-f]{32})-\d+\.webp")
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +40,7 @@ class MediaStorage:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            (directory / THUMBNAILS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StartupError(f"MEDIA_DIR: {error}") from error
         if not os.access(directory, os.W_OK | os.X_OK):
@@ -47,6 +53,10 @@ class MediaStorage:
     def part(self, name: str) -> Path:
         """Return the path of its `.part` file."""
         return self.path(name).with_suffix(".part")
+
+    def thumbnail(self, name: str, size: int) -> Path:
+        """Return the path of a thumbnail of a picture; there may be no such file."""
+        return self._directory / THUMBNAILS / f"{self.path(name).stem}-{size}.webp"
 
     async def receive(self, upload: UploadFile) -> Path:
         """Write an upload to a new `.part` file, chunk by chunk, and return its path.
@@ -93,13 +103,46 @@ class MediaStorage:
             raise _unavailable(error) from error
 
     async def remove(self, part: Path) -> None:
-        """Remove a `.part` file, if it exists. If that fails, the next sweep tries again."""
+        """Remove a file, if it exists. If that fails, the next sweep tries again."""
         try:
             await aiofiles.os.unlink(part)
         except FileNotFoundError:
             pass
         except OSError as error:
             logger.error("Media directory: %s", error)
+
+    async def add_thumbnails(self, name: str, thumbnails: Mapping[int, bytes]) -> None:
+        """Store thumbnails of a picture by their size. They are not kept if it was deleted."""
+        for size, content in thumbnails.items():
+            part = self.part(uuid.uuid4().hex)
+            try:
+                async with aiofiles.open(part, "xb") as file:
+                    await file.write(content)
+                    await file.flush()
+                    await to_thread.run_sync(os.fsync, file.fileno())
+                await aiofiles.os.replace(part, self.thumbnail(name, size))
+            except OSError as error:
+                logger.error("Media directory: %s", error)
+                await self.remove(part)
+            except BaseException:
+                await self.remove(part)
+                raise
+        if not await aiofiles.os.path.exists(self.path(name)):
+            await self.remove_thumbnails(name, thumbnails)
+
+    async def remove_thumbnails(self, name: str, sizes: Iterable[int]) -> None:
+        """Remove the thumbnails of a picture, if they exist."""
+        for size in sizes:
+            await self.remove(self.thumbnail(name, size))
+
+    async def remove_lost_thumbnails(self) -> None:
+        """Remove the thumbnails that a killed server left without their picture."""
+        thumbnails = await aiofiles.os.listdir(self._directory / THUMBNAILS)
+        pictures = {Path(name).stem for name in await aiofiles.os.listdir(self._directory)}
+        for name in thumbnails:
+            match = THUMBNAIL_NAME.fullmatch(name)
+            if match and match[1] not in pictures:
+                await self.remove(self._directory / THUMBNAILS / name)
 
     async def list_parts(self, *, older_than: float) -> list[Path]:
         """Return the `.part` files that a killed server left; raises `StartupError`.

@@ -53,11 +53,13 @@ class Watch:
         # A picture that is deleted during its download ends early. That is not a mistake: after a
         # slightly earlier deletion the answer would be 404. Other tests check the pixels.
         deleted = "ERR_CONTENT_LENGTH_MISMATCH" in message.text or "404" in message.text
-        if reported and deleted and url.endswith("/file"):
+        if reported and deleted and urlsplit(url).path.endswith(("/file", "/thumbnail")):
             return
         if message.type in ("error", "warning"):
             self.problems.append(f"{message.type}: {message.text} ({url})")
 
     def _on_dialog(self, dialog: Dialog) -> None:
-        self.problems.append(f"{dialog.type}: {dialog.message}")
+        # "beforeunload" is the browser's own question before it loses unsaved work; the page stays.
+        if dialog.type != "beforeunload":
+            self.problems.append(f"{dialog.type}: {dialog.message}")
         dialog.dismiss()

@@ -11,6 +11,7 @@ PARTS = {
     "gallery.css": DIRECTORY / "gallery.css",
     "gallery.js": DIRECTORY / "gallery.js",
     "gallery.svg": DIRECTORY / "gallery.svg",
+    "uploads.js": DIRECTORY / "uploads.js",
 }
 
 router = APIRouter(prefix="/gallery", include_in_schema=False)

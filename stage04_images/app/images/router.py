@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response, UploadFile, status
+from fastapi import APIRouter, Depends, Header, Request, Response, UploadFile, status
 
 from app.dependencies import CurrentUser, SessionDep, SettingsDep
 from app.exceptions import errors
@@ -26,6 +26,13 @@ async def get_image_service(
 
 
 ImageServiceDep = Annotated[ImageService, Depends(get_image_service)]
+Key = Annotated[
+    uuid.UUID | None,
+    Header(
+        alias="Idempotency-Key",
+        description="A repeated upload with the same key gets the first image again",
+    ),
+]
 
 
 @router.post(
@@ -37,10 +44,14 @@ ImageServiceDep = Annotated[ImageService, Depends(get_image_service)]
     responses=errors(401, 409, 413, 415),
 )
 async def upload_image(
-    file: UploadFile, user: CurrentUser, service: ImageServiceDep, response: Response
+    file: UploadFile,
+    user: CurrentUser,
+    service: ImageServiceDep,
+    response: Response,
+    key: Key = None,
 ) -> Image:
     """Store a JPEG or PNG picture of up to 5 MiB."""
-    image = await service.save(file, user)
+    image = await service.save(file, user, key)
     response.headers["Location"] = f"/images/{image.id}"
     return image
 

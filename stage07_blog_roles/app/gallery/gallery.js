@@ -1,13 +1,10 @@
 // The script of the gallery page. It contains no HTML: elements come from the page's templates. Text
 // from users, such as a file name, goes into textContent or an attribute, where it stays text.
 
-import { accept, failure, page, request, start, token } from "../home/sign_in.js";
+import { page, request, start } from "../home/sign_in.js";
+import { acceptFiles, announce, clearUploads, startUploads } from "./uploads.js";
 
 const PAGE = 24; // pictures in one request
-const UPLOADS_AT_ONCE = 2;
-const MAX_SIZE = 5 * 1024 * 1024; // bytes; the server decides about size and type, this check saves an upload
-const TYPES = ["image/jpeg", "image/png"];
-const NO_ANSWER = "No answer: the connection was lost, or the file cannot be read";
 
 // ---- Signing in and out
 
@@ -28,130 +25,12 @@ function showGallery(visible) {
   page.more.hidden = true;
 }
 
-// ---- Uploading
-
-const waiting = [];
-let running = 0;
-let cleared = new AbortController(); // aborts the running uploads
-
-page.files.addEventListener("change", () => {
-  addFiles([...page.files.files]);
-  page.files.value = ""; // so that the same file can be chosen again
-});
-document.addEventListener("paste", (event) => addFiles(event.clipboardData.files));
-
-// On the whole document, because a file that is dropped beside the zone would replace the page.
-document.addEventListener("dragover", (event) => {
-  if (!event.dataTransfer.types.includes("Files")) return; // dragged text may go into a field
-  event.preventDefault();
-  page.zone.classList.add("over");
-});
-document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) page.zone.classList.remove("over"); // the pointer left the window
-});
-document.addEventListener("drop", (event) => {
-  if (!event.dataTransfer.types.includes("Files")) return;
-  event.preventDefault();
-  page.zone.classList.remove("over");
-  addFiles(event.dataTransfer.files);
-});
-
-function addFiles(files) {
-  if (!token) return;
-  if (files.length) page.uploads.querySelectorAll(".done").forEach((row) => row.remove());
-  for (const file of files) {
-    const row = fromTemplate(page.uploadTemplate);
-    const upload = { file, row };
-    row.querySelector(".name").textContent = row.querySelector(".name").title = file.name;
-    row.querySelector("progress").ariaLabel = `Upload of ${file.name}`;
-    // Each button disappears when it is pressed, so the focus moves to the next step.
-    row.querySelector(".retry").addEventListener("click", () => {
-      enqueue(upload);
-      page.files.focus();
-    });
-    row.querySelector(".dismiss").addEventListener("click", () => {
-      row.remove();
-      page.files.focus();
-    });
-    page.uploads.append(row);
-    if (file.size > MAX_SIZE) show(upload, "failed", "The file has more than 5 MiB");
-    else if (file.type && !TYPES.includes(file.type)) show(upload, "failed", "Not a JPEG or PNG");
-    else enqueue(upload);
-  }
-}
-
-function enqueue(upload) {
-  show(upload, "waiting", "Waiting");
-  waiting.push(upload);
-  startUploads();
-}
-
-function startUploads() {
-  while (token && running < UPLOADS_AT_ONCE && waiting.length) run(waiting.shift());
-}
-
-async function run(upload) {
-  running += 1;
-  try {
-    const image = await send(upload);
-    if (!isShown(image)) page.pictures.prepend(pictureOf(image));
-    describe();
-    show(upload, "done", "Uploaded");
-  } catch (error) {
-    const retryable = error.status === 0 || error.status >= 500;
-    if (error.status === 401) enqueue(upload); // continues after the next sign-in
-    else if (upload.row.isConnected) show(upload, "failed", error.message, retryable);
-  }
-  running -= 1;
-  startUploads();
-}
-
-// XMLHttpRequest, because fetch does not report the progress of an upload.
-function send({ file, row }) {
-  return new Promise((resolve, reject) => {
-    const form = new FormData();
-    form.append("file", file);
-    const upload = new XMLHttpRequest();
-    const sent = token;
-    upload.open("POST", "images");
-    upload.responseType = "json";
-    upload.setRequestHeader("Authorization", `Bearer ${sent}`);
-    upload.upload.addEventListener("progress", ({ loaded, total }) => {
-      row.querySelector("progress").value = loaded / total;
-      const percent = Math.floor((100 * loaded) / total);
-      row.querySelector(".state").textContent = loaded < total ? `${percent} %` : "Checking";
-    });
-    upload.addEventListener("loadend", () => {
-      try {
-        if (upload.status === 0) throw failure(0, { detail: NO_ANSWER });
-        resolve(accept(upload.status, upload.response, sent));
-      } catch (error) {
-        reject(error);
-      }
-    });
-    cleared.signal.addEventListener("abort", () => upload.abort());
-    upload.send(form);
-  });
-}
-
-function show({ file, row }, state, words, retryable = false) {
-  row.className = state;
-  row.querySelector(".state").textContent = words;
-  row.querySelector("progress").value = state === "done" ? 1 : 0;
-  row.querySelector(".retry").hidden = !retryable;
-  row.querySelector(".dismiss").hidden = state !== "failed";
-  if (state !== "waiting") announce(`${file.name}: ${words}`);
-}
-
-function clearUploads() {
-  waiting.length = 0;
-  page.uploads.replaceChildren();
-  page.announcer.replaceChildren();
-  cleared.abort();
-  cleared = new AbortController();
-}
-
 // ---- Pictures
+
+acceptFiles((image) => {
+  if (!isShown(image)) page.pictures.prepend(pictureOf(image));
+  describe();
+});
 
 page.more.addEventListener("click", async () => {
   const last = page.pictures.lastElementChild;
@@ -204,12 +83,14 @@ function describe(words = page.pictures.childElementCount ? "" : "No pictures ye
 }
 
 function pictureOf(image) {
-  const item = fromTemplate(page.pictureTemplate);
+  const item = page.pictureTemplate.content.firstElementChild.cloneNode(true);
   const [link, img, name, facts, time, remove] = item.querySelectorAll(
     "a, img, .name, .facts, time, .delete",
   );
   item.id = image.id;
   link.href = img.src = `.${image.url}`; // relative, like all URLs here
+  img.addEventListener("load", () => item.classList.remove("broken"));
+  img.addEventListener("error", () => item.classList.add("broken"));
   img.alt = name.textContent = name.title = image.filename;
   img.width = image.width;
   img.height = image.height;
@@ -220,6 +101,10 @@ function pictureOf(image) {
   remove.addEventListener("click", () => askToDelete(image, item));
   return item;
 }
+
+window.addEventListener("online", () => {
+  for (const img of page.pictures.querySelectorAll(".broken img")) img.src = img.src;
+});
 
 function askToDelete(image, item) {
   page.doomed.textContent = image.filename;
@@ -244,7 +129,7 @@ async function remove(image, item) {
   if (!neighbour) loadMore();
 }
 
-// ---- Words and elements
+// ---- Words
 
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
@@ -253,16 +138,6 @@ function inBytes(size) {
   const [unit, divisor] = size < 1e6 ? ["kilobyte", 1e3] : ["megabyte", 1e6];
   const format = { style: "unit", unit, maximumSignificantDigits: 2 };
   return new Intl.NumberFormat(undefined, format).format(size / divisor);
-}
-
-function announce(words) {
-  const line = document.createElement("p");
-  line.textContent = words;
-  page.announcer.append(line);
-}
-
-function fromTemplate(template) {
-  return template.content.firstElementChild.cloneNode(true);
 }
 
 start({ enter, exit, forget: clearUploads, focus: page.heading });

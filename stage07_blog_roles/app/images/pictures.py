@@ -67,7 +67,8 @@ def _inspect(path: Path, declared_type: str | None) -> Picture:
         is_as_sent = cleaned == data
         del data  # frees megabytes for the decoder
         if content_type == "image/jpeg":
-            _decode(cleaned, SHRINK if min(width, height) >= SHRINK else 1)
+            # A smaller picture must have all rows: for others libvips may not read the last ones.
+            _decode(cleaned, 1 if width % SHRINK or height % SHRINK else SHRINK)
     except BrokenPicture as error:
         raise HTTPException(422, str(error)) from None
     if not is_as_sent:

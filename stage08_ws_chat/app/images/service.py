@@ -9,6 +9,7 @@ from pathlib import Path
 import aiofiles.os
 from fastapi import HTTPException, UploadFile
 from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.models import User
@@ -58,11 +59,12 @@ class ImageService:
             raise ImageNotFound(image_id)
         return self._storage.path(image.path)
 
-    async def save(self, upload: UploadFile, owner: User) -> Image:
+    async def save(self, upload: UploadFile, owner: User, key: uuid.UUID | None) -> Image:
         """Check and store an upload, and return its committed row.
 
-        Raises 409 when the owner has the maximum number of images, 413, 415 and 422 for a file that
-        is refused, and `Unavailable` when it cannot be stored now. After an error no file is left.
+        An upload that repeats the owner's `key` gets the row of the first one. Raises 409 when the
+        owner has the maximum number of images, 413, 415 and 422 for a file that is refused, and
+        `Unavailable` when it cannot be stored now. After an error no file is left.
         """
         # Release the database connection while the picture is checked.
         await self._session.commit()
@@ -70,7 +72,8 @@ class ImageService:
         try:
             picture = await inspect_picture(part, upload.content_type, owner.id)
             image = Image(
-                id=uuid.uuid4(),
+                # The same owner and key make the same id, and the primary key admits it only once.
+                id=uuid.uuid5(key, str(owner.id)) if key else uuid.uuid4(),
                 owner_id=owner.id,
                 filename=displayable(upload.filename),
                 path=part.with_suffix(f".{EXTENSIONS[picture.content_type]}").name,
@@ -82,6 +85,9 @@ class ImageService:
             )
             await self._add(image)
             await self._session.commit()
+        except IntegrityError:
+            await self._storage.remove(part)
+            return await self._find_first(image)
         except BaseException:
             await self._storage.remove(part)
             raise
@@ -107,6 +113,18 @@ class ImageService:
         if (await self._session.scalar(statement) or 0) > self._max_images:
             detail = f"You have {self._max_images} pictures, the most allowed: delete some"
             raise HTTPException(409, detail)
+
+    async def _find_first(self, repeated: Image) -> Image:
+        """Return the stored image of a repeated upload; raises 422 for a different file."""
+        await self._session.rollback()
+        first = await self._session.get(Image, repeated.id)
+        if first is None:  # it has just been deleted
+            raise ImageNotFound(repeated.id)
+        if (first.filename, first.size) != (repeated.filename, repeated.size):
+            raise HTTPException(
+                422, "This Idempotency-Key was used for another file: use a new one"
+            )
+        return first
 
     async def delete(self, image_id: uuid.UUID, owner: User) -> None:
         """Delete the row and the file, or neither; raises `ImageNotFound` and `Unavailable`."""
