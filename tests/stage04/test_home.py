@@ -74,7 +74,7 @@ def test_a_sign_in_on_the_first_page_holds_on_all_pages(visit: Visit, address: s
     page.goto(address)
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_text("Signed in as")).to_be_hidden()
-    expect(page.get_by_label("Password")).to_be_focused()
+    expect(page.get_by_label("Username")).to_be_focused()
 
 
 @pytest.mark.requirement("4.4")
