@@ -9,10 +9,12 @@ import { close, open, PATIENCE } from "./connection.js";
 import { clear, closeGap, loadNewest, me, receive } from "./messages.js";
 import { leave, page, request, start, token } from "../home/sign_in.js";
 
+const parts = { prepare, closeGap, ready: sendNext, take, lost, expired }; // see connection.js
+
 function enter() {
   page.room.hidden = page.connection.hidden = false;
   showOutbox();
-  open({ prepare, closeGap, ready: sendNext, take, lost, expired });
+  open(parts);
 }
 
 // The draft and the unconfirmed messages stay for the next sign-in.
