@@ -1,6 +1,6 @@
 // Keeps a socket to the chat: connects again after every loss, and notices a dead connection.
 
-import { leave, page, token } from "../home/sign_in.js";
+import { page } from "../home/sign_in.js";
 
 export const PATIENCE = 15_000; // milliseconds without a reply, after which the connection counts as dead
 const LONGEST_WAIT = 30_000; // milliseconds between attempts to connect
@@ -9,9 +9,11 @@ const PROBES = 6; // a browser keeps as many connections to one server
 const PROBE_PATIENCE = 4000; // milliseconds
 const ASSUMED = { interval: 10 }; // seconds; each heartbeat names the interval until the next one
 
-// The functions that the connection calls: `prepare` before each attempt to connect, `closeGap` when the
-// socket is open, `ready` after that, `take` with each frame, and `lost` when the connection is lost.
+// The functions that the connection calls: `prepare` before each attempt to connect, for the token;
+// `closeGap` when the socket is open, `ready` after that, `take` with each frame, `lost` when the
+// connection is lost, and `expired` when the server has closed it because the token has expired.
 let parts = null;
+let isWanted = false; // between the calls of `open` and `close`
 let socket = null;
 let ready = false; // the socket is open, and the gap is closed
 let turn = 0; // counts the connections, so that what belongs to an earlier one is recognised
@@ -24,12 +26,18 @@ let isSuspect = false; // the network may have swallowed bytes
 
 export function open(partsOfPage) {
   parts = partsOfPage;
+  isWanted = true;
   attempts = 0;
   connect();
 }
 
-// Forgets the socket at once: a closing handshake with a dead network takes a minute.
 export function close() {
+  isWanted = false;
+  disconnect();
+}
+
+// Forgets the socket at once: a closing handshake with a dead network takes a minute.
+function disconnect() {
   const old = socket;
   socket = null;
   ready = false;
@@ -49,14 +57,14 @@ export function send(content) {
 }
 
 async function connect() {
-  close();
+  disconnect();
   showStatus("Connecting");
   const mine = turn;
   if (isSuspect) await dropDeadConnections();
   if (mine !== turn) return;
+  let token;
   try {
-    // A browser does not tell why a socket was refused. A request does: a 401 ends the session.
-    await parts.prepare();
+    token = await parts.prepare();
   } catch {
     if (mine === turn) reconnect();
     return;
@@ -69,7 +77,7 @@ async function connect() {
   socket.addEventListener("message", ({ data }) => mine === turn && take(JSON.parse(data)));
   socket.addEventListener("close", ({ code, reason }) => {
     if (mine !== turn) return;
-    if (code === 1008) leave("Your session has ended: sign in again.");
+    if (code === 1008) parts.expired();
     else reconnect(reason);
   });
   expectFrame();
@@ -127,7 +135,7 @@ async function dropDeadConnections() {
 // Reconnects after a random pause that doubles each time, so after a restart of the server not all
 // clients come back at once. `reason` is shown; it may be the server's reason for closing.
 function reconnect(reason) {
-  close();
+  disconnect();
   if (!navigator.onLine) return showStatus("Offline"); // the event "online" follows
   const wait = Math.min(LONGEST_WAIT, 1000 * 2 ** attempts) * (0.5 + Math.random() / 2);
   attempts += 1;
@@ -142,14 +150,14 @@ function reconnect(reason) {
 }
 
 function connectNow() {
-  if (token && !socket) connect();
+  if (isWanted && !socket) connect();
 }
 page.connectNow.addEventListener("click", () => {
   page.text.focus(); // the button is about to disappear
   connectNow();
 });
 window.addEventListener("online", connectNow);
-window.addEventListener("offline", () => token && reconnect());
+window.addEventListener("offline", () => isWanted && reconnect());
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && page.connectNow.checkVisibility()) connectNow();
 });

@@ -7,12 +7,14 @@ import { hueOf } from "./article.js";
 import { confirmed, forget, lost, pauseOutbox, refused, sendNext, showOutbox } from "./compose.js";
 import { close, open, PATIENCE } from "./connection.js";
 import { clear, closeGap, loadNewest, me, receive } from "./messages.js";
-import { page, request, start } from "../home/sign_in.js";
+import { leave, page, request, start, token } from "../home/sign_in.js";
+
+const parts = { prepare, closeGap, ready: sendNext, take, lost, expired }; // see connection.js
 
 function enter() {
   page.room.hidden = page.connection.hidden = false;
   showOutbox();
-  open({ prepare, closeGap, ready: sendNext, take, lost });
+  open(parts);
 }
 
 // The draft and the unconfirmed messages stay for the next sign-in.
@@ -24,10 +26,16 @@ function exit() {
   page.room.hidden = page.connection.hidden = true;
 }
 
+// A browser does not tell why a socket was refused. This request does: a 401 ends the session.
 async function prepare() {
   Object.assign(me, await request("GET", "users/me"));
   page.user.textContent = me.username;
   await loadNewest();
+  return token;
+}
+
+function expired() {
+  leave("Your session has ended: sign in again.");
 }
 
 function take(frame, isCaughtUp) {
