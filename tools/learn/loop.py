@@ -212,6 +212,10 @@ class Loop:
         if found.status == "pass":
             self._pass(row, look.seconds)
             return True
+        if found.status == "not_checked":
+            self._tell("{row}: no test of the contract. Compare it: `compare`", row=row.id)
+            self._keep(row)
+            return True
         other = _waits_for(found)
         if other and other != row.id and other in _ids(self._open()):
             self._waits[row.id] = other
@@ -234,12 +238,16 @@ class Loop:
     def _open(self) -> list[Requirement]:
         return [row for row in self._rows if row.id not in self._state.passed]
 
-    def _pass(self, row: Requirement, seconds: float) -> None:
+    def _keep(self, row: Requirement) -> None:
+        """Store that a row is done."""
         self._state.passed.append(row.id)
         self._state.hints.pop(row.id, None)
         self._waits = {name: other for name, other in self._waits.items() if other != row.id}
         self._failure, self._last_passed = None, row.id
         write_state(self._directory, self._state)
+
+    def _pass(self, row: Requirement, seconds: float) -> None:
+        self._keep(row)
         text = self._say("{row} passes ({seconds:.1f} s)", row=row.id, seconds=seconds)
         self._show(f"✓ {text}", "green")
 
