@@ -103,12 +103,12 @@ class Call {
 
   /** Return the JSON of the body; 422 if it is not JSON, 415 if its type says so. */
   async json() {
+    const text = await this.#text();
     const type = this.headers['content-type'] ?? 'application/json';
     if (!/^application\/(\S+\+)?json\b/i.test(type)) throw new HttpError(415, 'Send JSON');
     try {
-      return JSON.parse(await this.#text());
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
+      return JSON.parse(text);
+    } catch {
       throw unreadable('The body is not JSON');
     }
   }
