@@ -53,6 +53,7 @@ class Stage:
     removes: tuple[str, ...] = ()
     also: tuple[str, ...] = ()  # arguments of further test runs, in this stage and all later ones
     starter: tuple[str, ...] = ()  # parts that learners write themselves: tools/learn/starter.py
+    starter_node: tuple[str, ...] = ()  # the same for the starter in Node.js: tools/learn/node/
     pages: tuple[str, ...] = ()  # paths to open in a browser, also in all later stages
     chapters: tuple[Chapter, ...] = ()
     chapter: Chapter | None = None  # set by `find_step`: only this chapter of the stage

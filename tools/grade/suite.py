@@ -138,8 +138,8 @@ def run_suite(target: Target, progress: Progress | None = None) -> Suite:
     suite = read_suite(lines)
     if suite.chosen and (not suite.missing or suite.gave_up):
         return suite
-    if code == NO_TESTS and target.is_app:
-        return suite  # all tests are of the other form
+    if code == NO_TESTS and (target.is_app or not target.craft):
+        return suite  # all tests are of the other form, or of craft
     if code is None:
         why = f"the time was up after {target.run_within:.0f} s"
     else:

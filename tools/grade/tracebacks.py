@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 _OF_PACKAGES = ("site-packages", "dist-packages", "node_modules", ".venv", "venv", "lib/python")
 _BEGINS = re.compile(r"^\s*(?:\+ )?(?:Exception Group )?Traceback \(most recent call last\):$")
+_LARGEST_SOURCE = 1_000_000  # bytes
 _IN_A_GROUP = re.compile(r"^[ |+-]*\| ?")
 _FRAME = re.compile(r'^\s*File "(?P<file>.+?)", line (?P<line>\d+), in (?P<function>.+)$')
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:: .*)?$")
@@ -59,7 +60,25 @@ def exception_in(log: str, request: str, directory: str | None) -> Raised | None
     if not own:
         return Raised(exception)
     frame, name = own[-1]
-    return Raised(exception, f"{name}:{frame.line}", frame.source)
+    return Raised(exception, f"{name}:{frame.line}", frame.source or _line_of(frame, directory))
+
+
+def _line_of(frame: _Frame, directory: str | None) -> str:
+    """Return the line of the source, since Node's stacks do not show it; empty if it is gone.
+
+    A solution of a stranger can print any path, so only its own files are read.
+    """
+    try:
+        file = Path(frame.file).resolve()
+        if directory is None or not file.is_relative_to(Path(directory).resolve()):
+            return ""
+        if not file.is_file() or file.stat().st_size > _LARGEST_SOURCE:
+            return ""
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):  # not there, or not a text
+        return ""
+    number = int(frame.line)
+    return lines[number - 1].strip() if 0 < number <= len(lines) else ""
 
 
 def _all(lines: Sequence[str]) -> list[tuple[str, list[_Frame]]]:

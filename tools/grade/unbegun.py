@@ -10,25 +10,21 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from course.catalog.parts import Part, read_parts
+from course.catalog.parts import read_parts, runtime_of
 from course.catalog.stages import Stage
 
 
 def not_begun(solution: Path, stage: Stage) -> set[str]:
     """Return the rows whose parts in the starter are all still to do."""
-    parts = read_parts(stage)
+    parts = read_parts(stage, runtime_of(solution))
     todos = Counter((part.path, part.rows) for part in parts for _ in part.names or (part.path,))
     left: set[str] = set()
     begun: set[str] = set()
     for part in parts:
         wanted = todos[part.path, part.rows]
-        is_left = _text(solution / part.path).count(_mark(part)) >= wanted
+        is_left = _text(solution / part.path).count(part.mark) >= wanted
         (left if is_left else begun).update(part.rows)
     return left - begun
-
-
-def _mark(part: Part) -> str:
-    return f"# TODO {', '.join(part.rows)}:"
 
 
 def _text(file: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from course.catalog.command import run
 from course.catalog.environment import build
+from course.catalog.parts import Runtime, runtime_of
 from course.catalog.stages import ROOT, CourseError, Stage, find_step, load_course
 from course.harness.learners import split_command
 from tools.grade.words import LANGUAGES
@@ -19,10 +20,8 @@ from tools.learn.keys import typed
 from tools.learn.loop import Loop, watch
 from tools.learn.runs import open_bench
 from tools.learn.screen import view_for
-from tools.learn.starter import make_starter
+from tools.learn.starter import COMMANDS, LAST_STAGE_IN_NODE, make_starter
 from tools.learn.state import State, last_directory, read_state, remember_directory, write_state
-
-COMMAND = "uvicorn app.main:app --port {port}"
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
@@ -38,8 +37,11 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         chapter = stage.chapter.number if stage.chapter else 0
         if chapter and given.cmd:
             raise CourseError(f"{stage.step} is checked without --cmd: its tests start your app")
-        state = State(stage.number, given.cmd or COMMAND, chapter=chapter)
-        _prepare(stages, stage, directory, own_command=bool(given.cmd))
+        runtime: Runtime = "node" if given.node else "python"
+        state = State(stage.number, given.cmd or COMMANDS[runtime], chapter=chapter)
+        _prepare(stages, stage, directory, runtime, own_command=bool(given.cmd))
+    elif given.node and runtime_of(directory) != "node":
+        raise CourseError(f"{directory} has no package.json: name another one with --in")
     stage = find_step(stages, state.step)
     if given.stage and find_step(stages, given.stage).step != stage.step:
         held = stage.step if stage.chapter else f"stage {stage.step}"
@@ -83,7 +85,14 @@ def _directory(given: argparse.Namespace, stages: Sequence[Stage], root: Path) -
     return last
 
 
-def _prepare(stages: Sequence[Stage], stage: Stage, directory: Path, *, own_command: bool) -> None:
+def _prepare(
+    stages: Sequence[Stage],
+    stage: Stage,
+    directory: Path,
+    runtime: Runtime,
+    *,
+    own_command: bool,
+) -> None:
     """Make the starter and its environment, unless the directory holds a solution already."""
     if directory.exists() and any(directory.iterdir()):
         return  # a solution that was begun without this loop, or in another language
@@ -91,7 +100,9 @@ def _prepare(stages: Sequence[Stage], stage: Stage, directory: Path, *, own_comm
         directory.mkdir(parents=True, exist_ok=True)
         return
     print(f"Making {directory} …", flush=True)
-    make_starter(stages, stage, directory)
+    make_starter(stages, stage, directory, runtime=runtime)
+    if runtime == "node":
+        return
     build(directory / ".venv", directory / "requirements.txt")
     (directory / ".venv.lock").unlink(missing_ok=True)
 
@@ -106,6 +117,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--in", dest="place", metavar="DIR", help="your directory (default: ../my-stageN)"
+    )
+    parser.add_argument(
+        "--node",
+        action="store_true",
+        help=f"make the starter in Node.js, stages 1 to {LAST_STAGE_IN_NODE}",
     )
     parser.add_argument("--lang", choices=LANGUAGES, help="the language of hints and messages")
     parser.add_argument(

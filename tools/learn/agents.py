@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from course.catalog.parts import Runtime
 from course.catalog.requirements import Requirement
 from course.catalog.stages import Stage
 from tools.grade.hints import load_hints
@@ -13,8 +14,8 @@ RULES = """# Rules for a coding agent in this directory
 Somebody learns here. They write {step}, "{title}", of a course. You help them to
 understand it.
 
-1. **Do not open the finished stages.** They are in the course's directory (`{directory}` and the
-   others). Do not search for their text elsewhere.
+1. **Do not open the finished stages.** They are in the course's directory ({places}). Do not
+   search for their text elsewhere.
 2. **One decision at a time.** Work on the row that the loop shows
    (`python3 noxfile.py learn {word}`), and on no other.
 3. **Explain before you write.** Say in two or three sentences what the code has to do and why. Let
@@ -24,8 +25,8 @@ understand it.
 5. **The grader decides.** A row is done when its tests pass, not when the code looks right. Read
    the failure with the learner: the request, the expected answer, the actual answer. Never change
    a test or the grader.
-6. **Write as the stage does.** The router parses and calls the service; the service holds every
-   rule and query. Add no packages.
+6. **Write as the stage does.** {style}
+   Add no packages.
 
 ## The rows, and a question for each
 
@@ -34,7 +35,17 @@ understand it.
 """
 
 
-def agents_page(stage: Stage, rows: Sequence[Requirement]) -> str:
+OTHERS: Mapping[Runtime, str] = {
+    "python": " and the others",
+    "node": " and the others, `tools/learn/node/`",
+}
+STYLES: Mapping[Runtime, str] = {
+    "python": "The router parses and calls the service; the service holds every rule and query.",
+    "node": "A handler reads its input, calls the table once, and answers. Use plain JavaScript.",
+}
+
+
+def agents_page(stage: Stage, rows: Sequence[Requirement], runtime: Runtime = "python") -> str:
     """Return the page for a starter with these rows."""
     hints = load_hints()
     is_whole = stage.chapter is None
@@ -42,7 +53,8 @@ def agents_page(stage: Stage, rows: Sequence[Requirement]) -> str:
         step=f"stage {stage.step}" if is_whole else f"{stage.step} (a chapter)",
         word=stage.step,
         title=stage.title,
-        directory=stage.directory,
+        places=f"`{stage.directory}`{OTHERS[runtime]}",
+        style=STYLES[runtime],
     )
     lines = [f"| {row.id} | {row.text} | {hints.hint(row.id, 1, 'en')} |" for row in rows]
     return rules + "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from course.catalog.command import run
+from course.catalog.parts import runtime_of
 from course.catalog.stages import ROOT, CourseError, find_step, load_course
 from tools.learn.parts import compare, rows_in_order
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     place = Path(given.directory, given.place)
     if not place.is_dir():
         raise CourseError(f"there is no directory {place}")
-    known = rows_in_order(stage)
+    known = rows_in_order(stage, runtime_of(place))
     if unknown := [row for row in given.rows if row not in known]:
         raise CourseError(f"{stage.step} has no part for row {unknown[0]}")
     for line in compare(stage, place, given.rows or known, root):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import watchfiles
 
+from course.catalog.parts import runtime_of
 from course.catalog.requirements import Requirement, load_requirements
 from course.catalog.stages import Stage, load_course
 from tools.grade.hints import KINDS, load_hints
@@ -23,15 +24,17 @@ from tools.grade.report_terminal import facts, plain, sentences
 from tools.grade.results import Row
 from tools.grade.unbegun import not_begun
 from tools.learn import parts
+from tools.learn.finished import texts_of_rows
 from tools.learn.keys import BY_KEY
 from tools.learn.passage import find_passage
 from tools.learn.runs import Bench, Interrupted, Look
 from tools.learn.screen import Board, Line, View
+from tools.learn.starter import LAST_STAGE_IN_NODE
 from tools.learn.state import State, write_state
 from tools.learn.words import say
 
 SAVED = "saved"  # an event beside the commands of `keys.py`
-_IGNORED = re.compile(r"(^|/)(\.[^/]+|__pycache__|media|[^/]*\.db(-\w+)?|[^/]*\.tmp)(/|$)")
+_IGNORED = re.compile(r"(^|/)(\.[^/]+|__pycache__|media|[^/]*\.db(-\w+)?|[^/]*\.(jsonl|tmp))(/|$)")
 
 
 class Loop:
@@ -56,7 +59,9 @@ class Loop:
         self._by_key = by_key
         self._hints = load_hints()
         known = {row.id: row for row in load_requirements()}
-        self._rows = [known[row] for row in parts.rows_in_order(stage)]
+        self._runtime = runtime_of(directory)
+        self._rows = [known[row] for row in parts.rows_in_order(stage, self._runtime)]
+        self._texts = texts_of_rows(self._runtime, state.language)
         self._waits: dict[str, str] = {}  # rows that need another one first
         self._failure: Outcome | None = None
         self._asked_to_compare = ""
@@ -120,7 +125,8 @@ class Loop:
             self._show(line.text, line.style)
 
     def _text(self, row: Requirement | Row) -> str:
-        return self._hints.text(row.id, self._state.language, row.text)
+        own = self._texts.get(row.id)
+        return own or self._hints.text(row.id, self._state.language, row.text)
 
     # Which row it is
 
@@ -206,6 +212,10 @@ class Loop:
         if found.status == "pass":
             self._pass(row, look.seconds)
             return True
+        if found.status == "not_checked":
+            self._tell("{row}: no test of the contract. Compare it: `compare`", row=row.id)
+            self._keep(row)
+            return True
         other = _waits_for(found)
         if other and other != row.id and other in _ids(self._open()):
             self._waits[row.id] = other
@@ -228,12 +238,16 @@ class Loop:
     def _open(self) -> list[Requirement]:
         return [row for row in self._rows if row.id not in self._state.passed]
 
-    def _pass(self, row: Requirement, seconds: float) -> None:
+    def _keep(self, row: Requirement) -> None:
+        """Store that a row is done."""
         self._state.passed.append(row.id)
         self._state.hints.pop(row.id, None)
         self._waits = {name: other for name, other in self._waits.items() if other != row.id}
         self._failure, self._last_passed = None, row.id
         write_state(self._directory, self._state)
+
+    def _pass(self, row: Requirement, seconds: float) -> None:
+        self._keep(row)
         text = self._say("{row} passes ({seconds:.1f} s)", row=row.id, seconds=seconds)
         self._show(f"✓ {text}", "green")
 
@@ -279,6 +293,8 @@ class Loop:
 
     def _finished(self) -> None:
         number, following = self._stage.step, _step_after(self._stage)
+        if self._runtime == "node":
+            following = f"{following} --node" * (self._stage.number < LAST_STAGE_IN_NODE)
         self._show("")
         if following:
             text = "All rows of stage {number} pass. Next: python3 noxfile.py learn {next}"

@@ -24,10 +24,9 @@ from course.catalog.command import run
 from course.catalog.environment import stage_python
 from course.catalog.stages import ROOT, Stage, find_stage, load_course
 from course.catalog.trees import listed
-from tools.learn.__main__ import COMMAND
 from tools.learn.parts import rows_in_order
 from tools.learn.player import NotSaid, Player
-from tools.learn.starter import LAST_STAGE
+from tools.learn.starter import COMMANDS, LAST_STAGE
 from tools.learn.state import State, write_state
 from tools.mutate.mutants import Mutant, load_mutants
 
@@ -65,7 +64,7 @@ def _measure(stage: Stage, row: str, mutant: Mutant, saves: int) -> list[float]:
         text = mutant.mutate(file.read_text(encoding="utf-8"))
         file.write_text(text, encoding="utf-8")
         passed = [one for one in rows_in_order(stage) if one != row]
-        write_state(directory, State(stage.number, COMMAND, passed=passed))
+        write_state(directory, State(stage.number, COMMANDS["python"], passed=passed))
         result = rf"^✗ {row} does not pass yet"
         with Player([str(stage.number), f"--in={directory}"]) as player:
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import re
 import shutil
@@ -11,9 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.catalog.parts import Part, read_parts
+from course.catalog.parts import Part, Runtime, comment_of, read_parts, runtime_of
 from course.catalog.stages import ROOT, Stage, load_course
-from tools.learn.starter import definitions, make_starter
+from tools.learn.finished import finished_files
+from tools.learn.source import spans
+from tools.learn.starter import make_starter
 
 KEPT = Path(".learn", "before-reset")  # the place where a reset keeps the old files
 CODE = ("app", "migrations")
@@ -36,8 +37,11 @@ class Todo:
 
 def todos_in(directory: Path) -> list[Todo]:
     """Return every TODO of the code, then those of other files, by paths and lines."""
-    files = [file for top in CODE for file in sorted((directory / top).rglob("*.py"))]
-    files += [file for name in OTHER_FILES for file in sorted(directory.glob(name))]
+    if runtime_of(directory) == "node":
+        files = sorted(directory.glob("*.js"))
+    else:
+        files = [file for top in CODE for file in sorted((directory / top).rglob("*.py"))]
+        files += [file for name in OTHER_FILES for file in sorted(directory.glob(name))]
     found = []
     for file in files:
         path = file.relative_to(directory).as_posix()
@@ -47,20 +51,20 @@ def todos_in(directory: Path) -> list[Todo]:
             continue  # half written: the next save shows it
         for number, line in enumerate(lines, 1):
             mark = _TODO.search(line)
-            if mark and line.lstrip().startswith("#"):
+            if mark and line.lstrip().startswith(comment_of(path)):
                 found.append(Todo(path, number, tuple(mark[1].split(", "))))
     return found
 
 
-def rows_in_order(stage: Stage) -> list[str]:
+def rows_in_order(stage: Stage, runtime: Runtime = "python") -> list[str]:
     """Return the rows of a stage in a good working order."""
-    listed = [row for part in read_parts(stage) for row in part.rows]
+    listed = [row for part in read_parts(stage, runtime) for row in part.rows]
     return list(dict.fromkeys(listed))
 
 
-def parts_of(stage: Stage, row: str) -> list[Part]:
+def parts_of(stage: Stage, row: str, runtime: Runtime = "python") -> list[Part]:
     """Return the parts of a stage that earn a row."""
-    return [part for part in read_parts(stage) if row in part.rows]
+    return [part for part in read_parts(stage, runtime) if row in part.rows]
 
 
 def compare(stage: Stage, directory: Path, rows: Iterable[str], root: Path = ROOT) -> Iterator[str]:
@@ -68,14 +72,15 @@ def compare(stage: Stage, directory: Path, rows: Iterable[str], root: Path = ROO
 
     An identical part has a line too. Only the parts of these rows are compared.
     """
-    wanted = set(rows)
-    for part in read_parts(stage):
+    wanted, runtime = set(rows), runtime_of(directory)
+    finished = finished_files(stage, runtime, root)
+    for part in read_parts(stage, runtime):
         if not wanted.intersection(part.rows):
             continue
         names = f": {', '.join(part.names)}" if part.names else ""
         yield f"TODO {', '.join(part.rows)}  {part.path}{names}"
         theirs = _source_of(part, directory / part.path)
-        ours = _source_of(part, root / stage.directory / part.path)
+        ours = _source_of(part, finished[part.path])
         lines = list(difflib.unified_diff(theirs, ours, "yours", "finished", lineterm=""))
         yield from (f"  {line}" for line in lines[2:] or ["the same as the finished stage"])
         yield ""
@@ -93,21 +98,16 @@ def _source_of(part: Part, file: Path) -> list[str]:
     if not part.names:
         return source.splitlines()
     try:
-        known = dict(definitions(ast.parse(source)))
+        known = spans(part.path, source)
     except SyntaxError:
         return source.splitlines()
     lines = source.splitlines()
     chosen: list[str] = []
     for name in part.names:
         if name in known:
-            start, end = _lines_of(known[name])
+            start, end = known[name]
             chosen += [*lines[start:end], ""]
     return chosen
-
-
-def _lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> tuple[int, int]:
-    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    return first - 1, node.end_lineno or node.lineno
 
 
 def reset(stage: Stage, directory: Path, row: str) -> list[str]:
@@ -117,12 +117,14 @@ def reset(stage: Stage, directory: Path, row: str) -> list[str]:
     """
     with tempfile.TemporaryDirectory() as name:
         fresh = Path(name) / "starter"
-        make_starter(load_course(), stage, fresh)
+        runtime = runtime_of(directory)
+        make_starter(load_course(), stage, fresh, runtime=runtime)
         changed = []
-        for part in parts_of(stage, row):
+        for part in parts_of(stage, row, runtime):
             theirs, starter = directory / part.path, fresh / part.path
             before = theirs.read_text(encoding="utf-8") if theirs.exists() else None
-            after = put_back(before, starter.read_text(encoding="utf-8"), part.names)
+            fresh_text = starter.read_text(encoding="utf-8")
+            after = put_back(before, fresh_text, part.names, part.path)
             if after == before:
                 continue
             if before is not None:
@@ -135,21 +137,21 @@ def reset(stage: Stage, directory: Path, row: str) -> list[str]:
         return list(dict.fromkeys(changed))
 
 
-def put_back(theirs: str | None, starter: str, names: Sequence[str]) -> str:
+def put_back(theirs: str | None, starter: str, names: Sequence[str], path: str) -> str:
     """Return a file in which these functions are the starter's, or else the whole starter file."""
     if theirs is None or not names:
         return starter
     try:
-        known = dict(definitions(ast.parse(theirs)))
+        known = spans(path, theirs)
+        fresh = spans(path, starter)
     except SyntaxError:
         return starter
-    fresh = dict(definitions(ast.parse(starter)))
     if not set(names) <= known.keys():
         return starter
     lines, starter_lines = theirs.splitlines(), starter.splitlines()
     # From the end of the file, since an edit moves only the lines after it.
-    for name in sorted(names, key=lambda name: -known[name].lineno):
-        start, end = _lines_of(known[name])
-        first, last = _lines_of(fresh[name])
+    for name in sorted(names, key=lambda name: -known[name][0]):
+        start, end = known[name]
+        first, last = fresh[name]
         lines[start:end] = starter_lines[first:last]
     return "\n".join(lines) + "\n"

@@ -109,7 +109,7 @@ class Writer:
             self._left.discard((path, name))
         left = [name for at, name in sorted(self._left) if at == path]
         starter = (self._fresh / path).read_text(encoding="utf-8")
-        text = put_back(finished, starter, left) if left else finished
+        text = put_back(finished, starter, left, path) if left else finished
         if old not in text:
             raise ValueError(f"{path} has no {old!r}")
         (self._directory / path).write_text(text.replace(old, new, 1), encoding="utf-8")

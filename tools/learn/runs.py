@@ -250,9 +250,10 @@ class _Start(threading.Thread):
         except ServerDidNotStart as error:
             self.problem = log_end(error.log, LOG_LINES) or str(error)
         except FileNotFoundError:
-            self.problem = (
-                f"there is no command {self._program}: make a `.venv` in {self._directory}, or"
-                " name a command with --cmd"
+            self.problem = f"there is no command {self._program}: " + (
+                "install Node.js 20 or newer"
+                if self._program == "node"
+                else f"make a `.venv` in {self._directory}, or name a command with --cmd"
             )
         except OSError as error:
             self.problem = f"{self._program}: {error.strerror or error}"

@@ -2,6 +2,7 @@
 
     python3 noxfile.py starter 3 ../my-stage3
     python3 noxfile.py starter capstone/2 ../my-capstone2
+    python3 noxfile.py starter 3 ../my-node3 --node             the same stage in Node.js
 
 `starter` in `stages.toml` lists these parts, each with the rows of the requirements that it earns:
 
@@ -12,6 +13,7 @@
 
 The list is in a good working order. A starter imports cleanly and starts. A missing part answers
 501 and names its row. The starter of a chapter has all other chapters finished, also later ones.
+`starter_node` lists the parts in Node.js, which are functions.
 """
 
 from __future__ import annotations
@@ -24,18 +26,26 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import indent, shorten, wrap
 
 from course.catalog.command import run
-from course.catalog.parts import Part, read_parts
+from course.catalog.parts import Part, Runtime, comment_of, read_parts
 from course.catalog.requirements import Requirement, load_requirements
 from course.catalog.stages import ROOT, CourseError, Stage, find_step, load_course
-from course.catalog.trees import listed
 from tools.learn.agents import agents_page
+from tools.learn.finished import finished_files, texts_of_rows
+from tools.learn.source import definitions, spans
 
 LAST_STAGE = 8  # each chapter of the capstone has a starter; the capstone as a whole has none
+LAST_STAGE_IN_NODE = 3
+# How the grader starts the server of a starter.
+COMMANDS: Mapping[Runtime, str] = {
+    "python": "uvicorn app.main:app --port {port}",
+    "node": "node server.js",  # it reads PORT
+}
 LINE_LENGTH = 100
 PYTHON = ".py"
 # Tests that restart a solution work only when the grader has started it.
@@ -58,6 +68,12 @@ ADDED_TO_MAIN = (
         '    import_module("app.unfinished").answer_unfinished(app)',
     ),
 )
+# The same in `http.js`: lines before a line.
+ERROR_IN_HTTP = "  console.error(error.stack);\n"
+ADDED_TO_HTTP = """\
+  // A part that is left to do answers 501. Delete these two lines when all are done.
+  if (`${error.message}`.startsWith('TODO ')) return json(501, { detail: error.message });
+"""
 # The starter's page links to the lesson, so the lesson and its pictures are not copied.
 LEFT_OUT = ("README.md", "gallery.png", "chat.png")
 LESSONS = "lessons/"
@@ -78,12 +94,24 @@ def answer_unfinished(app: FastAPI) -> None:
 '''
 
 
-def make_starter(stages: Sequence[Stage], stage: Stage, target: Path, root: Path = ROOT) -> None:
+def make_starter(
+    stages: Sequence[Stage],
+    stage: Stage,
+    target: Path,
+    root: Path = ROOT,
+    *,
+    runtime: Runtime = "python",
+) -> None:
     """Make a stage's starter in `target`, a directory that is empty or does not exist.
 
     Raises `CourseError` and leaves `target` as it was if it is not empty, or if the stage lacks a
     part that `stages.toml` lists.
     """
+    if runtime == "node" and stage.number > LAST_STAGE_IN_NODE:
+        raise CourseError(
+            f"{stage.directory} has no starter in Node.js: choose a stage from 1 to"
+            f" {LAST_STAGE_IN_NODE}"
+        )
     if stage.number > LAST_STAGE and stage.chapter is None:
         chapters = " or ".join(f"{stage.name}/{chapter.number}" for chapter in stage.chapters)
         raise CourseError(
@@ -95,7 +123,8 @@ def make_starter(stages: Sequence[Stage], stage: Stage, target: Path, root: Path
         try:
             if target.exists() and any(target.iterdir()):
                 raise CourseError(f"{target} is not empty: name a new directory")
-            _write(stages, stage, made, _seen_from(root, target), root)
+            write = _write_node if runtime == "node" else _write
+            write(stages, stage, made, _seen_from(root, target), root)
             shutil.copytree(made, target, dirs_exist_ok=True)
         except OSError as error:
             raise CourseError(str(error)) from error
@@ -113,17 +142,9 @@ def _write(
     stages: Sequence[Stage], stage: Stage, made: Path, place: str, root: Path = ROOT
 ) -> None:
     """Write a starter to `made`; its page names the directory `place`."""
-    finished = root / stage.directory
-    for path in listed(root, stage.directory):
-        name = path.removeprefix(f"{stage.directory}/")
-        if name not in LEFT_OUT and not name.startswith(LESSONS):
-            _copy(finished / name, made / name)
-    texts = {row.id: row.text for row in load_requirements()}
-    parts = read_parts(stage)
+    parts, texts = _copy_finished(stage, "python", made, root), texts_of_rows("python")
     in_files = [part for part in parts if part.path != PAGE]
     for part in in_files:
-        if not (made / part.path).exists():
-            raise CourseError(f"stages.toml, starter: {stage.directory} has no {part.path}")
         if not part.names:
             (made / part.path).unlink()
             before = root / stages[stage.number - 2].directory / part.path
@@ -135,19 +156,51 @@ def _write(
         without = blanked if path.endswith(PYTHON) else without_keys
         (made / path).write_text(without(source, of_the_file, texts), encoding="utf-8")
     _answer_unfinished(made / "app")
-    (made / PAGE).write_text(readme(stage, parts, place), encoding="utf-8")
-    (made / "AGENTS.md").write_text(agents_page(stage, rows_of(parts)), encoding="utf-8")
+    _write_pages(stage, parts, made, place, "python")
     _tidy(made)
+
+
+def _write_node(_: Sequence[Stage], stage: Stage, made: Path, place: str, root: Path) -> None:
+    """Write a starter in Node.js."""
+    parts, texts = _copy_finished(stage, "node", made, root), texts_of_rows("node")
+    for path in dict.fromkeys(part.path for part in parts):
+        source = (made / path).read_text(encoding="utf-8")
+        of_the_file = [part for part in parts if part.path == path]
+        (made / path).write_text(blanked_javascript(source, of_the_file, texts), encoding="utf-8")
+    http = made / "http.js"
+    source = http.read_text(encoding="utf-8")
+    if ERROR_IN_HTTP not in source:
+        raise CourseError(f"http.js has no line {ERROR_IN_HTTP!r}: change it in starter.py too")
+    source = source.replace(ERROR_IN_HTTP, ADDED_TO_HTTP + ERROR_IN_HTTP)
+    http.write_text(source, encoding="utf-8")
+    _write_pages(stage, parts, made, place, "node")
+
+
+def _copy_finished(stage: Stage, runtime: Runtime, made: Path, root: Path) -> list[Part]:
+    """Copy the finished stage without its lesson; return the parts that are in it."""
+    for name, original in finished_files(stage, runtime, root).items():
+        if name not in LEFT_OUT and not name.startswith(LESSONS):
+            _copy(original, made / name)
+    parts = read_parts(stage, runtime)
+    for part in parts:
+        if part.path != PAGE and not (made / part.path).exists():
+            raise CourseError(f"stages.toml, starter: {stage.directory} has no {part.path}")
+    return parts
+
+
+def _write_pages(
+    stage: Stage, parts: Sequence[Part], made: Path, place: str, runtime: Runtime
+) -> None:
+    rows = rows_of(parts, runtime)
+    (made / PAGE).write_text(readme(stage, parts, place, runtime), encoding="utf-8")
+    (made / "AGENTS.md").write_text(agents_page(stage, rows, runtime), encoding="utf-8")
 
 
 def blanked(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
     """Return a module's source with a TODO for the body of every function or class named."""
     lines = source.splitlines()
     known = dict(definitions(ast.parse(source)))
-    todo = [(name, part) for part in parts for name in part.names]
-    unknown = [name for name, _ in todo if name not in known]
-    if unknown:
-        raise CourseError(f"stages.toml, starter: {parts[0].path} has no {', '.join(unknown)}")
+    todo = _todo(parts, known)
     # From the end of the file, since an edit moves only the lines after it.
     for name, part in sorted(todo, key=lambda item: -known[item[0]].lineno):
         definition = known[name]
@@ -166,6 +219,31 @@ def blanked(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
             body.append("...")
         lines[start : definition.end_lineno] = indent("\n".join(body), margin).splitlines()
     return "\n".join(lines) + "\n"
+
+
+def blanked_javascript(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
+    """Return a file of JavaScript with a TODO for the body of every function named."""
+    lines = source.splitlines()
+    known = spans(parts[0].path, source)
+    for name, part in sorted(_todo(parts, known), key=lambda item: -known[item[0]][0]):
+        start, end = known[name]
+        margin = " " * (len(lines[start]) - len(lines[start].lstrip()) + 2)
+        words = todo_lines(part.rows, texts, LINE_LENGTH - len(margin))
+        said = shorten(" ".join(words), 60, placeholder=" …")
+        last = part.stubs.get(name, f"throw new Error('{said}');")
+        body = [*(f"{comment_of('.js')} {line}" for line in words), last]
+        # The line with the signature and the one with the closing brace stay.
+        lines[start + 1 : end - 1] = indent("\n".join(body), margin).splitlines()
+    return "\n".join(lines) + "\n"
+
+
+def _todo(parts: Sequence[Part], known: Mapping[str, object]) -> list[tuple[str, Part]]:
+    """Return the names to write in one file with their parts; all must be in it."""
+    todo = [(name, part) for part in parts for name in part.names]
+    unknown = [name for name, _ in todo if name not in known]
+    if unknown:
+        raise CourseError(f"stages.toml, starter: {parts[0].path} has no {', '.join(unknown)}")
+    return todo
 
 
 def without_keys(source: str, parts: Sequence[Part], texts: dict[str, str]) -> str:
@@ -215,16 +293,6 @@ def _placeholder(function: ast.FunctionDef | ast.AsyncFunctionDef, words: str) -
     return AT_START.get(function.name, f'raise NotImplementedError("{words}")')
 
 
-def definitions(
-    node: ast.AST, prefix: str = ""
-) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
-    """Yield functions and classes by name; a nested one as `outer.inner`."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield prefix + child.name, child
-            yield from definitions(child, f"{prefix}{child.name}.")
-
-
 def _answer_unfinished(app: Path) -> None:
     (app / "unfinished.py").write_text(UNFINISHED, encoding="utf-8")
     main = app / "main.py"
@@ -239,24 +307,32 @@ def _answer_unfinished(app: Path) -> None:
     main.write_text(source, encoding="utf-8")
 
 
-def rows_of(parts: Sequence[Part]) -> list[Requirement]:
+def rows_of(parts: Sequence[Part], runtime: Runtime = "python") -> list[Requirement]:
     """Return the requirements that these parts earn, in their order."""
-    known = {row.id: row for row in load_requirements()}
+    texts = texts_of_rows(runtime)
+    known = {row.id: replace(row, text=texts[row.id]) for row in load_requirements()}
     return [known[row_id] for row_id in dict.fromkeys(row for part in parts for row in part.rows)]
 
 
-def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
+def readme(stage: Stage, parts: Sequence[Part], place: str, runtime: Runtime = "python") -> str:
     """Return the page of a starter: the tasks, the rows that they earn, and how to check them.
 
     The commands run in the course's directory, where `place` is the path of the starter.
     """
     if stage.chapter is not None:
         return _page_of_chapter(stage, parts, place)
-    rows = rows_of(parts)
+    rows = rows_of(parts, runtime)
     restarting = [row.id for row in rows if any(test.startswith(RESTARTING) for test in row.tests)]
     only_so = f" Rows that need a restart pass only with `--cmd`: {', '.join(restarting)}."
     quoted = shlex.quote(place)
     grade = f"python3 noxfile.py grade --stage {stage.number}"
+    if runtime == "node":
+        explained = "the ideas. Its code is Python, and `docs/contract.md` says what to answer."
+        explained += " You need Node.js 20.12 or newer, and no packages."
+        last, other_port = "Delete the two lines about 501 in `http.js` last.", "`PORT=8001`"
+    else:
+        explained = "everything that you need."
+        last, other_port = "Delete `app/unfinished.py` last.", "`--port 8001` here"
     lines = [
         f"# Do it yourself: {stage.title[0].lower()}{stage.title[1:]}",
         "",
@@ -264,23 +340,23 @@ def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
         "",
         f"This directory holds stage {stage.number} without the parts that its lesson is about."
         f" It starts, and each missing part answers 501. The lesson,"
-        f" `{stage.lesson}` in the course, explains everything that you need."
+        f" `{stage.lesson}` in the course, explains {explained}"
         f" Start all commands in the course's directory.",
         "",
-        *_how_to_run(quoted),
+        *_how_to_run(quoted, runtime),
         "",
         "## What to do",
         "",
         "Search for `TODO`. The table is in a good order: each row builds on the rows above it."
-        " Some rows can be checked only when another row is done too: both turn green together."
-        " Delete `app/unfinished.py` last.",
+        " Some rows can be checked only when another row is done too: both turn green together. "
+        + last,
         "",
         *_table(rows, parts),
         "",
         "## Check it",
         "",
         "In a second terminal, while the server runs (stop any other server first, or use"
-        " `--port 8001` here and in the address):",
+        f" {other_port} and 8001 in the address):",
         "",
         "```bash",
         f"{grade} --base-url http://127.0.0.1:8000",
@@ -290,7 +366,7 @@ def readme(stage: Stage, parts: Sequence[Part], place: str) -> str:
         + (only_so if restarting else ""),
         "",
         "```bash",
-        f'{grade} --cmd "uvicorn app.main:app --port {{port}}" --cwd {quoted}',
+        f'{grade} --cmd "{COMMANDS[runtime]}" --cwd {quoted}',
         "```",
         "",
         "Compare with the whole stage when you are done:",
@@ -350,7 +426,9 @@ def _page_of_chapter(stage: Stage, parts: Sequence[Part], place: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _how_to_run(quoted: str) -> list[str]:
+def _how_to_run(quoted: str, runtime: Runtime = "python") -> list[str]:
+    if runtime == "node":
+        return ["```bash", f"cd {quoted}", "node --watch server.js", "```"]
     return [
         "```bash",
         f"cd {quoted}",
@@ -404,11 +482,15 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     )
     parser.add_argument("stage", help=f"1 to {LAST_STAGE}, or a chapter such as capstone/2")
     parser.add_argument("target", help="a directory that is empty or does not exist yet")
+    parser.add_argument(
+        "--node", action="store_true", help=f"in Node.js, stages 1 to {LAST_STAGE_IN_NODE}"
+    )
     parser.add_argument("--directory", type=Path, default=Path(), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     stages = load_course(root)
     stage = find_step(stages, given.stage)
-    make_starter(stages, stage, given.directory / given.target, root)
+    runtime: Runtime = "node" if given.node else "python"
+    make_starter(stages, stage, given.directory / given.target, root, runtime=runtime)
     what = stage.step if stage.chapter else f"stage {stage.step}"
     print(f"The starter of {what} is in {given.target}. Next: read its README.md.")
     return 0

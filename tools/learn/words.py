@@ -16,6 +16,9 @@ _RUSSIAN = {
     "{row} does not pass yet ({passed} of {of} tests, {seconds:.1f} s)": (
         "{row}: пока нет (проверок: {passed} из {of}, {seconds:.1f} с)"
     ),
+    "{row}: no test of the contract. Compare it: `compare`": (
+        "{row}: в контракте нет проверки. Сравните с решением: `compare`"
+    ),
     "{row} is not begun ({seconds:.1f} s)": "{row}: ещё не начато ({seconds:.1f} с)",
     "{row} was passed and fails now": "{row} было готово, а теперь не проходит",
     "The server does not start ({seconds:.1f} s)": "Сервер не запускается ({seconds:.1f} с)",

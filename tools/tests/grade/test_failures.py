@@ -152,6 +152,28 @@ def test_an_error_of_node_is_found_with_its_line() -> None:
     assert exception_in("a line\nError\n", "GET /", "/w") is None
 
 
+def test_an_error_of_node_comes_with_its_line_of_code_and_with_no_other_file(
+    tmp_path: Path,
+) -> None:
+    solution = tmp_path / "solution"
+    solution.mkdir()
+    (solution / "todos.js").write_text("one\n  const [two] = rows;\n", encoding="utf-8")
+    (tmp_path / "secret.js").write_text("one\nof somebody else\n", encoding="utf-8")
+    (solution / "link.js").symlink_to(tmp_path / "secret.js")
+
+    def found_in(place: str) -> Raised | None:
+        log = f"TypeError: rows is not iterable\n    at list (file://{place}:2:9)\n"
+        return exception_in(log, "GET /todos", str(solution))
+
+    error = "TypeError: rows is not iterable"
+    found = found_in(f"{solution}/todos.js")
+    assert found == Raised(error, "todos.js:2", "const [two] = rows;")
+    for other in ("link.js", "../secret.js", "gone.js"):
+        found = found_in(f"{solution}/{other}")
+        assert found is not None
+        assert found.source == ""
+
+
 BROKEN = """\
 from fastapi import FastAPI
 

@@ -23,11 +23,11 @@ from tools.grade.chapters import check_chapter
 from tools.grade.results import judge
 from tools.grade.unbegun import not_begun
 from tools.learn.parts import todos_in
+from tools.learn.source import definitions
 from tools.learn.starter import (
     AT_START,
     LAST_STAGE,
     blanked,
-    definitions,
     main,
     make_starter,
     without_keys,
