@@ -31,12 +31,15 @@ from tools.learn.state import State, write_state
 from tools.mutate.mutants import Mutant, load_mutants
 
 SAVES = 10
+LONGEST = 60.0  # seconds: a save without a result in this time is not counted
 
 
 def measure(stage: Stage, saves: int = SAVES) -> list[float]:
     """Return the seconds from a save to its result, for so many saves."""
     rows = rows_in_order(stage)
     mutants = [one for one in load_mutants() if one.stage == stage.number]
+    # A mistake that breaks an earlier row too would make that row the current one.
+    mutants.sort(key=lambda mutant: len(mutant.also))
     found: list[float] = []
     each = -(-saves // len(rows))  # rounded up
     for row in rows:
@@ -73,7 +76,7 @@ def _measure(stage: Stage, row: str, mutant: Mutant, saves: int) -> list[float]:
                 for number in range(saves):
                     began = player.now
                     file.write_text(f"{text}\n# save {number}\n", encoding="utf-8")
-                    seconds.append(player.until(result) - began)
+                    seconds.append(player.until(result, LONGEST) - began)
             except NotSaid:
                 return []
         return seconds

@@ -63,9 +63,9 @@ class Player:
         for line in self._process.stdout:
             self._new.put((self.now, line.decode("utf-8").rstrip("\r\n")))
 
-    def until(self, pattern: str) -> float:
+    def until(self, pattern: str, patience: float = PATIENCE) -> float:
         """Read until a line matches; return its time. Raises `NotSaid`."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             try:
                 at, line = self._new.get(timeout=1)

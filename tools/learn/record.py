@@ -8,6 +8,7 @@ Each line of the record begins with its time in seconds. A `>` marks an action o
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import tempfile
@@ -77,6 +78,8 @@ def play(directory: Path) -> list[tuple[float, str]]:
 def written(lines: Sequence[tuple[float, str]]) -> str:
     """Return the record as text."""
     head = "A session of `python3 noxfile.py learn 3`: seconds, then the lines. `>` is the learner."
+    if hasattr(os, "getloadavg"):
+        head += f" Load: {os.getloadavg()[1]:.1f}."
     return head + "\n\n" + "".join(f"{at:7.1f}  {line}".rstrip() + "\n" for at, line in lines)
 
 
