@@ -24,10 +24,13 @@ def test_replicas_make_one_first_administrator_without_an_error_in_postgresql(
     launch: Launch, own_postgres: Postgres
 ) -> None:
     database = PostgresDatabase(create_database(own_postgres.url))
-    settings = FIRST_ADMIN | {"DATABASE_URL": database.url, "REDIS_URL": ""}
-    nobody = dict.fromkeys(FIRST_ADMIN, "")
-    launch(**(settings | nobody)).stop()  # it makes the tables
+    settings = {"DATABASE_URL": database.url, "REDIS_URL": ""}
     servers = [launch(start=False, **settings) for _ in range(REPLICAS)]
+    servers[0].settings |= dict.fromkeys(FIRST_ADMIN, "")
+    servers[0].start()  # it makes the tables
+    servers[0].stop()
+    for server in servers:
+        server.settings |= FIRST_ADMIN
     with ThreadPoolExecutor() as threads:
         with database.write_lock():  # reads go on, so each replica finds no administrator
             starts = [threads.submit(server.start) for server in servers]

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import yaml
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from course.harness.driver import Api
 from course.harness.plugin import Launch
@@ -140,7 +141,7 @@ def test_the_chat_works_through_tls(site: Site, token: str) -> None:
     with connect(
         address,
         ssl=site.trust,
-        origin=site.https,  # type: ignore[arg-type] # a NewType of str
+        origin=Origin(site.https),
         additional_headers={"Authorization": f"Bearer {token}"},
         proxy=None,
     ) as socket:
