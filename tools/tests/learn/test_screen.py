@@ -220,7 +220,7 @@ def test_a_learner_at_a_terminal_sees_the_failure_and_then_the_next_row(
     learner.save(SCHEMAS)
     learner.save(SERVICE)
     learner.save(ROUTER, "HTTP_204_NO_CONTENT", "HTTP_200_OK")
-    shown = until(r"^✗ 1\.\d (.|\n)*q quit$")
+    shown = until(r"^✗ 1\.\d\W(.|\n)*q quit$")
     assert re.search(rf"^  {expected}: 204 ", shown, re.M)
     assert re.search(rf"^  {got}: 200 ", shown, re.M)
     learner.type("hint")
