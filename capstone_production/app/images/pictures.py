@@ -134,6 +134,7 @@ def _open(path: Path) -> pyvips.Image:
 
 
 def _inspect(path: Path, declared_type: str | None) -> Picture:
+    _release_memory()  # of the picture before this one
     data = path.read_bytes()
     content_type = _sniff(data)
     if declared_type and declared_type.partition(";")[0].strip().lower() != content_type:
