@@ -124,7 +124,7 @@ def test_an_upload_without_progress_is_given_up_after_30_seconds(
 @pytest.mark.requirement("4.4")
 def test_a_running_upload_can_be_cancelled(gallery: Gallery, held: list[Route]) -> None:
     failed: list[Request] = []
-    gallery.page.on("requestfailed", failed.append)
+    gallery.page.on("requestfailed", lambda request: failed.append(request))
     gallery.choose(*files(3))
     eventually(lambda: gallery.page.evaluate("true") and len(held) == 2)
     gallery.upload("0.png").get_by_role("button", name="Cancel 0.png").click()

@@ -4,10 +4,12 @@ The bytes decide which type a file has, not its name and not its declared type.
 """
 
 import asyncio
+import ctypes
 import io
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -84,6 +86,13 @@ async def shrink_picture(path: Path, user_id: int) -> dict[int, bytes]:
 
 
 def _shrink(path: Path) -> dict[int, bytes]:
+    _release_memory()  # of the check, which has just decoded the picture
+    thumbnails = _thumbnails_of(path)
+    _release_memory()
+    return thumbnails
+
+
+def _thumbnails_of(path: Path) -> dict[int, bytes]:
     thumbnails: dict[int, bytes] = {}
     try:
         picture = _open(path)
@@ -98,6 +107,15 @@ def _shrink(path: Path) -> dict[int, bytes]:
     finally:
         pyvips.Error("")  # empties the buffer of warnings: `_decode` reads it for the next picture
     return thumbnails
+
+
+def _release_memory() -> None:
+    """Return freed memory to the system. glibc keeps it, in pieces too small for the next picture.
+
+    Other C libraries have no such function.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _open(path: Path) -> pyvips.Image:
@@ -116,6 +134,7 @@ def _open(path: Path) -> pyvips.Image:
 
 
 def _inspect(path: Path, declared_type: str | None) -> Picture:
+    _release_memory()  # of the picture before this one
     data = path.read_bytes()
     content_type = _sniff(data)
     if declared_type and declared_type.partition(";")[0].strip().lower() != content_type:

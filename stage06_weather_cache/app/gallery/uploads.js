@@ -151,11 +151,10 @@ function remove(upload) {
 }
 
 export function clearUploads() {
+  const all = uploads;
+  uploads = []; // so that none of them starts now
   problem = "";
-  for (const upload of [...uploads]) {
-    upload.state = "cancelled"; // so that none of them starts now
-    remove(upload);
-  }
+  for (const upload of all) remove(upload);
   page.announcer.replaceChildren();
 }
 
