@@ -395,7 +395,9 @@ def luminance(colour: str) -> float:
 def test_coloured_code_can_be_read_on_every_background(style: str, theme: int) -> None:
     css = (ROOT / "tools" / "sync" / "templates" / "step.css").read_text(encoding="utf-8")
     grounds = [re.findall(rf"--{name}: #(\w+)", css)[theme] for name in ("paper", "old", "new")]
-    assert "del span, ins span { color: inherit; }" in css  # these tokens have the page's colour
+    assert (
+        ".two del span, .two ins span { color: inherit; }" in css
+    )  # these tokens have the page's colour
     colours = {
         definition["color"]
         for token, definition in get_style_by_name(style)
