@@ -31,10 +31,9 @@ from statistics import median
 
 import httpx
 
-from benchmarks import rows
+from benchmarks import plot, rows
 from benchmarks.load import Requests, requests_per_second
 from benchmarks.load_chat import Room
-from benchmarks.plot import Bar, draw
 from benchmarks.servers import CAN_PIN, CORES, OTHER_CORES, Server, on_cores, running
 from course.catalog.environment import stage_python
 from course.catalog.stages import find_stage, load_course
@@ -359,8 +358,7 @@ def write_down(results: list[Result], machine: dict[str, str]) -> None:
     """Write the results, the picture and the table."""
     answer = {"machine": machine, "results": [asdict(result) for result in results]}
     (HERE / "results.json").write_text(json.dumps(answer, indent=2) + "\n", encoding="utf-8")
-    bars = [Bar(result.name, result.ratio, result.wanted or 0.0) for result in results]
-    (HERE / "results.svg").write_text(draw(bars), encoding="utf-8")
+    plot.main()
     heads = ["ours : floor", "ours /s", "floor /s", "ratio", "wanted", "ratio of work", "busy"]
     lines = [
         "; ".join(f"{name}: {value}" for name, value in machine.items()) + ".",
