@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.auth.service import find_highest_cost
+from app.auth.session import router as session_router
 from app.auth.tokens import VerifiedTokens
 from app.blog.router import router as blog_router
 from app.cache.cache import Cache
@@ -32,6 +33,7 @@ from app.images.router import router as images_router
 from app.images.service import sweep
 from app.images.storage import MediaStorage
 from app.jobs.gauges import JobGauges
+from app.jobs.page import router as jobs_page_router
 from app.jobs.queue import CeleryQueue, JobQueue, LocalQueue
 from app.jobs.router import router as jobs_router
 from app.jobs.streams import JobStreams
@@ -49,6 +51,7 @@ from app.quotas import Quotas
 from app.rate_limits import AuthLimits, LookupLimits
 from app.redis_client import open_redis
 from app.shutdown import Shutdown
+from app.todos.page import router as todos_page_router
 from app.todos.router import router as todos_router
 from app.users.first_admin import ensure_first_admin
 from app.users.router import router as users_router
@@ -185,10 +188,13 @@ app.add_middleware(ObserveMiddleware)  # sees the answers of those above
 app.add_middleware(ForceCloseMiddleware)  # needs the server's own `send`, so it is the outermost
 app.include_router(home_router)
 app.include_router(todos_router)
+app.include_router(todos_page_router)
 app.include_router(auth_router)
+app.include_router(session_router)
 app.include_router(images_router)
 app.include_router(gallery_router)
 app.include_router(jobs_router)
+app.include_router(jobs_page_router)
 app.include_router(weather_router)
 app.include_router(blog_router)
 app.include_router(users_router)

@@ -5,7 +5,7 @@ A page is a client like any other: it uses only the API.
 
 from pathlib import Path
 
-from fastapi import Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from app.files import file_response
 
@@ -40,3 +40,20 @@ async def send_part(path: Path, request: Request) -> Response:
     response = await file_response(path, request)
     response.headers.update(HEADERS | {"Content-Type": CONTENT_TYPES[path.suffix]})
     return response
+
+
+def page_router(path: str, html: Path, *parts: str) -> APIRouter:
+    """Return the routes of a page and of its parts, which are files beside it."""
+    router = APIRouter(prefix=path, include_in_schema=False)
+
+    @router.get("")
+    async def read_page(request: Request) -> Response:
+        return await send_part(html, request)
+
+    @router.get("/{name}")
+    async def read_part(name: str, request: Request) -> Response:
+        if name not in parts:
+            raise HTTPException(404, "The page has no such file")
+        return await send_part(html.with_name(name), request)
+
+    return router

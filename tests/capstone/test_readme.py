@@ -179,7 +179,8 @@ def test_the_table_of_operations_matches_the_api(server: Server, sections: dict[
     }
     told = list(operations_of(sections["API documentation"]))
     assert len(told) == len(set(told))
-    pages = {("GET", "/"), ("GET", "/gallery"), ("GET", "/chat")}
+    names = ("", "my-todos", "my-jobs", "gallery", "chat")
+    pages = {("GET", f"/{name}") for name in names}
     undescribed = {("WS", "/ws/chat"), ("GET", "/metrics"), *pages}
     assert set(told) == described | undescribed
 

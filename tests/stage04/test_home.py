@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 import httpx
@@ -81,12 +82,14 @@ def test_a_sign_in_on_the_first_page_holds_on_all_pages(visit: Visit, address: s
 def test_the_first_page_does_not_name_a_user_whose_token_has_expired(
     visit: Visit, launch: Launch
 ) -> None:
-    server = launch(ACCESS_TOKEN_TTL="1")
+    # The second setting ends the refresh tokens of the capstone.
+    server = launch(ACCESS_TOKEN_TTL="1", REFRESH_TOKEN_TTL="1")
     page = visit(f"{server.base_url}/")
-    with page.expect_response("**/auth/token") as answer:
+    with page.expect_response(re.compile("/auth/(token|session)$")) as answer:
         register(page, new_name())
     with Api(server, token=answer.value.json()["access_token"]) as api:
         eventually(lambda: api.request("GET", "/users/me").status_code == 401)
+    eventually(lambda: not page.context.cookies())
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("session has ended")
     expect(page.get_by_text("Signed in as")).to_be_hidden()

@@ -366,9 +366,10 @@ def test_the_page_resends_a_message_after_a_too_fast_error(ada: ChatPage, api: A
 
     # The page reconnects, so that the test can record its frames.
     ada.page.on("websocket", lambda socket: socket.on("framereceived", keep))
-    ada.page.reload()
+    with ada.page.expect_request("**/users/me") as me:
+        ada.page.reload()
     ada.is_connected()
-    same_user = api.with_token(ada.page.evaluate("sessionStorage.getItem('token')"))
+    same_user = api.with_token(me.value.headers["authorization"].removeprefix("Bearer "))
     texts = [new_text() for _ in range(3)]
     with person(same_user) as program:
         for _ in range(60):  # enough to be limited for two seconds
@@ -401,7 +402,8 @@ def test_the_page_explains_that_too_many_tabs_are_open(launch: Launch, visit: Vi
 
 @pytest.mark.requirement("8.2")
 def test_an_expired_token_shows_the_form_and_keeps_the_draft(launch: Launch, visit: Visit) -> None:
-    server = launch(ACCESS_TOKEN_TTL="6")
+    # The second setting ends the refresh tokens of the capstone.
+    server = launch(ACCESS_TOKEN_TTL="6", REFRESH_TOKEN_TTL="6")
     ada = ChatPage(visit(f"{server.base_url}/chat"))
     ada.register()
     ada.text.fill("half a thought")

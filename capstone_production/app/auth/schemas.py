@@ -77,12 +77,17 @@ class UserRead(BaseModel):
     created_at: datetime
 
 
-class Token(BaseModel):
-    """The answer to a sign-in, in the form that OAuth2 (RFC 6749, section 5.1) prescribes."""
+class PageToken(BaseModel):
+    """The answer to a page's sign-in: its refresh token is in a cookie."""
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - not a password
     expires_in: int  # seconds
+
+
+class Token(PageToken):
+    """The answer to a sign-in, in the form that OAuth2 (RFC 6749, section 5.1) prescribes."""
+
     refresh_token: str
     refresh_expires_in: int  # seconds
 

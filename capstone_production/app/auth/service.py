@@ -106,6 +106,18 @@ class AuthService:
         except InvalidToken:
             raise RefreshTokenInvalid from None
 
+    async def renew(self, refresh_token: str, attempt: str) -> Token:
+        """Return the next tokens for a page, and the same ones when it repeats the attempt.
+
+        A page does this each time it is opened, so only failures count for the limit. Raises as
+        `refresh`.
+        """
+        try:
+            return self._token(await rotate(self._session, refresh_token, attempt))
+        except InvalidToken:
+            await self._limits.check("refresh", self._client)
+            raise RefreshTokenInvalid from None
+
     async def log_out(self, refresh_token: str) -> None:
         """Revoke all refresh tokens of the same sign-in. Access tokens work until they expire."""
         await revoke_family(self._session, refresh_token)

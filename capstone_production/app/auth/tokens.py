@@ -4,10 +4,13 @@ A refresh token is 256 random bits. The database has only its hash, which is use
 token works once, and its use returns a successor. All tokens of one sign-in are a family. If a
 token is used twice, two clients have it and one may be a thief (RFC 9700, section 4.14.2). The
 family is then revoked, and the user has to sign in again. This also happens to a client that lost
-an answer and repeats its request. A family ends `REFRESH_TOKEN_TTL` seconds after the sign-in.
+an answer and repeats its request, unless it names the attempt, as our pages do. A family ends
+`REFRESH_TOKEN_TTL` seconds after the sign-in.
 """
 
+import base64
 import hashlib
+import hmac
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from cachetools import TTLCache
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -39,14 +42,18 @@ class IssuedToken(NamedTuple):
 def start_family(session: AsyncSession, user_id: int, *, ttl: int) -> IssuedToken:
     """Return the first token of a sign-in, which is valid for `ttl` seconds."""
     expires_at = datetime.now(UTC) + timedelta(seconds=ttl)
-    return add_token(session, user_id, uuid.uuid4(), expires_at)
+    return add_token(session, new_token(), user_id, uuid.uuid4(), expires_at)
+
+
+def new_token() -> str:
+    """Return 256 random bits."""
+    return secrets.token_urlsafe(32)
 
 
 def add_token(
-    session: AsyncSession, user_id: int, family_id: uuid.UUID, expires_at: datetime
+    session: AsyncSession, token: str, user_id: int, family_id: uuid.UUID, expires_at: datetime
 ) -> IssuedToken:
-    """Return a new token of this family."""
-    token = secrets.token_urlsafe(32)
+    """Store a new token of this family and return it."""
     session.add(
         RefreshToken(
             token_hash=hash_token(token),
@@ -64,34 +71,51 @@ def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def rotate(session: AsyncSession, token: str) -> IssuedToken:
+def successor_of(token: str, attempt: str) -> str:
+    """Return the successor for this attempt: always the same, and secret as the token is."""
+    digest = hmac.digest(token.encode(), attempt.encode(), "sha256")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def is_valid(token: str) -> ColumnElement[bool]:
+    """Return the condition that finds the token if it is unused, unexpired and not revoked."""
+    relative = aliased(RefreshToken)
+    is_revoked = exists().where(
+        relative.family_id == RefreshToken.family_id, relative.revoked_at.is_not(None)
+    )
+    return and_(
+        RefreshToken.token_hash == hash_token(token),
+        RefreshToken.used_at.is_(None),
+        RefreshToken.expires_at > datetime.now(UTC),
+        ~is_revoked,
+    )
+
+
+async def rotate(session: AsyncSession, token: str, attempt: str | None = None) -> IssuedToken:
     """Return the token's successor, or revoke its family and raise `InvalidToken`.
 
     One UPDATE decides: of two simultaneous requests with the same token one succeeds, and the
-    other one finds the token used.
+    other one finds the token used. `attempt` is a random name that the client gave to its request.
+    When it repeats the request, it gets the same successor again, until that one is used.
     """
-    now = datetime.now(UTC)
-    relative = aliased(RefreshToken)
+    successor = successor_of(token, attempt) if attempt else new_token()
     statement = (
         update(RefreshToken)
-        .where(
-            RefreshToken.token_hash == hash_token(token),
-            RefreshToken.used_at.is_(None),
-            RefreshToken.expires_at > now,
-            ~exists().where(
-                relative.family_id == RefreshToken.family_id, relative.revoked_at.is_not(None)
-            ),
-        )
-        .values(used_at=now)
+        .where(is_valid(token))
+        .values(used_at=datetime.now(UTC))
         .returning(RefreshToken.user_id, RefreshToken.family_id, RefreshToken.expires_at)
         .execution_options(synchronize_session=False)
     )
     row = (await session.execute(statement)).one_or_none()
+    if row is None and attempt:  # perhaps a repeated request: the answer to the first was lost
+        issued = await session.scalar(select(RefreshToken).where(is_valid(successor)))
+        if issued is not None:
+            return IssuedToken(successor, issued.user_id, issued.expires_at)
     if row is None:
         await revoke_family(session, token)
         await session.commit()  # now, because the error below rolls back all that is uncommitted
         raise InvalidToken
-    return add_token(session, row.user_id, row.family_id, row.expires_at)
+    return add_token(session, successor, row.user_id, row.family_id, row.expires_at)
 
 
 async def revoke_family(session: AsyncSession, token: str) -> None:

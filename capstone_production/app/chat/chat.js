@@ -7,7 +7,7 @@ import { hueOf } from "./article.js";
 import { confirmed, forget, lost, pauseOutbox, refused, sendNext, showOutbox } from "./compose.js";
 import { close, open, PATIENCE } from "./connection.js";
 import { clear, closeGap, loadNewest, me, receive } from "./messages.js";
-import { leave, page, request, start, token } from "../home/sign_in.js";
+import { freshToken, page, request, start } from "../home/sign_in.js";
 
 const parts = { prepare, closeGap, ready: sendNext, take, lost, expired }; // see connection.js
 
@@ -31,11 +31,12 @@ async function prepare() {
   Object.assign(me, await request("GET", "users/me"));
   page.user.textContent = me.username;
   await loadNewest();
-  return token;
+  return freshToken();
 }
 
+// Connects at once: `prepare` gets another token, or the session has ended.
 function expired() {
-  leave("Your session has ended: sign in again.");
+  open(parts);
 }
 
 function take(frame, isCaughtUp) {

@@ -1,7 +1,7 @@
 // Selects and deletes pictures. A deleted picture is only hidden for some seconds, so that a person can
 // undo it; then the page sends the request. If the browser crashes before, nothing is deleted.
 
-import { page, request, token } from "../home/sign_in.js";
+import { freshToken, page, request, token } from "../home/sign_in.js";
 import { announce } from "./uploads.js";
 import { shownItems } from "./viewer.js";
 
@@ -45,6 +45,7 @@ export function remove(items) {
   page.undoText.textContent = `${namesOf(items)}: deleted`;
   page.undoBar.hidden = false;
   timer = setTimeout(finish, UNDO);
+  freshToken().catch(() => {}); // `deleteNow` has no time to get one
   announce(`${page.undoText.textContent}. Control Z undoes it.`);
   (rest?.querySelector("a") ?? page.heading).focus();
   changed();

@@ -1,7 +1,7 @@
 // Uploads pictures, two at a time. When the connection fails, the uploads wait. Each upload has a key,
 // and the server stores a key only once. So a repeated upload is safe, even if only the answer was lost.
 
-import { accept, failure, page, token } from "../home/sign_in.js";
+import { accept, failure, freshToken, page, signedIn } from "../home/sign_in.js";
 
 const AT_ONCE = 2;
 const MAX_SIZE = 5 * 1024 * 1024; // bytes; the server decides about size and type, this check saves an upload
@@ -51,7 +51,7 @@ export function acceptFiles(stored) {
 }
 
 function addFiles(files) {
-  if (!token || !files.length) return;
+  if (!signedIn || !files.length) return;
   if (!left()) uploads = uploads.filter(({ state }) => state === "failed"); // a new batch
   for (const file of files) {
     const row = page.uploadTemplate.content.firstElementChild.cloneNode(true);
@@ -79,14 +79,16 @@ function newKey() {
 
 export function startUploads() {
   let next = null;
-  while (token && !problem && count("running") < AT_ONCE && (next = first("waiting"))) run(next);
+  while (signedIn && !problem && count("running") < AT_ONCE && (next = first("waiting"))) run(next);
   summarize();
 }
 
 async function run(upload) {
   show(upload, "running", "0 %");
   try {
-    whenStored(await send(upload));
+    const token = await freshToken();
+    if (upload.state !== "running") return; // cancelled
+    whenStored(await send(upload, token));
     show(upload, "done");
   } catch (error) {
     const isReadable = await canRead(upload.file);
@@ -101,12 +103,11 @@ async function run(upload) {
 }
 
 // XMLHttpRequest, because fetch does not report the progress of an upload.
-function send(upload) {
+function send(upload, sent) {
   return new Promise((resolve, reject) => {
     const form = new FormData();
     form.append("file", upload.file);
     const request = (upload.request = new XMLHttpRequest());
-    const sent = token;
     let timer = setTimeout(() => request.abort(), PATIENCE);
     request.open("POST", "images");
     request.responseType = "json";

@@ -1,7 +1,8 @@
 """Headers for browsers: CORS and security headers.
 
-Pages of other sites may use the API only if `CORS_ORIGINS` names them. The API uses no cookies, so
-even with `*` a page needs a token from its user.
+Pages of other sites may use the API only if `CORS_ORIGINS` names them. Even with `*` a page needs a
+token from its user: the only cookie is for our own pages (app/auth/session.py), and CORS lets no
+other page use it.
 https://developer.mozilla.org/docs/Web/HTTP/CORS
 
 A handler may set another value of a security header. https://owasp.org/www-project-secure-headers

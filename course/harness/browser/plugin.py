@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from course.harness.browser.chromium import ARGUMENTS, NONE_FOUND, find_chromium
 from course.harness.browser.visit import Visit, Watch
@@ -26,7 +26,7 @@ def browser_arguments() -> list[str]:
 
 
 # For a module and not for the session, since `asyncio.run` fails in other tests while Playwright
-# runs. One context with a tab for each test takes half the time of a context for each test.
+# runs.
 @pytest.fixture(scope="module")
 def browser_context(browser_arguments: list[str]) -> Iterator[BrowserContext]:
     """A headless browser with an empty profile; the test is skipped without a browser."""
@@ -36,22 +36,32 @@ def browser_context(browser_arguments: list[str]) -> Iterator[BrowserContext]:
     with sync_playwright() as playwright:
         arguments = [*ARGUMENTS, *browser_arguments]
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        context = browser.new_context(locale="en-GB", timezone_id="UTC", reduced_motion="reduce")
-        context.set_default_timeout(PATIENCE)
-        context.new_page()
-        yield context
+        yield new_profile(browser)
         browser.close()
+
+
+def new_profile(browser: Browser) -> BrowserContext:
+    """Return an empty profile, with its own cookies and storage."""
+    context = browser.new_context(locale="en-GB", timezone_id="UTC", reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE)
+    return context
 
 
 @pytest.fixture
 def visit(browser_context: BrowserContext) -> Iterator[Visit]:
     """Opens pages; at the end the test fails if one of them made a mistake."""
+    browser = browser_context.browser
+    assert browser is not None
     watches: list[Watch] = []
 
     def open_page(
-        url: str, *, color_scheme: Literal["light", "dark"] = "light", width: int = 1280
+        url: str,
+        *,
+        color_scheme: Literal["light", "dark"] = "light",
+        width: int = 1280,
+        beside: Page | None = None,
     ) -> Page:
-        page = browser_context.new_page()
+        page = (beside.context if beside else new_profile(browser)).new_page()
         watches.append(Watch(page, url))
         page.set_viewport_size({"width": width, "height": HEIGHT})
         page.emulate_media(color_scheme=color_scheme)
@@ -59,8 +69,7 @@ def visit(browser_context: BrowserContext) -> Iterator[Visit]:
         return page
 
     yield open_page
-    for page in browser_context.pages[1:]:
-        page.close()
-    browser_context.set_offline(False)
+    for context in browser.contexts[1:]:
+        context.close()
     problems = [problem for watch in watches for problem in watch.problems]
     assert not problems, "\n".join(problems)

@@ -9,12 +9,20 @@ from playwright.sync_api import ConsoleMessage, Dialog, Page, Request
 
 
 class Visit(Protocol):
-    """Opens pages, each in its own tab, so that they do not share session storage."""
+    """Opens pages, each in its own profile, as on another machine: they share no storage."""
 
     def __call__(
-        self, url: str, *, color_scheme: Literal["light", "dark"] = "light", width: int = 1280
+        self,
+        url: str,
+        *,
+        color_scheme: Literal["light", "dark"] = "light",
+        width: int = 1280,
+        beside: Page | None = None,
     ) -> Page:
-        """Return the page at `url`, in a window that is `width` pixels wide."""
+        """Return the page at `url`, in a window that is `width` pixels wide.
+
+        `beside` names another page, whose profile gets a second tab.
+        """
 
 
 class Watch:
