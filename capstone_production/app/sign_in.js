@@ -243,6 +243,6 @@ export function leave(message) {
   page.form.hidden = false;
   parts.exit();
   page.message.textContent = message;
-  page.username.value ||= page.user.textContent; // a reload empties the field
+  page.username.value ||= sessionStorage.getItem("user"); // a reload empties the field
   (page.username.value ? page.password : page.username).focus();
 }
