@@ -79,7 +79,8 @@ export async function closeGap(isCurrent) {
   do {
     messages = await request("GET", `chat/messages?after=${newest}&limit=${GAP_PAGE}`);
     if (!isCurrent()) return;
-    missed ??= add(messages);
+    const first = add(messages); // not inside of ??=, which would leave out all pages but the first
+    missed ??= first;
     newest = messages.at(-1)?.id ?? newest;
   } while (messages.length === GAP_PAGE);
   newest = Math.max(newest, ...shown.keys());
