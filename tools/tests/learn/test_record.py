@@ -16,6 +16,7 @@ ROUTES = ("/auth/", "/users/", "/todos/")  # of the app; other paths would be th
 ROWS = rows_in_order(load_course()[NUMBER - 1])
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.timeout(900)
