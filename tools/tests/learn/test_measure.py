@@ -14,6 +14,7 @@ from tools.mutate.mutants import load_mutants
 STAGES = load_course()[:LAST_STAGE]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_save_of_a_mistake_is_measured_until_its_failure_is_shown() -> None:

@@ -338,6 +338,7 @@ def test_a_starter_starts_and_earns_none_of_the_new_rows(
     assert earned == {row.id: False for row in rows}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # it runs other tests, in both forms of the app
 def test_the_starter_of_a_chapter_starts_and_earns_the_rows_of_earlier_chapters(
