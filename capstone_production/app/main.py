@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from app.auth.router import router as auth_router
 from app.auth.security import PasswordHasher
 from app.auth.service import find_highest_cost
-from app.auth.session import router as session_router
 from app.auth.tokens import VerifiedTokens
 from app.blog.router import router as blog_router
 from app.cache.cache import Cache
@@ -50,6 +49,7 @@ from app.problems import UnexpectedErrorMiddleware, describe_problems
 from app.quotas import Quotas
 from app.rate_limits import AuthLimits, LookupLimits
 from app.redis_client import open_redis
+from app.session.router import router as session_router
 from app.shutdown import Shutdown
 from app.todos.page import router as todos_page_router
 from app.todos.router import router as todos_router

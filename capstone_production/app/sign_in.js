@@ -1,7 +1,7 @@
 // Signs users in and out on a page, keeps them signed in, and calls the API for them. A page that has
 // the form for it (`form`, `message`, `username`, `password`, `user`, `signOut`) calls `start`.
 //
-// The refresh token is in a cookie that no script can read (app/auth/session.py). The access token is
+// The refresh token is in a cookie that no script can read (app/session/router.py). The access token is
 // only in this module, so it ends with the page. localStorage, which all tabs share, has the name of
 // the user and of an unanswered attempt. Neither of them signs a thief in.
 

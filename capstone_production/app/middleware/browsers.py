@@ -1,7 +1,7 @@
 """Headers for browsers: CORS and security headers.
 
 Pages of other sites may use the API only if `CORS_ORIGINS` names them. Even with `*` a page needs a
-token from its user: the only cookie is for our own pages (app/auth/session.py), and CORS lets no
+token from its user: the only cookie is for our own pages (app/session/router.py), and CORS lets no
 other page use it.
 https://developer.mozilla.org/docs/Web/HTTP/CORS
 

@@ -152,8 +152,11 @@ def test_a_learner_runs_one_stage_with_its_own_packages(sessions: Sessions, stag
 def test_serve_prints_the_address_of_each_page(sessions: Sessions, stage: Stage) -> None:
     """Routers of HTML pages stay out of the OpenAPI document: that is how they are found here."""
     routers = (ROOT / stage.directory / "app").rglob("*.py")
-    hidden = re.compile(r'APIRouter\(prefix="(/\w+)", include_in_schema=False\)')
-    pages = {path for file in routers for path in hidden.findall(file.read_text("utf-8"))}
+    hidden = re.compile(
+        r'(?:APIRouter\(prefix="(/\w+)", include_in_schema=False\)|= page_router\("(/[\w-]+)")'
+    )
+    found = [pair for file in routers for pair in hidden.findall(file.read_text("utf-8"))]
+    pages = {"".join(pair) for pair in found}
     expected = {"/", "/docs", *pages}
     if stage.name == "capstone":
         expected |= {"/health/ready", "/metrics"}
