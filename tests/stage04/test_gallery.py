@@ -212,8 +212,8 @@ def test_the_progress_bar_shows_the_upload(gallery: Gallery) -> None:
     throttle = {"offline": False, "latency": 0, "downloadThroughput": -1}
     session = gallery.page.context.new_cdp_session(gallery.page)
     session.send("Network.enable")
-    session.send("Network.emulateNetworkConditions", {**throttle, "uploadThroughput": 1_000_000})
-    gallery.choose(picture_file("slow.png", png(400, 500)))  # 600 kB: 0.6 seconds
+    session.send("Network.emulateNetworkConditions", {**throttle, "uploadThroughput": 100_000})
+    gallery.choose(picture_file("slow.png", png(400, 500)))  # 600 kB: 6 seconds
     progress = gallery.upload("slow.png").get_by_role("progressbar")
     seen: set[float] = set()
 
@@ -222,6 +222,7 @@ def test_the_progress_bar_shows_the_upload(gallery: Gallery) -> None:
         return len([value for value in seen if 0 < value < 1]) > 2
 
     eventually(has_moved)
+    session.send("Network.emulateNetworkConditions", {**throttle, "uploadThroughput": -1})
     expect(gallery.summary).to_have_text("Uploaded 1 of 1")
 
 
