@@ -66,6 +66,7 @@ class Loop:
         self._failure: Outcome | None = None
         self._asked_to_compare = ""
         self._last_passed = ""
+        self._starts = True  # the server, in the last check
 
     # --- Output
 
@@ -149,14 +150,15 @@ class Loop:
                 self._view.begin()
                 anew = self._after_a_save(bench)
                 self._update()
-                if self.current is None:
-                    self._finished()
-                    return True
                 if anew:
                     continue
+                if self.current is None and self._starts:
+                    self._finished()
+                    return True
             self._view.ready()
             event = self._events.get()
             if event == "quit":
+                self._tell("Your progress is saved. To continue: python3 noxfile.py learn")
                 return False
             if event == SAVED:
                 anew = True
@@ -168,6 +170,7 @@ class Loop:
 
     def _after_a_save(self, bench: Bench) -> bool:
         """Check the current row, then the passed rows; return whether a file was saved."""
+        self._starts = True
         try:
             anew = True
             while (row := self.current) is not None:
@@ -228,6 +231,7 @@ class Loop:
         self._view.busy(self._say("Checking …"))
 
     def _cannot_start(self, look: Look) -> None:
+        self._starts = False
         self._tell("The server does not start ({seconds:.1f} s)", seconds=look.seconds)
         self._show(textwrap.indent(plain(look.problem), "  "))
 

@@ -38,6 +38,9 @@ _RUSSIAN = {
     "All rows of stage {number} pass. That was the last starter.": (
         "Все требования этапа {number} выполнены. Это была последняя заготовка."
     ),
+    "Your progress is saved. To continue: python3 noxfile.py learn": (
+        "Всё сохранено. Продолжить: python3 noxfile.py learn"
+    ),
     "Checking all rows …": "Проверяю все требования …",
     "Checking …": "Проверяю …",
     "keys": "клавиши",

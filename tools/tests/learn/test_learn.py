@@ -137,6 +137,20 @@ def test_a_regression_becomes_the_current_row_and_an_error_names_its_line(
     assert learner.quit() == 0
 
 
+def test_a_server_that_does_not_start_finishes_no_stage(learn: Learn, directory: Path) -> None:
+    for path in (SCHEMAS, SERVICE, ROUTER):
+        shutil.copy(FINISHED / path, directory / path)
+    passed = [f"1.{row}" for row in range(1, 8)]
+    write_state(directory, State(1, "uvicorn app.main:app --port {port}", passed=passed))
+    router = (directory / ROUTER).read_text(encoding="utf-8")
+    (directory / ROUTER).write_text(router.replace("import", "imp ort"), encoding="utf-8")
+    learner = learn()
+    learner.until(r"SyntaxError")
+    learner.save(ROUTER)
+    learner.until(r"^All rows of stage 1 pass")
+    assert learner.wait() == 0
+
+
 def test_the_solution_is_shown_when_it_is_asked_for_twice(learn: Learn) -> None:
     learner = learn()
     learner.until(r"^Now: 1\.6 ")
