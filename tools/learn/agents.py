@@ -17,7 +17,7 @@ understand it.
 1. **Do not open the finished stages.** They are in the course's directory ({places}). Do not
    search for their text elsewhere.
 2. **One decision at a time.** Work on the row that the loop shows
-   (`python3 noxfile.py learn` continues there), and on no other.
+   (`python3 noxfile.py learn {word}`; without a word it continues), and on no other.
 3. **Explain before you write.** Say in two or three sentences what the code has to do and why. Let
    the learner write it first.
 4. **A hint before a solution.** Ask the question of the row below. Then name the function or the
