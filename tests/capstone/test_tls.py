@@ -6,6 +6,7 @@ on this machine, the gateway is between Caddy and the API, as in the containers.
 
 from __future__ import annotations
 
+import secrets
 import ssl
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from course.harness.queue import Process
 from course.harness.server import LaunchedServer
 from course.harness.waiting import eventually
 from tests.capstone.gateways import NGINX, started_gateway
+from tests.stage03.accounts import PASSWORD, new_account
 from tests.stage05.jobs import FAR_AWAY, submit
 
 pytestmark = [pytest.mark.craft, pytest.mark.deployment("plain")]  # the same for both forms
@@ -133,6 +135,17 @@ def test_the_api_sees_the_address_of_the_client_and_not_a_forged_one(site: Site)
         client.get("/posts?offset=7", headers=forged)
     assert eventually(lambda: '"client":"127.0.0.9"' in site.api.log_since(mark))
     assert FORGED not in site.api.log_since(mark)
+
+
+@pytest.mark.requirement("C.5")
+def test_the_cookie_of_a_page_is_for_https_only(site: Site) -> None:
+    with Api(site.api) as visitor, site.client() as client:
+        form = {"username": new_account(visitor), "password": PASSWORD}
+        attempt = {"X-Attempt": secrets.token_hex(16)}
+        answer = client.post("/auth/session", data=form, headers=attempt)
+    assert answer.status_code == 200
+    (cookie,) = answer.headers.get_list("set-cookie")
+    assert {"Secure", "HttpOnly", "SameSite=strict"} <= set(cookie.split("; "))
 
 
 @pytest.mark.requirement("C.5")

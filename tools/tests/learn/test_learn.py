@@ -146,6 +146,8 @@ def test_a_server_that_does_not_start_finishes_no_stage(learn: Learn, directory:
     (directory / ROUTER).write_text(router.replace("import", "imp ort"), encoding="utf-8")
     learner = learn()
     learner.until(r"SyntaxError")
+    learner.type("list")
+    learner.until(r"^ ✓ 1\.4  passed")  # the loop has not ended
     learner.save(ROUTER)
     learner.until(r"^All rows of stage 1 pass")
     assert learner.wait() == 0
