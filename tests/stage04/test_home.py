@@ -21,6 +21,10 @@ pytestmark = [pytest.mark.craft, pytest.mark.page("app/home")]
 
 PASSWORD = "correct horse"
 BAR = "links => links.map(link => [link.innerText, link.href])"
+# The sign-in, apart from its title: each page is one static file, so each has a copy.
+FORM = (
+    "form => [...form.children].filter(part => part.tagName !== 'H2').map(part => part.outerHTML)"
+)
 SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -47,14 +51,16 @@ def new_name() -> str:
 
 
 @pytest.mark.requirement("4.4")
-def test_every_page_has_the_same_bar_and_marks_itself(visit: Visit, address: str) -> None:
+def test_every_page_has_the_same_bar_and_form_and_marks_itself(visit: Visit, address: str) -> None:
     page = visit(address)
     bar = page.get_by_role("navigation", name="Pages").get_by_role("link")
     pages: list[tuple[str, str]] = bar.evaluate_all(BAR)
     assert len(pages) > 1
+    form = page.locator("#form").evaluate(FORM)
     for name, url in pages:
         page.goto(url)
         assert bar.evaluate_all(BAR) == pages
+        assert page.locator("#form").evaluate(FORM) == form
         current = page.locator("nav [aria-current=page]")
         assert current.evaluate_all(BAR) == [[name, url]]
         expect(page).to_have_title(name)
