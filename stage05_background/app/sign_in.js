@@ -59,6 +59,11 @@ export function failure(status, answer) {
   return Object.assign(new Error(words), { status });
 }
 
+// Returns a random name. crypto.randomUUID is missing where a page came by plain http.
+export function newName() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((n) => n.toString(16).padStart(2, "0")).join("");
+}
+
 // ---- Signing in and out
 
 async function signIn(event) {

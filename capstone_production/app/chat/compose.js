@@ -3,7 +3,7 @@
 
 import { PATIENCE, reconnectFromSilence, send } from "./connection.js";
 import { removeUnconfirmed, scrollToBottom, showUnconfirmed, whenConfirmed } from "./messages.js";
-import { page } from "../home/sign_in.js";
+import { newName, page } from "../home/sign_in.js";
 
 const MAX_LENGTH = 2000; // characters; the server decides, this check saves a request
 const COUNTED_FROM = 1800; // characters from which on the page shows how many are left
@@ -27,7 +27,7 @@ page.composer.addEventListener("submit", (event) => {
   const text = page.text.value;
   page.text.focus(); // the button had the focus
   if (!text.trim() || lengthOf(text) > MAX_LENGTH) return;
-  const message = { client_id: newClientId(), text, sent_at: new Date().toISOString() };
+  const message = { client_id: newName(), text, sent_at: new Date().toISOString() };
   outbox.push(message);
   show(message);
   setText("");
@@ -66,11 +66,6 @@ function measureDraft() {
 // Counts as the server does: 😀 is one character, though JavaScript stores it as two.
 function lengthOf(text) {
   return [...text].length;
-}
-
-// Not crypto.randomUUID: a page that came by plain http from another machine does not have it.
-function newClientId() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((n) => n.toString(16).padStart(2, "0")).join("");
 }
 
 // ---- Sending

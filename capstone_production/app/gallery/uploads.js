@@ -1,7 +1,7 @@
 // Uploads pictures, two at a time. When the connection fails, the uploads wait. Each upload has a key,
 // and the server stores a key only once. So a repeated upload is safe, even if only the answer was lost.
 
-import { accept, failure, freshToken, page, signedIn } from "../home/sign_in.js";
+import { accept, failure, freshToken, newName, page, signedIn } from "../home/sign_in.js";
 
 const AT_ONCE = 2;
 const MAX_SIZE = 5 * 1024 * 1024; // bytes; the server decides about size and type, this check saves an upload
@@ -55,7 +55,7 @@ function addFiles(files) {
   if (!left()) uploads = uploads.filter(({ state }) => state === "failed"); // a new batch
   for (const file of files) {
     const row = page.uploadTemplate.content.firstElementChild.cloneNode(true);
-    const upload = { file, row, key: newKey(), state: "waiting", request: null };
+    const upload = { file, row, key: newName(), state: "waiting", request: null };
     row.querySelector(".name").textContent = row.querySelector(".name").title = file.name;
     row.querySelector("progress").ariaLabel = `Upload of ${file.name}`;
     row.querySelector("button").addEventListener("click", () => {
@@ -67,12 +67,6 @@ function addFiles(files) {
     else if (file.type && !TYPES.includes(file.type)) show(upload, "failed", "Not a JPEG or PNG");
   }
   resume();
-}
-
-// Not crypto.randomUUID: a page that came by plain http from another machine does not have it.
-function newKey() {
-  const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
-  return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 // ---- The queue
